@@ -1,0 +1,48 @@
+//! The configuration: typed sections, where their values come from, and what is wrong with them.
+//!
+//! Holds data; builds no clients and opens nothing but the files it reads values from.
+
+mod admin;
+mod follow;
+mod log;
+mod retention;
+mod sdp;
+mod secret;
+mod server;
+mod signature;
+mod sinks;
+mod store;
+
+pub use admin::{Admin, AdminToken, Role};
+pub use follow::{Follow, Retry};
+pub use log::{Log, LogFormat};
+pub use retention::Retention;
+pub use sdp::{AuthMode, PartnerToken, Sdp, SdpAuth, SigningKey};
+pub use secret::{NamedSecret, Secret};
+pub use server::{Server, ServerTls};
+pub use signature::{OnStale, Signature};
+pub use sinks::{FilesSink, HttpSink, Include, Sink, SinkTarget};
+pub use store::{Store, StoreUrl};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    /// `[server]`: the public listener.
+    pub server: Server,
+    /// `[admin]`: the listener for operators.
+    pub admin: Admin,
+    /// `[signature]`: how notifications are verified.
+    pub signature: Signature,
+    /// `[store]`: where they are kept.
+    pub store: Store,
+    /// `[sdp]`: the vendor's API.
+    pub sdp: Sdp,
+    /// `[follow]`: which links are followed, and for how long.
+    pub follow: Follow,
+    /// `[[sinks]]`: where results go.
+    pub sinks: Vec<Sink>,
+    /// `[retention]`: how long content and receipts stay.
+    pub retention: Retention,
+    /// `[log]`: what is logged, and how.
+    pub log: Log,
+}

@@ -1,0 +1,48 @@
+//! The two clocks: the wall for what people read, a steady one for what the service waits for.
+//!
+//! Leases, retries and deadlines use [`Clock::steady`], so a jump of the system clock neither stalls nor repeats work.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+/// Milliseconds since the Unix epoch, the unit of every stored time.
+pub type Millis = i64;
+
+/// The service's source of time. Cheap to copy; one is made at start and handed to every part.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    wall_at_start: Millis,
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock whose steady time starts at the present wall time.
+    pub fn start() -> Self {
+        Self {
+            wall_at_start: Timestamp::now().as_millisecond(),
+            start: Instant::now(),
+        }
+    }
+
+    /// The wall time. It may jump.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// Wall time at start plus the time that has passed since. It never jumps, and between two processes it is about
+    /// as comparable as their system clocks are.
+    pub fn steady(&self) -> Millis {
+        self.wall_at_start + millis(self.start.elapsed())
+    }
+
+    /// The steady time `delay` from now.
+    pub fn steady_in(&self, delay: Duration) -> Millis {
+        self.steady().saturating_add(millis(delay))
+    }
+}
+
+/// A duration in whole milliseconds; one too long for the type is as good as for ever.
+fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 2)
+}

@@ -1,0 +1,99 @@
+//! The states of an event, of its links and of its deliveries, and where an event came from.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Makes an enum whose variants have one stored and published word each.
+macro_rules! worded {
+    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// Every value, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The stored and published word.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or_else(|| {
+                    let words: Vec<_> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                    format!("'{text}' is no {}; use one of {}", $what, words.join(", "))
+                })
+            }
+        }
+    };
+}
+
+worded! {
+    /// Where an event stands.
+    ///
+    /// `received -> retrieving -> delivering -> done`; `dead` from either of the two in the middle, and a replay leads
+    /// back. `quarantined` is for authentic bytes that are not a usable notification; nothing works on those.
+    EventState, "event state" {
+        /// On disk, not yet worked on.
+        Received = "received",
+        /// Its links are being fetched, or wait for the next attempt.
+        Retrieving = "retrieving",
+        /// What there is to fetch is fetched; the sinks get it.
+        Delivering = "delivering",
+        /// Every sink has it.
+        Done = "done",
+        /// Given up, with a reason; an operator can replay it.
+        Dead = "dead",
+        /// Authentic bytes that could not be read.
+        Quarantined = "quarantined",
+    }
+}
+
+worded! {
+    /// Where one link stands.
+    LinkState, "link state" {
+        /// Not fetched yet.
+        Pending = "pending",
+        /// Fetched; its body is stored.
+        Fetched = "fetched",
+        /// It never came within its time, or it is not one to follow.
+        Missing = "missing",
+        /// The vendor's answer was final and not a success.
+        Failed = "failed",
+    }
+}
+
+worded! {
+    /// Where one delivery to one sink stands.
+    DeliveryState, "delivery state" {
+        /// To be delivered, now or at the next attempt.
+        Pending = "pending",
+        /// The sink has confirmed it.
+        Delivered = "delivered",
+        /// Given up or rejected, with a reason.
+        Dead = "dead",
+    }
+}
+
+worded! {
+    /// How an event came in.
+    Source, "source" {
+        /// By the vendor's POST.
+        Webhook = "webhook",
+        /// Found by asking for a session that was expected.
+        Reconcile = "reconcile",
+        /// By an operator's command.
+        Cli = "cli",
+    }
+}

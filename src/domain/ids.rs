@@ -1,0 +1,90 @@
+//! Identifiers. An event's is ours (UUID v7, so it sorts by time); a session's and an encounter's are the vendor's.
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+/// Identifies one stored event: the `id` of the 200, of the admin API and of the envelope a sink gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(Uuid);
+
+impl EventId {
+    /// A new id, later than all made before it by this process.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The 16 bytes that are stored.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// The id of 16 stored bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// The vendor's session id: an opaque string, not always a UUID (vendor.md 1.5). Never empty.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// Longest session id that is taken for one; the vendor's are UUIDs or about as long.
+    pub const MAX_BYTES: usize = 512;
+
+    /// The id in `text`, or `None` where it is blank or absurdly long.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        (!text.trim().is_empty() && text.len() <= Self::MAX_BYTES).then_some(Self(text))
+    }
+
+    /// The id as sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The partner's encounter id: any string of up to 255 characters (vendor.md 2.4). Percent-encode it in a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EncounterId(String);
+
+impl EncounterId {
+    /// The id in `text`, or `None` where it is blank.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        (!text.trim().is_empty()).then_some(Self(text))
+    }
+
+    /// The id as sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EncounterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,93 @@
+//! The links of a notification: which groups there are, and which kind of session a path belongs to.
+
+use std::fmt;
+
+/// A group of `_links`. The six that the vendor names (vendor.md 1.5) and whatever it adds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkGroup(String);
+
+impl LinkGroup {
+    /// The groups of the vendor's reference, in its order.
+    pub const KNOWN: [&'static str; 6] = [
+        "contents",
+        "encounter_content",
+        "structured_data",
+        "encounter_structured_data",
+        "status",
+        "transcripts",
+    ];
+
+    /// A group by the vendor's name for it.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The vendor's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the vendor's reference names it.
+    pub fn is_known(&self) -> bool {
+        Self::KNOWN.contains(&self.0.as_str())
+    }
+}
+
+impl fmt::Display for LinkGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One link to follow.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// The group it stands in.
+    pub group: LinkGroup,
+    /// The address as sent: relative or absolute (vendor.md 9, item 1).
+    pub href: String,
+    /// `false` where the notification asks for another method than GET, which is never sent.
+    pub is_get: bool,
+}
+
+/// Which of the vendor's products a session belongs to. No field says so (vendor.md 1.8); paths do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionKind {
+    /// An ambient session: a visit that was listened to.
+    Ambient,
+    /// A form-filling session.
+    FormFilling,
+    /// Not told yet.
+    Unknown,
+}
+
+impl SessionKind {
+    /// The kind that a link's path tells.
+    pub fn of_href(href: &str) -> Self {
+        if href.contains("/form-filling/") {
+            Self::FormFilling
+        } else if href.contains("/ambient/") {
+            Self::Ambient
+        } else {
+            Self::Unknown
+        }
+    }
+
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ambient => "ambient",
+            Self::FormFilling => "form_filling",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The kind of a stored word; one that is not known is `Unknown`.
+    pub fn from_word(word: &str) -> Self {
+        match word {
+            "ambient" => Self::Ambient,
+            "form_filling" => Self::FormFilling,
+            _ => Self::Unknown,
+        }
+    }
+}

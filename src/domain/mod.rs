@@ -1,0 +1,19 @@
+//! What the service is about: notifications, links, deliveries and time.
+//!
+//! Pure data and pure functions. Nothing here does I/O or knows axum, a database or an HTTP client.
+
+mod clock;
+mod dedupe;
+mod delivery;
+mod ids;
+mod links;
+mod notification;
+mod outcome;
+
+pub use clock::{Clock, Millis};
+pub use dedupe::DedupeKey;
+pub use delivery::{DeliveryState, EventState, LinkState, Source};
+pub use ids::{EncounterId, EventId, SessionId};
+pub use links::{Link, LinkGroup, SessionKind};
+pub use notification::{Malformed, Notification};
+pub use outcome::{Outcome, SessionStatus};

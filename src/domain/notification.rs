@@ -1,0 +1,252 @@
+//! The notification that the vendor sends, read without ever refusing what is merely unknown.
+//!
+//! Only a body that is not JSON, not an object, or has no usable `session_id` is malformed. Unknown statuses, fields
+//! and link groups are kept: the vendor sends once, and a refusal would lose the note.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::{DedupeKey, EncounterId, Link, LinkGroup, Outcome, SessionId, SessionKind};
+
+/// A notification, read from its body. The body itself stays as received. Prints no clinical content.
+#[derive(Clone)]
+pub struct Notification {
+    /// The session it is about.
+    pub session_id: SessionId,
+    /// The encounter that the session belongs to.
+    pub encounter_id: Option<EncounterId>,
+    /// `status` as sent, where it is a string.
+    pub status: Option<String>,
+    /// What `status` means.
+    pub outcome: Outcome,
+    /// `error_code` as sent: a word or a number of the vendor's list.
+    pub error_code: Option<String>,
+    /// Every link of every group, each address once, in the order sent.
+    pub links: Vec<Link>,
+    /// The kind of session, as far as the links tell.
+    pub kind: SessionKind,
+    /// Equal for the same notification sent again.
+    pub dedupe: DedupeKey,
+    /// The bytes as received.
+    pub body: Bytes,
+}
+
+/// Why a body is no notification. Safe to show to the sender: it quotes nothing of the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not JSON, or not UTF-8.
+    #[error("the body is not JSON")]
+    NotJson,
+    /// JSON, but no object.
+    #[error("the body is not a JSON object")]
+    NotAnObject,
+    /// An object without a non-empty string `session_id`.
+    #[error("the body has no usable session_id (a non-empty string of at most 512 bytes)")]
+    NoSessionId,
+}
+
+impl Notification {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// [`Malformed`] where there is nothing to go by.
+    pub fn parse(body: Bytes) -> Result<Self, Malformed> {
+        let value: Value = serde_json::from_slice(&body).map_err(|_| Malformed::NotJson)?;
+        let Value::Object(fields) = value else {
+            return Err(Malformed::NotAnObject);
+        };
+        let session_id = text(&fields, "session_id")
+            .and_then(SessionId::new)
+            .ok_or(Malformed::NoSessionId)?;
+        let status = text(&fields, "status").map(str::to_owned);
+        let links = links(fields.get("_links"));
+        Ok(Self {
+            encounter_id: text(&fields, "encounter_id").and_then(EncounterId::new),
+            outcome: Outcome::of_notification(status.as_deref()),
+            error_code: error_code(fields.get("error_code")),
+            kind: kind(&links),
+            links,
+            dedupe: DedupeKey::of(
+                session_id.as_str(),
+                status.as_deref(),
+                Value::Object(fields),
+            ),
+            session_id,
+            status,
+            body,
+        })
+    }
+
+    /// Whether the vendor's API has to be asked before this can be delivered: there are links to follow, the outcome
+    /// has to be settled, or a completed session names no links and gets the standard ones.
+    pub fn needs_sdp(&self) -> bool {
+        !self.links.is_empty() || matches!(self.outcome, Outcome::Completed | Outcome::Unknown)
+    }
+}
+
+impl fmt::Debug for Notification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notification")
+            .field("session_id", &self.session_id)
+            .field("outcome", &self.outcome)
+            .field("body", &"[redacted]")
+            .finish_non_exhaustive()
+    }
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    fields.get(key).and_then(Value::as_str)
+}
+
+/// An error code may be a word or a number (vendor.md 1.6). Anything longer than a code is not taken for one, so that no
+/// free text about a patient comes in by this field.
+fn error_code(value: Option<&Value>) -> Option<String> {
+    let code = match value? {
+        Value::String(word) => word.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    let is_code = code.len() <= 100
+        && code
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    (is_code && !code.is_empty()).then_some(code)
+}
+
+/// Every link whose `href` is a string; other shapes are left to whoever reads the body.
+fn links(value: Option<&Value>) -> Vec<Link> {
+    let mut links: Vec<Link> = Vec::new();
+    for (group, entries) in value.and_then(Value::as_object).into_iter().flatten() {
+        for entry in entries.as_array().into_iter().flatten() {
+            let Some(href) = entry
+                .get("href")
+                .and_then(Value::as_str)
+                .filter(|href| !href.trim().is_empty())
+            else {
+                continue;
+            };
+            if links.iter().any(|known| known.href == href) {
+                continue;
+            }
+            let method = entry.get("method").and_then(Value::as_str).unwrap_or("GET");
+            links.push(Link {
+                group: LinkGroup::new(group),
+                href: href.to_owned(),
+                is_get: method.eq_ignore_ascii_case("GET"),
+            });
+        }
+    }
+    links
+}
+
+fn kind(links: &[Link]) -> SessionKind {
+    links
+        .iter()
+        .map(|link| SessionKind::of_href(&link.href))
+        .find(|kind| *kind != SessionKind::Unknown)
+        .unwrap_or(SessionKind::Unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<Notification, Malformed> {
+        Notification::parse(Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn what_is_unknown_is_kept_and_what_is_unusable_is_named() {
+        let odd = parse(r#"{"session_id":"s","status":"paused?","new":{"a":[1]},"_links":{"videos":[{"href":"/v"}]}}"#)
+            .expect("unknown is not wrong");
+        assert_eq!(odd.outcome, Outcome::Unknown);
+        assert_eq!(odd.links[0].group.as_str(), "videos");
+        for (body, error) in [
+            ("", Malformed::NotJson),
+            ("{", Malformed::NotJson),
+            ("[]", Malformed::NotAnObject),
+            ("{}", Malformed::NoSessionId),
+            (r#"{"session_id":7}"#, Malformed::NoSessionId),
+            (r#"{"session_id":"  "}"#, Malformed::NoSessionId),
+        ] {
+            assert_eq!(parse(body).expect_err(body), error);
+        }
+    }
+
+    #[test]
+    fn null_and_odd_links_are_no_links() {
+        for links in [
+            "null",
+            "{}",
+            "[]",
+            r#"{"contents":null}"#,
+            r#"{"contents":[{"name":"x"},7,null]}"#,
+        ] {
+            let body = format!(r#"{{"session_id":"s","status":"success","_links":{links}}}"#);
+            assert!(parse(&body).expect(links).links.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_same_address_twice_is_one_link() {
+        let twice = r#"{"session_id":"s","_links":{"contents":[{"href":"/a"},{"href":"/a"}],"status":[{"href":"/a"}]}}"#;
+        assert_eq!(parse(twice).expect("parses").links.len(), 1);
+    }
+
+    #[test]
+    fn the_key_ignores_order_and_white_space_and_nothing_else() {
+        let key = |body: &str| parse(body).expect(body).dedupe;
+        let one = key(r#"{"session_id":"s","status":"success","n":1.10,"o":{"a":1,"b":2}}"#);
+        assert_eq!(
+            one,
+            key(
+                "{ \"o\" : {\"b\":2, \"a\":1},\n \"n\":1.10,\"status\":\"success\",\"session_id\":\"s\"}\n"
+            )
+        );
+        assert_eq!(
+            one,
+            key(r#"{"session_id":"s","status":"\u0073uccess","n":1.10,"o":{"a":1,"b":2}}"#)
+        );
+        assert_ne!(
+            one,
+            key(
+                r#"{"session_id":"s","status":"success","n":1.100000000000000000001,"o":{"a":1,"b":2}}"#
+            )
+        );
+        assert_ne!(
+            one,
+            key(r#"{"session_id":"s","status":"success","n":1.10,"o":{"a":1,"b":3}}"#)
+        );
+        assert_ne!(
+            one,
+            key(r#"{"session_id":"t","status":"success","n":1.10,"o":{"a":1,"b":2}}"#)
+        );
+    }
+
+    #[test]
+    fn an_error_code_is_a_code_and_never_free_text() {
+        let code = |value: &str| {
+            parse(&format!(r#"{{"session_id":"s","error_code":{value}}}"#))
+                .expect(value)
+                .error_code
+        };
+        assert_eq!(
+            code(r#""ERROR_CODE_TRANSCRIPTION""#).as_deref(),
+            Some("ERROR_CODE_TRANSCRIPTION")
+        );
+        assert_eq!(code("7").as_deref(), Some("7"));
+        assert_eq!(code(r#""Mrs Smith could not be heard""#), None);
+        assert_eq!(code("{}"), None);
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_body() {
+        let shown = format!(
+            "{:?}",
+            parse(r#"{"session_id":"s","error_detail":"secret words"}"#).expect("parses")
+        );
+        assert!(!shown.contains("secret words"), "{shown}");
+    }
+}

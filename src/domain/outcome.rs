@@ -1,0 +1,143 @@
+//! How a session ended, as the notification says it and as the status endpoint says it.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// How a session ended, in the words of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// A note was made.
+    Completed,
+    /// The session or its note failed.
+    Failed,
+    /// The session timed out.
+    TimedOut,
+    /// The session was cancelled.
+    Cancelled,
+    /// Not said, or in words that are not known.
+    Unknown,
+}
+
+impl Outcome {
+    /// Every outcome, in the order in which they are listed to people.
+    pub const ALL: [Self; 5] = [
+        Self::Completed,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Unknown,
+    ];
+
+    /// What a notification's `status` means. Only `success` and `failure` are published (vendor.md 1.4); the other
+    /// words are the obvious ones for the two events whose `status` is not. All else, and none, is `Unknown`.
+    pub fn of_notification(status: Option<&str>) -> Self {
+        match status.map(str::to_ascii_lowercase).as_deref() {
+            Some("success" | "completed") => Self::Completed,
+            Some("failure" | "failed") => Self::Failed,
+            Some("timeout" | "timed_out") => Self::TimedOut,
+            Some("cancelled" | "canceled" | "aborted") => Self::Cancelled,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .ok_or_else(|| {
+                format!(
+                    "'{text}' is no outcome; use completed, failed, timed_out, cancelled or unknown"
+                )
+            })
+    }
+}
+
+/// A session's state as the status endpoint words it, in lower case; unknown words are kept (vendor.md 2.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionStatus(String);
+
+impl SessionStatus {
+    /// The state in the vendor's word, whatever its letter case.
+    pub fn new(word: &str) -> Self {
+        Self(word.trim().to_ascii_lowercase())
+    }
+
+    /// The word in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The outcome that this state settles; `Unknown` for one that is not known or has no outcome of its own
+    /// (`skipped`: the session was too short, and no note is coming).
+    pub fn outcome(&self) -> Outcome {
+        match self.0.as_str() {
+            "completed" => Outcome::Completed,
+            "failed" => Outcome::Failed,
+            "aborted" => Outcome::Cancelled,
+            _ => Outcome::Unknown,
+        }
+    }
+
+    /// Whether the session may still change. An unknown word is taken as final, so that nothing waits for ever.
+    pub fn is_in_progress(&self) -> bool {
+        matches!(
+            self.0.as_str(),
+            "created" | "ready" | "running" | "paused" | "staged"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_and_plausible_words_are_understood_and_the_rest_is_unknown() {
+        assert_eq!(
+            Outcome::of_notification(Some("success")),
+            Outcome::Completed
+        );
+        assert_eq!(Outcome::of_notification(Some("FAILURE")), Outcome::Failed);
+        assert_eq!(Outcome::of_notification(Some("timeout")), Outcome::TimedOut);
+        assert_eq!(
+            Outcome::of_notification(Some("canceled")),
+            Outcome::Cancelled
+        );
+        assert_eq!(Outcome::of_notification(Some("archived")), Outcome::Unknown);
+        assert_eq!(Outcome::of_notification(None), Outcome::Unknown);
+    }
+
+    #[test]
+    fn session_states_are_compared_whatever_their_case() {
+        assert_eq!(
+            SessionStatus::new("COMPLETED").outcome(),
+            Outcome::Completed
+        );
+        assert_eq!(SessionStatus::new("Aborted").outcome(), Outcome::Cancelled);
+        assert_eq!(SessionStatus::new("skipped").outcome(), Outcome::Unknown);
+        assert!(SessionStatus::new("Running").is_in_progress());
+        assert!(!SessionStatus::new("skipped").is_in_progress());
+        assert!(!SessionStatus::new("hibernated").is_in_progress());
+    }
+}
