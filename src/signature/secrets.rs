@@ -1,0 +1,65 @@
+//! The signing secrets that are valid now; several during a rotation.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+pub(super) type HmacSha256 = Hmac<Sha256>;
+
+/// One secret's bytes, with the name they go by. The vendor's keys are used as they are, as UTF-8 (vendor.md 1.2).
+pub struct SecretBytes<'a> {
+    /// Its name in the configuration.
+    pub id: &'a str,
+    /// The key.
+    pub key: &'a [u8],
+}
+
+/// A set of keyed MACs, ready for use: keying is done once, not for each request.
+#[derive(Clone)]
+pub struct Secrets(Vec<Keyed>);
+
+#[derive(Clone)]
+struct Keyed {
+    id: String,
+    mac: HmacSha256,
+}
+
+impl Secrets {
+    /// The set of these secrets, asked in this order.
+    pub fn new<'a>(secrets: impl IntoIterator<Item = SecretBytes<'a>>) -> Self {
+        Self(
+            secrets
+                .into_iter()
+                .map(|secret| Keyed {
+                    id: secret.id.to_owned(),
+                    mac: keyed(secret.key),
+                })
+                .collect(),
+        )
+    }
+
+    /// The name of the secret under which `expected` is the MAC of `parts`, each compared in constant time.
+    pub(super) fn find(&self, parts: &[&[u8]], expected: &[u8]) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|keyed| {
+                let mut mac = keyed.mac.clone();
+                parts.iter().for_each(|part| mac.update(part));
+                mac.verify_slice(expected).is_ok()
+            })
+            .map(|keyed| keyed.id.as_str())
+    }
+}
+
+pub(super) fn keyed(key: &[u8]) -> HmacSha256 {
+    HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().map(|keyed| &keyed.id))
+            .finish()
+    }
+}
