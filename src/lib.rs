@@ -5,4 +5,9 @@
 
 pub mod config;
 pub mod domain;
+pub mod ingress;
+pub mod journal;
+pub mod lifecycle;
+pub mod metrics;
+pub mod net;
 pub mod signature;

@@ -5,6 +5,7 @@
 mod clock;
 mod dedupe;
 mod delivery;
+mod document;
 mod ids;
 mod links;
 mod notification;
@@ -13,6 +14,7 @@ mod outcome;
 pub use clock::{Clock, Millis};
 pub use dedupe::DedupeKey;
 pub use delivery::{DeliveryState, EventState, LinkState, Source};
+pub use document::{Document, Missing, Resource};
 pub use ids::{EncounterId, EventId, SessionId};
 pub use links::{Link, LinkGroup, SessionKind};
 pub use notification::{Malformed, Notification};

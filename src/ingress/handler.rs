@@ -1,0 +1,221 @@
+//! A notification's way in: body within the cap, verify the raw bytes, parse, append, answer. Nothing is delivered here.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, Request, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+
+use super::State;
+use super::reject::Reject;
+use crate::config::OnStale;
+use crate::domain::{EventId, Notification};
+use crate::journal::Appended;
+use crate::lifecycle::Part;
+use crate::metrics::Answer;
+use crate::signature::{self, GENERATED_AT_HEADER, SIGNATURE_HEADER, Verified};
+
+/// What was kept, and how.
+struct Receipt {
+    appended: Appended,
+    notification: Seen,
+    stale: bool,
+}
+
+/// What is logged of a notification.
+struct Seen {
+    session_id: String,
+    encounter_id: Option<String>,
+    status: Option<String>,
+    outcome: &'static str,
+}
+
+/// `POST` on the webhook's path.
+pub(super) async fn notification(Shared(state): Shared<State>, request: Request<Body>) -> Response {
+    let start = Instant::now();
+    let request_id = request_id(request.headers());
+    let result = receive(&state, request).await;
+    let took = start.elapsed();
+    let (answer, response) = match result {
+        Ok(receipt) => accepted(&receipt, &request_id),
+        Err(reject) => {
+            log_reject(&reject, &request_id);
+            (reject.answer(), reject.into_response())
+        }
+    };
+    state.metrics.notification(answer, took);
+    response
+}
+
+async fn receive(state: &State, request: Request<Body>) -> Result<Receipt, Reject> {
+    let (parts, body) = request.into_parts();
+    let body = read(state, &parts.headers, body).await?;
+    let verified = verify(state, &parts.headers, body)?;
+    let received_at = state.clock.now();
+    let stale = is_stale(state, &verified, received_at);
+    if stale && state.settings.on_stale == OnStale::Reject {
+        return Err(Reject::Stale);
+    }
+    let notification = match Notification::parse(verified.body().clone()) {
+        Ok(notification) => notification,
+        Err(malformed) => {
+            let kept = state
+                .journal
+                .quarantine(&verified, malformed, received_at)
+                .await;
+            stored(state, kept)?;
+            return Err(Reject::Malformed(malformed));
+        }
+    };
+    let seen = Seen {
+        session_id: notification.session_id.to_string(),
+        encounter_id: notification.encounter_id.as_ref().map(ToString::to_string),
+        status: notification.status.clone(),
+        outcome: notification.outcome.as_str(),
+    };
+    let kept = state
+        .journal
+        .append(&verified, notification, received_at, stale)
+        .await;
+    Ok(Receipt {
+        appended: stored(state, kept)?,
+        notification: seen,
+        stale,
+    })
+}
+
+/// Reads the body up to the cap. An announced length beyond it is refused unread.
+async fn read(state: &State, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Reject> {
+    let limit = state.settings.max_body_bytes;
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > u64::try_from(limit).unwrap_or(u64::MAX)) {
+        return Err(Reject::TooLarge(limit));
+    }
+    let reading = async {
+        let mut first = Bytes::new();
+        let mut rest = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Reject::BrokenOff)?.into_data() else {
+                continue;
+            };
+            if first.len() + rest.len() + data.len() > limit {
+                return Err(Reject::TooLarge(limit));
+            }
+            // Most bodies come in one piece, which then needs no copy.
+            if first.is_empty() {
+                first = data;
+                continue;
+            }
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+        Ok(if rest.is_empty() {
+            first
+        } else {
+            rest.freeze()
+        })
+    };
+    tokio::time::timeout(state.settings.body_timeout, reading)
+        .await
+        .map_err(|_| Reject::TooSlow)?
+}
+
+fn verify(state: &State, headers: &HeaderMap, body: Bytes) -> Result<Verified, Reject> {
+    let value = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let secrets = state.secrets.load();
+    Ok(signature::verify(
+        &secrets,
+        value(SIGNATURE_HEADER),
+        value(GENERATED_AT_HEADER),
+        body,
+    )?)
+}
+
+fn is_stale(state: &State, verified: &Verified, received_at: Timestamp) -> bool {
+    received_at
+        .duration_since(verified.generated_at())
+        .unsigned_abs()
+        > state.settings.tolerance
+}
+
+/// Notes how the store does, for readiness.
+fn stored(
+    state: &State,
+    result: Result<Appended, crate::journal::Error>,
+) -> Result<Appended, Reject> {
+    match result {
+        Ok(appended) => {
+            if !state.readiness.is_well(Part::Store) {
+                state.readiness.well(Part::Store);
+            }
+            Ok(appended)
+        }
+        Err(error) => {
+            state
+                .readiness
+                .unwell(Part::Store, "it does not take notifications now");
+            Err(Reject::Unavailable(error))
+        }
+    }
+}
+
+fn accepted(receipt: &Receipt, request_id: &str) -> (Answer, Response) {
+    let (answer, id) = match receipt.appended {
+        Appended::New(id) => (Answer::Accepted, id),
+        Appended::Duplicate(id) => (Answer::Duplicate, id),
+    };
+    let seen = &receipt.notification;
+    tracing::info!(
+        request.id = request_id,
+        event.id = %id,
+        session.id = seen.session_id,
+        encounter.id = seen.encounter_id,
+        status = seen.status,
+        outcome = seen.outcome,
+        stale = receipt.stale,
+        result = answer.as_str(),
+        "notification received"
+    );
+    (answer, ok(answer, id))
+}
+
+fn ok(answer: Answer, id: EventId) -> Response {
+    let body = format!(r#"{{"result":"{}","id":"{id}"}}"#, answer.as_str());
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn log_reject(reject: &Reject, request_id: &str) {
+    let result = reject.answer().as_str();
+    match reject {
+        Reject::Unavailable(error) => {
+            tracing::error!(request.id = request_id, result, error = %error, "notification not stored; answered 503");
+        }
+        Reject::Unauthorized(_)
+        | Reject::Stale
+        | Reject::Malformed(_)
+        | Reject::TooLarge(_)
+        | Reject::TooSlow
+        | Reject::BrokenOff => {
+            tracing::warn!(request.id = request_id, result, reason = %reject, "notification refused");
+        }
+    }
+}
+
+/// The load balancer's id for the request, where it sends a plain one, else one of our own.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| {
+            (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        })
+        .map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+}

@@ -1,0 +1,121 @@
+//! Every way in which a request is not accepted, and its answer: `{"code": …, "message": …}` as the vendor's own
+//! (vendor.md 2.6).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::domain::Malformed;
+use crate::journal;
+use crate::metrics::Answer;
+use crate::signature::Rejection;
+
+/// Seconds after which a sender may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Why a notification is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Reject {
+    /// Not authentic.
+    #[error("{0}")]
+    Unauthorized(#[from] Rejection),
+    /// Authentic, but too old or too new, and configured to be refused.
+    #[error("generated-at is too far from the present time")]
+    Stale,
+    /// Authentic, but no notification.
+    #[error("{0}; it is kept in the quarantine")]
+    Malformed(Malformed),
+    /// Larger than allowed.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The body came too slowly.
+    #[error("the body did not come in time")]
+    TooSlow,
+    /// The sender broke off.
+    #[error("the body broke off")]
+    BrokenOff,
+    /// It could not be put on disk.
+    #[error("the notification cannot be stored now; nothing was accepted, send it again")]
+    Unavailable(#[source] journal::Error),
+}
+
+impl Reject {
+    /// How it is counted.
+    pub(super) fn answer(&self) -> Answer {
+        match self {
+            Self::Unauthorized(_) | Self::Stale => Answer::Unauthorized,
+            Self::Malformed(_) | Self::BrokenOff => Answer::Malformed,
+            Self::TooLarge(_) => Answer::TooLarge,
+            Self::TooSlow => Answer::TimedOut,
+            Self::Unavailable(_) => Answer::Unavailable,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) | Self::BrokenOff => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(_) | Self::Stale => StatusCode::UNAUTHORIZED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Reject {
+    fn into_response(self) -> Response {
+        let mut response = error(self.status(), &self.to_string());
+        match self {
+            // The rest of the body is not read, so the connection cannot be used again.
+            Self::TooLarge(_) | Self::TooSlow | Self::BrokenOff => {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::Unavailable(_) => {
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Self::Unauthorized(_) | Self::Stale | Self::Malformed(_) => {}
+        }
+        response
+    }
+}
+
+/// Another path.
+pub(super) async fn not_found() -> Response {
+    error(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+/// Another method on the webhook's path.
+pub(super) async fn method_not_allowed() -> Response {
+    with_allow("POST", "this path takes POST only")
+}
+
+/// Another method on a path for reading.
+pub(super) async fn get_only() -> Response {
+    with_allow("GET, HEAD", "this path takes GET only")
+}
+
+/// A panic in a handler: a bug, answered as our failure. What it said stays inside.
+#[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]
+pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request handler panicked; the sender was answered 500");
+    error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal error; send it again",
+    )
+}
+
+fn with_allow(methods: &'static str, message: &str) -> Response {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, message);
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn error(status: StatusCode, message: &str) -> Response {
+    let body = serde_json::json!({"code": status.as_u16(), "message": message}).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

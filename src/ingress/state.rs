@@ -1,0 +1,51 @@
+//! What the webhook's handler may reach, and no more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::config::OnStale;
+use crate::domain::Clock;
+use crate::journal::Journal;
+use crate::lifecycle::Readiness;
+use crate::metrics::Metrics;
+use crate::signature::Secrets;
+
+/// What the webhook's handler works with. Cheap to clone.
+#[derive(Clone)]
+pub struct State {
+    /// The signing secrets that are valid now; swapped on reload.
+    pub secrets: Arc<ArcSwap<Secrets>>,
+    /// Where notifications are kept.
+    pub journal: Journal,
+    /// Limits and rules.
+    pub settings: Settings,
+    /// The time.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Told when the store fails.
+    pub readiness: Readiness,
+}
+
+/// Limits and rules of the webhook.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// Longest time for a body.
+    pub body_timeout: Duration,
+    /// How far `generated-at` may be from now.
+    pub tolerance: Duration,
+    /// What happens beyond that.
+    pub on_stale: OnStale,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,171 @@
+//! What operators and retention change: replays, purges, audit entries.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::finish;
+use crate::domain::{EventId, EventState, Millis};
+use crate::journal::{AuditEntry, Error, Purged, ReplayFrom, Replayed};
+
+/// Makes an event due again, for `sinks` or (none given) for all it had and all it would get now.
+pub(super) fn replay(
+    connection: &Connection,
+    id: EventId,
+    from: ReplayFrom,
+    sinks: &[String],
+    actor: &str,
+    now: Millis,
+) -> Result<Replayed, Error> {
+    let found: Option<(i64, String, bool, bool)> = connection
+        .prepare_cached("SELECT seq, state, body IS NOT NULL, retrieved_at IS NOT NULL FROM events WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((seq, state, has_content, is_retrieved)) = found else {
+        return Ok(Replayed::NotFound);
+    };
+    if !has_content || state == EventState::Quarantined.as_str() {
+        return Ok(Replayed::NoContent);
+    }
+    if from == ReplayFrom::Deliver && !is_retrieved {
+        return Ok(Replayed::NotRetrieved);
+    }
+    reset_deliveries(connection, seq, sinks)?;
+    match from {
+        ReplayFrom::Retrieve => {
+            connection.execute("DELETE FROM links WHERE event = ?1", [seq])?;
+            connection.execute(
+                "UPDATE events SET state = 'received', next_attempt_at = ?2, started_at = ?2, attempts = 0,
+                 fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL, retrieved_at = NULL WHERE seq = ?1",
+                params![seq, now],
+            )?;
+        }
+        ReplayFrom::Deliver => {
+            connection.execute(
+                "UPDATE events SET state = 'delivering', next_attempt_at = NULL, fence = fence + 1, holder = NULL,
+                 last_error = NULL, ended_at = NULL WHERE seq = ?1",
+                [seq],
+            )?;
+            finish::plan_deliveries(connection, seq, sinks, now)?;
+            finish::end_event(connection, seq, now)?;
+        }
+    }
+    let step = match from {
+        ReplayFrom::Retrieve => "retrieve",
+        ReplayFrom::Deliver => "deliver",
+    };
+    finish::history(
+        connection,
+        seq,
+        now,
+        "replay",
+        &format!("from {step} by {actor}"),
+    )?;
+    Ok(Replayed::Scheduled)
+}
+
+/// Sets deliveries back to pending, not due yet. Without names, all of the event's.
+fn reset_deliveries(connection: &Connection, seq: i64, sinks: &[String]) -> Result<(), Error> {
+    const RESET: &str = "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = NULL, holder = NULL,
+        fence = fence + 1, delivered_at = NULL, last_error = NULL WHERE event = ?1";
+    if sinks.is_empty() {
+        connection.execute(RESET, [seq])?;
+    }
+    for sink in sinks {
+        connection.execute(&format!("{RESET} AND sink = ?2"), params![seq, sink])?;
+    }
+    Ok(())
+}
+
+/// Removes an event's content and keeps its receipt. Whoever works on it finds its lease lost.
+pub(super) fn purge(
+    connection: &Connection,
+    id: EventId,
+    actor: &str,
+    now: Millis,
+) -> Result<bool, Error> {
+    let seq: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM events WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let Some(seq) = seq else { return Ok(false) };
+    purge_content(connection, seq)?;
+    connection.execute(
+        "UPDATE events SET state = CASE WHEN state IN ('done', 'quarantined') THEN state ELSE 'dead' END,
+         last_error = CASE WHEN state IN ('done', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
+         next_attempt_at = NULL, holder = NULL, fence = fence + 1, ended_at = coalesce(ended_at, ?2) WHERE seq = ?1",
+        params![seq, now],
+    )?;
+    connection.execute(
+        "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, holder = NULL, fence = fence + 1,
+         last_error = 'purged by an operator' WHERE event = ?1 AND state = 'pending'",
+        [seq],
+    )?;
+    finish::history(connection, seq, now, "purge", &format!("by {actor}"))?;
+    Ok(true)
+}
+
+/// Removes what has been done for long enough. What is dead or quarantined stays.
+pub(super) fn retain(
+    connection: &Connection,
+    content_before: Millis,
+    receipts_before: Millis,
+    limit: usize,
+) -> Result<Purged, Error> {
+    let content = done_before(connection, "body IS NOT NULL AND", content_before, limit)?;
+    for seq in &content {
+        purge_content(connection, *seq)?;
+    }
+    let receipts = done_before(connection, "", receipts_before, limit)?;
+    for seq in &receipts {
+        for sql in [
+            "DELETE FROM links WHERE event = ?1",
+            "DELETE FROM deliveries WHERE event = ?1",
+            "DELETE FROM attempts WHERE event = ?1",
+            "DELETE FROM events WHERE seq = ?1",
+        ] {
+            connection.prepare_cached(sql)?.execute([seq])?;
+        }
+    }
+    Ok(Purged {
+        content: content.len(),
+        receipts: receipts.len(),
+    })
+}
+
+/// Writes down who read or changed what.
+pub(super) fn audit(connection: &Connection, entry: &AuditEntry) -> Result<(), Error> {
+    connection
+        .prepare_cached("INSERT INTO audit (at, actor, action, event) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            entry.at.as_millisecond(),
+            entry.actor,
+            entry.action,
+            entry.event.as_ref().map(EventId::as_bytes)
+        ])?;
+    Ok(())
+}
+
+fn done_before(
+    connection: &Connection,
+    and: &str,
+    before: Millis,
+    limit: usize,
+) -> Result<Vec<i64>, Error> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT seq FROM events WHERE {and} state = 'done' AND ended_at < ?1 ORDER BY ended_at LIMIT ?2"
+    ))?;
+    let found = statement.query_map(
+        params![before, i64::try_from(limit).unwrap_or(i64::MAX)],
+        |row| row.get(0),
+    )?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+fn purge_content(connection: &Connection, seq: i64) -> Result<(), Error> {
+    connection
+        .prepare_cached("UPDATE events SET body = NULL WHERE seq = ?1")?
+        .execute([seq])?;
+    connection
+        .prepare_cached("UPDATE links SET body = NULL WHERE event = ?1")?
+        .execute([seq])?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Between columns and types.
+
+use std::str::FromStr;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::Row;
+
+use crate::domain::{EncounterId, EventId, LinkGroup, SessionId, SessionKind};
+use crate::journal::{Error, Event, Link};
+
+/// The columns of [`event`], in its order.
+pub(super) const EVENT: &str = "id, received_at, generated_at, source, outcome, status, session_id, encounter_id, kind, \
+    session_status, state, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL, holder IS NOT NULL";
+
+/// The columns of [`link`], in its order.
+pub(super) const LINK: &str = "n, link_group, href, state, http_status, bytes, fetched_at, reason";
+
+/// An [`Event`] from [`EVENT`].
+pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
+    let is_leased: bool = row.get(17)?;
+    Ok(Event {
+        id: id(row.get(0)?),
+        received_at: time(row.get(1)?)?,
+        generated_at: optional_time(row.get(2)?)?,
+        source: word(row, 3, "source")?,
+        outcome: word(row, 4, "outcome")?,
+        status: row.get(5)?,
+        session_id: SessionId::new(row.get::<_, String>(6)?),
+        encounter_id: row.get::<_, Option<String>>(7)?.and_then(EncounterId::new),
+        kind: SessionKind::from_word(&row.get::<_, String>(8)?),
+        session_status: row.get(9)?,
+        state: word(row, 10, "state")?,
+        stale: row.get(11)?,
+        attempts: row.get(12)?,
+        next_attempt_at: if is_leased {
+            None
+        } else {
+            optional_time(row.get(13)?)?
+        },
+        last_error: row.get(14)?,
+        error_code: row.get(15)?,
+        content_purged: row.get(16)?,
+    })
+}
+
+/// A [`Link`] from [`LINK`].
+pub(super) fn link(row: &Row<'_>) -> Result<Link, Error> {
+    Ok(Link {
+        n: row.get(0)?,
+        group: LinkGroup::new(row.get::<_, String>(1)?),
+        href: row.get(2)?,
+        state: word(row, 3, "link state")?,
+        http_status: row.get(4)?,
+        bytes: row.get(5)?,
+        fetched_at: optional_time(row.get(6)?)?,
+        reason: row.get(7)?,
+    })
+}
+
+pub(super) fn id(bytes: [u8; 16]) -> EventId {
+    EventId::from_bytes(bytes)
+}
+
+pub(super) fn time(millis: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_millisecond(millis).map_err(|_| Error::Corrupt { what: "time" })
+}
+
+pub(super) fn optional_time(millis: Option<i64>) -> Result<Option<Timestamp>, Error> {
+    millis.map(time).transpose()
+}
+
+pub(super) fn bytes(blob: Vec<u8>) -> Bytes {
+    Bytes::from(blob)
+}
+
+/// One of a closed set of words.
+pub(super) fn word<T: FromStr>(
+    row: &Row<'_>,
+    column: usize,
+    what: &'static str,
+) -> Result<T, Error> {
+    row.get_ref(column)?
+        .as_str()
+        .map_err(|_| Error::Corrupt { what })?
+        .parse()
+        .map_err(|_| Error::Corrupt { what })
+}

@@ -1,0 +1,160 @@
+//! The one thread that writes: takes what is queued, runs it in one transaction, commits once, then replies.
+//!
+//! While one batch is being synced the next one queues up, so one fsync serves many writes under load and a single write
+//! waits for nobody.
+
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::journal::Error;
+use crate::metrics::Metrics;
+
+/// Most writes in one transaction.
+const BATCH: usize = 512;
+
+/// Tells the caller how its write ended, once the commit has.
+type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// One write: does its work on the connection and gives back the reply to send after the commit.
+type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+
+/// The writing thread's handle.
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+/// How a write is kept apart from the others of its batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Atomicity {
+    /// One statement: atomic by itself.
+    Single,
+    /// Several: undone together when one fails.
+    Several,
+}
+
+impl Writer {
+    /// Starts the thread on its connection. It ends when the writer is dropped and the queue is empty.
+    pub(super) fn spawn(
+        connection: Connection,
+        queue: usize,
+        metrics: Metrics,
+    ) -> std::io::Result<(Self, JoinHandle<()>)> {
+        let (jobs, queued) = mpsc::channel(queue);
+        let thread = std::thread::Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(move || run(&connection, queued, &metrics))?;
+        Ok((Self { jobs }, thread))
+    }
+
+    /// Queues a write if there is room, and waits for its commit.
+    pub(super) async fn try_write<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        let (job, reply) = package(Atomicity::Single, job);
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Error::Closed,
+        })?;
+        reply.await.map_err(|_| dropped())?
+    }
+
+    /// Waits for room, queues a write and waits for its commit.
+    pub(super) async fn write<T, F>(&self, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        let (job, reply) = package(Atomicity::Several, job);
+        self.jobs.send(job).await.map_err(|_| Error::Closed)?;
+        reply.await.map_err(|_| dropped())?
+    }
+}
+
+fn package<T, F>(atomicity: Atomicity, job: F) -> (Job, oneshot::Receiver<Result<T, Error>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+{
+    let (tell, told) = oneshot::channel();
+    let job: Job = Box::new(move |connection| {
+        let result = match atomicity {
+            Atomicity::Single => job(connection),
+            Atomicity::Several => in_savepoint(connection, job),
+        };
+        Box::new(move |committed| {
+            // The caller may have given up waiting; what is committed stays committed.
+            tell.send(result.and_then(|value| committed.map(|()| value)))
+                .ok();
+        })
+    });
+    (job, told)
+}
+
+fn in_savepoint<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    connection.prepare_cached("SAVEPOINT job")?.execute([])?;
+    let result = job(connection);
+    if result.is_err() {
+        connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
+    }
+    connection.prepare_cached("RELEASE job")?.execute([])?;
+    result
+}
+
+fn run(connection: &Connection, mut queued: mpsc::Receiver<Job>, metrics: &Metrics) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while queued.blocking_recv_many(&mut batch, BATCH) > 0 {
+        let (size, start) = (batch.len(), Instant::now());
+        commit(connection, &mut batch);
+        metrics.journal_commit(size, start.elapsed());
+    }
+}
+
+/// Runs a batch in one transaction and replies to every job, whatever happens.
+fn commit(connection: &Connection, batch: &mut Vec<Job>) {
+    let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
+    let committed = (|| {
+        connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for job in batch.drain(..) {
+            replies.push(job(connection));
+            // A full disk or an I/O error makes SQLite roll the whole transaction back; what follows would otherwise
+            // commit one by one, and what went before would be reported as kept.
+            if connection.is_autocommit() {
+                return Err(Error::Commit(
+                    "the transaction was rolled back by an I/O error or a full disk".to_owned(),
+                ));
+            }
+        }
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    })();
+    if committed.is_err() && !connection.is_autocommit() {
+        if let Err(error) = connection.execute_batch("ROLLBACK") {
+            tracing::error!(error = %error, "the store could not roll back");
+        }
+    }
+    if let Err(error) = &committed {
+        tracing::error!(error = %error, writes = replies.len(), "the store could not commit");
+    }
+    // What never ran goes unanswered, which its caller sees as `dropped`.
+    batch.clear();
+    for reply in replies {
+        reply(
+            committed
+                .as_ref()
+                .map(|()| ())
+                .map_err(|error| Error::Commit(error.to_string())),
+        );
+    }
+}
+
+fn dropped() -> Error {
+    Error::Commit("the write was dropped before it ran".to_owned())
+}

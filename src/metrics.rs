@@ -1,0 +1,396 @@
+//! Every metric: name, unit and help text (contract.md 6). A handle is passed to whoever counts; nothing is global.
+//!
+//! No identifier of a patient, session or encounter is ever a label.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Unit,
+};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use crate::domain::EventState;
+
+const PREFIX: &str = "suki_receiver_";
+const SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0,
+];
+const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+static METADATA: Metadata<'static> = Metadata::new("suki_receiver", Level::INFO, None);
+
+/// Counts what happens in one receiver. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    hot: Hot,
+}
+
+/// The metrics of the request path, looked up once.
+struct Hot {
+    accepted: Counter,
+    duplicate: Counter,
+    ack_seconds: Histogram,
+    commit_seconds: Histogram,
+    batch_size: Histogram,
+    connections: Gauge,
+}
+
+/// How a notification was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// 200, new.
+    Accepted,
+    /// 200, known.
+    Duplicate,
+    /// 401.
+    Unauthorized,
+    /// 400, in the quarantine.
+    Malformed,
+    /// 413.
+    TooLarge,
+    /// 408: the body did not come in time.
+    TimedOut,
+    /// 503.
+    Unavailable,
+}
+
+impl Answer {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Unauthorized => "unauthorized",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::TimedOut => "timed_out",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    const ALL: [Self; 7] = [
+        Self::Accepted,
+        Self::Duplicate,
+        Self::Unauthorized,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::TimedOut,
+        Self::Unavailable,
+    ];
+}
+
+impl Metrics {
+    /// A registry of its own.
+    pub fn new() -> Self {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+            .and_then(|builder| {
+                builder.set_buckets_for_metric(Matcher::Suffix("batch_size".to_owned()), BATCH)
+            })
+            .expect("the bucket lists are not empty")
+            .build_recorder();
+        describe(&recorder);
+        let handle = recorder.handle();
+        let hot = Hot {
+            accepted: counter(
+                &recorder,
+                "notifications_total",
+                &[("result", Answer::Accepted.as_str())],
+            ),
+            duplicate: counter(
+                &recorder,
+                "notifications_total",
+                &[("result", Answer::Duplicate.as_str())],
+            ),
+            ack_seconds: histogram(&recorder, "ack_seconds", &[]),
+            commit_seconds: histogram(&recorder, "journal_commit_seconds", &[]),
+            batch_size: histogram(&recorder, "journal_batch_size", &[]),
+            connections: gauge(&recorder, "connections", &[]),
+        };
+        for answer in Answer::ALL {
+            counter(
+                &recorder,
+                "notifications_total",
+                &[("result", answer.as_str())],
+            )
+            .increment(0);
+        }
+        gauge(
+            &recorder,
+            "build_info",
+            &[("version", env!("CARGO_PKG_VERSION"))],
+        )
+        .set(1.0);
+        gauge(&recorder, "spool_events", &[]).set(0.0);
+        Self(Arc::new(Inner {
+            recorder,
+            handle,
+            hot,
+        }))
+    }
+
+    /// A notification was answered, `took` after its headers had come.
+    pub fn notification(&self, answer: Answer, took: Duration) {
+        let hot = &self.0.hot;
+        match answer {
+            Answer::Accepted => hot.accepted.increment(1),
+            Answer::Duplicate => hot.duplicate.increment(1),
+            Answer::Unauthorized
+            | Answer::Malformed
+            | Answer::TooLarge
+            | Answer::TimedOut
+            | Answer::Unavailable => {
+                counter(
+                    &self.0.recorder,
+                    "notifications_total",
+                    &[("result", answer.as_str())],
+                )
+                .increment(1);
+            }
+        }
+        hot.ack_seconds.record(took);
+    }
+
+    /// The store committed a batch of `size` writes.
+    pub fn journal_commit(&self, size: usize, took: Duration) {
+        self.0.hot.commit_seconds.record(took);
+        self.0
+            .hot
+            .batch_size
+            .record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
+    }
+
+    /// A connection of the public listener was opened (`1.0`) or closed (`-1.0`).
+    pub fn connection(&self, change: f64) {
+        self.0.hot.connections.increment(change);
+    }
+
+    /// The public listener is at its bound of connections.
+    pub fn connections_full(&self) {
+        counter(&self.0.recorder, "connections_full_total", &[]).increment(1);
+    }
+
+    /// A call to the vendor's API ended; `code` is its HTTP status, or a word when there was none.
+    pub fn sdp_request(&self, endpoint: &'static str, code: &str, took: Duration) {
+        counter(
+            &self.0.recorder,
+            "sdp_requests_total",
+            &[("endpoint", endpoint), ("code", code)],
+        )
+        .increment(1);
+        histogram(&self.0.recorder, "sdp_request_seconds", &[]).record(took);
+    }
+
+    /// A login ended.
+    pub fn sdp_login(&self, result: &'static str) {
+        counter(&self.0.recorder, "sdp_logins_total", &[("result", result)]).increment(1);
+    }
+
+    /// A delivery attempt ended.
+    pub fn delivery(&self, sink: &str, result: &'static str, took: Duration) {
+        counter(
+            &self.0.recorder,
+            "deliveries_total",
+            &[("sink", sink), ("result", result)],
+        )
+        .increment(1);
+        histogram(&self.0.recorder, "delivery_seconds", &[("sink", sink)]).record(took);
+    }
+
+    /// An event is done, `took` after its receipt.
+    pub fn end_to_end(&self, took: Duration) {
+        histogram(&self.0.recorder, "end_to_end_seconds", &[]).record(took);
+    }
+
+    /// Log lines dropped because the log could not be written as fast.
+    pub fn log_lines_dropped(&self, total: u64) {
+        counter(&self.0.recorder, "log_lines_dropped_total", &[]).absolute(total);
+    }
+
+    /// How many events stand in each state, and how old the oldest one in progress is.
+    pub fn set_events(&self, counts: &[(EventState, u64)], oldest_pending: Duration) {
+        for state in EventState::ALL {
+            let count = counts
+                .iter()
+                .find(|(known, _)| known == state)
+                .map_or(0, |(_, count)| *count);
+            #[allow(
+                clippy::cast_precision_loss,
+                reason = "a gauge is a float; counts stay far below 2^52"
+            )]
+            gauge(&self.0.recorder, "events", &[("state", state.as_str())]).set(count as f64);
+        }
+        gauge(&self.0.recorder, "oldest_pending_seconds", &[]).set(oldest_pending.as_secs_f64());
+    }
+
+    /// Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.0.handle.render()
+    }
+
+    /// Folds recorded samples into their buckets. Call it every few seconds: they pile up otherwise.
+    pub fn upkeep(&self) {
+        self.0.handle.run_upkeep();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+fn key(name: &str, labels: &[(&'static str, &str)]) -> Key {
+    let labels: Vec<Label> = labels
+        .iter()
+        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+        .collect();
+    Key::from_parts(format!("{PREFIX}{name}"), labels)
+}
+
+fn counter(recorder: &PrometheusRecorder, name: &str, labels: &[(&'static str, &str)]) -> Counter {
+    recorder.register_counter(&key(name, labels), &METADATA)
+}
+
+fn gauge(recorder: &PrometheusRecorder, name: &str, labels: &[(&'static str, &str)]) -> Gauge {
+    recorder.register_gauge(&key(name, labels), &METADATA)
+}
+
+fn histogram(
+    recorder: &PrometheusRecorder,
+    name: &str,
+    labels: &[(&'static str, &str)],
+) -> Histogram {
+    recorder.register_histogram(&key(name, labels), &METADATA)
+}
+
+fn describe(recorder: &PrometheusRecorder) {
+    type Describe = fn(&PrometheusRecorder, KeyName, Option<Unit>, SharedString);
+    let (counters, gauges, histograms): (Describe, Describe, Describe) = (
+        Recorder::describe_counter,
+        Recorder::describe_gauge,
+        Recorder::describe_histogram,
+    );
+    let texts: [(Describe, &str, &'static str); 18] = [
+        (counters, "notifications_total", "Notifications by answer."),
+        (
+            histograms,
+            "ack_seconds",
+            "From the headers of a notification to its answer.",
+        ),
+        (
+            histograms,
+            "journal_commit_seconds",
+            "One transaction of the store, the fsync included.",
+        ),
+        (
+            histograms,
+            "journal_batch_size",
+            "Writes committed together.",
+        ),
+        (gauges, "events", "Events by state."),
+        (
+            gauges,
+            "oldest_pending_seconds",
+            "Age of the oldest event that is not done, dead or quarantined.",
+        ),
+        (
+            counters,
+            "sdp_requests_total",
+            "Calls to the SDP API by endpoint and status.",
+        ),
+        (
+            histograms,
+            "sdp_request_seconds",
+            "One call to the SDP API, the body included.",
+        ),
+        (
+            counters,
+            "sdp_logins_total",
+            "Logins to the SDP API by result.",
+        ),
+        (
+            counters,
+            "deliveries_total",
+            "Delivery attempts by sink and result.",
+        ),
+        (histograms, "delivery_seconds", "One delivery attempt."),
+        (
+            histograms,
+            "end_to_end_seconds",
+            "From the receipt of a notification to its last delivery.",
+        ),
+        (gauges, "spool_events", "Events in the local spool."),
+        (gauges, "build_info", "The version that runs."),
+        (
+            gauges,
+            "connections",
+            "Open connections of the public listener.",
+        ),
+        (
+            counters,
+            "connections_full_total",
+            "Times the public listener was at its bound of connections.",
+        ),
+        (
+            counters,
+            "log_lines_dropped_total",
+            "Log lines dropped because the log could not be written as fast.",
+        ),
+        (
+            counters,
+            "sdp_breaker_opened_total",
+            "Times the SDP API was found to be down as a whole.",
+        ),
+    ];
+    for (describe, name, help) in texts {
+        describe(
+            recorder,
+            KeyName::from(format!("{PREFIX}{name}")),
+            None,
+            SharedString::from(help),
+        );
+    }
+}
+
+impl Metrics {
+    /// The breaker opened: the SDP API is down as a whole.
+    pub fn sdp_breaker_opened(&self) {
+        counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_registries_in_one_process_count_apart() {
+        let (one, other) = (Metrics::new(), Metrics::new());
+        one.notification(Answer::Accepted, Duration::from_millis(1));
+        assert!(
+            one.render()
+                .contains("suki_receiver_notifications_total{result=\"accepted\"} 1"),
+            "{}",
+            one.render()
+        );
+        assert!(
+            other
+                .render()
+                .contains("suki_receiver_notifications_total{result=\"accepted\"} 0")
+        );
+    }
+}
