@@ -11,3 +11,6 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod net;
 pub mod signature;
+pub mod sdp;
+pub mod sinks;
+pub mod worker;

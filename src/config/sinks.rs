@@ -30,7 +30,7 @@ pub struct Sink {
 pub enum Include {
     /// `["notification", "resources"]`: all, clinical content included.
     Everything,
-    /// `["notification"]`: no resource bodies, and of the notification no clinical content.
+    /// `["notification"]`: the notification as received, and nothing that was fetched.
     NotificationOnly,
 }
 

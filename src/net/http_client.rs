@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, Response, redirect};
 
 use super::resolver::PublicOnly;
@@ -39,6 +42,9 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// A configured value cannot stand in a header.
+    #[error("{0} has characters that cannot stand in an HTTP header")]
+    Header(&'static str),
     /// reqwest refuses.
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(#[from] reqwest::Error),
@@ -103,4 +109,25 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Bytes, 
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// How long a peer asks to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default())
+}
+
+/// What went wrong with a call, in a word, without the address: it may hold a session's id or a token.
+pub fn describe(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
+        "timeout"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "connection broke"
+    }
 }

@@ -1,0 +1,229 @@
+//! May this link be followed, and with the token? Pure.
+//!
+//! A link is the sender's word. The token goes to the API's own origin; a host that is allowed gets none; all else is
+//! refused.
+
+use std::fmt;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::{Host, Url};
+
+use crate::domain::{EncounterId, Link, LinkGroup, SessionId, SessionKind};
+use crate::net::is_public;
+
+/// What stays as it is in a path segment (RFC 3986, unreserved).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The rule for links.
+#[derive(Debug, Clone)]
+pub struct Hrefs {
+    base: Url,
+    allowed_hosts: Vec<String>,
+}
+
+/// Where a link leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To the API itself: with the token.
+    Api(Url),
+    /// To another host that is allowed: without it, and to public addresses only.
+    Elsewhere(Url),
+}
+
+/// Why a link is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It cannot be read as an address.
+    NotAnAddress,
+    /// Neither https nor the API's own scheme.
+    Scheme,
+    /// It carries a user name or password.
+    Credentials,
+    /// Its host is neither the API's nor in `follow.allowed_hosts`.
+    Host,
+    /// It leads to a private address.
+    PrivateAddress,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAnAddress => "not followed: the link is no address",
+            Self::Scheme => "not followed: the link is not https",
+            Self::Credentials => "not followed: the link carries credentials",
+            Self::Host => "not followed: the host is neither sdp.base_url's nor in follow.allowed_hosts",
+            Self::PrivateAddress => "not followed: the link leads to a private address",
+        })
+    }
+}
+
+impl Hrefs {
+    /// The rule for an API at `base` and further hosts, which never get the token.
+    pub fn new(base: Url, allowed_hosts: Vec<String>) -> Self {
+        Self { base, allowed_hosts }
+    }
+
+    /// Where `href` leads. A relative one is joined to the API's base address (vendor.md 1.5).
+    ///
+    /// # Errors
+    /// [`Refused`] where it must not be followed.
+    pub fn resolve(&self, href: &str) -> Result<Target, Refused> {
+        let url = self.join(href.trim())?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::Credentials);
+        }
+        if url.origin() == self.base.origin() {
+            return Ok(Target::Api(url));
+        }
+        let host = url.host_str().ok_or(Refused::NotAnAddress)?;
+        if !self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+            return Err(Refused::Host);
+        }
+        if url.scheme() != "https" {
+            return Err(Refused::Scheme);
+        }
+        // A name is checked where it is resolved; a literal address has no such moment.
+        let is_private = match url.host() {
+            Some(Host::Ipv4(address)) => !is_public(address.into()),
+            Some(Host::Ipv6(address)) => !is_public(address.into()),
+            Some(Host::Domain(_)) | None => false,
+        };
+        if is_private { Err(Refused::PrivateAddress) } else { Ok(Target::Elsewhere(url)) }
+    }
+
+    /// An address of the API.
+    pub(super) fn api(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        url
+    }
+
+    fn join(&self, href: &str) -> Result<Url, Refused> {
+        // A path, with or without its leading slash, goes below the base; `//host` and `scheme:` are absolute.
+        let is_absolute = href.starts_with("//") || href.starts_with('\\') || Url::parse(href).is_ok();
+        if is_absolute {
+            return self.base.join(href).map_err(|_| Refused::NotAnAddress);
+        }
+        let base = self.base.as_str().trim_end_matches('/');
+        let joined = format!("{base}/{}", href.trim_start_matches('/'));
+        Url::parse(&joined).map_err(|_| Refused::NotAnAddress)
+    }
+}
+
+/// The status endpoint of a session; none for a kind that is not known.
+pub(super) fn status_path(kind: SessionKind, session: &SessionId) -> Option<String> {
+    Some(format!("/api/v1/{}/session/{}/status", product(kind)?, encode(session.as_str())))
+}
+
+/// The links that a completed session has when its notification names none (vendor.md 2.2).
+pub(super) fn standard_links(kind: SessionKind, session: &SessionId, encounter: Option<&EncounterId>) -> Vec<Link> {
+    let session = encode(session.as_str());
+    let link = |group: &str, href: String| Link { group: LinkGroup::new(group), href, is_get: true };
+    match kind {
+        SessionKind::FormFilling => {
+            vec![link("structured_data", format!("/api/v1/form-filling/session/{session}/structured-data"))]
+        }
+        SessionKind::Ambient | SessionKind::Unknown => {
+            let of_session = |path: &str| format!("/api/v1/ambient/session/{session}/{path}");
+            let mut links = vec![
+                link("contents", of_session("content")),
+                link("structured_data", of_session("structured-data")),
+                link("transcripts", of_session("transcript")),
+            ];
+            if let Some(encounter) = encounter {
+                let of_encounter =
+                    |path: &str| format!("/api/v1/ambient/encounter/{}/{path}", encode(encounter.as_str()));
+                links.push(link("encounter_content", of_encounter("content")));
+                links.push(link("encounter_structured_data", of_encounter("structured-data")));
+            }
+            links
+        }
+    }
+}
+
+fn product(kind: SessionKind) -> Option<&'static str> {
+    match kind {
+        SessionKind::Ambient => Some("ambient"),
+        SessionKind::FormFilling => Some("form-filling"),
+        SessionKind::Unknown => None,
+    }
+}
+
+fn encode(segment: &str) -> String {
+    // A segment of dots alone would climb the path.
+    match segment {
+        "." => "%2E".to_owned(),
+        ".." => "%2E%2E".to_owned(),
+        _ => utf8_percent_encode(segment, SEGMENT).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hrefs() -> Hrefs {
+        let base = Url::parse("https://sdp.suki.ai").expect("an address");
+        Hrefs::new(base, vec!["storage.example.com".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()])
+    }
+
+    #[test]
+    fn relative_and_absolute_links_to_the_api_are_followed() {
+        for href in [
+            "/api/v1/ambient/session/a/content",
+            "api/v1/ambient/session/a/content",
+            "https://sdp.suki.ai/api/v1/ambient/session/a/content",
+            "https://sdp.suki.ai:443/api/v1/ambient/session/a/content",
+        ] {
+            let Ok(Target::Api(url)) = hrefs().resolve(href) else { panic!("{href} is refused") };
+            assert_eq!(url.as_str(), "https://sdp.suki.ai/api/v1/ambient/session/a/content");
+        }
+        let Ok(Target::Api(url)) = hrefs().resolve("/a/content?cumulative=true") else { panic!("refused") };
+        assert_eq!(url.query(), Some("cumulative=true"));
+    }
+
+    #[test]
+    fn a_base_address_with_a_path_keeps_it() {
+        let hrefs = Hrefs::new(Url::parse("https://gateway.example/suki/").expect("an address"), vec![]);
+        let Ok(Target::Api(url)) = hrefs.resolve("/api/v1/x") else { panic!("refused") };
+        assert_eq!(url.as_str(), "https://gateway.example/suki/api/v1/x");
+        assert_eq!(hrefs.api("/api/v1/auth/login").as_str(), "https://gateway.example/suki/api/v1/auth/login");
+    }
+
+    #[test]
+    fn other_hosts_are_refused_unless_allowed_and_then_get_no_token() {
+        let refused = |href: &str| hrefs().resolve(href).expect_err(href);
+        assert_eq!(refused("https://evil.example/x"), Refused::Host);
+        assert_eq!(refused("//evil.example/x"), Refused::Host);
+        assert_eq!(refused("\\\\evil.example/x"), Refused::Host);
+        assert_eq!(refused("http://sdp.suki.ai/x"), Refused::Host);
+        assert_eq!(refused("https://sdp.suki.ai.evil.example/x"), Refused::Host);
+        assert_eq!(refused("https://sdp.suki.ai@evil.example/x"), Refused::Credentials);
+        assert_eq!(refused("http://storage.example.com/x"), Refused::Scheme);
+        assert_eq!(refused("https://127.0.0.1/x"), Refused::PrivateAddress);
+        assert_eq!(refused("https://[::1]/x"), Refused::PrivateAddress);
+        assert_eq!(refused("file:///etc/passwd"), Refused::NotAnAddress);
+        assert!(matches!(hrefs().resolve("https://storage.example.com/x"), Ok(Target::Elsewhere(_))));
+    }
+
+    #[test]
+    fn ids_are_percent_encoded_in_built_paths() {
+        let session = SessionId::new("a/../b?c").expect("an id");
+        let encounter = EncounterId::new("visite-été 01").expect("an id");
+        let links = standard_links(SessionKind::Ambient, &session, Some(&encounter));
+        assert_eq!(links[0].href, "/api/v1/ambient/session/a%2F..%2Fb%3Fc/content");
+        assert_eq!(links[3].href, "/api/v1/ambient/encounter/visite-%C3%A9t%C3%A9%2001/content");
+        assert_eq!(encode(".."), "%2E%2E");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_link_says_the_token_stays_at_home(href in "(https?:)?[/\\\\]{0,3}[a-z0-9.@:%\\[\\]-]{0,20}/?.{0,20}") {
+            if let Ok(Target::Api(url)) = hrefs().resolve(&href) {
+                prop_assert_eq!(url.origin(), Url::parse("https://sdp.suki.ai").expect("an address").origin());
+            }
+        }
+    }
+}

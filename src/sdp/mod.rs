@@ -1,0 +1,14 @@
+//! The vendor's API: logging in, following links, asking how a session ended (vendor.md 2 and 3).
+//!
+//! Bodies are passed on as received. The token goes to `sdp.base_url`'s origin only, and nowhere by a redirect.
+
+mod client;
+mod error;
+mod href;
+mod partner_token;
+mod token;
+mod wire;
+
+pub use client::{Client, Fetched, status_in};
+pub use error::{Failure, Kind};
+pub use href::{Hrefs, Refused, Target};
