@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::Secret;
+use super::reader::Section;
+use super::secret_keys::{ENV_NAME, Found};
+use super::setting::Word;
+use super::{Secret, check};
 
 /// The admin listener.
 #[derive(Debug, Clone)]
@@ -49,5 +52,58 @@ impl Default for Admin {
             listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
             tokens: Vec::new(),
         }
+    }
+}
+
+impl Word for Role {
+    const ALL: &'static [Self] = &[Self::Viewer, Self::Operator];
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Admin {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let listen = section.get("listen", default.listen);
+        let mut tokens = section.list("tokens", AdminToken::read);
+        if let Some(found) = section.env_secret("token") {
+            tokens.push(AdminToken::of_env(section, found));
+        }
+        section.note_empty("tokens", &tokens);
+        let names = tokens.iter().map(|token| token.name.as_str());
+        section.expect("tokens", check::unique(names));
+        if tokens.is_empty() && !listen.ip().is_loopback() {
+            section.problem(
+                "tokens",
+                format!("is missing; {listen} is not on loopback, so name who may use it"),
+            );
+        }
+        Self { listen, tokens }
+    }
+}
+
+impl AdminToken {
+    fn of_env(section: &mut Section<'_>, found: Found) -> Self {
+        let role = Role::Operator;
+        let words = [("name", ENV_NAME), ("role", role.as_str())];
+        Self {
+            name: ENV_NAME.to_owned(),
+            role,
+            secret: section.note_as_item("tokens", &words, found),
+        }
+    }
+
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let hint = "say who it belongs to; it stands in the audit log";
+        let name = section.required("name", hint, check::not_empty);
+        let role = section.required("role", "use viewer or operator", |_| Ok(()));
+        let secret = section.secret_of_table();
+        Some(Self {
+            name: name?,
+            role: role?,
+            secret: secret?,
+        })
     }
 }

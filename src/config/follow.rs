@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use url::Host;
+
+use super::reader::Section;
+use super::{check, duration};
 use crate::domain::LinkGroup;
 
 /// Which links are followed, and for how long.
@@ -58,5 +62,85 @@ impl Default for Follow {
             lease: Duration::from_secs(5 * 60),
             retry: Retry::default(),
         }
+    }
+}
+
+impl Follow {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let follow = Self {
+            groups: section.get("groups", default.groups),
+            required: section.get("required", default.required),
+            best_effort_for: section.get("best_effort_for", default.best_effort_for),
+            not_found_grace: section.get("not_found_grace", default.not_found_grace),
+            allowed_hosts: section.checked("allowed_hosts", default.allowed_hosts, host_names),
+            max_concurrency: section.checked(
+                "max_concurrency",
+                default.max_concurrency,
+                check::count,
+            ),
+            lease: section.checked("lease", default.lease, check::not_zero),
+            retry: section.section("retry", |retry| Retry::read(retry, default.retry)),
+        };
+        follow.check_groups(section);
+        if follow.best_effort_for > follow.retry.give_up_after {
+            section.warn(
+                "follow.best_effort_for is longer than follow.retry.give_up_after, which ends the wait first",
+            );
+        }
+        follow
+    }
+
+    fn check_groups(&self, section: &mut Section<'_>) {
+        for group in self.groups.iter().filter(|group| !group.is_known()) {
+            section.warn(format!(
+                "follow.groups names '{group}', which is no link group of the vendor's reference; known are {}",
+                LinkGroup::KNOWN.join(", ")
+            ));
+        }
+        for group in &self.required {
+            if !self.groups.contains(group) {
+                section.problem(
+                    "required",
+                    format!("'{group}' is not in groups; add it there, or it is never fetched"),
+                );
+            }
+        }
+    }
+}
+
+impl Retry {
+    pub(super) fn read(section: &mut Section<'_>, default: Self) -> Self {
+        let retry = Self {
+            initial: section.checked("initial", default.initial, check::not_zero),
+            max: section.checked("max", default.max, check::not_zero),
+            give_up_after: section.checked("give_up_after", default.give_up_after, check::not_zero),
+        };
+        let in_order = |shorter, longer, name| {
+            check::ensure(shorter <= longer, || {
+                let (shorter, longer) = (duration::show(shorter), duration::show(longer));
+                format!("{shorter} is longer than {name}, which is {longer}")
+            })
+        };
+        section.expect("initial", in_order(retry.initial, retry.max, "max"));
+        section.expect(
+            "max",
+            in_order(retry.max, retry.give_up_after, "give_up_after"),
+        );
+        retry
+    }
+}
+
+/// Host names as they are compared with a link's: lower case, no scheme, no port.
+fn host_names(hosts: &Vec<String>) -> Result<(), String> {
+    let is_host = |host: &str| match Host::parse(host) {
+        Ok(parsed) => parsed.to_string() == host && !host.contains('*'),
+        Err(_) => false,
+    };
+    match hosts.iter().find(|host| !is_host(host)) {
+        Some(host) => Err(format!(
+            "'{host}' is no host name; use names in lower case without scheme, port or *, such as files.example.com"
+        )),
+        None => Ok(()),
     }
 }

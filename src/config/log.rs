@@ -1,5 +1,11 @@
 //! `[log]`: what is logged, and how.
 
+use tracing_subscriber::EnvFilter;
+
+use super::check;
+use super::reader::Section;
+use super::setting::Word;
+
 /// What is logged, and how.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -27,4 +33,38 @@ impl Default for Log {
             level: "info".to_owned(),
         }
     }
+}
+
+impl Word for LogFormat {
+    const ALL: &'static [Self] = &[Self::Auto, Self::Json, Self::Text];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            format: section.get("format", default.format),
+            level: section.checked("level", default.level, level),
+        }
+    }
+}
+
+fn level(level: &String) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    // A filter takes any single word for the name of a module, so a mistyped level would log next to nothing.
+    let is_filter = level.contains('=') && EnvFilter::builder().parse(level).is_ok();
+    check::ensure(LEVELS.contains(&level.as_str()) || is_filter, || {
+        format!(
+            "'{level}' is no level; use {} or a filter such as info,suki_receiver=debug",
+            LEVELS.join(", ")
+        )
+    })
 }

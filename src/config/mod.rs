@@ -2,26 +2,45 @@
 //!
 //! Holds data; builds no clients and opens nothing but the files it reads values from.
 
+mod across;
 mod admin;
+mod check;
+mod command;
+mod dump;
+mod duration;
+mod env;
+mod file;
 mod follow;
+mod load;
 mod log;
+mod problem;
+mod reader;
 mod retention;
 mod sdp;
 mod secret;
+mod secret_keys;
 mod server;
+mod setting;
 mod signature;
 mod sinks;
+mod source;
 mod store;
+mod tree;
 
 pub use admin::{Admin, AdminToken, Role};
+pub use dump::Effective;
+pub use env::Env;
 pub use follow::{Follow, Retry};
+pub use load::{LoadOptions, Loaded};
 pub use log::{Log, LogFormat};
+pub use problem::{Problem, Problems};
 pub use retention::Retention;
 pub use sdp::{AuthMode, PartnerToken, Sdp, SdpAuth, SigningKey};
-pub use secret::{NamedSecret, Secret};
+pub use secret::{NamedSecret, Secret, SecretError};
 pub use server::{Server, ServerTls};
 pub use signature::{OnStale, Signature};
 pub use sinks::{FilesSink, HttpSink, Include, Sink, SinkTarget};
+pub use source::Source;
 pub use store::{Store, StoreUrl};
 
 /// Everything that can be set.

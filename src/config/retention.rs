@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::duration;
+use super::reader::Section;
+
 /// How long what is kept stays. What is dead or quarantined stays until an operator decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
@@ -19,5 +22,26 @@ impl Default for Retention {
             content: DAY * 30,
             receipts: DAY * 400,
         }
+    }
+}
+
+impl Retention {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let retention = Self {
+            content: section.get("content", default.content),
+            receipts: section.get("receipts", default.receipts),
+        };
+        if retention.receipts < retention.content {
+            section.problem(
+                "receipts",
+                format!(
+                    "{} is shorter than content, which is {}; receipts must outlive it",
+                    duration::show(retention.receipts),
+                    duration::show(retention.content),
+                ),
+            );
+        }
+        retention
     }
 }

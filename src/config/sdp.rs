@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::Secret;
+use super::reader::Section;
+use super::setting::{ByteSize, Word};
+use super::{Secret, check};
 
 /// The vendor's API.
 #[derive(Debug, Clone)]
@@ -85,5 +87,144 @@ impl Default for Sdp {
             max_body_bytes: 32 * 1024 * 1024,
             auth: None,
         }
+    }
+}
+
+impl Sdp {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let max_body_bytes = ByteSize(default.max_body_bytes);
+        Self {
+            base_url: section.checked("base_url", default.base_url, base_url),
+            ca_file: section.get("ca_file", default.ca_file),
+            timeout: section.checked("timeout", default.timeout, check::not_zero),
+            max_concurrency: section.checked(
+                "max_concurrency",
+                default.max_concurrency,
+                check::count,
+            ),
+            max_requests_per_second: section
+                .get("max_requests_per_second", default.max_requests_per_second),
+            max_body_bytes: section
+                .checked("max_body_bytes", max_body_bytes, check::size)
+                .0,
+            auth: section.section("auth", SdpAuth::read),
+        }
+    }
+}
+
+/// Where the token may go.
+fn base_url(url: &Url) -> Result<(), String> {
+    check::http_url(url)?;
+    check::ensure(url.query().is_none() && url.fragment().is_none(), || {
+        "must not have a query or fragment".to_owned()
+    })?;
+    check::ensure(!check::is_in_the_clear(url), || {
+        "is http to another machine, so the token would travel in the clear; use https".to_owned()
+    })
+}
+
+/// The words for [`AuthMode`].
+#[derive(Clone, Copy)]
+enum Mode {
+    Standard,
+    SingleAuthToken,
+}
+
+impl Word for Mode {
+    const ALL: &'static [Self] = &[Self::Standard, Self::SingleAuthToken];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::SingleAuthToken => "single_auth_token",
+        }
+    }
+}
+
+impl SdpAuth {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let mode = AuthMode::read(section);
+        let partner_id: Option<String> = section.get("partner_id", None);
+        let is_token_set =
+            section.peek("partner_token").is_some() || section.peek("partner_token_file").is_some();
+        match (&partner_id, is_token_set) {
+            (Some(_), false) => section.problem(
+                "partner_token",
+                "is missing; partner_id needs it, or set neither",
+            ),
+            (None, true) => section.problem(
+                "partner_id",
+                "is missing; partner_token needs it, or set neither",
+            ),
+            _ => {}
+        }
+        let partner_token = PartnerToken::read(section);
+        Some(Self {
+            mode,
+            partner_id: partner_id?,
+            partner_token: partner_token?,
+        })
+    }
+}
+
+impl AuthMode {
+    fn read(section: &mut Section<'_>) -> Self {
+        let mode = section.get("mode", Mode::Standard);
+        let provider_id: Option<String> = section.get("provider_id", None);
+        match (mode, provider_id) {
+            (Mode::SingleAuthToken, Some(provider_id)) => Self::SingleAuthToken { provider_id },
+            (Mode::SingleAuthToken, None) => {
+                section.problem(
+                    "provider_id",
+                    "is missing; mode \"single_auth_token\" needs the provider that is acted for",
+                );
+                Self::Standard
+            }
+            (Mode::Standard, Some(_)) => {
+                section.problem(
+                    "provider_id",
+                    "is not used in mode \"standard\"; remove it, or set mode = \"single_auth_token\"",
+                );
+                Self::Standard
+            }
+            (Mode::Standard, None) => Self::Standard,
+        }
+    }
+}
+
+impl PartnerToken {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        const KEY: &str = "partner_token";
+        let is_self_signed = section.peek("partner_token_file").is_none()
+            && section
+                .peek(KEY)
+                .is_some_and(|node| SigningKey::KEYS.iter().any(|key| node.has(key)));
+        if is_self_signed {
+            section.section(KEY, SigningKey::read).map(Self::SelfSigned)
+        } else {
+            section.secret(KEY).map(Self::Given)
+        }
+    }
+}
+
+impl SigningKey {
+    /// What tells its table from that of a secret.
+    const KEYS: [&str; 5] = ["signing_key", "issuer", "audience", "subject", "key_id"];
+
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let mut claim = |key, hint| section.required(key, hint, check::not_empty);
+        let issuer = claim("issuer", "it becomes the claim iss");
+        let audience = claim("audience", "it becomes the claim aud");
+        let subject = claim("subject", "it becomes the claim sub");
+        let key_id = section.get("key_id", String::new());
+        let key = section.required_secret("signing_key");
+        Some(Self {
+            key: key?,
+            issuer: issuer?,
+            audience: audience?,
+            subject: subject?,
+            key_id,
+        })
     }
 }

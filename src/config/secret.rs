@@ -1,10 +1,15 @@
 //! A secret: where it comes from and what it is. Prints `[redacted]`, whatever asks.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// A secret value and its origin. `Debug` and `Display` show the origin and never the value.
+use super::{Env, command};
+
+/// A secret value and its origin. `Debug` shows the origin and never the value.
 #[derive(Clone)]
 pub struct Secret {
     origin: Origin,
@@ -14,6 +19,9 @@ pub struct Secret {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Origin {
     Literal,
+    File(PathBuf),
+    Env(String),
+    Command(Vec<String>),
 }
 
 /// A secret with a name, for lists in which several are valid at once.
@@ -23,6 +31,33 @@ pub struct NamedSecret {
     pub id: String,
     /// The secret.
     pub secret: Secret,
+}
+
+/// Why a secret could not be had. Holds nothing of it.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file is missing, unreadable or not text.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The environment variable is missing or not text.
+    #[error("{0}")]
+    Env(String),
+    /// The command failed.
+    #[error("the command {program} {reason}")]
+    Command {
+        /// The program without its arguments.
+        program: String,
+        /// What happened.
+        reason: String,
+    },
+    /// There is a value, and it is empty.
+    #[error("the {0} is empty; a secret must not be")]
+    Empty(String),
 }
 
 impl Secret {
@@ -38,10 +73,92 @@ impl Secret {
     pub fn expose(&self) -> &str {
         self.value.expose_secret()
     }
+
+    /// Where it comes from, in words and without the value; of a command only the program.
+    pub fn origin(&self) -> String {
+        self.origin.to_string()
+    }
+
+    /// The secret as its file or command has it now; one from elsewhere is what it was. Blocks.
+    pub fn reread(&self) -> Result<Self, SecretError> {
+        match &self.origin {
+            Origin::Literal | Origin::Env(_) => Ok(self.clone()),
+            Origin::File(path) => Self::from_file(path.clone()),
+            Origin::Command(command) => Self::from_command(command.clone()),
+        }
+    }
+
+    pub(super) fn from_literal(value: String) -> Result<Self, SecretError> {
+        Self::new(Origin::Literal, value)
+    }
+
+    pub(super) fn from_file(path: PathBuf) -> Result<Self, SecretError> {
+        match File::open(&path).and_then(read_text) {
+            Ok(text) => Self::new(Origin::File(path), without_newline(text)),
+            Err(source) => Err(SecretError::File { path, source }),
+        }
+    }
+
+    pub(super) fn from_env(name: String, env: &Env) -> Result<Self, SecretError> {
+        let value = env.get(&name).map_err(SecretError::Env)?;
+        let value = value
+            .ok_or_else(|| SecretError::Env(format!("the variable {name} is not set")))?
+            .to_owned();
+        Self::new(Origin::Env(name), without_newline(value))
+    }
+
+    pub(super) fn from_command(command: Vec<String>) -> Result<Self, SecretError> {
+        match command::output(&command) {
+            Ok(text) => Self::new(Origin::Command(command), without_newline(text)),
+            Err(reason) => Err(SecretError::Command {
+                program: command.into_iter().next().unwrap_or_default(),
+                reason,
+            }),
+        }
+    }
+
+    pub(super) fn is_literal(&self) -> bool {
+        self.origin == Origin::Literal
+    }
+
+    fn new(origin: Origin, value: String) -> Result<Self, SecretError> {
+        if value.is_empty() {
+            return Err(SecretError::Empty(origin.to_string()));
+        }
+        let value = SecretString::from(value);
+        Ok(Self { origin, value })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal => f.write_str("literal"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Env(name) => write!(f, "variable {name}"),
+            Self::Command(command) => {
+                write!(f, "command {}", command.first().map_or("", String::as_str))
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({:?}, [redacted])", self.origin)
+        write!(f, "Secret({}, [redacted])", self.origin)
     }
+}
+
+/// Reads a text of a length that a secret may have.
+pub(super) fn read_text(source: impl Read) -> io::Result<String> {
+    /// Keys and tokens are a few thousand bytes; this only keeps a wrong path from filling the memory.
+    const MOST_BYTES: u64 = 1 << 20;
+    let mut text = String::new();
+    source.take(MOST_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Editors and `echo` end a file with a newline that is not meant.
+fn without_newline(text: String) -> String {
+    text.trim_end_matches(['\n', '\r']).to_owned()
 }

@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reader::Section;
+use super::setting::ByteSize;
+use super::{check, duration};
+
 /// The public listener.
 #[derive(Debug, Clone)]
 pub struct Server {
@@ -56,4 +60,90 @@ impl Default for Server {
             tls: None,
         }
     }
+}
+
+impl Server {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let max_body_bytes = ByteSize(default.max_body_bytes);
+        let server = Self {
+            listen: section.get("listen", default.listen),
+            path: section.checked("path", default.path, webhook_path),
+            instance: section.get("instance", default.instance),
+            max_body_bytes: section
+                .checked("max_body_bytes", max_body_bytes, check::size)
+                .0,
+            max_connections: section.checked(
+                "max_connections",
+                default.max_connections,
+                check::count,
+            ),
+            header_timeout: section.checked(
+                "header_timeout",
+                default.header_timeout,
+                check::not_zero,
+            ),
+            body_timeout: section.checked("body_timeout", default.body_timeout, check::not_zero),
+            idle_timeout: section.checked("idle_timeout", default.idle_timeout, check::not_zero),
+            drain_delay: section.get("drain_delay", default.drain_delay),
+            drain_timeout: section.checked("drain_timeout", default.drain_timeout, check::not_zero),
+            tls: section.section("tls", ServerTls::read),
+        };
+        server.check_drain(section);
+        server
+    }
+
+    fn check_drain(&self, section: &mut Section<'_>) {
+        let (delay, timeout) = (self.drain_delay, self.drain_timeout);
+        if delay >= timeout {
+            let (delay, timeout) = (duration::show(delay), duration::show(timeout));
+            section.problem(
+                "drain_delay",
+                format!("{delay} is not shorter than drain_timeout, which is {timeout}"),
+            );
+        } else if timeout - delay < self.body_timeout {
+            section.warn(
+                "server.drain_timeout leaves less than server.body_timeout after server.drain_delay: a slow request may be cut off at a stop",
+            );
+        }
+    }
+}
+
+impl ServerTls {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let cert_file: Option<PathBuf> = section.get("cert_file", None);
+        let key_file: Option<PathBuf> = section.get("key_file", None);
+        match (cert_file, key_file) {
+            (Some(cert_file), Some(key_file)) => Some(Self {
+                cert_file,
+                key_file,
+            }),
+            (None, None) => None,
+            (Some(_), None) => {
+                section.problem("key_file", "is missing; cert_file needs it, or set neither");
+                None
+            }
+            (None, Some(_)) => {
+                section.problem("cert_file", "is missing; key_file needs it, or set neither");
+                None
+            }
+        }
+    }
+}
+
+/// A path that the router takes as it is and that hides none of the health checks.
+fn webhook_path(path: &String) -> Result<(), String> {
+    const TAKEN: [&str; 3] = ["/livez", "/readyz", "/healthz"];
+    let is_special = |c: char| !c.is_ascii_graphic() || "{}*?#".contains(c);
+    check::ensure(path.starts_with('/'), || {
+        format!("'{path}' does not start with a slash")
+    })?;
+    check::ensure(!path.contains(is_special) && !path.contains("/:"), || {
+        format!(
+            "'{path}' is not plain; use visible ASCII without {{ }} * ? # and no part that starts with ':'"
+        )
+    })?;
+    check::ensure(!TAKEN.contains(&path.as_str()), || {
+        format!("'{path}' is a health check; use another path")
+    })
 }

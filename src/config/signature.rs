@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::NamedSecret;
+use super::reader::Section;
+use super::secret_keys::ENV_NAME;
+use super::setting::Word;
+use super::{NamedSecret, check};
 
 /// How notifications are verified.
 #[derive(Debug, Clone)]
@@ -30,6 +33,63 @@ impl Default for Signature {
             secrets: Vec::new(),
             tolerance: Duration::from_secs(5 * 60),
             on_stale: OnStale::Keep,
+        }
+    }
+}
+
+impl Word for OnStale {
+    const ALL: &'static [Self] = &[Self::Keep, Self::Reject];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+impl Signature {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        let tolerance = section.checked("tolerance", default.tolerance, check::not_zero);
+        let on_stale = section.get("on_stale", default.on_stale);
+        let is_listed = section.peek("secrets").is_some();
+        let is_env = section.peek("secret").is_some() || section.peek("secret_file").is_some();
+        let mut secrets = section.named_secrets("secrets");
+        if let Some(found) = section.env_secret("secret") {
+            secrets.push(NamedSecret {
+                id: ENV_NAME.to_owned(),
+                secret: section.note_as_item("secrets", &[("id", ENV_NAME)], found),
+            });
+        }
+        // One that was given and could not be had has its own error already.
+        if secrets.is_empty() && !is_listed && !is_env {
+            section.problem(
+                "secrets",
+                "is missing; give the secret that Suki signs with, as secrets = [{ id = \"…\", file = \"…\" }] or in SUKI_RECEIVER__SIGNATURE__SECRET",
+            );
+        }
+        let signature = Self {
+            secrets,
+            tolerance,
+            on_stale,
+        };
+        signature.check(section);
+        signature
+    }
+
+    fn check(&self, section: &mut Section<'_>) {
+        let ids = self.secrets.iter().map(|secret| secret.id.as_str());
+        section.expect("secrets", check::unique(ids));
+        if self.tolerance < Duration::from_secs(60) {
+            section.warn(
+                "signature.tolerance is below 1m: clocks that differ a little make notifications stale",
+            );
+        }
+        if self.on_stale == OnStale::Reject {
+            section.warn(
+                "signature.on_stale is \"reject\": a late notification is lost for good, since Suki does not send again",
+            );
         }
     }
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{NamedSecret, Retry, Secret};
+use super::reader::Section;
+use super::setting::{Setting, Word};
+use super::tree::Value;
+use super::{NamedSecret, Retry, Secret, check};
 use crate::domain::Outcome;
 
 /// One place that results are delivered to.
@@ -63,4 +66,186 @@ pub struct HttpSink {
     pub timeout: Duration,
     /// Further trusted certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
+}
+
+impl Sink {
+    /// Reads `[[sinks]]`.
+    pub(super) fn read_all(root: &mut Section<'_>) -> Vec<Self> {
+        let sinks = root.list("sinks", Self::read);
+        root.note_empty("sinks", &sinks);
+        let names = sinks.iter().map(|sink| sink.name.as_str());
+        root.expect("sinks", check::unique(names));
+        sinks
+    }
+
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let name = section.required("name", "use letters, digits, - and _", sink_name);
+        let kind = section.required("type", "use files or http", |_| Ok(()));
+        let events = section.checked("events", Outcome::ALL.to_vec(), some_outcome);
+        let include = section.get("include", Include::Everything);
+        let max_concurrency = section.checked("max_concurrency", 8, check::count);
+        let target = match kind {
+            Some(Kind::Files) => FilesSink::read(section).map(SinkTarget::Files),
+            Some(Kind::Http) => HttpSink::read(section).map(SinkTarget::Http),
+            None => None,
+        };
+        let retry = section.section("retry", |retry| Retry::read(retry, Retry::default()));
+        if kind.is_none() {
+            // Which keys are known is not known either.
+            section.take_rest();
+        }
+        Some(Self {
+            name: name?,
+            events,
+            include,
+            max_concurrency,
+            retry,
+            target: target?,
+        })
+    }
+}
+
+impl FilesSink {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let dir = section.required("dir", "name the folder", |_| Ok(()))?;
+        Some(Self { dir })
+    }
+}
+
+impl HttpSink {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let url = section.required("url", "name the address", check::http_url);
+        let timeout = section.checked("timeout", Duration::from_secs(30), check::not_zero);
+        let ca_file = section.get("ca_file", None);
+        let secret = section.secret("secret").map(|secret| NamedSecret {
+            id: SINGLE_SECRET.to_owned(),
+            secret,
+        });
+        let listed = section.named_secrets("secrets");
+        let headers = section.section("headers", read_headers);
+        let secrets: Vec<_> = secret.into_iter().chain(listed).collect();
+        let ids = secrets.iter().map(|secret| secret.id.as_str());
+        section.expect("secrets", check::unique(ids));
+        if url.as_ref().is_some_and(check::is_in_the_clear) {
+            let key = section.path_of("url");
+            section.warn(format!(
+                "{key} is http to another machine: what is delivered travels in the clear; use https"
+            ));
+        }
+        Some(Self {
+            url: url?,
+            secrets,
+            headers,
+            timeout,
+            ca_file,
+        })
+    }
+}
+
+/// The id of the secret that is given as `secret`.
+const SINGLE_SECRET: &str = "default";
+
+/// The words for [`SinkTarget`].
+#[derive(Clone, Copy)]
+enum Kind {
+    Files,
+    Http,
+}
+
+impl Word for Kind {
+    const ALL: &'static [Self] = &[Self::Files, Self::Http];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl Include {
+    const NOTIFICATION: &'static str = "notification";
+    const RESOURCES: &'static str = "resources";
+}
+
+impl Setting for Include {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let mut parts = Vec::<String>::parse(value)?;
+        parts.sort_unstable();
+        match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [Self::NOTIFICATION] => Ok(Self::NotificationOnly),
+            [Self::NOTIFICATION, Self::RESOURCES] => Ok(Self::Everything),
+            _ => Err(format!(
+                "{} is not allowed; use [\"notification\"] or [\"notification\", \"resources\"]",
+                parts.show()
+            )),
+        }
+    }
+
+    fn show(&self) -> String {
+        let parts: &[&str] = match self {
+            Self::Everything => &[Self::NOTIFICATION, Self::RESOURCES],
+            Self::NotificationOnly => &[Self::NOTIFICATION],
+        };
+        parts
+            .iter()
+            .map(|part| (*part).to_owned())
+            .collect::<Vec<_>>()
+            .show()
+    }
+}
+
+fn sink_name(name: &String) -> Result<(), String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    check::ensure(!name.is_empty() && name.chars().all(is_allowed), || {
+        format!("'{name}' is no sink name; use letters, digits, - and _")
+    })
+}
+
+fn some_outcome(events: &Vec<Outcome>) -> Result<(), String> {
+    check::ensure(!events.is_empty(), || {
+        "is empty, so nothing would be delivered; name an outcome or remove the key".to_owned()
+    })
+}
+
+/// Reads `headers`: names are the operator's choice, except for those that the delivery sets itself.
+fn read_headers(section: &mut Section<'_>) -> Vec<(String, Secret)> {
+    let headers = section.secrets_by_key();
+    for (name, value) in &headers {
+        section.expect(name, header_name(name));
+        section.expect(name, header_value(value));
+    }
+    let names: Vec<String> = headers
+        .iter()
+        .map(|(name, _)| name.to_ascii_lowercase())
+        .collect();
+    if let Err(message) = check::unique(names.iter().map(String::as_str)) {
+        section.problem_here(&message);
+    }
+    headers
+}
+
+fn header_name(name: &str) -> Result<(), String> {
+    const OURS: [&str; 4] = [
+        "content-type",
+        "content-length",
+        "host",
+        "transfer-encoding",
+    ];
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    check::ensure(!name.is_empty() && name.chars().all(is_token), || {
+        "is no HTTP header name; use letters, digits and -".to_owned()
+    })?;
+    let lower = name.to_ascii_lowercase();
+    let is_ours = OURS.contains(&lower.as_str()) || lower.starts_with("webhook-");
+    check::ensure(!is_ours, || {
+        "is set by the delivery itself; use another name".to_owned()
+    })
+}
+
+fn header_value(value: &Secret) -> Result<(), String> {
+    let is_allowed = |c: char| c == ' ' || c.is_ascii_graphic();
+    check::ensure(value.expose().chars().all(is_allowed), || {
+        "has a value that no header can have; use one line of visible ASCII".to_owned()
+    })
 }

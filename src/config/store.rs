@@ -4,6 +4,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::check;
+use super::dump::quoted;
+use super::reader::Section;
+use super::setting::Setting;
+use super::tree::Value;
+
 /// Where notifications are kept.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -39,6 +45,43 @@ impl Default for Store {
             spool_dir: PathBuf::from("data/spool"),
             deadline: Duration::from_secs(2),
             queue: 8192,
+        }
+    }
+}
+
+impl Setting for StoreUrl {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let text = value.text()?;
+        // The text is not shown: a database's address may hold its password.
+        if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+            return Err("this version has only the embedded store; use sqlite:PATH".to_owned());
+        }
+        match text.strip_prefix("sqlite:") {
+            Some("" | ":memory:") => {
+                Err("names no file; use sqlite:PATH, such as sqlite:data/receiver.db".to_owned())
+            }
+            Some(path) if path.starts_with("//") => Err(
+                "has slashes before its path; use sqlite:PATH, such as sqlite:/var/lib/receiver.db"
+                    .to_owned(),
+            ),
+            Some(path) => Ok(Self::Sqlite(PathBuf::from(path))),
+            None => Err("is no store; use sqlite:PATH, such as sqlite:data/receiver.db".to_owned()),
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Store {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            url: section.get("url", default.url),
+            spool_dir: section.get("spool_dir", default.spool_dir),
+            deadline: section.checked("deadline", default.deadline, check::not_zero),
+            queue: section.checked("queue", default.queue, check::count),
         }
     }
 }

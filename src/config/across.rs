@@ -1,0 +1,54 @@
+//! The whole configuration: its sections in order, and what is wrong or risky between them.
+
+use super::reader::Section;
+use super::{Admin, Config, Follow, Log, Retention, Sdp, Server, Signature, Sink, Store};
+
+impl Config {
+    pub(super) fn read(root: &mut Section<'_>) -> Self {
+        let config = Self {
+            server: root.section("server", Server::read),
+            admin: root.section("admin", Admin::read),
+            signature: root.section("signature", Signature::read),
+            store: root.section("store", Store::read),
+            sdp: root.section("sdp", Sdp::read),
+            follow: root.section("follow", Follow::read),
+            sinks: Sink::read_all(root),
+            retention: root.section("retention", Retention::read),
+            log: root.section("log", Log::read),
+        };
+        config.check_listeners(root);
+        config.warn_of_risks(root);
+        config
+    }
+
+    fn check_listeners(&self, root: &mut Section<'_>) {
+        let (public, admin) = (self.server.listen, self.admin.listen);
+        // Port 0 is whichever is free, so the two differ.
+        let is_same_port = public.port() == admin.port() && admin.port() != 0;
+        let is_same_address = public.ip() == admin.ip()
+            || public.ip().is_unspecified()
+            || admin.ip().is_unspecified();
+        if is_same_port && is_same_address {
+            root.problem(
+                "admin.listen",
+                format!("{admin} and server.listen {public} overlap; use another port"),
+            );
+        }
+    }
+
+    fn warn_of_risks(&self, root: &mut Section<'_>) {
+        if self.follow.lease < self.sdp.timeout * 2 {
+            root.warn(
+                "follow.lease is shorter than twice sdp.timeout: a slow call may be made by two workers; make it longer",
+            );
+        }
+        if self.sdp.auth.is_none() {
+            root.warn(
+                "sdp.auth is not set: notifications are kept and delivered, but no link is followed",
+            );
+        }
+        if self.sinks.is_empty() {
+            root.warn("no sinks are configured: notes are kept for the admin API only");
+        }
+    }
+}

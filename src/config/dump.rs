@@ -1,0 +1,107 @@
+//! The effective configuration as TOML: every key, its value, where it was set. Secrets never get here.
+
+use std::fmt;
+
+use super::Source;
+
+/// Every key that was read, in order. Displays as TOML that can be loaded again once its secrets are filled in.
+#[derive(Debug, Clone, Default)]
+pub struct Effective(Vec<Line>);
+
+#[derive(Debug, Clone)]
+enum Line {
+    /// `[table]` or `[[table]]`.
+    Header(String),
+    /// `key = value # source`.
+    Value(Entry),
+    /// `# text`: something that has no value.
+    Absent(String),
+}
+
+/// A key and its value.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// The dotted key that errors name.
+    pub(super) path: String,
+    /// The key within its table.
+    pub(super) key: String,
+    /// The value as TOML.
+    pub(super) value: String,
+    /// Where it was set.
+    pub(super) source: Source,
+    /// What to say beside the source.
+    pub(super) note: Option<String>,
+}
+
+impl Effective {
+    pub(super) fn header(&mut self, header: String) {
+        self.0.push(Line::Header(header));
+    }
+
+    pub(super) fn value(&mut self, entry: Entry) {
+        self.0.push(Line::Value(entry));
+    }
+
+    pub(super) fn absent(&mut self, text: String) {
+        self.0.push(Line::Absent(text));
+    }
+
+    /// Where the key was set; `None` where it was not read. Of two with the same name the later one.
+    pub(super) fn source_of(&self, path: &str) -> Option<&Source> {
+        self.entries()
+            .rev()
+            .find(|entry| entry.path == path)
+            .map(|entry| &entry.source)
+    }
+
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.0.iter().filter_map(|line| match line {
+            Line::Value(entry) => Some(entry),
+            Line::Header(_) | Line::Absent(_) => None,
+        })
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, line) in self.0.iter().enumerate() {
+            match line {
+                Line::Header(header) if index == 0 => writeln!(f, "{header}")?,
+                Line::Header(header) => writeln!(f, "\n{header}")?,
+                Line::Value(entry) => writeln!(f, "{entry}")?,
+                Line::Absent(text) => writeln!(f, "# {text}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}", bare_or_quoted(&self.key), self.value)?;
+        match (&self.note, &self.source) {
+            (None, Source::Default) => Ok(()),
+            (None, source) => write!(f, " # {source}"),
+            (Some(note), source) => write!(f, " # {}; {source}", one_line(note)),
+        }
+    }
+}
+
+/// A string as TOML.
+pub(super) fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn bare_or_quoted(key: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !key.is_empty() && key.chars().all(is_bare) {
+        key.to_owned()
+    } else {
+        quoted(key)
+    }
+}
+
+/// What stands in a comment must not start a new line.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}

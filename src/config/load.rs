@@ -1,0 +1,105 @@
+//! From sources to a checked configuration: defaults, then the file, then the environment, then flags.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::file::{self, USUAL_PLACES};
+use super::problem::{Problem, Problems};
+use super::reader::Reader;
+use super::tree::{self, Table};
+use super::{Config, Effective, Env, Source};
+
+/// What a configuration is loaded from.
+#[derive(Clone, Default)]
+pub struct LoadOptions {
+    /// The file named by a flag; the variable's or one of the usual places when not set.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub env: Env,
+    /// Dotted keys and values given by flags, such as `server.listen`. The later of two for one key wins.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// A configuration that can be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// What is set.
+    pub config: Config,
+    /// What is legal but risky, each in one line for the log.
+    pub warnings: Vec<String>,
+    /// Every key with its value and source, secrets masked.
+    pub effective: Effective,
+    /// The file that was read, if any.
+    pub file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads, merges and checks everything. Blocks: it reads files and runs the commands that secrets come from.
+    pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
+        load(options, &USUAL_PLACES)
+    }
+}
+
+pub(super) fn load(
+    options: &LoadOptions,
+    usual_places: &[impl AsRef<Path>],
+) -> Result<Loaded, Problems> {
+    let LoadOptions {
+        file,
+        env,
+        overrides,
+    } = options;
+    let file = file::choose(file.as_deref(), env, usual_places)
+        .map_err(|problem| Problems(vec![problem]))?;
+    let mut tree = match &file {
+        Some(path) => file::read(path).map_err(Problems)?,
+        None => Table::new(),
+    };
+    let mut problems = env.apply(&mut tree);
+    problems.extend(apply_flags(&mut tree, overrides));
+
+    let mut reader = Reader::new(env.clone(), problems);
+    let config = reader.read(tree, Config::read);
+    if reader.has_literal_in_file {
+        reader
+            .warnings
+            .extend(file.as_deref().and_then(readable_by_others));
+    }
+    if reader.problems.is_empty() {
+        Ok(Loaded {
+            config,
+            warnings: reader.warnings,
+            effective: reader.effective,
+            file,
+        })
+    } else {
+        Err(Problems(reader.problems))
+    }
+}
+
+fn apply_flags(tree: &mut Table, overrides: &[(String, String)]) -> Vec<Problem> {
+    overrides
+        .iter()
+        .filter_map(|(key, value)| {
+            let path: Vec<&str> = key.split('.').collect();
+            let source = Source::Flag(key.clone());
+            let message = tree::set(tree, &path, value, &source).err()?;
+            Some(Problem {
+                key: key.clone(),
+                source: Some(source),
+                message,
+            })
+        })
+        .collect()
+}
+
+fn readable_by_others(path: &Path) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o044 != 0).then(|| {
+        format!(
+            "{} holds a secret as such and is readable by more than its owner; use {{ file = \"…\" }} or set mode 0600",
+            path.display()
+        )
+    })
+}

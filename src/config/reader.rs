@@ -1,0 +1,323 @@
+//! How sections read their keys. Each read is noted, so what is left over is unknown and what was read can be shown.
+//!
+//! An error is collected and the default returned, so reading goes on and all errors are found in one run.
+
+use super::dump::{Effective, Entry};
+use super::problem::{Problem, unknown_key};
+use super::setting::Setting;
+use super::tree::{Node, Table, Value};
+use super::{Env, Source};
+
+/// What all sections share while they are read.
+pub(super) struct Reader {
+    pub(super) env: Env,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+    pub(super) effective: Effective,
+    /// Whether a secret stands in the file as such.
+    pub(super) has_literal_in_file: bool,
+}
+
+/// One table while it is read: what is left of it, and where it stands.
+pub(super) struct Section<'r> {
+    pub(super) reader: &'r mut Reader,
+    /// The dotted key of the table, a list's items by their names; empty at the root.
+    path: String,
+    /// The table's name in TOML.
+    header: String,
+    /// Where the table stands; `None` where it is not written at all.
+    source: Option<Source>,
+    table: Table,
+    known: Vec<&'static str>,
+}
+
+impl Reader {
+    /// A reader that goes on from what is known to be wrong.
+    pub(super) fn new(env: Env, problems: Vec<Problem>) -> Self {
+        Self {
+            env,
+            problems,
+            warnings: Vec::new(),
+            effective: Effective::default(),
+            has_literal_in_file: false,
+        }
+    }
+
+    /// Reads the whole tree.
+    pub(super) fn read<T>(&mut self, tree: Table, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        let root = Section {
+            reader: self,
+            path: String::new(),
+            header: String::new(),
+            source: None,
+            table: tree,
+            known: Vec::new(),
+        };
+        root.read(read)
+    }
+}
+
+impl Section<'_> {
+    /// The value of a key, or `default`.
+    pub(super) fn get<T: Setting>(&mut self, key: &'static str, default: T) -> T {
+        self.checked(key, default, |_| Ok(()))
+    }
+
+    /// The value of a key if it passes the check, or `default`.
+    pub(super) fn checked<T: Setting>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> T {
+        let node = self.take(key);
+        let source = node
+            .as_ref()
+            .map_or(Source::Default, |node| node.source.clone());
+        let value = node
+            .and_then(|node| self.parse(key, &node, check))
+            .unwrap_or(default);
+        self.note(key, value.show(), source, None);
+        value
+    }
+
+    /// The value of a key that has no default, if it is set and passes the check; else an error that ends in `hint`.
+    pub(super) fn required<T: Setting>(
+        &mut self,
+        key: &'static str,
+        hint: &str,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> Option<T> {
+        let Some(node) = self.take(key) else {
+            self.problem(key, format!("is missing; {hint}"));
+            return None;
+        };
+        let value = self.parse(key, &node, check)?;
+        self.note(key, value.show(), node.source, None);
+        Some(value)
+    }
+
+    /// The value of a key that is part of a secret's description, which is not shown.
+    pub(super) fn unshown<T: Setting>(&mut self, key: &'static str) -> Option<T> {
+        let node = self.take(key)?;
+        self.parse(key, &node, |_| Ok(()))
+    }
+
+    /// Reads the table beneath `key`, an empty one where there is none.
+    pub(super) fn section<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'_>) -> T,
+    ) -> T {
+        let node = self.take(key);
+        let header = self.header_of(key);
+        self.reader.effective.header(format!("[{header}]"));
+        self.child(key, header, node, read)
+    }
+
+    /// Reads the tables of the list beneath `key`; what reads as `None` is left out, having its errors noted.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &'static str,
+        mut read: impl FnMut(&mut Section<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let items = match self.take(key) {
+            Some(Node {
+                value: Value::Array(items),
+                ..
+            }) => items,
+            Some(node) => {
+                let found = node.value.kind();
+                self.problem_at(
+                    key,
+                    Some(node.source),
+                    format!(
+                        "expected a list of tables, found {found}; write [[{key}]] or [{{ … }}]"
+                    ),
+                );
+                return Vec::new();
+            }
+            None => Vec::new(),
+        };
+        let header = self.header_of(key);
+        let mut values = Vec::new();
+        for (index, item) in items.into_iter().enumerate() {
+            let step = match name_of(&item) {
+                Some(name) => format!("{key}.{name}"),
+                None => format!("{key}[{index}]"),
+            };
+            self.list_item_header(key);
+            values.extend(self.child(&step, header.clone(), Some(item), &mut read));
+        }
+        values
+    }
+
+    /// Reads a table that is this section's part but has no header of its own.
+    pub(super) fn child<T>(
+        &mut self,
+        step: &str,
+        header: String,
+        node: Option<Node>,
+        read: impl FnOnce(&mut Section<'_>) -> T,
+    ) -> T {
+        let source = node.as_ref().map(|node| node.source.clone());
+        let table = match node.map(|node| node.value) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                let message = format!("expected a table, found {}", other.kind());
+                self.problem_at(step, source.clone(), message);
+                Table::new()
+            }
+        };
+        let child = Section {
+            path: self.path_of(step),
+            header,
+            source,
+            table,
+            known: Vec::new(),
+            reader: &mut *self.reader,
+        };
+        child.read(read)
+    }
+
+    /// What is set for a key. The key is known from now on.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.known.push(key);
+        self.table.remove(key)
+    }
+
+    /// What a variable sets for a key that no file has, so that it is not suggested for one either.
+    pub(super) fn take_env(&mut self, key: &str) -> Option<Node> {
+        let is_env = matches!(self.table.get(key)?.source, Source::Env(_));
+        is_env.then(|| self.table.remove(key))?
+    }
+
+    /// All that is left, for tables whose keys are the operator's choice.
+    pub(super) fn take_rest(&mut self) -> Table {
+        std::mem::take(&mut self.table)
+    }
+
+    /// What is set for a key, if it is set.
+    pub(super) fn peek(&self, key: &str) -> Option<&Node> {
+        self.table.get(key)
+    }
+
+    /// Notes a value for the effective configuration.
+    pub(super) fn note(&mut self, key: &str, value: String, source: Source, note: Option<String>) {
+        let path = self.path_of(key);
+        self.reader.effective.value(Entry {
+            path,
+            key: key.to_owned(),
+            value,
+            source,
+            note,
+        });
+    }
+
+    /// Something is wrong with a key of this section that was read or is missing.
+    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
+        let read = self.reader.effective.source_of(&self.path_of(key));
+        let source = read.or(self.source.as_ref()).cloned();
+        self.problem_at(key, source, message);
+    }
+
+    /// Something is wrong with a key of this section that is set there.
+    pub(super) fn problem_at(
+        &mut self,
+        key: &str,
+        source: Option<Source>,
+        message: impl Into<String>,
+    ) {
+        let key = self.path_of(key);
+        let message = message.into();
+        self.reader.problems.push(Problem {
+            key,
+            source,
+            message,
+        });
+    }
+
+    /// Something is wrong with this section as a whole.
+    pub(super) fn problem_here(&mut self, message: &str) {
+        self.reader.problems.push(Problem {
+            key: self.path.clone(),
+            source: self.source.clone(),
+            message: message.to_owned(),
+        });
+    }
+
+    /// The result of a check that concerns a key of this section.
+    pub(super) fn expect(&mut self, key: &str, result: Result<(), String>) {
+        if let Err(message) = result {
+            self.problem(key, message);
+        }
+    }
+
+    /// Something is legal but risky.
+    pub(super) fn warn(&mut self, message: impl Into<String>) {
+        self.reader.warnings.push(message.into());
+    }
+
+    /// The dotted key of one of this section's keys.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        dotted(&self.path, key)
+    }
+
+    /// Shows that a list of tables has no items.
+    pub(super) fn note_empty<T>(&mut self, key: &str, items: &[T]) {
+        if items.is_empty() {
+            let header = self.header_of(key);
+            self.reader.effective.absent(format!("[[{header}]]: none"));
+        }
+    }
+
+    /// Starts an item of a list in the effective configuration.
+    pub(super) fn list_item_header(&mut self, key: &str) {
+        let header = self.header_of(key);
+        self.reader.effective.header(format!("[[{header}]]"));
+    }
+
+    fn header_of(&self, key: &str) -> String {
+        dotted(&self.header, key)
+    }
+
+    fn parse<T: Setting>(
+        &mut self,
+        key: &str,
+        node: &Node,
+        check: impl Fn(&T) -> Result<(), String>,
+    ) -> Option<T> {
+        T::parse(&node.value)
+            .and_then(|value| check(&value).map(|()| value))
+            .map_err(|message| self.problem_at(key, Some(node.source.clone()), message))
+            .ok()
+    }
+
+    /// Reads the keys, then refuses those that nothing asked for.
+    fn read<T>(mut self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+        let value = read(&mut self);
+        for (key, node) in self.take_rest() {
+            let message = unknown_key(&key, &self.known);
+            self.problem_at(&key, Some(node.source), message);
+        }
+        value
+    }
+}
+
+/// What a list's item is called by.
+fn name_of(item: &Node) -> Option<&str> {
+    let Value::Table(table) = &item.value else {
+        return None;
+    };
+    let name = table.get("name").or_else(|| table.get("id"))?;
+    name.value.text().ok().filter(|name| !name.is_empty())
+}
+
+fn dotted(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
