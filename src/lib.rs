@@ -10,7 +10,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod metrics;
 pub mod net;
-pub mod signature;
 pub mod sdp;
+pub mod signature;
 pub mod sinks;
 pub mod worker;

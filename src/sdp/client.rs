@@ -19,7 +19,9 @@ use super::{Failure, Kind, partner_token, wire};
 use crate::config::{AuthMode, Sdp, SdpAuth};
 use crate::domain::{EncounterId, Link, SessionId, SessionKind, SessionStatus};
 use crate::metrics::Metrics;
-use crate::net::{BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after};
+use crate::net::{
+    BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,
+};
 
 const TOKEN_HEADER: &str = "sdp_suki_token";
 const PROVIDER_HEADER: &str = "sdp_provider_id";
@@ -60,14 +62,19 @@ impl Client {
         allowed_hosts: Vec<String>,
         metrics: Metrics,
     ) -> Result<Self, ClientError> {
-        let options = |reach| ClientOptions { timeout: config.timeout, ca_file: config.ca_file.as_deref(), reach };
+        let options = |reach| ClientOptions {
+            timeout: config.timeout,
+            ca_file: config.ca_file.as_deref(),
+            reach,
+        };
         let api = build_client(&options(Reach::Anywhere))?;
         let hrefs = Hrefs::new(config.base_url.clone(), allowed_hosts);
         let provider_id = match &auth.mode {
             AuthMode::Standard => None,
-            AuthMode::SingleAuthToken { provider_id } => {
-                Some(HeaderValue::from_str(provider_id).map_err(|_| ClientError::Header("sdp.auth.provider_id"))?)
-            }
+            AuthMode::SingleAuthToken { provider_id } => Some(
+                HeaderValue::from_str(provider_id)
+                    .map_err(|_| ClientError::Header("sdp.auth.provider_id"))?,
+            ),
         };
         let login = LogIn {
             http: api.clone(),
@@ -82,8 +89,9 @@ impl Client {
             tokens: Arc::new(Tokens::new(move || login.clone().run().boxed())),
             provider_id,
             permits: Semaphore::new(config.max_concurrency),
-            rate: NonZeroU32::new(config.max_requests_per_second)
-                .map(|rate| RateLimiter::direct(Quota::per_second(rate).allow_burst(NonZeroU32::MIN))),
+            rate: NonZeroU32::new(config.max_requests_per_second).map(|rate| {
+                RateLimiter::direct(Quota::per_second(rate).allow_burst(NonZeroU32::MIN))
+            }),
             max_body_bytes: config.max_body_bytes,
             metrics,
         })))
@@ -94,12 +102,24 @@ impl Client {
     /// # Errors
     /// [`Failure`], with what to do about it.
     pub async fn fetch(&self, link: &Link) -> Result<Fetched, Failure> {
-        let final_failure = |reason: String| Failure { kind: Kind::Final, status: None, after: None, reason };
+        let final_failure = |reason: String| Failure {
+            kind: Kind::Final,
+            status: None,
+            after: None,
+            reason,
+        };
         if !link.is_get {
-            return Err(final_failure("not followed: the link asks for another method than GET".to_owned()));
+            return Err(final_failure(
+                "not followed: the link asks for another method than GET".to_owned(),
+            ));
         }
         let endpoint = endpoint(&link.group);
-        match self.0.hrefs.resolve(&link.href).map_err(|refused| final_failure(refused.to_string()))? {
+        match self
+            .0
+            .hrefs
+            .resolve(&link.href)
+            .map_err(|refused| final_failure(refused.to_string()))?
+        {
             Target::Api(url) => self.get(url, endpoint).await,
             Target::Elsewhere(url) => self.call(self.0.elsewhere.get(url), "elsewhere").await,
         }
@@ -109,7 +129,11 @@ impl Client {
     ///
     /// # Errors
     /// [`Failure`]; [`Kind::NotFound`] when no kind knows the session.
-    pub async fn status(&self, kind: SessionKind, session: &SessionId) -> Result<(SessionKind, SessionStatus), Failure> {
+    pub async fn status(
+        &self,
+        kind: SessionKind,
+        session: &SessionId,
+    ) -> Result<(SessionKind, SessionStatus), Failure> {
         let kinds: &[SessionKind] = match kind {
             SessionKind::Ambient => &[SessionKind::Ambient],
             SessionKind::FormFilling => &[SessionKind::FormFilling],
@@ -117,7 +141,9 @@ impl Client {
         };
         let mut last = Failure::unreachable("no status endpoint");
         for kind in kinds {
-            let Some(path) = href::status_path(*kind, session) else { continue };
+            let Some(path) = href::status_path(*kind, session) else {
+                continue;
+            };
             match self.get(self.0.hrefs.api(&path), "status").await {
                 Ok(fetched) => return Ok((*kind, read_status(&fetched.body)?)),
                 Err(failure) if failure.kind == Kind::NotFound => last = failure,
@@ -128,7 +154,12 @@ impl Client {
     }
 
     /// The links that a completed session has when its notification names none.
-    pub fn standard_links(&self, kind: SessionKind, session: &SessionId, encounter: Option<&EncounterId>) -> Vec<Link> {
+    pub fn standard_links(
+        &self,
+        kind: SessionKind,
+        session: &SessionId,
+        encounter: Option<&EncounterId>,
+    ) -> Vec<Link> {
         href::standard_links(kind, session, encounter)
     }
 
@@ -143,7 +174,9 @@ impl Client {
     /// A call with the token; one that is no longer taken is replaced once.
     async fn get(&self, url: Url, endpoint: &'static str) -> Result<Fetched, Failure> {
         let token = self.0.tokens.get().await?;
-        let first = self.call(self.authorised(url.clone(), &token), endpoint).await;
+        let first = self
+            .call(self.authorised(url.clone(), &token), endpoint)
+            .await;
         match first {
             Err(failure) if failure.status == Some(401) && failure.kind != Kind::Identity => {
                 self.0.tokens.reject(&token);
@@ -155,30 +188,58 @@ impl Client {
     }
 
     fn authorised(&self, url: Url, token: &Token) -> RequestBuilder {
-        let request = self.0.api.get(url).header(TOKEN_HEADER, token.header.clone());
+        let request = self
+            .0
+            .api
+            .get(url)
+            .header(TOKEN_HEADER, token.header.clone());
         match &self.0.provider_id {
             Some(provider) => request.header(PROVIDER_HEADER, provider.clone()),
             None => request,
         }
     }
 
-    async fn call(&self, request: RequestBuilder, endpoint: &'static str) -> Result<Fetched, Failure> {
-        let _permit = self.0.permits.acquire().await.map_err(|_| Failure::unreachable("the client is closed"))?;
+    async fn call(
+        &self,
+        request: RequestBuilder,
+        endpoint: &'static str,
+    ) -> Result<Fetched, Failure> {
+        let _permit = self
+            .0
+            .permits
+            .acquire()
+            .await
+            .map_err(|_| Failure::unreachable("the client is closed"))?;
         if let Some(rate) = &self.0.rate {
             rate.until_ready().await;
         }
         let start = Instant::now();
-        let result = exchange(request.header(ACCEPT, "application/json"), self.0.max_body_bytes).await;
+        let result = exchange(
+            request.header(ACCEPT, "application/json"),
+            self.0.max_body_bytes,
+        )
+        .await;
         let code = match &result {
             Ok(fetched) => fetched.status.to_string(),
-            Err(failure) => failure.status.map_or_else(|| "none".to_owned(), |status| status.to_string()),
+            Err(failure) => failure
+                .status
+                .map_or_else(|| "none".to_owned(), |status| status.to_string()),
         };
         self.0.metrics.sdp_request(endpoint, &code, start.elapsed());
         let fetched = result?;
         // A proxy's page in place of the note must not be delivered as the note.
         if serde_json::from_slice::<serde::de::IgnoredAny>(&fetched.body).is_err() {
-            let reason = if fetched.body.is_empty() { "the answer is empty" } else { "the answer is not JSON" };
-            return Err(Failure { kind: Kind::Retry, status: Some(fetched.status), after: None, reason: reason.to_owned() });
+            let reason = if fetched.body.is_empty() {
+                "the answer is empty"
+            } else {
+                "the answer is not JSON"
+            };
+            return Err(Failure {
+                kind: Kind::Retry,
+                status: Some(fetched.status),
+                after: None,
+                reason: reason.to_owned(),
+            });
         }
         Ok(fetched)
     }
@@ -192,7 +253,10 @@ impl std::fmt::Debug for Client {
 
 impl std::fmt::Debug for Fetched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fetched").field("status", &self.status).field("body", &"[redacted]").finish()
+        f.debug_struct("Fetched")
+            .field("status", &self.status)
+            .field("body", &"[redacted]")
+            .finish()
     }
 }
 
@@ -208,7 +272,8 @@ struct LogIn {
 impl LogIn {
     async fn run(self) -> Result<Token, Failure> {
         let result = self.attempt().await;
-        self.metrics.sdp_login(if result.is_ok() { "ok" } else { "failed" });
+        self.metrics
+            .sdp_login(if result.is_ok() { "ok" } else { "failed" });
         match &result {
             Ok(_) => tracing::debug!("logged in to SDP"),
             Err(failure) => tracing::warn!(reason = %failure, "cannot log in to SDP"),
@@ -228,9 +293,15 @@ impl LogIn {
         })
         .map_err(|_| Failure::unreachable("login failed: the request cannot be written"))?;
         let start = Instant::now();
-        let request = self.http.post(self.url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+        let request = self
+            .http
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
         let result = exchange(request, LOGIN_ANSWER_BYTES).await;
-        let code = result.as_ref().map_or_else(|failure| failure.status, |fetched| Some(fetched.status));
+        let code = result
+            .as_ref()
+            .map_or_else(|failure| failure.status, |fetched| Some(fetched.status));
         let code = code.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.metrics.sdp_request("login", &code, start.elapsed());
         let fetched = result.map_err(login_failure)?;
@@ -247,24 +318,50 @@ const LOGIN_ANSWER_BYTES: usize = 64 * 1024;
 /// A login that is refused is mended by an operator (a new partner token, say), so what waits is tried again; only a
 /// provider who is not registered stays so.
 fn login_failure(failure: Failure) -> Failure {
-    let kind = if failure.reason.ends_with("provider_not_registered") { Kind::Identity } else { Kind::Outage };
-    Failure { kind, reason: format!("login failed: {}", failure.reason), ..failure }
+    let kind = if failure.reason.ends_with("provider_not_registered") {
+        Kind::Identity
+    } else {
+        Kind::Outage
+    };
+    Failure {
+        kind,
+        reason: format!("login failed: {}", failure.reason),
+        ..failure
+    }
 }
 
 /// Sends a request and reads its answer, within the client's deadline.
 async fn exchange(request: RequestBuilder, max_body_bytes: usize) -> Result<Fetched, Failure> {
-    let response = request.send().await.map_err(|error| Failure::unreachable(describe(&error)))?;
+    let response = request
+        .send()
+        .await
+        .map_err(|error| Failure::unreachable(describe(&error)))?;
     let (status, after) = (response.status(), retry_after(response.headers()));
-    let body = read_capped(response, max_body_bytes).await.map_err(|error| match error {
-        BodyError::TooLarge(_) => {
-            Failure { kind: Kind::Final, status: Some(status.as_u16()), after: None, reason: error.to_string() }
-        }
-        BodyError::Broken(_) => Failure { status: Some(status.as_u16()), ..Failure::unreachable("the answer broke off") },
-    })?;
+    let body = read_capped(response, max_body_bytes)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge(_) => Failure {
+                kind: Kind::Final,
+                status: Some(status.as_u16()),
+                after: None,
+                reason: error.to_string(),
+            },
+            BodyError::Broken(_) => Failure {
+                status: Some(status.as_u16()),
+                ..Failure::unreachable("the answer broke off")
+            },
+        })?;
     if status.is_success() {
-        return Ok(Fetched { status: status.as_u16(), body });
+        return Ok(Fetched {
+            status: status.as_u16(),
+            body,
+        });
     }
-    Err(Failure::of_status(status.as_u16(), wire::error_id(&body), after))
+    Err(Failure::of_status(
+        status.as_u16(),
+        wire::error_id(&body),
+        after,
+    ))
 }
 
 /// The session's state in the body of a status endpoint.
@@ -282,10 +379,16 @@ fn read_status(body: &[u8]) -> Result<SessionStatus, Failure> {
 
 /// The session's state in the body of a status endpoint, if it names one.
 pub fn status_in(body: &[u8]) -> Option<SessionStatus> {
-    serde_json::from_slice::<wire::Status>(body).ok()?.status.map(|word| SessionStatus::new(&word))
+    serde_json::from_slice::<wire::Status>(body)
+        .ok()?
+        .status
+        .map(|word| SessionStatus::new(&word))
 }
 
 /// The metric's label: a known group, so that a sender cannot make up labels.
 fn endpoint(group: &crate::domain::LinkGroup) -> &'static str {
-    crate::domain::LinkGroup::KNOWN.into_iter().find(|known| *known == group.as_str()).unwrap_or("other")
+    crate::domain::LinkGroup::KNOWN
+        .into_iter()
+        .find(|known| *known == group.as_str())
+        .unwrap_or("other")
 }

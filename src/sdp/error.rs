@@ -47,16 +47,30 @@ impl Failure {
 
     /// A call without an answer.
     pub(super) fn unreachable(reason: impl Into<String>) -> Self {
-        Self { kind: Kind::Outage, status: None, after: None, reason: reason.into() }
+        Self {
+            kind: Kind::Outage,
+            status: None,
+            after: None,
+            reason: reason.into(),
+        }
     }
 
     /// An answer that is no success.
-    pub(super) fn of_status(status: u16, error_id: Option<String>, after: Option<Duration>) -> Self {
+    pub(super) fn of_status(
+        status: u16,
+        error_id: Option<String>,
+        after: Option<Duration>,
+    ) -> Self {
         let reason = match &error_id {
             Some(id) => format!("HTTP {status} {id}"),
             None => format!("HTTP {status}"),
         };
-        Self { kind: kind(status, error_id.as_deref()), status: Some(status), after, reason }
+        Self {
+            kind: kind(status, error_id.as_deref()),
+            status: Some(status),
+            after,
+            reason,
+        }
     }
 }
 

@@ -12,7 +12,11 @@ use crate::domain::{EncounterId, Link, LinkGroup, SessionId, SessionKind};
 use crate::net::is_public;
 
 /// What stays as it is in a path segment (RFC 3986, unreserved).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The rule for links.
 #[derive(Debug, Clone)]
@@ -51,7 +55,9 @@ impl fmt::Display for Refused {
             Self::NotAnAddress => "not followed: the link is no address",
             Self::Scheme => "not followed: the link is not https",
             Self::Credentials => "not followed: the link carries credentials",
-            Self::Host => "not followed: the host is neither sdp.base_url's nor in follow.allowed_hosts",
+            Self::Host => {
+                "not followed: the host is neither sdp.base_url's nor in follow.allowed_hosts"
+            }
             Self::PrivateAddress => "not followed: the link leads to a private address",
         })
     }
@@ -60,7 +66,10 @@ impl fmt::Display for Refused {
 impl Hrefs {
     /// The rule for an API at `base` and further hosts, which never get the token.
     pub fn new(base: Url, allowed_hosts: Vec<String>) -> Self {
-        Self { base, allowed_hosts }
+        Self {
+            base,
+            allowed_hosts,
+        }
     }
 
     /// Where `href` leads. A relative one is joined to the API's base address (vendor.md 1.5).
@@ -76,7 +85,11 @@ impl Hrefs {
             return Ok(Target::Api(url));
         }
         let host = url.host_str().ok_or(Refused::NotAnAddress)?;
-        if !self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+        if !self
+            .allowed_hosts
+            .iter()
+            .any(|allowed| allowed.eq_ignore_ascii_case(host))
+        {
             return Err(Refused::Host);
         }
         if url.scheme() != "https" {
@@ -88,19 +101,28 @@ impl Hrefs {
             Some(Host::Ipv6(address)) => !is_public(address.into()),
             Some(Host::Domain(_)) | None => false,
         };
-        if is_private { Err(Refused::PrivateAddress) } else { Ok(Target::Elsewhere(url)) }
+        if is_private {
+            Err(Refused::PrivateAddress)
+        } else {
+            Ok(Target::Elsewhere(url))
+        }
     }
 
     /// An address of the API.
     pub(super) fn api(&self, path: &str) -> Url {
         let mut url = self.base.clone();
-        url.set_path(&format!("{}/{}", self.base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+        url.set_path(&format!(
+            "{}/{}",
+            self.base.path().trim_end_matches('/'),
+            path.trim_start_matches('/')
+        ));
         url
     }
 
     fn join(&self, href: &str) -> Result<Url, Refused> {
         // A path, with or without its leading slash, goes below the base; `//host` and `scheme:` are absolute.
-        let is_absolute = href.starts_with("//") || href.starts_with('\\') || Url::parse(href).is_ok();
+        let is_absolute =
+            href.starts_with("//") || href.starts_with('\\') || Url::parse(href).is_ok();
         if is_absolute {
             return self.base.join(href).map_err(|_| Refused::NotAnAddress);
         }
@@ -112,16 +134,31 @@ impl Hrefs {
 
 /// The status endpoint of a session; none for a kind that is not known.
 pub(super) fn status_path(kind: SessionKind, session: &SessionId) -> Option<String> {
-    Some(format!("/api/v1/{}/session/{}/status", product(kind)?, encode(session.as_str())))
+    Some(format!(
+        "/api/v1/{}/session/{}/status",
+        product(kind)?,
+        encode(session.as_str())
+    ))
 }
 
 /// The links that a completed session has when its notification names none (vendor.md 2.2).
-pub(super) fn standard_links(kind: SessionKind, session: &SessionId, encounter: Option<&EncounterId>) -> Vec<Link> {
+pub(super) fn standard_links(
+    kind: SessionKind,
+    session: &SessionId,
+    encounter: Option<&EncounterId>,
+) -> Vec<Link> {
     let session = encode(session.as_str());
-    let link = |group: &str, href: String| Link { group: LinkGroup::new(group), href, is_get: true };
+    let link = |group: &str, href: String| Link {
+        group: LinkGroup::new(group),
+        href,
+        is_get: true,
+    };
     match kind {
         SessionKind::FormFilling => {
-            vec![link("structured_data", format!("/api/v1/form-filling/session/{session}/structured-data"))]
+            vec![link(
+                "structured_data",
+                format!("/api/v1/form-filling/session/{session}/structured-data"),
+            )]
         }
         SessionKind::Ambient | SessionKind::Unknown => {
             let of_session = |path: &str| format!("/api/v1/ambient/session/{session}/{path}");
@@ -131,10 +168,17 @@ pub(super) fn standard_links(kind: SessionKind, session: &SessionId, encounter: 
                 link("transcripts", of_session("transcript")),
             ];
             if let Some(encounter) = encounter {
-                let of_encounter =
-                    |path: &str| format!("/api/v1/ambient/encounter/{}/{path}", encode(encounter.as_str()));
+                let of_encounter = |path: &str| {
+                    format!(
+                        "/api/v1/ambient/encounter/{}/{path}",
+                        encode(encounter.as_str())
+                    )
+                };
                 links.push(link("encounter_content", of_encounter("content")));
-                links.push(link("encounter_structured_data", of_encounter("structured-data")));
+                links.push(link(
+                    "encounter_structured_data",
+                    of_encounter("structured-data"),
+                ));
             }
             links
         }
@@ -166,7 +210,14 @@ mod tests {
 
     fn hrefs() -> Hrefs {
         let base = Url::parse("https://sdp.suki.ai").expect("an address");
-        Hrefs::new(base, vec!["storage.example.com".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()])
+        Hrefs::new(
+            base,
+            vec![
+                "storage.example.com".to_owned(),
+                "127.0.0.1".to_owned(),
+                "[::1]".to_owned(),
+            ],
+        )
     }
 
     #[test]
@@ -177,19 +228,34 @@ mod tests {
             "https://sdp.suki.ai/api/v1/ambient/session/a/content",
             "https://sdp.suki.ai:443/api/v1/ambient/session/a/content",
         ] {
-            let Ok(Target::Api(url)) = hrefs().resolve(href) else { panic!("{href} is refused") };
-            assert_eq!(url.as_str(), "https://sdp.suki.ai/api/v1/ambient/session/a/content");
+            let Ok(Target::Api(url)) = hrefs().resolve(href) else {
+                panic!("{href} is refused")
+            };
+            assert_eq!(
+                url.as_str(),
+                "https://sdp.suki.ai/api/v1/ambient/session/a/content"
+            );
         }
-        let Ok(Target::Api(url)) = hrefs().resolve("/a/content?cumulative=true") else { panic!("refused") };
+        let Ok(Target::Api(url)) = hrefs().resolve("/a/content?cumulative=true") else {
+            panic!("refused")
+        };
         assert_eq!(url.query(), Some("cumulative=true"));
     }
 
     #[test]
     fn a_base_address_with_a_path_keeps_it() {
-        let hrefs = Hrefs::new(Url::parse("https://gateway.example/suki/").expect("an address"), vec![]);
-        let Ok(Target::Api(url)) = hrefs.resolve("/api/v1/x") else { panic!("refused") };
+        let hrefs = Hrefs::new(
+            Url::parse("https://gateway.example/suki/").expect("an address"),
+            vec![],
+        );
+        let Ok(Target::Api(url)) = hrefs.resolve("/api/v1/x") else {
+            panic!("refused")
+        };
         assert_eq!(url.as_str(), "https://gateway.example/suki/api/v1/x");
-        assert_eq!(hrefs.api("/api/v1/auth/login").as_str(), "https://gateway.example/suki/api/v1/auth/login");
+        assert_eq!(
+            hrefs.api("/api/v1/auth/login").as_str(),
+            "https://gateway.example/suki/api/v1/auth/login"
+        );
     }
 
     #[test]
@@ -200,12 +266,18 @@ mod tests {
         assert_eq!(refused("\\\\evil.example/x"), Refused::Host);
         assert_eq!(refused("http://sdp.suki.ai/x"), Refused::Host);
         assert_eq!(refused("https://sdp.suki.ai.evil.example/x"), Refused::Host);
-        assert_eq!(refused("https://sdp.suki.ai@evil.example/x"), Refused::Credentials);
+        assert_eq!(
+            refused("https://sdp.suki.ai@evil.example/x"),
+            Refused::Credentials
+        );
         assert_eq!(refused("http://storage.example.com/x"), Refused::Scheme);
         assert_eq!(refused("https://127.0.0.1/x"), Refused::PrivateAddress);
         assert_eq!(refused("https://[::1]/x"), Refused::PrivateAddress);
         assert_eq!(refused("file:///etc/passwd"), Refused::NotAnAddress);
-        assert!(matches!(hrefs().resolve("https://storage.example.com/x"), Ok(Target::Elsewhere(_))));
+        assert!(matches!(
+            hrefs().resolve("https://storage.example.com/x"),
+            Ok(Target::Elsewhere(_))
+        ));
     }
 
     #[test]
@@ -213,8 +285,14 @@ mod tests {
         let session = SessionId::new("a/../b?c").expect("an id");
         let encounter = EncounterId::new("visite-été 01").expect("an id");
         let links = standard_links(SessionKind::Ambient, &session, Some(&encounter));
-        assert_eq!(links[0].href, "/api/v1/ambient/session/a%2F..%2Fb%3Fc/content");
-        assert_eq!(links[3].href, "/api/v1/ambient/encounter/visite-%C3%A9t%C3%A9%2001/content");
+        assert_eq!(
+            links[0].href,
+            "/api/v1/ambient/session/a%2F..%2Fb%3Fc/content"
+        );
+        assert_eq!(
+            links[3].href,
+            "/api/v1/ambient/encounter/visite-%C3%A9t%C3%A9%2001/content"
+        );
         assert_eq!(encode(".."), "%2E%2E");
     }
 

@@ -35,7 +35,9 @@ pub(super) async fn obtain(source: &PartnerToken) -> Result<SecretString, Failur
 fn read(source: &PartnerToken) -> Result<SecretString, Failure> {
     match source {
         PartnerToken::Given(secret) => {
-            let secret = secret.reread().map_err(|error| unusable(format!("sdp.auth.partner_token: {error}")))?;
+            let secret = secret
+                .reread()
+                .map_err(|error| unusable(format!("sdp.auth.partner_token: {error}")))?;
             Ok(SecretString::from(secret.expose()))
         }
         PartnerToken::SelfSigned(signing) => sign(signing),
@@ -43,7 +45,10 @@ fn read(source: &PartnerToken) -> Result<SecretString, Failure> {
 }
 
 fn sign(signing: &SigningKey) -> Result<SecretString, Failure> {
-    let key = signing.key.reread().map_err(|error| unusable(format!("sdp.auth signing_key: {error}")))?;
+    let key = signing
+        .key
+        .reread()
+        .map_err(|error| unusable(format!("sdp.auth signing_key: {error}")))?;
     let key = EncodingKey::from_rsa_pem(key.expose().as_bytes())
         .map_err(|_| unusable("sdp.auth signing_key is no RSA private key in PEM".to_owned()))?;
     let now = Timestamp::now().as_second();
@@ -64,5 +69,10 @@ fn sign(signing: &SigningKey) -> Result<SecretString, Failure> {
 
 /// Our own fault, and one that an operator can mend: what waits is tried again.
 fn unusable(reason: String) -> Failure {
-    Failure { kind: Kind::Outage, status: None, after: None, reason }
+    Failure {
+        kind: Kind::Outage,
+        status: None,
+        after: None,
+        reason,
+    }
 }

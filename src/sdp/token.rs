@@ -41,8 +41,13 @@ struct State {
 
 impl Tokens {
     /// No token yet; `log_in` gets one.
-    pub(super) fn new(log_in: impl Fn() -> BoxFuture<'static, Result<Token, Failure>> + Send + Sync + 'static) -> Self {
-        Self { log_in: Box::new(log_in), state: Mutex::default() }
+    pub(super) fn new(
+        log_in: impl Fn() -> BoxFuture<'static, Result<Token, Failure>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            log_in: Box::new(log_in),
+            state: Mutex::default(),
+        }
     }
 
     /// A token that is valid now. Logs in where there is none; renews one that ends soon behind the caller's back.
@@ -66,7 +71,11 @@ impl Tokens {
     /// The vendor no longer takes this token. One that came since stays.
     pub(super) fn reject(&self, rejected: &Token) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.token.as_ref().is_some_and(|token| token.header == rejected.header) {
+        if state
+            .token
+            .as_ref()
+            .is_some_and(|token| token.header == rejected.header)
+        {
             state.token = None;
         }
     }
@@ -88,7 +97,9 @@ impl Tokens {
             result
         });
         let login = task
-            .map(|joined| joined.unwrap_or_else(|_| Err(Failure::unreachable("login failed: it panicked"))))
+            .map(|joined| {
+                joined.unwrap_or_else(|_| Err(Failure::unreachable("login failed: it panicked")))
+            })
             .boxed()
             .shared();
         state.login = Some(login.clone());
@@ -103,7 +114,11 @@ impl Token {
         header.set_sensitive(true);
         let life = life(text).unwrap_or(ASSUMED_LIFE);
         let now = Instant::now();
-        Some(Self { header, renew_at: now + life.saturating_sub(RENEW_BEFORE.min(life / 10)), ends_at: now + life })
+        Some(Self {
+            header,
+            renew_at: now + life.saturating_sub(RENEW_BEFORE.min(life / 10)),
+            ends_at: now + life,
+        })
     }
 }
 
@@ -111,5 +126,7 @@ impl Token {
 fn life(token: &str) -> Option<Duration> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let ends: i64 = serde_json::from_slice::<wire::Claims>(&payload).ok()?.exp?;
-    Some(Duration::from_secs(u64::try_from(ends - Timestamp::now().as_second()).unwrap_or(0)))
+    Some(Duration::from_secs(
+        u64::try_from(ends - Timestamp::now().as_second()).unwrap_or(0),
+    ))
 }

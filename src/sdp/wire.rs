@@ -40,7 +40,10 @@ pub(super) struct Claims {
 pub(super) fn error_id(body: &[u8]) -> Option<String> {
     let message = serde_json::from_slice::<Problem>(body).ok()?.message?;
     let id = message.split(':').next().unwrap_or_default().trim();
-    let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_id = (1..=64).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     is_id.then(|| id.to_owned())
 }
 
@@ -50,8 +53,14 @@ mod tests {
 
     #[test]
     fn an_error_id_is_taken_exact_or_before_a_colon_and_nothing_else_is() {
-        assert_eq!(error_id(br#"{"code":401,"message":"invalid_sdp_token"}"#).as_deref(), Some("invalid_sdp_token"));
-        assert_eq!(error_id(br#"{"message":"sbac_denied: org 7"}"#).as_deref(), Some("sbac_denied"));
+        assert_eq!(
+            error_id(br#"{"code":401,"message":"invalid_sdp_token"}"#).as_deref(),
+            Some("invalid_sdp_token")
+        );
+        assert_eq!(
+            error_id(br#"{"message":"sbac_denied: org 7"}"#).as_deref(),
+            Some("sbac_denied")
+        );
         assert_eq!(error_id(br#"{"message":"Mrs Smith is not here"}"#), None);
         assert_eq!(error_id(b"<html>"), None);
     }

@@ -1,0 +1,134 @@
+//! POSTs to an address of the partner's: CloudEvents in structured mode, signed as Standard Webhooks.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, StatusCode};
+use url::Url;
+
+use super::{Delivery, Outcome, SetupError, SigningKeys, Sink};
+use crate::config;
+use crate::net::{ClientOptions, Reach, build_client, describe, read_capped, retry_after};
+
+/// An answer's body is read so that the connection can be used again, up to this size, and then forgotten.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Delivers by HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpSink {
+    client: Client,
+    url: Url,
+    headers: HeaderMap,
+    keys: SigningKeys,
+}
+
+impl HttpSink {
+    /// A sink that posts to `config.url`. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When a secret, header or the CA file cannot be used.
+    pub fn new(name: &str, config: &config::HttpSink) -> Result<Self, SetupError> {
+        let setting = |why: String| SetupError::Setting {
+            sink: name.to_owned(),
+            why,
+        };
+        let options = ClientOptions {
+            timeout: config.timeout,
+            ca_file: config.ca_file.as_deref(),
+            reach: Reach::Anywhere,
+        };
+        let client = build_client(&options).map_err(|source| SetupError::Client {
+            sink: name.to_owned(),
+            source,
+        })?;
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/cloudevents+json"),
+        );
+        for (header, value) in &config.headers {
+            let wrong = || setting(format!("header {header} cannot stand in an HTTP request"));
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::try_from(header).map_err(|_| wrong())?, value);
+        }
+        let keys = SigningKeys::new(&config.secrets).map_err(setting)?;
+        Ok(Self {
+            client,
+            url: config.url.clone(),
+            headers,
+            keys,
+        })
+    }
+}
+
+#[async_trait]
+impl Sink for HttpSink {
+    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        let (id, timestamp) = (delivery.id.to_string(), Timestamp::now().as_second());
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers.clone());
+        if let Some(signature) = self.keys.sign(&id, timestamp, &delivery.envelope) {
+            request = request.header("webhook-signature", signature);
+        }
+        let request = request
+            .header("webhook-id", id)
+            .header("webhook-timestamp", timestamp)
+            .body(delivery.envelope.clone());
+        match request.send().await {
+            Err(error) => Outcome::Retry {
+                after: None,
+                reason: describe(&error).to_owned(),
+            },
+            Ok(answer) => {
+                let (status, after) = (answer.status(), retry_after(answer.headers()));
+                // What the answer says is not looked at: it may quote the note.
+                read_capped(answer, ANSWER_BYTES).await.ok();
+                outcome(status, after)
+            }
+        }
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        // Any answer shows that the address resolves, connects and speaks TLS as expected.
+        match self.client.head(self.url.clone()).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("cannot reach the sink: {}", describe(&error))),
+        }
+    }
+}
+
+/// Only a 2xx is a success. What is wrong with this one content is final; all else may be mended at the other end.
+fn outcome(status: StatusCode, after: Option<std::time::Duration>) -> Outcome {
+    let reason = format!("HTTP {}", status.as_u16());
+    match status.as_u16() {
+        200..=299 => Outcome::Delivered,
+        400 | 410 | 413 | 422 => Outcome::Rejected { reason },
+        _ => Outcome::Retry { after, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_answer_but_a_2xx_is_a_success() {
+        for status in [200, 201, 202, 204] {
+            assert_eq!(
+                outcome(StatusCode::from_u16(status).expect("a status"), None),
+                Outcome::Delivered
+            );
+        }
+        for status in [302, 401, 403, 404, 408, 409, 429, 500, 503] {
+            let outcome = outcome(StatusCode::from_u16(status).expect("a status"), None);
+            assert!(matches!(outcome, Outcome::Retry { .. }), "{status}");
+        }
+        for status in [400, 410, 413, 422] {
+            let outcome = outcome(StatusCode::from_u16(status).expect("a status"), None);
+            assert!(matches!(outcome, Outcome::Rejected { .. }), "{status}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The partner's own systems. A sink is small and closed: it delivers one document and says how that went.
+//!
+//! When to deliver, how often to try again and what to write down is the worker's matter.
+
+mod envelope;
+mod files;
+mod http;
+mod webhook_signature;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::config::{self, SinkTarget};
+use crate::domain::{Document, EventId};
+use crate::net::ClientError;
+
+pub use envelope::envelope;
+pub use files::FilesSink;
+pub use http::HttpSink;
+pub use webhook_signature::SigningKeys;
+
+/// What a sink gets: the envelope, and what it needs to place it.
+#[derive(Clone)]
+pub struct Delivery {
+    /// The event; the idempotency key.
+    pub id: EventId,
+    /// When the notification was received.
+    pub received_at: Timestamp,
+    /// One CloudEvents JSON object (contract.md 5).
+    pub envelope: Bytes,
+}
+
+/// How a delivery went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The sink has it.
+    Delivered,
+    /// It may take it later.
+    Retry {
+        /// How long it asks to wait.
+        after: Option<Duration>,
+        /// Why.
+        reason: String,
+    },
+    /// It will never take this one.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Somewhere to deliver to.
+#[async_trait]
+pub trait Sink: Send + Sync + 'static {
+    /// Delivers one document. The same one may come again: its id is the idempotency key.
+    async fn deliver(&self, delivery: &Delivery) -> Outcome;
+
+    /// Whether it can be reached, without delivering anything.
+    ///
+    /// # Errors
+    /// What is wrong, for operators.
+    async fn check(&self) -> Result<(), String>;
+}
+
+/// Why a sink cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Its folder cannot be used.
+    #[error("sink {sink}: cannot use the folder {dir}: {source}")]
+    Folder {
+        /// The sink.
+        sink: String,
+        /// The folder.
+        dir: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Its secrets or headers cannot be used.
+    #[error("sink {sink}: {why}")]
+    Setting {
+        /// The sink.
+        sink: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Its HTTP client cannot be set up.
+    #[error("sink {sink}: {source}")]
+    Client {
+        /// The sink.
+        sink: String,
+        /// What is wrong.
+        source: ClientError,
+    },
+}
+
+impl Delivery {
+    /// The delivery of a document to a sink that wants `include`, from `instance`.
+    pub fn of(document: &Document, include: config::Include, instance: &str) -> Self {
+        Self {
+            id: document.id,
+            received_at: document.received_at,
+            envelope: envelope(document, include, instance),
+        }
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery")
+            .field("id", &self.id)
+            .field("envelope", &"[redacted]")
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sets up a sink as configured.
+///
+/// # Errors
+/// [`SetupError`], which names the sink.
+pub fn build(sink: &config::Sink) -> Result<Box<dyn Sink>, SetupError> {
+    Ok(match &sink.target {
+        SinkTarget::Files(files) => Box::new(FilesSink::new(&sink.name, files)?),
+        SinkTarget::Http(http) => Box::new(HttpSink::new(&sink.name, http)?),
+    })
+}

@@ -1,0 +1,164 @@
+//! One breaker for the vendor's API: while it fails as a whole, events wait in the journal and one attempt at a time
+//! finds out whether it is back. So an outage ends without a storm.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::lifecycle::{Part, Readiness};
+use crate::metrics::Metrics;
+
+/// Failures in a row that open it.
+const THRESHOLD: u32 = 5;
+/// First and longest time that it stays open.
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// The breaker.
+pub(super) struct Breaker {
+    state: Mutex<State>,
+    metrics: Metrics,
+    readiness: Readiness,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    open_until: Option<Instant>,
+    /// Whether the one attempt that may find out is under way, since when.
+    probe: Option<Instant>,
+    openings: u32,
+}
+
+/// How much may be tried now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admit {
+    /// As much as there is room for.
+    All,
+    /// One attempt, to find out.
+    One,
+    /// Nothing.
+    None,
+}
+
+impl Breaker {
+    pub(super) fn new(metrics: Metrics, readiness: Readiness) -> Self {
+        Self {
+            state: Mutex::default(),
+            metrics,
+            readiness,
+        }
+    }
+
+    /// How much may be tried at `now`. [`Admit::One`] is given out once, and again when it was not reported back within
+    /// the longest opening.
+    pub(super) fn admit(&self, now: Instant) -> Admit {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match (state.open_until, state.probe) {
+            (None, _) => Admit::All,
+            (Some(until), _) if now < until => Admit::None,
+            (Some(_), Some(since)) if now.duration_since(since) < LONGEST => Admit::None,
+            (Some(_), _) => {
+                state.probe = Some(now);
+                Admit::One
+            }
+        }
+    }
+
+    /// The probe that was given out found nothing to try; the next one may.
+    pub(super) fn nothing_tried(&self) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .probe = None;
+    }
+
+    /// The API answered as it should, if not always with what was hoped for.
+    pub(super) fn success(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.open_until.is_some() {
+            tracing::info!("the SDP API is back");
+        }
+        if state.failures > 0 || state.open_until.is_some() {
+            *state = State::default();
+            self.readiness.well(Part::Sdp);
+        }
+    }
+
+    /// The API failed as a whole.
+    pub(super) fn failure(&self, now: Instant, reason: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failures = state.failures.saturating_add(1);
+        let was_probe = state.probe.take().is_some();
+        if state.failures < THRESHOLD || (state.open_until.is_some() && !was_probe) {
+            return;
+        }
+        if state.open_until.is_none() {
+            self.metrics.sdp_breaker_opened();
+            tracing::warn!(
+                reason,
+                "the SDP API fails as a whole; events wait until it is back"
+            );
+        }
+        let wait = FIRST
+            .saturating_mul(1 << state.openings.min(16))
+            .min(LONGEST);
+        state.openings += 1;
+        state.open_until = Some(now + wait);
+        self.readiness.unwell(
+            Part::Sdp,
+            format!("unreachable ({reason}); what comes is kept and waits"),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn opened(now: Instant) -> Breaker {
+        let breaker = Breaker::new(Metrics::new(), Readiness::default());
+        (0..THRESHOLD).for_each(|_| breaker.failure(now, "HTTP 503"));
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_and_lets_one_through_at_a_time() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        assert_eq!(breaker.admit(now), Admit::None);
+        let later = now + FIRST;
+        assert_eq!(breaker.admit(later), Admit::One);
+        assert_eq!(breaker.admit(later), Admit::None);
+        breaker.success();
+        assert_eq!(breaker.admit(later), Admit::All);
+    }
+
+    #[test]
+    fn a_failed_probe_opens_it_for_longer() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        assert_eq!(breaker.admit(now + FIRST), Admit::One);
+        breaker.failure(now + FIRST, "HTTP 503");
+        assert_eq!(breaker.admit(now + FIRST * 2), Admit::None);
+        assert_eq!(breaker.admit(now + FIRST * 3), Admit::One);
+    }
+
+    #[test]
+    fn a_probe_that_never_reports_does_not_close_it_for_ever() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        assert_eq!(breaker.admit(now + FIRST), Admit::One);
+        assert_eq!(breaker.admit(now + FIRST + LONGEST), Admit::One);
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_anew() {
+        let breaker = Breaker::new(Metrics::new(), Readiness::default());
+        let now = Instant::now();
+        for _ in 0..3 {
+            (1..THRESHOLD).for_each(|_| breaker.failure(now, "HTTP 503"));
+            breaker.success();
+        }
+        assert_eq!(breaker.admit(now), Admit::All);
+    }
+}

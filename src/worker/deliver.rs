@@ -1,0 +1,146 @@
+//! Delivering events to one sink. Each sink has a loop of its own: one that is down holds up no other.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+
+use super::claims::Work;
+use super::{Shared, backoff};
+use crate::config::Sink as SinkConfig;
+use crate::domain::{Document, EventState, Millis};
+use crate::journal::{self, ClaimedDelivery, DeliveryEnd, Due, Ended};
+use crate::sinks::{Delivery, Outcome, Sink};
+
+/// The work of one sink.
+pub(super) struct Deliverer {
+    config: SinkConfig,
+    sink: Box<dyn Sink>,
+    shared: Arc<Shared>,
+    lease: Duration,
+    instance: String,
+}
+
+impl Deliverer {
+    pub(super) fn new(
+        config: SinkConfig,
+        sink: Box<dyn Sink>,
+        shared: Arc<Shared>,
+        lease: Duration,
+        instance: String,
+    ) -> Self {
+        Self {
+            config,
+            sink,
+            shared,
+            lease,
+            instance,
+        }
+    }
+
+    async fn attempt(&self, document: &Document) -> Outcome {
+        let delivery = Delivery::of(document, self.config.include, &self.instance);
+        AssertUnwindSafe(self.sink.deliver(&delivery))
+            .catch_unwind()
+            .await
+            .unwrap_or_else(|_| Outcome::Retry {
+                after: None,
+                reason: "the sink panicked".to_owned(),
+            })
+    }
+
+    /// What an outcome means for this claim.
+    fn end(&self, claimed: &ClaimedDelivery, outcome: Outcome) -> DeliveryEnd {
+        let clock = &self.shared.clock;
+        match outcome {
+            Outcome::Delivered => DeliveryEnd::Delivered { at: clock.now() },
+            Outcome::Rejected { reason } => DeliveryEnd::Dead { reason },
+            Outcome::Retry { after, reason } => {
+                let at = clock.steady_in(backoff::wait(&self.config.retry, claimed.attempt, after));
+                let give_up = Millis::try_from(self.config.retry.give_up_after.as_millis())
+                    .unwrap_or(Millis::MAX);
+                if clock.steady().saturating_sub(claimed.started_at) >= give_up {
+                    DeliveryEnd::Dead {
+                        reason: format!("given up after {} attempts: {reason}", claimed.attempt),
+                    }
+                } else {
+                    DeliveryEnd::Retry { at, reason }
+                }
+            }
+        }
+    }
+
+    fn log(&self, document: &Document, end: &DeliveryEnd, ended: Ended) {
+        let sink = self.config.name.as_str();
+        match end {
+            DeliveryEnd::Delivered { .. } => {
+                tracing::debug!(event.id = %document.id, sink, "delivered")
+            }
+            DeliveryEnd::Retry { reason, .. } => {
+                tracing::warn!(event.id = %document.id, sink, reason, "not delivered; trying again");
+            }
+            DeliveryEnd::Dead { reason } => {
+                tracing::error!(event.id = %document.id, sink, reason, "delivery given up; replay it when mended");
+            }
+        }
+        if let Ended::Event(state) = ended {
+            let took = self.shared.clock.now().duration_since(document.received_at);
+            let took = Duration::try_from(took).unwrap_or_default();
+            if state == EventState::Done {
+                self.shared.metrics.end_to_end(took);
+            }
+            super::retrieve::log_end(document, state, took);
+        }
+    }
+}
+
+#[async_trait]
+impl Work for Deliverer {
+    type Item = ClaimedDelivery;
+    const NAME: &'static str = "delivery";
+
+    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedDelivery>, journal::Error> {
+        let clock = &self.shared.clock;
+        let due = Due {
+            now: clock.steady(),
+            until: clock.steady_in(self.lease),
+            limit,
+        };
+        self.shared
+            .journal
+            .claim_deliveries(&self.config.name, due)
+            .await
+    }
+
+    async fn work(&self, claimed: ClaimedDelivery) {
+        let journal = &self.shared.journal;
+        let document = match journal.document(claimed.id).await {
+            Ok(Some(document)) => document,
+            // Purged meanwhile; the purge has ended the delivery.
+            Ok(None) => return,
+            Err(error) => {
+                tracing::error!(event.id = %claimed.id, error = %error, "cannot read what to deliver; its lease runs out");
+                return;
+            }
+        };
+        let start = Instant::now();
+        let outcome = self.attempt(&document).await;
+        let result = match &outcome {
+            Outcome::Delivered => "delivered",
+            Outcome::Retry { .. } => "retry",
+            Outcome::Rejected { .. } => "rejected",
+        };
+        self.shared
+            .metrics
+            .delivery(&self.config.name, result, start.elapsed());
+        let end = self.end(&claimed, outcome);
+        match journal.finish_delivery(claimed.lease, end.clone()).await {
+            Ok(ended) => self.log(&document, &end, ended),
+            Err(error) => {
+                tracing::error!(event.id = %claimed.id, error = %error, "cannot write down a delivery; it will be repeated");
+            }
+        }
+    }
+}

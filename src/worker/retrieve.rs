@@ -1,0 +1,486 @@
+//! One event from receipt to ready: settle how its session ended, plan its links, fetch them, decide.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Notify;
+
+use super::breaker::{Admit, Breaker};
+use super::claims::Work;
+use super::plan::{self, Verdict};
+use super::{Shared, backoff};
+use crate::config::Follow;
+use crate::domain::{self, Document, EventState, LinkState, Notification, Outcome, SessionKind};
+use crate::journal::{self, ClaimedEvent, Due, Held, Link, LinkUpdate, Retrieval};
+use crate::sdp::{self, Failure, Fetched, Kind};
+
+/// The work of retrieving.
+pub(super) struct Retriever {
+    pub(super) shared: Arc<Shared>,
+    pub(super) sdp: Option<sdp::Client>,
+    pub(super) follow: Follow,
+    /// Each sink's name and the outcomes that it wants.
+    pub(super) wants: Vec<(String, Vec<Outcome>)>,
+    /// Each sink's bell.
+    pub(super) bells: Vec<Arc<Notify>>,
+    pub(super) breaker: Breaker,
+}
+
+/// What is known of the session so far.
+struct Session {
+    outcome: Outcome,
+    kind: SessionKind,
+    status: Option<String>,
+}
+
+/// An attempt's end, with the links that were not written down before it.
+struct Attempted {
+    end: Retrieval,
+    links: Vec<LinkUpdate>,
+}
+
+#[async_trait]
+impl Work for Retriever {
+    type Item = ClaimedEvent;
+    const NAME: &'static str = "retrieval";
+
+    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedEvent>, journal::Error> {
+        let admit = match self.sdp {
+            Some(_) => self.breaker.admit(Instant::now()),
+            None => Admit::None,
+        };
+        let limit = if admit == Admit::One { 1 } else { limit };
+        let clock = &self.shared.clock;
+        let due = Due {
+            now: clock.steady(),
+            until: clock.steady_in(self.follow.lease),
+            limit,
+        };
+        let claimed = self
+            .shared
+            .journal
+            .claim_events(due, admit != Admit::None)
+            .await;
+        if admit == Admit::One && claimed.as_ref().map_or(true, Vec::is_empty) {
+            self.breaker.nothing_tried();
+        }
+        claimed
+    }
+
+    async fn work(&self, claimed: ClaimedEvent) {
+        let attempt = AssertUnwindSafe(self.attempt(&claimed))
+            .catch_unwind()
+            .await;
+        let Attempted { end, links } = attempt.unwrap_or_else(|_| {
+            let session = Session::so_far(&claimed);
+            Attempted {
+                end: self.retry(&claimed, session, None, "processing panicked".to_owned()),
+                links: Vec::new(),
+            }
+        });
+        self.log(&claimed, &end);
+        let delivers = matches!(end, Retrieval::Deliver { .. });
+        match self
+            .shared
+            .journal
+            .finish_retrieval(claimed.lease, links, end)
+            .await
+        {
+            Ok(Held::Kept) if delivers => self.bells.iter().for_each(|bell| bell.notify_one()),
+            Ok(Held::Kept) => {}
+            Ok(Held::Lost) => {
+                tracing::debug!(event.id = %claimed.id, "another attempt has taken over")
+            }
+            Err(error) => {
+                tracing::error!(event.id = %claimed.id, error = %error, "cannot write down a retrieval; it will be repeated");
+            }
+        }
+    }
+}
+
+impl Retriever {
+    /// One attempt, start to end.
+    async fn attempt(&self, claimed: &ClaimedEvent) -> Attempted {
+        let Ok(notification) = Notification::parse(claimed.body.clone()) else {
+            let reason = "the stored notification cannot be read".to_owned();
+            return Attempted {
+                end: Retrieval::Dead { reason },
+                links: Vec::new(),
+            };
+        };
+        let mut session = Session::so_far(claimed);
+        let Some(sdp) = self.sdp.as_ref().filter(|_| notification.needs_sdp()) else {
+            return Attempted {
+                end: self.deliver(session),
+                links: Vec::new(),
+            };
+        };
+        let mut lost_status = None;
+        // A plan that stands was made of what could be settled.
+        if claimed.links.is_empty() && session.is_unsettled(&notification) {
+            match self.settle(sdp, &notification, &mut session, claimed).await {
+                Ok(()) => {}
+                Err(Unsettled::Ended(end)) => {
+                    return Attempted {
+                        end,
+                        links: Vec::new(),
+                    };
+                }
+                Err(Unsettled::Unknowable(reason)) => lost_status = Some(reason),
+            }
+        }
+        let mut links = if claimed.links.is_empty() {
+            self.plan(sdp, &notification, &session)
+        } else {
+            claimed.links.clone()
+        };
+        if let Some(reason) = lost_status {
+            links.push(unknowable_status(&links, reason));
+        }
+        self.fetch(sdp, claimed, session, links).await
+    }
+
+    /// Finds out how the session ended and of which kind it is.
+    async fn settle(
+        &self,
+        sdp: &sdp::Client,
+        notification: &Notification,
+        session: &mut Session,
+        claimed: &ClaimedEvent,
+    ) -> Result<(), Unsettled> {
+        let failure = match sdp.status(session.kind, &notification.session_id).await {
+            Ok((kind, status)) => {
+                self.breaker.success();
+                session.kind = kind;
+                if session.outcome == Outcome::Unknown {
+                    session.outcome = status.outcome();
+                }
+                session.status = Some(status.as_str().to_owned());
+                let waits = status.is_in_progress()
+                    && self.since_start(claimed) < self.follow.best_effort_for;
+                if session.outcome == Outcome::Unknown && waits {
+                    let reason = format!("the session is still {}", status.as_str());
+                    return Err(Unsettled::Ended(self.retry(
+                        claimed,
+                        session.take(),
+                        None,
+                        reason,
+                    )));
+                }
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        self.note(&failure);
+        let since = self.since_start(claimed);
+        let is_over = match failure.kind {
+            Kind::NotFound => since >= self.follow.not_found_grace,
+            Kind::Final | Kind::Identity => true,
+            Kind::Retry | Kind::Outage => false,
+        };
+        if is_over {
+            // Nobody can tell. The partner still gets the notification, as what it is.
+            return Err(Unsettled::Unknowable(failure));
+        }
+        let reason = format!("status: {failure}");
+        Err(Unsettled::Ended(self.retry(
+            claimed,
+            session.take(),
+            failure.after,
+            reason,
+        )))
+    }
+
+    fn plan(&self, sdp: &sdp::Client, notification: &Notification, session: &Session) -> Vec<Link> {
+        let links = if notification.links.is_empty() && session.outcome == Outcome::Completed {
+            sdp.standard_links(
+                session.kind,
+                &notification.session_id,
+                notification.encounter_id.as_ref(),
+            )
+        } else {
+            notification.links.clone()
+        };
+        plan::plan(links, &self.follow)
+    }
+
+    /// Fetches what is pending, all at once, and writes down what came while the rest is still under way.
+    async fn fetch(
+        &self,
+        sdp: &sdp::Client,
+        claimed: &ClaimedEvent,
+        mut session: Session,
+        mut links: Vec<Link>,
+    ) -> Attempted {
+        let since = self.since_start(claimed);
+        let mut pending: FuturesUnordered<_> = links
+            .iter()
+            .enumerate()
+            .filter(|(_, link)| link.state == LinkState::Pending)
+            .map(|(at, link)| {
+                let link = domain::Link {
+                    group: link.group.clone(),
+                    href: link.href.clone(),
+                    is_get: true,
+                };
+                async move { (at, sdp.fetch(&link).await) }
+            })
+            .collect();
+        // Links that will not be followed are written down with the first batch.
+        let mut updates: Vec<LinkUpdate> = Vec::new();
+        if claimed.links.is_empty() {
+            let refused = links.iter().filter(|link| link.state == LinkState::Missing);
+            updates.extend(refused.map(|link| LinkUpdate {
+                link: link.clone(),
+                body: None,
+            }));
+        }
+        let mut asked = None;
+        while let Some((at, result)) = pending.next().await {
+            let body = self.apply(&mut links[at], result, since, &mut session, &mut asked);
+            updates.push(LinkUpdate {
+                link: links[at].clone(),
+                body,
+            });
+            // What is ready together is written together; the last batch goes with the attempt's end.
+            while let Some(Some((at, result))) = pending.next().now_or_never() {
+                let body = self.apply(&mut links[at], result, since, &mut session, &mut asked);
+                updates.push(LinkUpdate {
+                    link: links[at].clone(),
+                    body,
+                });
+            }
+            let is_fetched = |update: &LinkUpdate| update.body.is_some();
+            if !pending.is_empty() && updates.iter().any(is_fetched) {
+                self.record(claimed, std::mem::take(&mut updates)).await;
+            }
+        }
+        drop(pending);
+        let end = self.decide(claimed, session, &links, asked);
+        Attempted {
+            end,
+            links: updates,
+        }
+    }
+
+    /// Takes one fetch's result into a link; gives back the body to store.
+    fn apply(
+        &self,
+        link: &mut Link,
+        result: Result<Fetched, Failure>,
+        since: Duration,
+        session: &mut Session,
+        asked: &mut Option<Duration>,
+    ) -> Option<Bytes> {
+        match result {
+            Ok(fetched) => {
+                self.breaker.success();
+                link.state = LinkState::Fetched;
+                link.http_status = Some(fetched.status);
+                link.bytes = u64::try_from(fetched.body.len()).ok();
+                link.fetched_at = Some(self.shared.clock.now());
+                link.reason = None;
+                if link.group.as_str() == "status"
+                    && let Some(status) = sdp::status_in(&fetched.body)
+                {
+                    session.status = Some(status.as_str().to_owned());
+                }
+                Some(fetched.body)
+            }
+            Err(failure) => {
+                self.note(&failure);
+                link.state = plan::standing(&self.follow, &link.group, &failure, since);
+                link.http_status = failure.status;
+                link.reason = Some(failure.reason);
+                *asked = (*asked).max(failure.after);
+                None
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        claimed: &ClaimedEvent,
+        session: Session,
+        links: &[Link],
+        asked: Option<Duration>,
+    ) -> Retrieval {
+        let why = |link: &Link| {
+            format!(
+                "{}: {}",
+                link.group,
+                link.reason.as_deref().unwrap_or("not fetched")
+            )
+        };
+        match plan::verdict(&self.follow, links) {
+            Verdict::Complete => self.deliver(session),
+            Verdict::Hopeless(link) => Retrieval::Dead { reason: why(link) },
+            Verdict::Waiting(link) => {
+                let mut end = self.retry(claimed, session, asked, why(link));
+                // Nobody waits for a best-effort link longer than was promised.
+                if let Retrieval::Retry { at, .. } = &mut end
+                    && !self.follow.required.contains(&link.group)
+                {
+                    let left = self
+                        .follow
+                        .best_effort_for
+                        .saturating_sub(self.since_start(claimed));
+                    *at = (*at).min(self.shared.clock.steady_in(left));
+                }
+                end
+            }
+        }
+    }
+
+    fn deliver(&self, session: Session) -> Retrieval {
+        let sinks = self
+            .wants
+            .iter()
+            .filter(|(_, wanted)| wanted.contains(&session.outcome));
+        Retrieval::Deliver {
+            sinks: sinks.map(|(name, _)| name.clone()).collect(),
+            at: self.shared.clock.steady(),
+            outcome: session.outcome,
+            kind: session.kind,
+            session_status: session.status,
+        }
+    }
+
+    /// Another attempt later, or the end when the time for attempts is over.
+    fn retry(
+        &self,
+        claimed: &ClaimedEvent,
+        session: Session,
+        asked: Option<Duration>,
+        reason: String,
+    ) -> Retrieval {
+        if self.since_start(claimed) >= self.follow.retry.give_up_after {
+            return Retrieval::Dead {
+                reason: format!("given up after {} attempts: {reason}", claimed.attempt),
+            };
+        }
+        Retrieval::Retry {
+            outcome: session.outcome,
+            kind: session.kind,
+            session_status: session.status,
+            at: self.shared.clock.steady_in(backoff::wait(
+                &self.follow.retry,
+                claimed.attempt,
+                asked,
+            )),
+            reason,
+        }
+    }
+
+    async fn record(&self, claimed: &ClaimedEvent, updates: Vec<LinkUpdate>) {
+        if let Err(error) = self
+            .shared
+            .journal
+            .record_links(claimed.lease, updates)
+            .await
+        {
+            tracing::warn!(event.id = %claimed.id, error = %error, "cannot write down a fetched link; it will be fetched again");
+        }
+    }
+
+    fn note(&self, failure: &Failure) {
+        if failure.is_outage() {
+            self.breaker.failure(Instant::now(), &failure.reason);
+        } else if failure.status.is_some() {
+            self.breaker.success();
+        }
+    }
+
+    fn since_start(&self, claimed: &ClaimedEvent) -> Duration {
+        let millis = self
+            .shared
+            .clock
+            .steady()
+            .saturating_sub(claimed.started_at);
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+
+    fn log(&self, claimed: &ClaimedEvent, end: &Retrieval) {
+        let (id, attempt) = (claimed.id, claimed.attempt);
+        match end {
+            Retrieval::Deliver { outcome, sinks, .. } if sinks.is_empty() => {
+                tracing::info!(event.id = %id, outcome = outcome.as_str(), state = "done", "event ended: no sink wants it");
+            }
+            Retrieval::Deliver { .. } => tracing::debug!(event.id = %id, attempt, "retrieved"),
+            Retrieval::Retry { reason, .. } => {
+                tracing::warn!(event.id = %id, attempt, reason, "not retrieved yet; trying again");
+            }
+            Retrieval::Dead { reason } => {
+                tracing::error!(event.id = %id, attempt, reason, state = "dead", "event ended: retrieval given up; replay it when mended");
+            }
+        }
+    }
+}
+
+/// The line that says how an event ended.
+pub(super) fn log_end(document: &Document, state: EventState, took: Duration) {
+    tracing::info!(
+        event.id = %document.id,
+        session.id = document.session_id.as_str(),
+        encounter.id = document.encounter_id.as_ref().map(|id| id.as_str()),
+        outcome = document.outcome.as_str(),
+        state = state.as_str(),
+        resources = document.resources.len(),
+        missing = document.missing.len(),
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "event ended"
+    );
+}
+
+/// Why a session's end was not settled.
+enum Unsettled {
+    /// The attempt ends here.
+    Ended(Retrieval),
+    /// It never will be.
+    Unknowable(Failure),
+}
+
+const UNKNOWABLE: &str = "how the session ended cannot be found out";
+
+/// The entry among the links that says so.
+fn unknowable_status(links: &[Link], failure: Failure) -> Link {
+    Link {
+        n: u32::try_from(links.len()).unwrap_or(u32::MAX),
+        group: domain::LinkGroup::new("status"),
+        href: String::new(),
+        state: LinkState::Missing,
+        http_status: failure.status,
+        bytes: None,
+        fetched_at: None,
+        reason: Some(format!("{UNKNOWABLE}: {failure}")),
+    }
+}
+
+impl Session {
+    fn so_far(claimed: &ClaimedEvent) -> Self {
+        Self {
+            outcome: claimed.outcome,
+            kind: claimed.kind,
+            status: claimed.session_status.clone(),
+        }
+    }
+
+    /// Whether the status endpoint has to be asked: nobody said how it ended, or which kind's standard links to fetch.
+    fn is_unsettled(&self, notification: &Notification) -> bool {
+        let lacks_kind = notification.links.is_empty() && self.kind == SessionKind::Unknown;
+        self.outcome == Outcome::Unknown || (self.outcome == Outcome::Completed && lacks_kind)
+    }
+
+    fn take(&mut self) -> Self {
+        Self {
+            outcome: self.outcome,
+            kind: self.kind,
+            status: self.status.take(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Retention: removes what has been delivered for long enough, a little at a time.
+
+use std::time::Duration;
+
+use super::Shared;
+use crate::config::Retention;
+use crate::domain::Millis;
+use crate::journal::Purged;
+use crate::lifecycle::Shutdown;
+
+/// How often retention looks when there was nothing to do.
+const EVERY: Duration = Duration::from_secs(60);
+/// A breath between two batches, so that the intake is not held up.
+const BREATH: Duration = Duration::from_millis(50);
+/// Most events of one batch.
+const BATCH: usize = 200;
+
+/// Purges until `tasks` stops.
+pub(super) async fn run(shared: &Shared, retention: Retention, tasks: &Shutdown) {
+    loop {
+        let pause = match purge(shared, retention).await {
+            Some(purged) if purged.content == BATCH || purged.receipts == BATCH => BREATH,
+            Some(_) | None => EVERY,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = tasks.stopping() => return,
+        }
+    }
+}
+
+async fn purge(shared: &Shared, retention: Retention) -> Option<Purged> {
+    let now = shared.clock.steady();
+    let before = |age: Duration| {
+        now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX))
+    };
+    match shared
+        .journal
+        .retain(before(retention.content), before(retention.receipts), BATCH)
+        .await
+    {
+        Ok(purged) => {
+            if purged != Purged::default() {
+                tracing::info!(
+                    content = purged.content,
+                    receipts = purged.receipts,
+                    "retention purged"
+                );
+            }
+            Some(purged)
+        }
+        Err(error) => {
+            tracing::warn!(error = %error, "retention could not purge; trying again later");
+            None
+        }
+    }
+}
