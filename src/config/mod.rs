@@ -25,6 +25,8 @@ mod signature;
 mod sinks;
 mod source;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use admin::{Admin, AdminToken, Role};

@@ -1,0 +1,91 @@
+//! Tests of the whole loader: from files, variables and flags to a configuration or to all that is wrong.
+
+mod problems;
+mod reference;
+mod rules;
+mod secrets;
+mod sources;
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::load::load;
+use super::{Env, LoadOptions, Loaded, Problems};
+
+/// The least that starts.
+const SECRET: (&str, &str) = ("SUKI_RECEIVER__SIGNATURE__SECRET", "hunter2");
+
+/// A folder with a configuration file and what it refers to, and the environment beside it.
+struct Setup {
+    folder: TempDir,
+    options: LoadOptions,
+}
+
+impl Setup {
+    /// With that file and no variables.
+    fn toml(text: &str) -> Self {
+        let setup = Self::nothing();
+        let file = setup.file("receiver.toml", text);
+        Self {
+            options: LoadOptions {
+                file: Some(file),
+                ..LoadOptions::default()
+            },
+            ..setup
+        }
+    }
+
+    /// With neither file nor variables.
+    fn nothing() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            options: LoadOptions::default(),
+        }
+    }
+
+    fn env<const N: usize>(mut self, variables: [(&str, &str); N]) -> Self {
+        self.options.env = Env::from_iter(variables);
+        self
+    }
+
+    fn flag(mut self, key: &str, value: &str) -> Self {
+        let flag = (key.to_owned(), value.to_owned());
+        self.options.overrides.push(flag);
+        self
+    }
+
+    /// Writes a file into the folder.
+    fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).expect("a writable folder");
+        path
+    }
+
+    fn load(&self) -> Result<Loaded, Problems> {
+        load(&self.options, &[] as &[PathBuf])
+    }
+
+    /// What is loaded, where nothing is wrong.
+    fn loaded(&self) -> Loaded {
+        self.load().unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// All that is wrong, without the folder's changing name.
+    fn problems(&self) -> String {
+        let problems = self.load().err().expect("something is wrong");
+        let folder = format!("{}/", self.folder.path().display());
+        problems.to_string().replace(&folder, "")
+    }
+}
+
+/// The problems of a file, beside the signing secret that every configuration needs.
+fn problems_of(toml: &str) -> String {
+    Setup::toml(toml).env([SECRET]).problems()
+}
+
+/// What a file loads as, beside the signing secret that every configuration needs.
+fn loaded_of(toml: &str) -> Loaded {
+    Setup::toml(toml).env([SECRET]).loaded()
+}

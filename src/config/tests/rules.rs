@@ -1,0 +1,235 @@
+//! What the sections allow, refuse and warn of.
+
+use super::super::setting::Setting;
+use super::super::{AuthMode, Include, SinkTarget};
+use super::{loaded_of, problems_of};
+use crate::domain::Outcome;
+
+/// Each file is refused with a text that holds the given part.
+fn refused(cases: &[(&str, &str)]) {
+    for (toml, part) in cases {
+        let problems = problems_of(toml);
+        assert!(problems.contains(part), "{toml}\n{problems}");
+        assert_eq!(problems.lines().count(), 1, "{toml}\n{problems}");
+    }
+}
+
+/// Each file loads with a warning that holds the given part.
+fn warned(cases: &[(&str, &str)]) {
+    for (toml, part) in cases {
+        let warnings = loaded_of(toml).warnings.join("\n");
+        assert!(warnings.contains(part), "{toml}\n{warnings}");
+    }
+}
+
+#[test]
+fn the_public_listener_is_checked() {
+    refused(&[
+        ("server.path = \"webhook\"", "does not start with a slash"),
+        ("server.path = \"/a/{b}\"", "is not plain"),
+        ("server.path = \"/a b\"", "is not plain"),
+        ("server.path = \"/:id\"", "is not plain"),
+        ("server.path = \"/readyz\"", "is a health check"),
+        ("server.max_body_bytes = 0", "more than 0 bytes"),
+        ("server.max_body_bytes = \"1MB\"", "is no size"),
+        (
+            "server.drain_delay = \"25s\"",
+            "drain_delay (receiver.toml:1): 25s is not shorter than drain_timeout",
+        ),
+        ("server.tls.cert_file = \"a.pem\"", "server.tls.key_file"),
+        (
+            "server.tls = { cert_file = \"\", key_file = \"a.pem\" }",
+            "server.tls.cert_file",
+        ),
+        (
+            "server.listen = \"0.0.0.0:9464\"",
+            "admin.listen (default): 127.0.0.1:9464 and server.listen 0.0.0.0:9464 overlap",
+        ),
+    ]);
+    warned(&[("server.drain_timeout = \"10s\"", "cut off at a stop")]);
+}
+
+#[test]
+fn who_may_use_the_admin_listener_is_said_off_loopback() {
+    refused(&[
+        ("admin.listen = \"0.0.0.0:9464\"", "is not on loopback"),
+        (
+            "admin.tokens = [{ name = \"a\", role = \"admin\", value = \"t\" }]",
+            "use viewer or operator",
+        ),
+        (
+            "admin.tokens = [{ name = \"a\", role = \"viewer\", value = \"t\" }, { name = \"a\", role = \"viewer\", value = \"u\" }]",
+            "'a' stands there twice",
+        ),
+    ]);
+    let token = "tokens = [{ name = \"a\", role = \"viewer\", value = \"t\" }]";
+    loaded_of(&format!("[admin]\nlisten = \"0.0.0.0:9464\"\n{token}"));
+}
+
+#[test]
+fn signature_store_retention_and_log_are_checked() {
+    refused(&[
+        (
+            "signature.secrets = [{ id = \"env\", value = \"x\" }]",
+            "'env' stands there twice",
+        ),
+        ("store.url = \"postgres://db/x\"", "only the embedded store"),
+        ("store.url = \"sqlite::memory:\"", "names no file"),
+        ("store.url = \"sqlite://data/x\"", "has slashes"),
+        ("store.url = \"data/x\"", "use sqlite:PATH"),
+        ("store.deadline = \"0s\"", "longer than 0s"),
+        (
+            "retention.receipts = \"29d\"",
+            "29d is shorter than content, which is 30d",
+        ),
+        ("log.level = \"verbose\"", "'verbose' is no level"),
+    ]);
+    loaded_of("log.level = \"info,suki_receiver=debug\"");
+    warned(&[
+        (
+            "signature.tolerance = \"30s\"",
+            "signature.tolerance is below 1m",
+        ),
+        ("signature.on_stale = \"reject\"", "lost for good"),
+    ]);
+}
+
+#[test]
+fn the_vendors_address_and_credentials_are_checked() {
+    refused(&[
+        ("sdp.base_url = \"http://sdp.example\"", "in the clear"),
+        (
+            "sdp.base_url = \"https://sdp.example/?a=b\"",
+            "query or fragment",
+        ),
+        ("sdp.base_url = \"ftp://sdp.example\"", "use http or https"),
+        ("sdp.auth.partner_id = \"p\"", "sdp.auth.partner_token"),
+        ("sdp.auth.partner_token = \"t\"", "sdp.auth.partner_id"),
+        (
+            "sdp.auth.provider_id = \"x\"",
+            "set mode = \"single_auth_token\"",
+        ),
+        (
+            "sdp.auth.mode = \"single_auth_token\"",
+            "sdp.auth.provider_id",
+        ),
+        (
+            "sdp.auth.mode = \"other\"",
+            "use standard or single_auth_token",
+        ),
+    ]);
+    for host in ["localhost", "127.0.0.1:1", "[::1]:1"] {
+        loaded_of(&format!("sdp.base_url = \"http://{host}/prefix\""));
+    }
+    let auth = loaded_of(
+        "[sdp.auth]\nmode = \"single_auth_token\"\npartner_id = \"p\"\npartner_token = \"t\"\nprovider_id = \"x\"",
+    );
+    let provider_id = "x".to_owned();
+    let mode = auth.config.sdp.auth.map(|auth| auth.mode);
+    assert_eq!(mode, Some(AuthMode::SingleAuthToken { provider_id }));
+}
+
+#[test]
+fn what_is_followed_is_checked() {
+    refused(&[
+        (
+            "follow.required = [\"content\"]",
+            "'content' is not in groups",
+        ),
+        (
+            "follow.retry.initial = \"6m\"",
+            "follow.retry.initial (receiver.toml:1): 6m is longer than max, which is 5m",
+        ),
+        (
+            "follow.retry.give_up_after = \"1m\"",
+            "5m is longer than give_up_after, which is 1m",
+        ),
+        (
+            "follow.allowed_hosts = [\"https://a.example\"]",
+            "is no host name",
+        ),
+        ("follow.allowed_hosts = [\"*.example\"]", "is no host name"),
+    ]);
+    warned(&[
+        (
+            "follow.lease = \"59s\"",
+            "follow.lease is shorter than twice sdp.timeout",
+        ),
+        ("follow.groups = [\"contents\", \"contens\"]", "'contens'"),
+        ("follow.best_effort_for = \"100h\"", "ends the wait first"),
+    ]);
+}
+
+#[test]
+fn sinks_have_the_keys_of_their_type_and_no_others() {
+    let files = "[[sinks]]\nname = \"a\"\ntype = \"files\"\ndir = \"out\"\n";
+    let http = "[[sinks]]\nname = \"b\"\ntype = \"http\"\nurl = \"https://b.example\"\n";
+    let with = |sink: &str, line: &str| format!("{sink}{line}\n");
+    refused(&[
+        (
+            "[[sinks]]\nname = \"a\"\nurl = \"x\"",
+            "sinks.a.type (receiver.toml:1): is missing",
+        ),
+        (
+            "[[sinks]]\ntype = \"files\"\ndir = \"x\"",
+            "sinks[0].name (receiver.toml:1): is missing",
+        ),
+        ("[[sinks]]\nname = \"a\"\ntype = \"files\"", "sinks.a.dir"),
+        ("[[sinks]]\nname = \"a\"\ntype = \"http\"", "sinks.a.url"),
+        (
+            "[[sinks]]\nname = \"a b\"\ntype = \"files\"\ndir = \"x\"",
+            "is no sink name",
+        ),
+        ("[sinks]\nname = \"a\"", "write [[sinks]]"),
+        (
+            &with(files, "url = \"https://x\""),
+            "sinks.a.url (receiver.toml:5): unknown key",
+        ),
+        (&with(files, files), "'a' stands there twice"),
+        (&with(files, "events = []"), "name an outcome"),
+        (
+            &with(files, "events = [\"done\"]"),
+            "use completed or failed",
+        ),
+        (
+            &with(files, "include = [\"resources\"]"),
+            "use [\"notification\"]",
+        ),
+        (
+            &with(http, "headers = { \"Webhook-Id\" = \"x\" }"),
+            "set by the delivery itself",
+        ),
+        (
+            &with(http, "headers = { \"X Y\" = \"x\" }"),
+            "is no HTTP header name",
+        ),
+        (
+            &with(http, "headers = { \"X\" = \"a\", \"x\" = \"b\" }"),
+            "'x' stands there twice",
+        ),
+        (
+            &with(
+                http,
+                "secret = \"a\"\nsecrets = [{ id = \"default\", value = \"b\" }]",
+            ),
+            "'default' stands there twice",
+        ),
+    ]);
+    let http_in_the_clear = http.replace("https:", "http:");
+    warned(&[(&http_in_the_clear, "sinks.b.url is http to another machine")]);
+
+    let sinks = loaded_of(&format!(
+        "{files}{http}include = [\"notification\"]\nsecret = \"s\"\n"
+    ))
+    .config
+    .sinks;
+    assert_eq!(sinks[0].events, Outcome::ALL);
+    assert_eq!(sinks[0].include, Include::Everything);
+    assert_eq!(sinks[0].max_concurrency, 8);
+    assert_eq!(sinks[1].include, Include::NotificationOnly);
+    let SinkTarget::Http(target) = &sinks[1].target else {
+        panic!("{:?}", sinks[1]);
+    };
+    assert_eq!(target.timeout.show(), "\"30s\"");
+    assert_eq!(target.secrets[0].id, "default");
+}
