@@ -3,6 +3,8 @@
 //! Modules stand in reading order, and data moves down the list: a notification comes in at `ingress`, becomes
 //! durable in `journal`, is picked up by `worker`, which asks `sdp` and hands the result to `sinks`.
 
+pub mod admin;
+pub mod app;
 pub mod config;
 pub mod domain;
 pub mod ingress;

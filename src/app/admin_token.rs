@@ -1,0 +1,49 @@
+//! The admin token that is made at start when none is configured: kept in the data folder, mode 0600, its path logged.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::config::{AdminToken, Config, Role, Secret, StoreUrl};
+
+/// The configured tokens, or the one that is made.
+pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
+    if !config.admin.tokens.is_empty() {
+        return Ok(config.admin.tokens.clone());
+    }
+    let path = path(&config.store.url);
+    let token = read_or_make(&path)
+        .with_context(|| format!("cannot keep an admin token in {}", path.display()))?;
+    tracing::info!(path = %path.display(), "no admin.tokens configured; the operator's token is in this file");
+    Ok(vec![AdminToken {
+        name: "local".to_owned(),
+        role: Role::Operator,
+        secret: Secret::literal(token),
+    }])
+}
+
+/// Beside the store.
+fn path(store: &StoreUrl) -> PathBuf {
+    let StoreUrl::Sqlite(file) = store;
+    file.parent().unwrap_or(Path::new("")).join("admin-token")
+}
+
+fn read_or_make(path: &Path) -> std::io::Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+        Ok(_) => std::fs::remove_file(path)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let token = hex::encode(rand::random::<[u8; 32]>());
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()?;
+    Ok(token)
+}

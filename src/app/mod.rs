@@ -1,0 +1,187 @@
+//! The service as a whole: built in the order of its dependencies, run until told to stop, drained in a written order.
+
+mod admin_token;
+pub mod telemetry;
+mod upkeep;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use crate::admin::{self, Tokens};
+use crate::config::{Config, Server};
+use crate::ingress;
+use crate::journal::Journal;
+use crate::lifecycle::{Readiness, Shutdown};
+use crate::metrics::Metrics;
+use crate::net::{Listener, ServerTls, TlsError};
+use crate::signature::{SecretBytes, Secrets};
+use crate::worker;
+
+/// The service, built and bound, not yet accepting.
+pub struct App {
+    server: Server,
+    public: Listener,
+    admin: Listener,
+    ingress: ingress::State,
+    admin_state: admin::State,
+    worker: worker::Parts,
+    reloader: Reloader,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All that was under way is finished.
+    Drained,
+    /// Time ran out; what was under way is taken up at the next start.
+    TimedOut,
+}
+
+/// Swaps what a reload can change: signing secrets, admin tokens, the certificate. Open connections go on.
+#[derive(Clone)]
+pub struct Reloader {
+    secrets: Arc<ArcSwap<Secrets>>,
+    tokens: Arc<ArcSwap<Tokens>>,
+    tls: Option<ServerTls>,
+}
+
+impl App {
+    /// Binds the ports, opens the store and sets up every part, in the order of what needs what.
+    ///
+    /// # Errors
+    /// What cannot be had, with what to do about it. Nothing is left running.
+    pub async fn build(config: Config) -> anyhow::Result<Self> {
+        wiring::build(config).await
+    }
+
+    /// The address of the public listener.
+    pub fn public_address(&self) -> Option<SocketAddr> {
+        self.public.socket.local_addr().ok()
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.socket.local_addr().ok()
+    }
+
+    /// What a reload goes through.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
+    /// The journal, for whoever shares the process: the demo and the tests.
+    pub fn journal(&self) -> Journal {
+        self.ingress.journal.clone()
+    }
+
+    /// Counters.
+    pub fn metrics(&self) -> Metrics {
+        self.ingress.metrics.clone()
+    }
+
+    /// Runs until `stop` ends, then drains: readiness off while still accepting, stop accepting and finish requests, stop
+    /// claiming and finish work, give leases back, close the store, and the admin listener last.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
+        let (public, workers, side) = (
+            Shutdown::new("public listener"),
+            Shutdown::new("worker"),
+            Shutdown::new("admin"),
+        );
+        let (journal, readiness, clock) = (
+            self.ingress.journal.clone(),
+            self.ingress.readiness.clone(),
+            self.ingress.clock,
+        );
+        worker::spawn(self.worker, &workers);
+        upkeep::spawn(&self.admin_state, &side);
+        spawn_listener(
+            self.admin,
+            admin::router(self.admin_state),
+            &readiness,
+            &side,
+        );
+        spawn_listener(
+            self.public,
+            ingress::router(&self.server.path, self.ingress),
+            &readiness,
+            &public,
+        );
+
+        stop.await;
+
+        let deadline = Instant::now() + self.server.drain_timeout;
+        readiness.drain();
+        tracing::info!(
+            seconds = self.server.drain_delay.as_secs_f64(),
+            "draining: not ready, still accepting"
+        );
+        tokio::time::sleep(self.server.drain_delay).await;
+        public.stop();
+        let requests = public.finished(deadline).await;
+        workers.stop();
+        let work = workers.finished(deadline).await;
+        if let Err(error) = journal.release(clock.steady()).await {
+            tracing::warn!(error = %error, "cannot give leases back; they run out by themselves");
+        }
+        journal.close().await;
+        side.stop();
+        let aside = side
+            .finished(deadline.max(Instant::now() + std::time::Duration::from_millis(200)))
+            .await;
+        if requests && work && aside {
+            Ended::Drained
+        } else {
+            Ended::TimedOut
+        }
+    }
+}
+
+impl Reloader {
+    /// Takes up secrets, tokens and certificate from a configuration that was loaded anew.
+    ///
+    /// # Errors
+    /// When the certificate cannot be used; the old one stays, and so do the old secrets.
+    pub fn reload(&self, config: &Config) -> Result<(), TlsError> {
+        if let Some(tls) = &self.tls {
+            tls.reload()?;
+        }
+        self.secrets.store(Arc::new(signing_secrets(config)));
+        // A token that was made at start stays; there is none in the configuration to replace it.
+        if !config.admin.tokens.is_empty() {
+            self.tokens
+                .store(Arc::new(Tokens::new(&config.admin.tokens)));
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("App")
+            .field("public", &self.public_address())
+            .field("admin", &self.admin_address())
+            .finish()
+    }
+}
+
+fn signing_secrets(config: &Config) -> Secrets {
+    Secrets::new(config.signature.secrets.iter().map(|named| SecretBytes {
+        id: &named.id,
+        key: named.secret.expose().as_bytes(),
+    }))
+}
+
+fn spawn_listener(
+    listener: Listener,
+    router: axum::Router,
+    readiness: &Readiness,
+    group: &Shutdown,
+) {
+    let (readiness, shutdown) = (readiness.clone(), group.clone());
+    let name = listener.name;
+    group.spawn(name, listener.serve(router, readiness, shutdown));
+}

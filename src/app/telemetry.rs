@@ -1,0 +1,80 @@
+//! Logging for the process: lines go to stderr through a bounded buffer, JSON where stderr is no terminal.
+//!
+//! The one global of the program, set by the command line alone.
+
+use std::io::IsTerminal;
+
+use anyhow::Context;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Log, LogFormat};
+
+/// Lines that wait for a slow stderr; beyond that they are dropped and counted, so that logging never holds up a
+/// notification.
+const BUFFERED_LINES: usize = 32_768;
+
+/// Flushes the log when dropped.
+pub struct Logging {
+    _guard: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Logging {
+    /// Lines dropped so far.
+    pub fn dropped(&self) -> ErrorCounter {
+        self.dropped.clone()
+    }
+}
+
+/// Starts logging as configured.
+///
+/// # Errors
+/// When the level is no filter, or logging was started before.
+pub fn init(config: &Log) -> anyhow::Result<Logging> {
+    let filter = EnvFilter::try_new(&config.level).with_context(|| {
+        format!(
+            "log.level '{}' is no filter; use error, warn, info, debug or trace",
+            config.level
+        )
+    })?;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(BUFFERED_LINES)
+        .thread_name("log-writer")
+        .finish(std::io::stderr());
+    let dropped = writer.error_counter();
+    let is_terminal = std::io::stderr().is_terminal();
+    let as_json = match config.format {
+        LogFormat::Auto => !is_terminal,
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    let started = if as_json {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .try_init()
+    } else {
+        lines.with_ansi(is_terminal).try_init()
+    };
+    started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
+    say_where_a_panic_was();
+    Ok(Logging {
+        _guard: guard,
+        dropped,
+    })
+}
+
+/// A panic's message may quote what was worked on. Only its place is logged.
+fn say_where_a_panic_was() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panicked");
+    }));
+}

@@ -1,0 +1,46 @@
+//! What has to happen now and then: is the store well, and the metrics' samples folded.
+
+use std::time::Duration;
+
+use crate::admin;
+use crate::lifecycle::{Part, Shutdown};
+
+/// How often the store is asked while it is well, and while it is not.
+const WHILE_WELL: Duration = Duration::from_secs(5);
+const WHILE_UNWELL: Duration = Duration::from_millis(500);
+
+/// Starts the task in `group`.
+pub(super) fn spawn(state: &admin::State, group: &Shutdown) {
+    let (state, stop) = (state.clone(), group.clone());
+    group.spawn("upkeep", async move {
+        loop {
+            let is_well = state.readiness.is_well(Part::Store);
+            tokio::select! {
+                () = tokio::time::sleep(if is_well { WHILE_WELL } else { WHILE_UNWELL }) => {}
+                () = stop.stopping() => return,
+            }
+            look(&state).await;
+        }
+    });
+}
+
+async fn look(state: &admin::State) {
+    state.metrics.upkeep();
+    let was_well = state.readiness.is_well(Part::Store);
+    match state.journal.check().await {
+        Ok(()) => {
+            state.readiness.well(Part::Store);
+            if !was_well {
+                tracing::info!("the store takes writes again");
+            }
+        }
+        Err(error) => {
+            state
+                .readiness
+                .unwell(Part::Store, "it does not take writes now");
+            if was_well {
+                tracing::error!(error = %error, "the store does not take writes; notifications are answered 503");
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The one place that picks concrete types and connects them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+
+use super::{App, Reloader, admin_token, signing_secrets};
+use crate::admin::{self, Tokens};
+use crate::config::{Config, Server, StoreUrl};
+use crate::domain::Clock;
+use crate::ingress;
+use crate::journal::{Access, Journal, SqliteStore};
+use crate::lifecycle::{Part, Readiness};
+use crate::metrics::Metrics;
+use crate::net::{Limits, Listener, ServerTls, bind};
+use crate::{sdp, sinks, worker};
+
+/// Most connections of the admin listener at once.
+const ADMIN_CONNECTIONS: usize = 256;
+
+/// Builds the service. Ports are bound first, so that a clash fails before anything is touched.
+pub(super) async fn build(config: Config) -> anyhow::Result<App> {
+    let public = bind(config.server.listen).await?;
+    let admin = bind(config.admin.listen).await?;
+    let tls = config
+        .server
+        .tls
+        .as_ref()
+        .map(ServerTls::load)
+        .transpose()
+        .context("[server.tls]")?;
+
+    let (clock, metrics, readiness) = (Clock::start(), Metrics::new(), Readiness::default());
+    let (journal, wakeups) = open_journal(&config, clock, &metrics)?;
+    let sdp = sdp_client(&config, &metrics).context("[sdp]")?;
+    let sinks = build_sinks(&config)?;
+    note_what_is_missing(&config, &readiness);
+
+    let secrets = Arc::new(ArcSwap::from_pointee(signing_secrets(&config)));
+    let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&admin_token::all(
+        &config,
+    )?)));
+    let reloader = Reloader {
+        secrets: Arc::clone(&secrets),
+        tokens: Arc::clone(&tokens),
+        tls: tls.clone(),
+    };
+    let limits = |max_connections| Limits {
+        max_connections,
+        header_timeout: config.server.header_timeout,
+        idle_timeout: config.server.idle_timeout,
+    };
+    Ok(App {
+        public: Listener {
+            name: "public listener",
+            socket: public,
+            tls,
+            limits: limits(config.server.max_connections),
+            metrics: Some(metrics.clone()),
+        },
+        admin: Listener {
+            name: "admin listener",
+            socket: admin,
+            tls: None,
+            limits: limits(ADMIN_CONNECTIONS),
+            metrics: None,
+        },
+        ingress: ingress::State {
+            secrets,
+            journal: journal.clone(),
+            settings: settings(&config),
+            clock,
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+        },
+        admin_state: admin::State {
+            journal: journal.clone(),
+            metrics: metrics.clone(),
+            readiness: readiness.clone(),
+            clock,
+            tokens,
+            sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
+        },
+        worker: worker::Parts {
+            journal,
+            wakeups,
+            sdp,
+            sinks,
+            instance: instance(&config.server),
+            follow: config.follow,
+            retention: config.retention,
+            clock,
+            metrics,
+            readiness,
+        },
+        server: config.server,
+        reloader,
+    })
+}
+
+fn open_journal(
+    config: &Config,
+    clock: Clock,
+    metrics: &Metrics,
+) -> anyhow::Result<(Journal, crate::journal::Wakeups)> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    let longest_wait = config
+        .sinks
+        .iter()
+        .map(|sink| sink.retry.max)
+        .fold(config.follow.retry.max, Duration::max);
+    let access = Access::Owner { longest_wait };
+    let store = SqliteStore::open(path, access, config.store.queue, clock, metrics.clone())
+        .context("[store]")?;
+    Ok(Journal::new(Arc::new(store), config.store.deadline))
+}
+
+fn sdp_client(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<sdp::Client>> {
+    let Some(auth) = &config.sdp.auth else {
+        return Ok(None);
+    };
+    let client = sdp::Client::new(
+        &config.sdp,
+        auth,
+        config.follow.allowed_hosts.clone(),
+        metrics.clone(),
+    )?;
+    Ok(Some(client))
+}
+
+fn build_sinks(
+    config: &Config,
+) -> anyhow::Result<Vec<(crate::config::Sink, Box<dyn sinks::Sink>)>> {
+    config
+        .sinks
+        .iter()
+        .map(|sink| Ok((sink.clone(), sinks::build(sink)?)))
+        .collect()
+}
+
+/// What the service can do without, but should not be silent about.
+fn note_what_is_missing(config: &Config, readiness: &Readiness) {
+    if config.sdp.auth.is_none() {
+        readiness.unwell(
+            Part::Sdp,
+            "no credentials (sdp.auth); what comes is kept, links are not followed",
+        );
+    }
+    if config.sinks.is_empty() {
+        readiness.unwell(
+            Part::Sinks,
+            "none configured; what comes is kept for the admin API only",
+        );
+    }
+}
+
+fn settings(config: &Config) -> ingress::Settings {
+    ingress::Settings {
+        max_body_bytes: config.server.max_body_bytes,
+        body_timeout: config.server.body_timeout,
+        tolerance: config.signature.tolerance,
+        on_stale: config.signature.on_stale,
+    }
+}
+
+/// The configured name, else the host's.
+fn instance(server: &Server) -> String {
+    if !server.instance.is_empty() {
+        return server.instance.clone();
+    }
+    let name = std::fs::read_to_string(Path::new("/proc/sys/kernel/hostname")).unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() {
+        "unnamed".to_owned()
+    } else {
+        name.to_owned()
+    }
+}
