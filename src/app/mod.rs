@@ -1,6 +1,7 @@
 //! The service as a whole: built in the order of its dependencies, run until told to stop, drained in a written order.
 
 mod admin_token;
+pub mod online;
 pub mod telemetry;
 mod upkeep;
 mod wiring;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
@@ -30,6 +32,7 @@ pub struct App {
     admin_state: admin::State,
     worker: worker::Parts,
     reloader: Reloader,
+    log_dropped: Option<ErrorCounter>,
 }
 
 /// How a run ended.
@@ -83,6 +86,11 @@ impl App {
         self.ingress.metrics.clone()
     }
 
+    /// Counts the log lines that were dropped.
+    pub fn watch_log(&mut self, dropped: ErrorCounter) {
+        self.log_dropped = Some(dropped);
+    }
+
     /// Runs until `stop` ends, then drains: readiness off while still accepting, stop accepting and finish requests, stop
     /// claiming and finish work, give leases back, close the store, and the admin listener last.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
@@ -97,7 +105,7 @@ impl App {
             self.ingress.clock,
         );
         worker::spawn(self.worker, &workers);
-        upkeep::spawn(&self.admin_state, &side);
+        upkeep::spawn(&self.admin_state, self.log_dropped, &side);
         spawn_listener(
             self.admin,
             admin::router(self.admin_state),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tracing_appender::non_blocking::ErrorCounter;
+
 use crate::admin;
 use crate::lifecycle::{Part, Shutdown};
 
@@ -10,7 +12,7 @@ const WHILE_WELL: Duration = Duration::from_secs(5);
 const WHILE_UNWELL: Duration = Duration::from_millis(500);
 
 /// Starts the task in `group`.
-pub(super) fn spawn(state: &admin::State, group: &Shutdown) {
+pub(super) fn spawn(state: &admin::State, log_dropped: Option<ErrorCounter>, group: &Shutdown) {
     let (state, stop) = (state.clone(), group.clone());
     group.spawn("upkeep", async move {
         loop {
@@ -18,6 +20,11 @@ pub(super) fn spawn(state: &admin::State, group: &Shutdown) {
             tokio::select! {
                 () = tokio::time::sleep(if is_well { WHILE_WELL } else { WHILE_UNWELL }) => {}
                 () = stop.stopping() => return,
+            }
+            if let Some(dropped) = &log_dropped {
+                state
+                    .metrics
+                    .log_lines_dropped(u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX));
             }
             look(&state).await;
         }

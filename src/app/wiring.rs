@@ -98,6 +98,7 @@ pub(super) async fn build(config: Config) -> anyhow::Result<App> {
         },
         server: config.server,
         reloader,
+        log_dropped: None,
     })
 }
 
@@ -118,7 +119,10 @@ fn open_journal(
     Ok(Journal::new(Arc::new(store), config.store.deadline))
 }
 
-fn sdp_client(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<sdp::Client>> {
+pub(super) fn sdp_client(
+    config: &Config,
+    metrics: &Metrics,
+) -> anyhow::Result<Option<sdp::Client>> {
     let Some(auth) = &config.sdp.auth else {
         return Ok(None);
     };

@@ -1,0 +1,60 @@
+//! Does what a configuration names work? Logs in, opens the store, reaches each sink, and changes nothing.
+
+use super::wiring;
+use crate::config::{Config, StoreUrl};
+use crate::domain::Clock;
+use crate::journal::{Access, SqliteStore, Store};
+use crate::metrics::Metrics;
+use crate::net::ServerTls;
+use crate::sinks;
+
+/// Each thing that was tried, and how it went.
+pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
+    let mut results = Vec::new();
+    if let Some(tls) = &config.server.tls {
+        results.push((
+            "certificate".to_owned(),
+            ServerTls::load(tls)
+                .map(|_| ())
+                .map_err(|error| error.to_string()),
+        ));
+    }
+    results.push((format!("store {}", config.store.url), store(config).await));
+    results.push((
+        format!("SDP login at {}", config.sdp.base_url),
+        sdp(config).await,
+    ));
+    for sink in &config.sinks {
+        let result = match sinks::build(sink) {
+            Ok(sink) => sink.check().await,
+            Err(error) => Err(error.to_string()),
+        };
+        results.push((format!("sink {}", sink.name), result));
+    }
+    results
+}
+
+async fn store(config: &Config) -> Result<(), String> {
+    let StoreUrl::Sqlite(path) = &config.store.url;
+    let store = SqliteStore::open(
+        path,
+        Access::Guest,
+        config.store.queue,
+        Clock::start(),
+        Metrics::new(),
+    )
+    .map_err(|error| error.to_string())?;
+    let result = store.check().await.map_err(|error| error.to_string());
+    store.close().await;
+    result
+}
+
+async fn sdp(config: &Config) -> Result<(), String> {
+    match wiring::sdp_client(config, &Metrics::new()) {
+        Ok(Some(client)) => client.check().await.map_err(|failure| failure.to_string()),
+        Ok(None) => {
+            Err("no credentials configured (sdp.auth); nothing would be followed".to_owned())
+        }
+        Err(error) => Err(format!("{error:#}")),
+    }
+}

@@ -1,0 +1,131 @@
+//! The command line: one enum, one match, one file for each command (contract.md 1).
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 usage or configuration.
+
+mod check;
+mod healthcheck;
+mod input;
+mod serve;
+mod sign;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Env, LoadOptions, Loaded, Problems};
+
+/// Receives Suki's session notifications, keeps them, follows their links and delivers the result.
+#[derive(Debug, Parser)]
+#[command(
+    name = "suki-receiver",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Start here:\n  suki-receiver demo      the whole job on this machine, no account and no configuration needed"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or SIGINT
+    Serve(serve::Args),
+    /// Validate the configuration and print the effective one, secrets masked
+    Check(check::Args),
+    /// Print the two headers that sign a body
+    Sign(sign::Args),
+    /// Check a body's signature: exit code 0 when it holds, 1 when not
+    Verify(verify::Args),
+    /// Ask a running receiver whether it is ready: exit code 0 when it is
+    Healthcheck(healthcheck::Args),
+}
+
+/// How a command ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// As wished.
+    Well,
+    /// It ran, and the answer is no.
+    No,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Args)]
+struct ConfigArgs {
+    /// Configuration file [default: $SUKI_RECEIVER_CONFIG, config/receiver.toml, /etc/suki-receiver/receiver.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one key over file and environment, e.g. --set server.listen=127.0.0.1:8080 (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    overrides: Vec<(String, String)>,
+}
+
+impl ConfigArgs {
+    /// Loads the configuration.
+    fn load(&self) -> Result<Loaded, Problems> {
+        Config::load(&LoadOptions {
+            file: self.config.clone(),
+            env: Env::process(),
+            overrides: self.overrides.clone(),
+        })
+    }
+}
+
+/// Parses the arguments, runs the command and gives back the exit code.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let result = runtime.block_on(run(command));
+    // A blocking read of a slow disk must not hold up the exit.
+    runtime.shutdown_background();
+    match result {
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::No) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<Done> {
+    match command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Check(args) => check::run(args).await,
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(&args).await,
+    }
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("use KEY=VALUE, e.g. server.listen=127.0.0.1:8080")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,108 @@
+//! `serve`: the service itself. Reads like a checklist: load, log, build, say so, run, drain.
+
+use std::process;
+
+use anyhow::Context;
+use sd_notify::NotifyState;
+
+use super::{ConfigArgs, Done};
+use crate::app::{App, Ended, Reloader, telemetry};
+use crate::lifecycle::Signals;
+
+const EXAMPLE: &str = "Example:
+  SUKI_RECEIVER__SIGNATURE__SECRET=… suki-receiver serve
+  suki-receiver serve --config /etc/suki-receiver/receiver.toml
+
+Signals: SIGTERM and SIGINT drain and stop (a second one exits at once); SIGHUP reloads secrets and certificate.";
+
+/// What `serve` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+    let loaded = args.config.load()?;
+    let logging = telemetry::init(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let is_https = loaded.config.server.tls.is_some();
+    let mut app = App::build(loaded.config).await?;
+    announce(&app, is_https, loaded.file.as_deref());
+    app.watch_log(logging.dropped());
+    notify(&[NotifyState::Ready]);
+
+    let reloader = app.reloader();
+    let stop = async move {
+        let signal = signals.stop(|| reload(&args.config, &reloader)).await;
+        tracing::info!(signal, "stopping; a second signal exits at once");
+        notify(&[NotifyState::Stopping]);
+        tokio::spawn(async move {
+            let signal = signals.stop(|| {}).await;
+            eprintln!(
+                "{signal} again: exiting at once; what was under way is taken up at the next start"
+            );
+            process::exit(1);
+        });
+    };
+    let ended = app.run(stop).await;
+    Ok(match ended {
+        Ended::Drained => {
+            tracing::info!("stopped; nothing left under way");
+            Done::Well
+        }
+        Ended::TimedOut => {
+            tracing::warn!(
+                "stopped at server.drain_timeout with work under way; the next start takes it up"
+            );
+            Done::No
+        }
+    })
+}
+
+fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {
+    let address =
+        |address: Option<std::net::SocketAddr>| address.map(|address| address.to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config.file = file.map(|file| file.display().to_string()),
+        server.address = address(app.public_address()),
+        admin.address = address(app.admin_address()),
+        tls = is_https,
+        "listening"
+    );
+    if !is_https {
+        tracing::info!(
+            "no [server.tls]: plain HTTP, for a load balancer that ends TLS; Suki calls HTTPS only"
+        );
+    }
+}
+
+/// Takes up new secrets and the new certificate. A broken configuration leaves everything as it is.
+fn reload(config: &ConfigArgs, reloader: &Reloader) {
+    let result = config
+        .load()
+        .map_err(|problems| problems.to_string())
+        .and_then(|loaded| {
+            reloader
+                .reload(&loaded.config)
+                .map_err(|error| error.to_string())
+        });
+    match result {
+        Ok(()) => tracing::info!(
+            "reloaded: signing secrets, admin tokens, certificate; other settings need a restart"
+        ),
+        Err(error) => tracing::error!(error, "not reloaded; what was in force stays in force"),
+    }
+}
+
+/// Tells systemd, where there is one.
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(error = %error, "cannot notify the service manager");
+    }
+}

@@ -1,0 +1,41 @@
+//! `sign`: the two headers for a body.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::{Done, input};
+use crate::signature::sign;
+
+const EXAMPLE: &str = "Example:
+  suki-receiver sign --secret-file secret.txt body.json
+  curl -H \"$(suki-receiver sign --secret-file s --generated-at 1765977748432 b | head -1)\" …";
+
+/// What `sign` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    /// File that holds the secret
+    #[arg(long, value_name = "FILE")]
+    secret_file: PathBuf,
+    /// Time of sending in Unix milliseconds [default: now]
+    #[arg(long, value_name = "MS")]
+    generated_at: Option<u64>,
+    /// File that holds the body, or - for standard input
+    #[arg(value_name = "BODYFILE")]
+    body: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+    let (secret, body) = (
+        input::secret(&args.secret_file)?,
+        input::body(args.body.as_deref())?,
+    );
+    let generated_at = match args.generated_at {
+        Some(millis) => millis.to_string(),
+        None => Timestamp::now().as_millisecond().to_string(),
+    };
+    println!("X-API-Key: {}", sign(&secret, &generated_at, &body));
+    println!("generated-at: {generated_at}");
+    Ok(Done::Well)
+}
