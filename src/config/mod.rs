@@ -13,6 +13,7 @@ mod file;
 mod follow;
 mod load;
 mod log;
+mod notes;
 mod problem;
 mod reader;
 mod retention;

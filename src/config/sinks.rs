@@ -1,5 +1,6 @@
 //! `[[sinks]]`: the partner's own systems that results are delivered to.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ pub struct FilesSink {
 }
 
 /// POSTs to an address, signed as Standard Webhooks.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpSink {
     /// The address.
     pub url: Url,
@@ -79,9 +80,13 @@ impl Sink {
     }
 
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let name = section.required("name", "use letters, digits, - and _", sink_name);
+        let name = section.required("name", "use letters, digits, - and _", |name: &String| {
+            sink_name(name)
+        });
         let kind = section.required("type", "use files or http", |_| Ok(()));
-        let events = section.checked("events", Outcome::ALL.to_vec(), some_outcome);
+        let events = section.checked("events", Outcome::ALL.to_vec(), |events| {
+            some_outcome(events)
+        });
         let include = section.get("include", Include::Everything);
         let max_concurrency = section.checked("max_concurrency", 8, check::count);
         let target = match kind {
@@ -102,6 +107,17 @@ impl Sink {
             retry,
             target: target?,
         })
+    }
+}
+
+/// Shows the address without its query, which may hold a token.
+impl fmt::Debug for HttpSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSink")
+            .field("url", &self.url.show())
+            .field("secrets", &self.secrets)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
     }
 }
 
@@ -195,14 +211,14 @@ impl Setting for Include {
     }
 }
 
-fn sink_name(name: &String) -> Result<(), String> {
+fn sink_name(name: &str) -> Result<(), String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     check::ensure(!name.is_empty() && name.chars().all(is_allowed), || {
         format!("'{name}' is no sink name; use letters, digits, - and _")
     })
 }
 
-fn some_outcome(events: &Vec<Outcome>) -> Result<(), String> {
+fn some_outcome(events: &[Outcome]) -> Result<(), String> {
     check::ensure(!events.is_empty(), || {
         "is empty, so nothing would be delivered; name an outcome or remove the key".to_owned()
     })
