@@ -11,6 +11,7 @@ mod duration;
 mod env;
 mod file;
 mod follow;
+mod headers;
 mod load;
 mod log;
 mod notes;
