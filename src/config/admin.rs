@@ -67,6 +67,7 @@ impl Admin {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let listen = section.get("listen", default.listen);
+        let problems = section.problem_count();
         let mut tokens = section.list("tokens", AdminToken::read);
         if let Some(found) = section.env_secret("token") {
             tokens.push(AdminToken::of_env(section, found));
@@ -74,7 +75,8 @@ impl Admin {
         section.note_empty("tokens", &tokens);
         let names = tokens.iter().map(|token| token.name.as_str());
         section.expect("tokens", check::unique(names));
-        if tokens.is_empty() && !listen.ip().is_loopback() {
+        let is_missing = tokens.is_empty() && section.problem_count() == problems;
+        if is_missing && !listen.ip().is_loopback() {
             section.problem(
                 "tokens",
                 format!("is missing; {listen} is not on loopback, so name who may use it"),
@@ -97,7 +99,7 @@ impl AdminToken {
 
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let hint = "say who it belongs to; it stands in the audit log";
-        let name = section.required("name", hint, check::not_empty);
+        let name = section.required("name", hint, |name: &String| check::not_empty(name));
         let role = section.required("role", "use viewer or operator", |_| Ok(()));
         let secret = section.secret_of_table();
         Some(Self {

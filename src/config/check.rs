@@ -27,7 +27,7 @@ pub(super) fn not_zero(duration: &Duration) -> Result<(), String> {
 }
 
 /// A text that stands for something.
-pub(super) fn not_empty(text: &String) -> Result<(), String> {
+pub(super) fn not_empty(text: &str) -> Result<(), String> {
     ensure(!text.is_empty(), || "must not be empty".to_owned())
 }
 

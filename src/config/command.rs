@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_failing_command_is_an_error_without_its_words() {
-        let error = output(&shell("echo hunter2; echo hunter2 >&2; exit 3")).unwrap_err();
+        let error =
+            output(&shell("echo hunter2; echo hunter2 >&2; exit 3")).expect_err("no success");
         assert!(error.contains("exit status: 3"), "{error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
@@ -80,14 +81,15 @@ mod tests {
     #[test]
     fn a_command_that_hangs_is_killed_at_the_limit() {
         let start = Instant::now();
-        let error = output_within(&shell("exec sleep 60"), Duration::from_millis(50)).unwrap_err();
+        let error = output_within(&shell("exec sleep 60"), Duration::from_millis(50))
+            .expect_err("no success");
         assert!(error.contains("did not end within 50ms"), "{error}");
         assert!(start.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
     fn a_missing_command_is_an_error() {
-        let error = output(&["/no/such/program".to_owned()]).unwrap_err();
+        let error = output(&["/no/such/program".to_owned()]).expect_err("no success");
         assert!(error.contains("cannot be started"), "{error}");
     }
 }

@@ -69,7 +69,7 @@ impl fmt::Display for Effective {
                 Line::Header(header) if index == 0 => writeln!(f, "{header}")?,
                 Line::Header(header) => writeln!(f, "\n{header}")?,
                 Line::Value(entry) => writeln!(f, "{entry}")?,
-                Line::Absent(text) => writeln!(f, "# {text}")?,
+                Line::Absent(text) => writeln!(f, "# {}", one_line(text))?,
             }
         }
         Ok(())
@@ -101,7 +101,7 @@ fn bare_or_quoted(key: &str) -> String {
     }
 }
 
-/// What stands in a comment must not start a new line.
-fn one_line(text: &str) -> String {
+/// A text that must not start a new line where it is shown.
+pub(super) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

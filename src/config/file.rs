@@ -65,7 +65,7 @@ fn parse(path: &Path, text: &str) -> Result<Table, Vec<Problem>> {
         };
         return Ok(table_of_toml(table.into_inner(), &source_at));
     }
-    Err(errors
+    let mut problems: Vec<Problem> = errors
         .iter()
         .map(|error| {
             let offset = error.span().map_or(0, |span| span.start);
@@ -80,7 +80,9 @@ fn parse(path: &Path, text: &str) -> Result<Table, Vec<Problem>> {
                 message: format!("column {column}: {}", error.message()),
             }
         })
-        .collect())
+        .collect();
+    problems.sort_by(|a, b| a.source.cmp(&b.source));
+    Err(problems)
 }
 
 /// Where the lines of a text start.

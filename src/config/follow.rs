@@ -73,7 +73,9 @@ impl Follow {
             required: section.get("required", default.required),
             best_effort_for: section.get("best_effort_for", default.best_effort_for),
             not_found_grace: section.get("not_found_grace", default.not_found_grace),
-            allowed_hosts: section.checked("allowed_hosts", default.allowed_hosts, host_names),
+            allowed_hosts: section.checked("allowed_hosts", default.allowed_hosts, |hosts| {
+                host_names(hosts)
+            }),
             max_concurrency: section.checked(
                 "max_concurrency",
                 default.max_concurrency,
@@ -132,7 +134,7 @@ impl Retry {
 }
 
 /// Host names as they are compared with a link's: lower case, no scheme, no port.
-fn host_names(hosts: &Vec<String>) -> Result<(), String> {
+fn host_names(hosts: &[String]) -> Result<(), String> {
     let is_host = |host: &str| match Host::parse(host) {
         Ok(parsed) => parsed.to_string() == host && !host.contains('*'),
         Err(_) => false,

@@ -52,16 +52,16 @@ impl Log {
         let default = Self::default();
         Self {
             format: section.get("format", default.format),
-            level: section.checked("level", default.level, level),
+            level: section.checked("level", default.level, |level| known_level(level)),
         }
     }
 }
 
-fn level(level: &String) -> Result<(), String> {
+fn known_level(level: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     // A filter takes any single word for the name of a module, so a mistyped level would log next to nothing.
     let is_filter = level.contains('=') && EnvFilter::builder().parse(level).is_ok();
-    check::ensure(LEVELS.contains(&level.as_str()) || is_filter, || {
+    check::ensure(LEVELS.contains(&level) || is_filter, || {
         format!(
             "'{level}' is no level; use {} or a filter such as info,suki_receiver=debug",
             LEVELS.join(", ")

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::Source;
+use super::dump::one_line;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,7 @@ impl fmt::Display for Problem {
             source,
             message,
         } = self;
+        let (key, message) = (one_line(key), one_line(message));
         match source {
             Some(source) => write!(f, "{key} ({source}): {message}"),
             None => write!(f, "{key} (not set): {message}"),

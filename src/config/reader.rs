@@ -2,7 +2,7 @@
 //!
 //! An error is collected and the default returned, so reading goes on and all errors are found in one run.
 
-use super::dump::{Effective, Entry};
+use super::dump::Effective;
 use super::problem::{Problem, unknown_key};
 use super::setting::Setting;
 use super::tree::{Node, Table, Value};
@@ -22,11 +22,11 @@ pub(super) struct Reader {
 pub(super) struct Section<'r> {
     pub(super) reader: &'r mut Reader,
     /// The dotted key of the table, a list's items by their names; empty at the root.
-    path: String,
+    pub(super) path: String,
     /// The table's name in TOML.
     header: String,
     /// Where the table stands; `None` where it is not written at all.
-    source: Option<Source>,
+    pub(super) source: Option<Source>,
     table: Table,
     known: Vec<&'static str>,
 }
@@ -203,82 +203,13 @@ impl Section<'_> {
         self.table.get(key)
     }
 
-    /// Notes a value for the effective configuration.
-    pub(super) fn note(&mut self, key: &str, value: String, source: Source, note: Option<String>) {
-        let path = self.path_of(key);
-        self.reader.effective.value(Entry {
-            path,
-            key: key.to_owned(),
-            value,
-            source,
-            note,
-        });
-    }
-
-    /// Something is wrong with a key of this section that was read or is missing.
-    pub(super) fn problem(&mut self, key: &str, message: impl Into<String>) {
-        let read = self.reader.effective.source_of(&self.path_of(key));
-        let source = read.or(self.source.as_ref()).cloned();
-        self.problem_at(key, source, message);
-    }
-
-    /// Something is wrong with a key of this section that is set there.
-    pub(super) fn problem_at(
-        &mut self,
-        key: &str,
-        source: Option<Source>,
-        message: impl Into<String>,
-    ) {
-        let key = self.path_of(key);
-        let message = message.into();
-        self.reader.problems.push(Problem {
-            key,
-            source,
-            message,
-        });
-    }
-
-    /// Something is wrong with this section as a whole.
-    pub(super) fn problem_here(&mut self, message: &str) {
-        self.reader.problems.push(Problem {
-            key: self.path.clone(),
-            source: self.source.clone(),
-            message: message.to_owned(),
-        });
-    }
-
-    /// The result of a check that concerns a key of this section.
-    pub(super) fn expect(&mut self, key: &str, result: Result<(), String>) {
-        if let Err(message) = result {
-            self.problem(key, message);
-        }
-    }
-
-    /// Something is legal but risky.
-    pub(super) fn warn(&mut self, message: impl Into<String>) {
-        self.reader.warnings.push(message.into());
-    }
-
     /// The dotted key of one of this section's keys.
     pub(super) fn path_of(&self, key: &str) -> String {
         dotted(&self.path, key)
     }
 
-    /// Shows that a list of tables has no items.
-    pub(super) fn note_empty<T>(&mut self, key: &str, items: &[T]) {
-        if items.is_empty() {
-            let header = self.header_of(key);
-            self.reader.effective.absent(format!("[[{header}]]: none"));
-        }
-    }
-
-    /// Starts an item of a list in the effective configuration.
-    pub(super) fn list_item_header(&mut self, key: &str) {
-        let header = self.header_of(key);
-        self.reader.effective.header(format!("[[{header}]]"));
-    }
-
-    fn header_of(&self, key: &str) -> String {
+    /// The name in TOML of a table beneath this one.
+    pub(super) fn header_of(&self, key: &str) -> String {
         dotted(&self.header, key)
     }
 

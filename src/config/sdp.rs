@@ -213,7 +213,8 @@ impl SigningKey {
     const KEYS: [&str; 5] = ["signing_key", "issuer", "audience", "subject", "key_id"];
 
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let mut claim = |key, hint| section.required(key, hint, check::not_empty);
+        let mut claim =
+            |key, hint| section.required(key, hint, |claim: &String| check::not_empty(claim));
         let issuer = claim("issuer", "it becomes the claim iss");
         let audience = claim("audience", "it becomes the claim aud");
         let subject = claim("subject", "it becomes the claim sub");

@@ -94,22 +94,21 @@ impl Secret {
 
     pub(super) fn from_file(path: PathBuf) -> Result<Self, SecretError> {
         match File::open(&path).and_then(read_text) {
-            Ok(text) => Self::new(Origin::File(path), without_newline(text)),
+            Ok(text) => Self::new(Origin::File(path), without_newline(&text)),
             Err(source) => Err(SecretError::File { path, source }),
         }
     }
 
     pub(super) fn from_env(name: String, env: &Env) -> Result<Self, SecretError> {
         let value = env.get(&name).map_err(SecretError::Env)?;
-        let value = value
-            .ok_or_else(|| SecretError::Env(format!("the variable {name} is not set")))?
-            .to_owned();
+        let value =
+            value.ok_or_else(|| SecretError::Env(format!("the variable {name} is not set")))?;
         Self::new(Origin::Env(name), without_newline(value))
     }
 
     pub(super) fn from_command(command: Vec<String>) -> Result<Self, SecretError> {
         match command::output(&command) {
-            Ok(text) => Self::new(Origin::Command(command), without_newline(text)),
+            Ok(text) => Self::new(Origin::Command(command), without_newline(&text)),
             Err(reason) => Err(SecretError::Command {
                 program: command.into_iter().next().unwrap_or_default(),
                 reason,
@@ -159,6 +158,6 @@ pub(super) fn read_text(source: impl Read) -> io::Result<String> {
 }
 
 /// Editors and `echo` end a file with a newline that is not meant.
-fn without_newline(text: String) -> String {
+fn without_newline(text: &str) -> String {
     text.trim_end_matches(['\n', '\r']).to_owned()
 }

@@ -46,7 +46,7 @@ impl Section<'_> {
     pub(super) fn named_secrets(&mut self, key: &'static str) -> Vec<NamedSecret> {
         self.list(key, |item| {
             let hint = "name the secret, such as \"2026-a\"";
-            let id = item.required("id", hint, check::not_empty);
+            let id = item.required("id", hint, |id: &String| check::not_empty(id));
             let secret = item.secret_of_table();
             let (id, secret) = id.zip(secret)?;
             Some(NamedSecret { id, secret })
@@ -81,10 +81,13 @@ impl Section<'_> {
     ) -> Secret {
         let (secret, source) = found;
         self.list_item_header(list);
-        for (key, word) in words {
-            self.note(key, quoted(word), source.clone(), None);
-        }
-        self.mask("value", &secret, source);
+        let step = format!("{list}.{ENV_NAME}");
+        self.child(&step, self.header_of(list), None, |item| {
+            for (key, word) in words {
+                item.note(key, quoted(word), source.clone(), None);
+            }
+            item.mask("value", &secret, source);
+        });
         secret
     }
 

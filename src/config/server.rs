@@ -68,7 +68,7 @@ impl Server {
         let max_body_bytes = ByteSize(default.max_body_bytes);
         let server = Self {
             listen: section.get("listen", default.listen),
-            path: section.checked("path", default.path, webhook_path),
+            path: section.checked("path", default.path, |path| webhook_path(path)),
             instance: section.get("instance", default.instance),
             max_body_bytes: section
                 .checked("max_body_bytes", max_body_bytes, check::size)
@@ -132,7 +132,7 @@ impl ServerTls {
 }
 
 /// A path that the router takes as it is and that hides none of the health checks.
-fn webhook_path(path: &String) -> Result<(), String> {
+fn webhook_path(path: &str) -> Result<(), String> {
     const TAKEN: [&str; 3] = ["/livez", "/readyz", "/healthz"];
     let is_special = |c: char| !c.is_ascii_graphic() || "{}*?#".contains(c);
     check::ensure(path.starts_with('/'), || {
@@ -143,7 +143,7 @@ fn webhook_path(path: &String) -> Result<(), String> {
             "'{path}' is not plain; use visible ASCII without {{ }} * ? # and no part that starts with ':'"
         )
     })?;
-    check::ensure(!TAKEN.contains(&path.as_str()), || {
+    check::ensure(!TAKEN.contains(&path), || {
         format!("'{path}' is a health check; use another path")
     })
 }

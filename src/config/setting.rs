@@ -77,8 +77,13 @@ impl Setting for Url {
         })
     }
 
+    /// Without its query, which may hold a token.
     fn show(&self) -> String {
-        quoted(self.as_str())
+        let mut shown = self.clone();
+        if shown.query().is_some() {
+            shown.set_query(Some("[redacted]"));
+        }
+        quoted(shown.as_str())
     }
 }
 

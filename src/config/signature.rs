@@ -53,8 +53,7 @@ impl Signature {
         let default = Self::default();
         let tolerance = section.checked("tolerance", default.tolerance, check::not_zero);
         let on_stale = section.get("on_stale", default.on_stale);
-        let is_listed = section.peek("secrets").is_some();
-        let is_env = section.peek("secret").is_some() || section.peek("secret_file").is_some();
+        let problems = section.problem_count();
         let mut secrets = section.named_secrets("secrets");
         if let Some(found) = section.env_secret("secret") {
             secrets.push(NamedSecret {
@@ -62,8 +61,7 @@ impl Signature {
                 secret: section.note_as_item("secrets", &[("id", ENV_NAME)], found),
             });
         }
-        // One that was given and could not be had has its own error already.
-        if secrets.is_empty() && !is_listed && !is_env {
+        if secrets.is_empty() && section.problem_count() == problems {
             section.problem(
                 "secrets",
                 "is missing; give the secret that Suki signs with, as secrets = [{ id = \"…\", file = \"…\" }] or in SUKI_RECEIVER__SIGNATURE__SECRET",

@@ -1,5 +1,6 @@
 //! `[[sinks]]`: the partner's own systems that results are delivered to.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use url::Url;
 use super::reader::Section;
 use super::setting::{Setting, Word};
 use super::tree::Value;
-use super::{NamedSecret, Retry, Secret, check};
+use super::{NamedSecret, Retry, Secret, check, headers};
 use crate::domain::Outcome;
 
 /// One place that results are delivered to.
@@ -54,7 +55,7 @@ pub struct FilesSink {
 }
 
 /// POSTs to an address, signed as Standard Webhooks.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpSink {
     /// The address.
     pub url: Url,
@@ -79,9 +80,13 @@ impl Sink {
     }
 
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let name = section.required("name", "use letters, digits, - and _", sink_name);
+        let name = section.required("name", "use letters, digits, - and _", |name: &String| {
+            sink_name(name)
+        });
         let kind = section.required("type", "use files or http", |_| Ok(()));
-        let events = section.checked("events", Outcome::ALL.to_vec(), some_outcome);
+        let events = section.checked("events", Outcome::ALL.to_vec(), |events| {
+            some_outcome(events)
+        });
         let include = section.get("include", Include::Everything);
         let max_concurrency = section.checked("max_concurrency", 8, check::count);
         let target = match kind {
@@ -105,6 +110,17 @@ impl Sink {
     }
 }
 
+/// Shows the address without its query, which may hold a token.
+impl fmt::Debug for HttpSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSink")
+            .field("url", &self.url.show())
+            .field("secrets", &self.secrets)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
 impl FilesSink {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let dir = section.required("dir", "name the folder", |_| Ok(()))?;
@@ -122,7 +138,7 @@ impl HttpSink {
             secret,
         });
         let listed = section.named_secrets("secrets");
-        let headers = section.section("headers", read_headers);
+        let headers = section.section("headers", headers::read);
         let secrets: Vec<_> = secret.into_iter().chain(listed).collect();
         let ids = secrets.iter().map(|secret| secret.id.as_str());
         section.expect("secrets", check::unique(ids));
@@ -195,57 +211,15 @@ impl Setting for Include {
     }
 }
 
-fn sink_name(name: &String) -> Result<(), String> {
+fn sink_name(name: &str) -> Result<(), String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     check::ensure(!name.is_empty() && name.chars().all(is_allowed), || {
         format!("'{name}' is no sink name; use letters, digits, - and _")
     })
 }
 
-fn some_outcome(events: &Vec<Outcome>) -> Result<(), String> {
+fn some_outcome(events: &[Outcome]) -> Result<(), String> {
     check::ensure(!events.is_empty(), || {
         "is empty, so nothing would be delivered; name an outcome or remove the key".to_owned()
-    })
-}
-
-/// Reads `headers`: names are the operator's choice, except for those that the delivery sets itself.
-fn read_headers(section: &mut Section<'_>) -> Vec<(String, Secret)> {
-    let headers = section.secrets_by_key();
-    for (name, value) in &headers {
-        section.expect(name, header_name(name));
-        section.expect(name, header_value(value));
-    }
-    let names: Vec<String> = headers
-        .iter()
-        .map(|(name, _)| name.to_ascii_lowercase())
-        .collect();
-    if let Err(message) = check::unique(names.iter().map(String::as_str)) {
-        section.problem_here(&message);
-    }
-    headers
-}
-
-fn header_name(name: &str) -> Result<(), String> {
-    const OURS: [&str; 4] = [
-        "content-type",
-        "content-length",
-        "host",
-        "transfer-encoding",
-    ];
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-    check::ensure(!name.is_empty() && name.chars().all(is_token), || {
-        "is no HTTP header name; use letters, digits and -".to_owned()
-    })?;
-    let lower = name.to_ascii_lowercase();
-    let is_ours = OURS.contains(&lower.as_str()) || lower.starts_with("webhook-");
-    check::ensure(!is_ours, || {
-        "is set by the delivery itself; use another name".to_owned()
-    })
-}
-
-fn header_value(value: &Secret) -> Result<(), String> {
-    let is_allowed = |c: char| c == ' ' || c.is_ascii_graphic();
-    check::ensure(value.expose().chars().all(is_allowed), || {
-        "has a value that no header can have; use one line of visible ASCII".to_owned()
     })
 }

@@ -74,7 +74,7 @@ impl Setup {
 
     /// All that is wrong, without the folder's changing name.
     fn problems(&self) -> String {
-        let problems = self.load().err().expect("something is wrong");
+        let problems = self.load().expect_err("something is wrong");
         let folder = format!("{}/", self.folder.path().display());
         problems.to_string().replace(&folder, "")
     }

@@ -66,6 +66,21 @@ fn a_syntax_error_gives_line_and_column_and_not_the_text() {
 }
 
 #[test]
+fn a_list_of_no_secrets_is_as_good_as_none() {
+    let problems = Setup::toml("signature.secrets = []").problems();
+    assert!(
+        problems.starts_with("signature.secrets (receiver.toml:1): is missing"),
+        "{problems}"
+    );
+}
+
+#[test]
+fn each_problem_is_one_line_whatever_the_value_holds() {
+    let problems = problems_of("log.level = \"a\\nb\"");
+    assert_eq!(problems.lines().count(), 1, "{problems}");
+}
+
+#[test]
 fn a_file_that_was_named_and_is_missing_is_an_error() {
     let mut setup = Setup::nothing();
     setup.options.file = Some(PathBuf::from("/no/such/receiver.toml"));

@@ -168,7 +168,7 @@ partner_token = { command = ["echo", "hunter2-partner"] }
 [[sinks]]
 name = "ehr"
 type = "http"
-url = "https://ehr.example"
+url = "https://ehr.example/?token=hunter2"
 secret = "hunter2-sink"
 secrets = [{ id = "next", value = "hunter2-next" }]
 headers = { "X-Key" = "hunter2-header" }
@@ -182,7 +182,7 @@ headers = { "X-Key" = "hunter2-header" }
     assert_eq!(http.secrets.len(), 2);
     assert_eq!(http.headers[0].1.expose(), "hunter2-header");
     let effective = loaded.effective.to_string();
-    assert_eq!(effective.matches("[redacted]").count(), 8, "{effective}");
+    assert_eq!(effective.matches("[redacted]").count(), 9, "{effective}");
     toml::from_str::<toml::Table>(&effective).expect("well-formed TOML");
     for shown in [effective, format!("{loaded:?}")] {
         assert!(!shown.contains("hunter2"), "{shown}");
