@@ -1,0 +1,218 @@
+//! Rules about the tree: who may import whom, and that every file says what it is.
+
+use std::path::{Path, PathBuf};
+
+/// What each folder may import of ours. The support folders below may use `domain` and `config`.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("config", &["domain"]),
+    ("signature", &["domain", "config"]),
+    ("net", &["domain", "config", "lifecycle", "metrics"]),
+    ("lifecycle", &["domain", "config", "net"]),
+    ("metrics.rs", &["domain"]),
+    (
+        "journal",
+        &[
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+    (
+        "sdp",
+        &[
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+    (
+        "sinks",
+        &[
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+    (
+        "ingress",
+        &[
+            "journal",
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+    (
+        "worker",
+        &[
+            "journal",
+            "sdp",
+            "sinks",
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "journal",
+            "worker::status",
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+    (
+        "simulator",
+        &[
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+];
+
+/// Crates that a folder must not know.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("domain", &["axum", "tokio", "rusqlite", "reqwest"]),
+    ("worker", &["axum"]),
+    ("journal", &["axum", "reqwest"]),
+    ("config", &["axum", "reqwest", "rusqlite"]),
+];
+
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    let name = |path: &PathBuf| path.strip_prefix(&root).unwrap().display().to_string();
+    found
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The part of a file before its tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap()
+}
+
+/// The paths after each `crate::`, groups opened one level.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        if text[..at].ends_with("suki_receiver::") {
+            continue;
+        }
+        let rest = &text[at + "crate::".len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            let inner = group.split(';').next().unwrap();
+            found.extend(
+                inner
+                    .split(',')
+                    .map(|part| part.trim().trim_end_matches('}').to_owned()),
+            );
+        } else {
+            found.push(
+                rest.chars()
+                    .take_while(|c| c.is_alphanumeric() || "_:".contains(*c))
+                    .collect(),
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn no_folder_imports_what_it_may_not() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources() {
+        let Some((_, allowed)) = ALLOWED.iter().find(|(folder, _)| name.starts_with(folder)) else {
+            continue;
+        };
+        let own = name.split(['/', '.']).next().unwrap();
+        for import in imports(code(&text)) {
+            let is_fine = import.starts_with(own)
+                || import.is_empty()
+                || allowed
+                    .iter()
+                    .any(|folder| import == *folder || import.starts_with(&format!("{folder}::")));
+            if !is_fine {
+                wrong.push(format!("{name} imports crate::{import}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_folder_knows_a_crate_that_is_not_its_business() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources() {
+        for (folder, crates) in FORBIDDEN {
+            for forbidden in *crates {
+                let uses = format!("{forbidden}::");
+                if name.starts_with(folder) && code(&text).contains(&uses) {
+                    wrong.push(format!("{name} uses {forbidden}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//!"))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn the_environment_is_read_in_one_place_only() {
+    let readers: Vec<_> = sources()
+        .into_iter()
+        .filter(|(name, text)| {
+            !name.starts_with("config/")
+                && (text.contains("env::var(") || text.contains("env::vars("))
+        })
+        .map(|(name, _)| name)
+        .collect();
+    assert!(readers.is_empty(), "{readers:#?}");
+}

@@ -1,0 +1,186 @@
+//! Bodies that are too large, clients that are too slow, more connections than there is room for.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{Receiver, Signed, failure, http, raw_exchange, until};
+
+const HEAD: &str =
+    "POST /webhooks/notification HTTP/1.1\r\nhost: x\r\nx-api-key: 00\r\ngenerated-at: 1\r\n";
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_413() {
+    let receiver = Receiver::start_with(|config| config.server.max_body_bytes = 1000).await;
+    let (status, answer) = Signed::new(vec![b' '; 1001])
+        .post(&receiver.webhook())
+        .await;
+    assert_eq!((status, answer["code"].as_u64()), (413, Some(413)));
+    let mut fitting = failure("fits");
+    fitting.resize(1000, b' ');
+    assert_eq!(Signed::new(fitting).post(&receiver.webhook()).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_announced_length_over_the_limit_is_refused_unread() {
+    let receiver = Receiver::start().await;
+    let answer = raw_exchange(
+        receiver.public,
+        format!("{HEAD}content-length: 99999999999\r\n\r\n").as_bytes(),
+    )
+    .await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
+async fn an_endless_chunked_body_is_413_without_reading_it_all() {
+    let receiver = Receiver::start_with(|config| config.server.max_body_bytes = 64 * 1024).await;
+    let mut stream = TcpStream::connect(receiver.public).await.unwrap();
+    stream
+        .write_all(format!("{HEAD}transfer-encoding: chunked\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    let sender = tokio::spawn(async move {
+        let chunk = format!("400\r\n{}\r\n", "a".repeat(1024));
+        let mut sent = 0_usize;
+        // Ends when the receiver closes: it does not read on.
+        while writing.write_all(chunk.as_bytes()).await.is_ok() {
+            sent += 1024;
+            assert!(sent < 100 << 20, "the receiver reads an endless body");
+        }
+    });
+    let mut answer = vec![0; 12];
+    reading.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 413");
+    sender.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_its_headers_a_byte_at_a_time_is_cut_off_and_holds_up_nobody() {
+    let receiver =
+        Receiver::start_with(|config| config.server.header_timeout = Duration::from_millis(300))
+            .await;
+    let mut slow = TcpStream::connect(receiver.public).await.unwrap();
+    let trickle = async {
+        for byte in HEAD.as_bytes().iter().cycle() {
+            if slow.write_all(&[*byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let others = async {
+        for n in 0..20 {
+            assert_eq!(
+                Signed::new(failure(&format!("s{n}")))
+                    .post(&receiver.webhook())
+                    .await
+                    .0,
+                200
+            );
+        }
+    };
+    let both = async { tokio::join!(trickle, others) };
+    tokio::time::timeout(Duration::from_secs(15), both)
+        .await
+        .expect("the slow client is never cut off");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_its_body_a_byte_at_a_time_is_answered_408_and_closed() {
+    let receiver =
+        Receiver::start_with(|config| config.server.body_timeout = Duration::from_millis(300))
+            .await;
+    let stream = TcpStream::connect(receiver.public).await.unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    writing
+        .write_all(format!("{HEAD}content-length: 5000\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let trickle = tokio::spawn(async move {
+        while writing.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(15), reading.read_to_end(&mut answer))
+        .await
+        .unwrap();
+    assert!(
+        answer.starts_with(b"HTTP/1.1 408"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    trickle.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_alive_connection_may_be_idle_for_longer_than_headers_may_take() {
+    let receiver = Receiver::start_with(|config| {
+        config.server.header_timeout = Duration::from_millis(100);
+        config.server.idle_timeout = Duration::from_secs(30);
+    })
+    .await;
+    let mut stream = TcpStream::connect(receiver.public).await.unwrap();
+    for _ in 0..2 {
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = vec![0; 4096];
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(
+            answer[..read].starts_with(b"HTTP/1.1 200"),
+            "the idle connection was closed"
+        );
+        // Idle for several times the header timeout: nothing may come, and no end either.
+        let end = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut answer)).await;
+        assert!(end.is_err(), "the idle connection was closed");
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_the_end() {
+    let receiver =
+        Receiver::start_with(|config| config.server.idle_timeout = Duration::from_millis(200))
+            .await;
+    let mut stream = TcpStream::connect(receiver.public).await.unwrap();
+    stream
+        .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait_and_are_served_when_there_is_room() {
+    let receiver = Receiver::start_with(|config| config.server.max_connections = 2).await;
+    let hold = || async { TcpStream::connect(receiver.public).await.unwrap() };
+    let (first, second) = (hold().await, hold().await);
+    let url = receiver.webhook();
+    let third = tokio::spawn(async move { Signed::new(failure("third")).post(&url).await.0 });
+    let metrics = format!("http://{}/metrics", receiver.admin);
+    crate::support::eventually("the bound bites", || async {
+        let text = http()
+            .get(&metrics)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        text.contains("suki_receiver_connections_full_total 1")
+    })
+    .await;
+    assert!(!third.is_finished());
+    drop((first, second));
+    assert_eq!(third.await.unwrap(), 200);
+    until("the receiver is alive", || true).await;
+}

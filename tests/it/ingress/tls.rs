@@ -1,0 +1,142 @@
+//! HTTPS ends here: versions, ALPN, a certificate that is replaced, files that are wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use reqwest::Certificate;
+use suki_receiver::app::App;
+use suki_receiver::config::ServerTls;
+
+use crate::support::{Receiver, Signed, failure, receiver_config};
+
+/// A generated authority.
+struct Ca(CertifiedIssuer<'static, KeyPair>);
+
+impl Ca {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(vec![]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Writes a certificate for localhost that ends in `until`, and its key.
+    fn issue(&self, dir: &Path, until: i32) -> ServerTls {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let files = ServerTls {
+            cert_file: dir.join("cert.pem"),
+            key_file: dir.join("key.pem"),
+        };
+        std::fs::write(&files.cert_file, certificate.pem()).unwrap();
+        std::fs::write(&files.key_file, key.serialize_pem()).unwrap();
+        files
+    }
+
+    fn client(&self) -> reqwest::ClientBuilder {
+        let ca = Certificate::from_pem(self.0.pem().as_bytes()).unwrap();
+        reqwest::Client::builder().no_proxy().tls_certs_only([ca])
+    }
+}
+
+#[tokio::test]
+async fn https_speaks_tls_1_2_and_1_3_with_http_1_and_2() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let files = ca.issue(dir.path(), 2100);
+    let receiver = Receiver::start_with(|config| config.server.tls = Some(files)).await;
+    let url = format!(
+        "https://localhost:{}/webhooks/notification",
+        receiver.public.port()
+    );
+    for (n, version) in [
+        reqwest::tls::Version::TLS_1_2,
+        reqwest::tls::Version::TLS_1_3,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let client = ca
+            .client()
+            .tls_version_min(version)
+            .tls_version_max(version)
+            .build()
+            .unwrap();
+        let signed = Signed::new(failure(&format!("tls{n}")));
+        assert_eq!(signed.try_post(&client, &url).await.unwrap().0, 200);
+        let answer = client.get(&url).send().await.unwrap();
+        assert_eq!(answer.version(), reqwest::Version::HTTP_2, "ALPN offers h2");
+        let client = ca.client().http1_only().build().unwrap();
+        assert_eq!(
+            client.get(&url).send().await.unwrap().version(),
+            reqwest::Version::HTTP_11
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_shakes_hands_is_cut_off() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let files = ca.issue(dir.path(), 2100);
+    let receiver = Receiver::start_with(|config| {
+        config.server.tls = Some(files);
+        config.server.header_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let answer = tokio::time::timeout(
+        Duration::from_secs(15),
+        crate::support::raw_exchange(receiver.public, b""),
+    )
+    .await;
+    assert_eq!(answer.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_wrong_key_an_expired_certificate_and_a_missing_file_are_clear_errors_at_start() {
+    let (ca, dir, other) = (
+        Ca::new(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    );
+    let files = ca.issue(dir.path(), 2100);
+    let mixed = ServerTls {
+        key_file: ca.issue(other.path(), 2100).key_file,
+        ..files
+    };
+    assert!(
+        start_error(mixed)
+            .await
+            .contains("is not the private key of")
+    );
+    let expired = ca.issue(dir.path(), 2021);
+    let error = start_error(expired.clone()).await;
+    assert!(
+        error.contains("cert.pem") && error.contains("valid from"),
+        "{error}"
+    );
+    let missing = ServerTls {
+        cert_file: dir.path().join("nowhere.pem"),
+        ..expired.clone()
+    };
+    assert!(start_error(missing).await.contains("nowhere.pem"));
+    std::fs::write(&expired.cert_file, "no certificate").unwrap();
+    assert!(
+        start_error(expired)
+            .await
+            .contains("holds no PEM certificate")
+    );
+}
+
+async fn start_error(files: ServerTls) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = receiver_config(dir.path());
+    config.server.tls = Some(files);
+    format!(
+        "{:#}",
+        App::build(config)
+            .await
+            .expect_err("it starts all the same")
+    )
+}

@@ -1,0 +1,680 @@
+//! The contract of `Store`, run against each implementation and against the failing store while it does not fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use suki_receiver::domain::{
+    Clock, EventId, EventState, LinkGroup, LinkState, Notification, Outcome, SessionKind,
+};
+use suki_receiver::journal::{
+    Access, Appended, DeliveryEnd, Due, Ended, Filter, Held, Journal, Link, LinkUpdate, ReplayFrom,
+    Replayed, Retrieval, SqliteStore, Store,
+};
+use suki_receiver::metrics::Metrics;
+use suki_receiver::signature::{SecretBytes, Secrets, Verified, sign, verify};
+
+use crate::support::{FailingStore, completed, failure};
+
+/// A store in a folder that lives as long.
+pub struct Opened {
+    pub store: Arc<dyn Store>,
+    pub journal: Journal,
+    pub clock: Clock,
+    _dir: tempfile::TempDir,
+}
+
+pub fn sqlite(dir: &std::path::Path, clock: Clock) -> SqliteStore {
+    let access = Access::Owner {
+        longest_wait: Duration::from_secs(300),
+    };
+    SqliteStore::open(
+        &dir.join("data/receiver.db"),
+        access,
+        1000,
+        clock,
+        Metrics::new(),
+    )
+    .unwrap()
+}
+
+fn opened(wrap: impl FnOnce(SqliteStore) -> Arc<dyn Store>) -> Opened {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    let store = wrap(sqlite(dir.path(), clock));
+    let (journal, _) = Journal::new(Arc::clone(&store), Duration::from_secs(5));
+    Opened {
+        store,
+        journal,
+        clock,
+        _dir: dir,
+    }
+}
+
+pub fn verified(body: Vec<u8>) -> Verified {
+    let secrets = Secrets::new([SecretBytes {
+        id: "test",
+        key: b"k",
+    }]);
+    let signature = sign(b"k", "1765977748432", &body);
+    verify(
+        &secrets,
+        Some(signature.as_bytes()),
+        Some(b"1765977748432"),
+        Bytes::from(body),
+    )
+    .unwrap()
+}
+
+pub async fn append(journal: &Journal, body: Vec<u8>) -> Appended {
+    let verified = verified(body);
+    let notification = Notification::parse(verified.body().clone()).unwrap();
+    journal
+        .append(&verified, notification, Clock::start().now(), false)
+        .await
+        .unwrap()
+}
+
+fn id(appended: Appended) -> EventId {
+    match appended {
+        Appended::New(id) | Appended::Duplicate(id) => id,
+    }
+}
+
+/// Everything due within a lease of a minute, claimed `ahead` of the present.
+fn due(clock: Clock, ahead: Duration, lease: Duration) -> Due {
+    let now = clock.steady_in(ahead);
+    Due {
+        now,
+        until: now + i64::try_from(lease.as_millis()).unwrap(),
+        limit: 10,
+    }
+}
+
+fn soon(clock: Clock) -> Due {
+    due(clock, Duration::from_millis(5), Duration::from_secs(60))
+}
+
+fn deliver(sinks: &[&str], clock: Clock) -> Retrieval {
+    Retrieval::Deliver {
+        outcome: Outcome::Completed,
+        kind: SessionKind::Ambient,
+        session_status: Some("completed".to_owned()),
+        sinks: sinks.iter().map(|&sink| sink.to_owned()).collect(),
+        at: clock.steady(),
+    }
+}
+
+fn fetched(n: u32, body: &str) -> LinkUpdate {
+    let link = Link {
+        n,
+        group: LinkGroup::new("contents"),
+        href: format!("/{n}"),
+        state: LinkState::Fetched,
+        http_status: Some(200),
+        bytes: Some(body.len() as u64),
+        fetched_at: Some(Clock::start().now()),
+        reason: None,
+    };
+    LinkUpdate {
+        link,
+        body: Some(Bytes::copy_from_slice(body.as_bytes())),
+    }
+}
+
+/// Runs a test of the contract against every store.
+macro_rules! contract {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite { $(#[tokio::test] async fn $name() { super::$name(super::opened(|store| std::sync::Arc::new(store))).await; })+ }
+        mod on_a_store_that_could_fail { $(#[tokio::test] async fn $name() { super::$name(super::opened(|store| super::FailingStore::around(store))).await; })+ }
+    };
+}
+
+contract! {
+    an_event_goes_from_receipt_to_done,
+    a_duplicate_has_the_first_ones_id_and_changes_nothing,
+    what_is_claimed_is_not_claimed_again_until_its_lease_runs_out,
+    a_lost_lease_writes_nothing,
+    events_that_need_no_call_are_claimed_while_the_api_is_down,
+    links_that_were_written_down_are_there_at_the_next_attempt,
+    each_sink_has_its_own_state,
+    a_dead_sink_makes_a_dead_event_with_a_reason,
+    a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named,
+    a_replay_takes_the_event_away_from_whoever_holds_it,
+    what_is_given_back_is_due_at_once,
+    a_purge_keeps_the_receipt_and_the_dedupe_key,
+    retention_purges_what_is_done_and_keeps_what_is_dead,
+    a_list_has_the_newest_first_and_pages_without_gaps,
+    counts_add_up_to_what_was_appended,
+}
+
+async fn an_event_goes_from_receipt_to_done(s: Opened) {
+    let event = id(append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await);
+    let claimed = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        (claimed.id, claimed.attempt, claimed.links.len()),
+        (event, 1, 0)
+    );
+    let end = deliver(&["a"], s.clock);
+    assert_eq!(
+        s.store
+            .finish_retrieval(claimed.lease, vec![fetched(0, "{\"x\":1}")], end)
+            .await
+            .unwrap(),
+        Held::Kept
+    );
+    let delivery = s
+        .store
+        .claim_deliveries("a", soon(s.clock))
+        .await
+        .unwrap()
+        .remove(0);
+    let document = s.store.document(event).await.unwrap().unwrap();
+    assert_eq!(document.resources[0].body, "{\"x\":1}");
+    assert_eq!(document.session_status.as_deref(), Some("completed"));
+    let end = DeliveryEnd::Delivered { at: s.clock.now() };
+    assert_eq!(
+        s.store.finish_delivery(delivery.lease, end).await.unwrap(),
+        Ended::Event(EventState::Done)
+    );
+    let detail = s.store.event(event).await.unwrap().unwrap();
+    assert_eq!(detail.event.state, EventState::Done);
+    assert!(
+        s.store
+            .claim_events(soon(s.clock), true)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        s.store
+            .claim_deliveries("a", soon(s.clock))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+async fn a_duplicate_has_the_first_ones_id_and_changes_nothing(s: Opened) {
+    let first = append(&s.journal, failure("s")).await;
+    assert!(matches!(first, Appended::New(_)));
+    assert_eq!(
+        append(&s.journal, failure("s")).await,
+        Appended::Duplicate(id(first))
+    );
+    assert_eq!(
+        s.store
+            .list(Filter::default(), 10, None)
+            .await
+            .unwrap()
+            .events
+            .len(),
+        1
+    );
+}
+
+async fn what_is_claimed_is_not_claimed_again_until_its_lease_runs_out(s: Opened) {
+    append(&s.journal, failure("s")).await;
+    let lease = Duration::from_secs(60);
+    assert_eq!(
+        s.store
+            .claim_events(due(s.clock, Duration::ZERO, lease), true)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert!(
+        s.store
+            .claim_events(due(s.clock, lease / 2, lease), true)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let again = s
+        .store
+        .claim_events(due(s.clock, lease * 2, lease), true)
+        .await
+        .unwrap();
+    assert_eq!(again[0].attempt, 2);
+}
+
+async fn a_lost_lease_writes_nothing(s: Opened) {
+    let event = id(append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await);
+    let lease = Duration::from_secs(1);
+    let first = s
+        .store
+        .claim_events(due(s.clock, Duration::ZERO, lease), true)
+        .await
+        .unwrap()
+        .remove(0);
+    let second = s
+        .store
+        .claim_events(due(s.clock, lease * 2, lease), true)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        s.store
+            .record_links(first.lease, vec![fetched(0, "{}")])
+            .await
+            .unwrap(),
+        Held::Lost
+    );
+    let end = deliver(&["a"], s.clock);
+    assert_eq!(
+        s.store
+            .finish_retrieval(first.lease, vec![], end.clone())
+            .await
+            .unwrap(),
+        Held::Lost
+    );
+    assert!(
+        s.store
+            .event(event)
+            .await
+            .unwrap()
+            .unwrap()
+            .links
+            .is_empty()
+    );
+    assert_eq!(
+        s.store
+            .finish_retrieval(second.lease, vec![], end.clone())
+            .await
+            .unwrap(),
+        Held::Kept
+    );
+    assert_eq!(
+        s.store
+            .finish_retrieval(second.lease, vec![], end)
+            .await
+            .unwrap(),
+        Held::Lost,
+        "only once"
+    );
+}
+
+async fn events_that_need_no_call_are_claimed_while_the_api_is_down(s: Opened) {
+    append(
+        &s.journal,
+        completed("with", &[("contents", "/0".to_owned())]),
+    )
+    .await;
+    let without = id(append(&s.journal, failure("without")).await);
+    let claimed = s.store.claim_events(soon(s.clock), false).await.unwrap();
+    assert_eq!(
+        claimed.iter().map(|event| event.id).collect::<Vec<_>>(),
+        [without]
+    );
+    assert_eq!(
+        s.store
+            .claim_events(soon(s.clock), true)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+async fn links_that_were_written_down_are_there_at_the_next_attempt(s: Opened) {
+    append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await;
+    let claimed = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    s.store
+        .record_links(claimed.lease, vec![fetched(0, "{}")])
+        .await
+        .unwrap();
+    let retry = Retrieval::Retry {
+        outcome: Outcome::Completed,
+        kind: SessionKind::Ambient,
+        session_status: None,
+        at: s.clock.steady(),
+        reason: "not yet".to_owned(),
+    };
+    s.store
+        .finish_retrieval(claimed.lease, vec![], retry)
+        .await
+        .unwrap();
+    let again = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(again.links[0].state, LinkState::Fetched);
+    assert_eq!(again.kind, SessionKind::Ambient);
+}
+
+/// Appends one event and brings it to its sinks.
+async fn delivering(s: &Opened, session: &str, sinks: &[&str]) -> EventId {
+    let event = id(append(&s.journal, failure(session)).await);
+    let claimed = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    s.store
+        .finish_retrieval(claimed.lease, vec![], deliver(sinks, s.clock))
+        .await
+        .unwrap();
+    event
+}
+
+async fn finish(s: &Opened, sink: &str, end: DeliveryEnd) -> Ended {
+    let claimed = s
+        .store
+        .claim_deliveries(sink, soon(s.clock))
+        .await
+        .unwrap()
+        .remove(0);
+    s.store.finish_delivery(claimed.lease, end).await.unwrap()
+}
+
+fn delivered(s: &Opened) -> DeliveryEnd {
+    DeliveryEnd::Delivered { at: s.clock.now() }
+}
+
+fn dead() -> DeliveryEnd {
+    DeliveryEnd::Dead {
+        reason: "HTTP 400".to_owned(),
+    }
+}
+
+async fn each_sink_has_its_own_state(s: Opened) {
+    delivering(&s, "s", &["a", "b"]).await;
+    let retry = DeliveryEnd::Retry {
+        at: s.clock.steady_in(Duration::from_secs(60)),
+        reason: "down".to_owned(),
+    };
+    assert_eq!(finish(&s, "a", retry).await, Ended::NotYet);
+    assert_eq!(finish(&s, "b", delivered(&s)).await, Ended::NotYet);
+    assert!(
+        s.store
+            .claim_deliveries("a", soon(s.clock))
+            .await
+            .unwrap()
+            .is_empty(),
+        "not due yet"
+    );
+    let later = due(s.clock, Duration::from_secs(61), Duration::from_secs(60));
+    let claimed = s
+        .store
+        .claim_deliveries("a", later)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(claimed.attempt, 2);
+    let end = s
+        .store
+        .finish_delivery(claimed.lease, delivered(&s))
+        .await
+        .unwrap();
+    assert_eq!(end, Ended::Event(EventState::Done));
+}
+
+async fn a_dead_sink_makes_a_dead_event_with_a_reason(s: Opened) {
+    let event = delivering(&s, "s", &["a", "b"]).await;
+    assert_eq!(finish(&s, "a", dead()).await, Ended::NotYet);
+    assert_eq!(
+        finish(&s, "b", delivered(&s)).await,
+        Ended::Event(EventState::Dead)
+    );
+    let detail = s.store.event(event).await.unwrap().unwrap();
+    assert_eq!(detail.event.last_error.as_deref(), Some("HTTP 400"));
+    assert!(
+        detail
+            .attempts
+            .iter()
+            .any(|attempt| attempt.what == "deliver to a")
+    );
+}
+
+async fn a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named(s: Opened) {
+    let event = delivering(&s, "s", &["a", "b"]).await;
+    finish(&s, "a", delivered(&s)).await;
+    finish(&s, "b", dead()).await;
+    let replay = |from, sinks: &[&str]| {
+        let sinks = sinks.iter().map(|&sink| sink.to_owned()).collect();
+        s.store.replay(event, from, sinks, "ops".to_owned())
+    };
+    assert_eq!(
+        replay(ReplayFrom::Deliver, &["b"]).await.unwrap(),
+        Replayed::Scheduled
+    );
+    assert!(
+        s.store
+            .claim_deliveries("a", soon(s.clock))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        finish(&s, "b", delivered(&s)).await,
+        Ended::Event(EventState::Done)
+    );
+    assert_eq!(
+        replay(ReplayFrom::Retrieve, &[]).await.unwrap(),
+        Replayed::Scheduled
+    );
+    let claimed = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    s.store
+        .finish_retrieval(claimed.lease, vec![], deliver(&["a", "b"], s.clock))
+        .await
+        .unwrap();
+    finish(&s, "a", delivered(&s)).await;
+    assert_eq!(
+        finish(&s, "b", delivered(&s)).await,
+        Ended::Event(EventState::Done)
+    );
+    let unknown = s
+        .store
+        .replay(
+            EventId::generate(),
+            ReplayFrom::Deliver,
+            vec![],
+            "ops".to_owned(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(unknown, Replayed::NotFound);
+}
+
+async fn a_replay_takes_the_event_away_from_whoever_holds_it(s: Opened) {
+    let event = id(append(&s.journal, failure("s")).await);
+    let held = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    let early = s
+        .store
+        .replay(event, ReplayFrom::Deliver, vec![], "ops".to_owned())
+        .await
+        .unwrap();
+    assert_eq!(early, Replayed::NotRetrieved);
+    s.store
+        .replay(event, ReplayFrom::Retrieve, vec![], "ops".to_owned())
+        .await
+        .unwrap();
+    let end = deliver(&["a"], s.clock);
+    assert_eq!(
+        s.store
+            .finish_retrieval(held.lease, vec![], end)
+            .await
+            .unwrap(),
+        Held::Lost
+    );
+    assert_eq!(
+        s.store
+            .claim_events(soon(s.clock), true)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+async fn what_is_given_back_is_due_at_once(s: Opened) {
+    append(&s.journal, failure("s")).await;
+    let held = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    s.store.release(s.clock.steady()).await.unwrap();
+    let again = s
+        .store
+        .claim_events(soon(s.clock), true)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        again.attempt, 1,
+        "an attempt that was cut short does not count"
+    );
+    let end = deliver(&[], s.clock);
+    assert_eq!(
+        s.store
+            .finish_retrieval(held.lease, vec![], end)
+            .await
+            .unwrap(),
+        Held::Lost
+    );
+}
+
+async fn a_purge_keeps_the_receipt_and_the_dedupe_key(s: Opened) {
+    let event = delivering(&s, "s", &["a"]).await;
+    assert!(s.store.purge(event, "ops".to_owned()).await.unwrap());
+    assert_eq!(s.store.payload(event).await.unwrap(), None);
+    assert!(s.store.document(event).await.unwrap().is_none());
+    let detail = s.store.event(event).await.unwrap().unwrap();
+    assert!(detail.event.content_purged);
+    assert!(
+        s.store
+            .claim_deliveries("a", soon(s.clock))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        append(&s.journal, failure("s")).await,
+        Appended::Duplicate(event)
+    );
+    let replayed = s
+        .store
+        .replay(event, ReplayFrom::Retrieve, vec![], "ops".to_owned())
+        .await
+        .unwrap();
+    assert_eq!(replayed, Replayed::NoContent);
+    assert!(
+        !s.store
+            .purge(EventId::generate(), "ops".to_owned())
+            .await
+            .unwrap()
+    );
+}
+
+async fn retention_purges_what_is_done_and_keeps_what_is_dead(s: Opened) {
+    let done = delivering(&s, "done", &["a"]).await;
+    finish(&s, "a", delivered(&s)).await;
+    let lost = delivering(&s, "dead", &["a"]).await;
+    finish(&s, "a", dead()).await;
+    let future = s.clock.steady_in(Duration::from_secs(1));
+    let purged = s.store.retain(future, 0, 10).await.unwrap();
+    assert_eq!((purged.content, purged.receipts), (1, 0));
+    assert_eq!(s.store.payload(done).await.unwrap(), None);
+    assert!(s.store.payload(lost).await.unwrap().is_some());
+    let purged = s.store.retain(future, future, 10).await.unwrap();
+    assert_eq!((purged.content, purged.receipts), (0, 1));
+    assert!(s.store.event(done).await.unwrap().is_none());
+    assert!(s.store.event(lost).await.unwrap().is_some());
+}
+
+async fn a_list_has_the_newest_first_and_pages_without_gaps(s: Opened) {
+    let mut appended = Vec::new();
+    for n in 0..7 {
+        appended.push(id(append(&s.journal, failure(&format!("s{n}"))).await));
+    }
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = s.store.list(Filter::default(), 3, cursor).await.unwrap();
+        seen.extend(page.events.iter().map(|event| event.id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    appended.reverse();
+    assert_eq!(seen, appended);
+    let filter = Filter {
+        session_id: Some("s3".to_owned()),
+        ..Filter::default()
+    };
+    assert_eq!(
+        s.store.list(filter, 10, None).await.unwrap().events.len(),
+        1
+    );
+    let filter = Filter {
+        encounter_id: Some("e-s3".to_owned()),
+        outcome: Some(Outcome::Completed),
+        ..Filter::default()
+    };
+    assert!(
+        s.store
+            .list(filter, 10, None)
+            .await
+            .unwrap()
+            .events
+            .is_empty()
+    );
+}
+
+async fn counts_add_up_to_what_was_appended(s: Opened) {
+    delivering(&s, "a", &["a"]).await;
+    finish(&s, "a", delivered(&s)).await;
+    append(&s.journal, failure("b")).await;
+    s.journal
+        .quarantine(
+            &verified(b"junk".to_vec()),
+            suki_receiver::domain::Malformed::NotJson,
+            s.clock.now(),
+        )
+        .await
+        .unwrap();
+    let stats = s.store.stats().await.unwrap();
+    let count = |state| {
+        stats
+            .events
+            .iter()
+            .find(|(known, _)| *known == state)
+            .unwrap()
+            .1
+    };
+    assert_eq!(stats.events.iter().map(|(_, n)| n).sum::<u64>(), 3);
+    assert_eq!(
+        (
+            count(EventState::Done),
+            count(EventState::Received),
+            count(EventState::Quarantined)
+        ),
+        (1, 1, 1)
+    );
+    assert!(stats.oldest_pending.is_some());
+}

@@ -1,0 +1,3 @@
+//! The real binary: starts, drains, reloads, survives.
+
+mod process;

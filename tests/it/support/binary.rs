@@ -1,0 +1,139 @@
+//! The real binary as a process: started with an environment of its own, signalled, killed, its log read.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::client::{SECRET, http};
+use super::{PATIENCE, eventually};
+
+/// The path of the binary under test.
+pub const EXE: &str = env!("CARGO_BIN_EXE_suki-receiver");
+
+/// A running `suki-receiver serve`.
+pub struct Binary {
+    child: Child,
+    pub public: SocketAddr,
+    pub admin: SocketAddr,
+    pub dir: PathBuf,
+}
+
+impl Binary {
+    /// Starts in `dir` with these variables on top of the usual ones, and waits until it is ready.
+    pub async fn start(dir: &Path, more: &[(&str, String)]) -> Self {
+        let binary = Self::spawn(dir, more);
+        let url = format!("http://{}/readyz", binary.public);
+        eventually("the binary is ready", || async {
+            http()
+                .get(&url)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+        binary
+    }
+
+    /// Starts without waiting.
+    pub fn spawn(dir: &Path, more: &[(&str, String)]) -> Self {
+        let (public, admin) = (free_port(), free_port());
+        let mut variables: BTreeMap<String, String> = [
+            ("SERVER__LISTEN", public.to_string()),
+            ("SERVER__DRAIN_DELAY", "100ms".to_owned()),
+            ("SERVER__DRAIN_TIMEOUT", "10s".to_owned()),
+            ("ADMIN__LISTEN", admin.to_string()),
+            ("SIGNATURE__SECRET", SECRET.to_owned()),
+            ("SINKS__ARCHIVE__TYPE", "files".to_owned()),
+            ("SINKS__ARCHIVE__DIR", dir.join("out").display().to_string()),
+            (
+                "STORE__URL",
+                format!("sqlite:{}", dir.join("data/receiver.db").display()),
+            ),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        variables.extend(
+            more.iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone())),
+        );
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(dir.join("log"))
+            .unwrap();
+        let child = Command::new(EXE)
+            .arg("serve")
+            .current_dir(dir)
+            .env_clear()
+            .envs(
+                variables
+                    .into_iter()
+                    .map(|(key, value)| (format!("SUKI_RECEIVER__{key}"), value)),
+            )
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            public,
+            admin,
+            dir: dir.to_owned(),
+        }
+    }
+
+    pub fn webhook(&self) -> String {
+        format!("http://{}/webhooks/notification", self.public)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
+    /// Ends it the hard way.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the process does not end; its log:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An address that was free a moment ago.
+fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}

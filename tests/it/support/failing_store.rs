@@ -1,0 +1,156 @@
+//! A store that fails on demand, around a real one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use suki_receiver::domain::{Document, EventId, Millis};
+use suki_receiver::journal::{
+    Appended, AuditEntry, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due, Ended,
+    Error, EventDetail, EventLease, Filter, Held, LinkUpdate, NewEvent, Page, Purged, ReplayFrom,
+    Replayed, Retrieval, Stats, Store,
+};
+
+/// Switches, and the store behind them.
+pub struct FailingStore {
+    inner: Arc<dyn Store>,
+    pub appends_fail: AtomicBool,
+    pub appends_hang: AtomicBool,
+    pub claims_fail: AtomicBool,
+    pub finishes_fail: AtomicBool,
+}
+
+impl FailingStore {
+    pub fn around(inner: impl Store) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Arc::new(inner),
+            appends_fail: AtomicBool::new(false),
+            appends_hang: AtomicBool::new(false),
+            claims_fail: AtomicBool::new(false),
+            finishes_fail: AtomicBool::new(false),
+        })
+    }
+}
+
+fn check(switch: &AtomicBool) -> Result<(), Error> {
+    if switch.load(Ordering::SeqCst) {
+        Err(Error::Commit("on demand".to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Store for FailingStore {
+    async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+        check(&self.appends_fail)?;
+        if self.appends_hang.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.inner.append(event).await
+    }
+
+    async fn claim_events(&self, due: Due, with_sdp: bool) -> Result<Vec<ClaimedEvent>, Error> {
+        check(&self.claims_fail)?;
+        self.inner.claim_events(due, with_sdp).await
+    }
+
+    async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
+        self.inner.record_links(lease, links).await
+    }
+
+    async fn finish_retrieval(
+        &self,
+        lease: EventLease,
+        links: Vec<LinkUpdate>,
+        end: Retrieval,
+    ) -> Result<Held, Error> {
+        check(&self.finishes_fail)?;
+        self.inner.finish_retrieval(lease, links, end).await
+    }
+
+    async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {
+        check(&self.claims_fail)?;
+        self.inner.claim_deliveries(sink, due).await
+    }
+
+    async fn finish_delivery(
+        &self,
+        lease: DeliveryLease,
+        end: DeliveryEnd,
+    ) -> Result<Ended, Error> {
+        check(&self.finishes_fail)?;
+        self.inner.finish_delivery(lease, end).await
+    }
+
+    async fn release(&self, now: Millis) -> Result<(), Error> {
+        self.inner.release(now).await
+    }
+
+    async fn document(&self, id: EventId) -> Result<Option<Document>, Error> {
+        self.inner.document(id).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
+        self.inner.event(id).await
+    }
+
+    async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
+        self.inner.payload(id).await
+    }
+
+    async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
+        self.inner.resource(id, n).await
+    }
+
+    async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
+        self.inner.list(filter, limit, cursor).await
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        self.inner.stats().await
+    }
+
+    async fn replay(
+        &self,
+        id: EventId,
+        from: ReplayFrom,
+        sinks: Vec<String>,
+        actor: String,
+    ) -> Result<Replayed, Error> {
+        self.inner.replay(id, from, sinks, actor).await
+    }
+
+    async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
+        self.inner.purge(id, actor).await
+    }
+
+    async fn retain(
+        &self,
+        content_before: Millis,
+        receipts_before: Millis,
+        limit: usize,
+    ) -> Result<Purged, Error> {
+        self.inner
+            .retain(content_before, receipts_before, limit)
+            .await
+    }
+
+    async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
+        self.inner.audit(entry).await
+    }
+
+    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        self.inner.audit_log(limit).await
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        check(&self.appends_fail)?;
+        self.inner.check().await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}

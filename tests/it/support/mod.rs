@@ -1,0 +1,55 @@
+//! What the tests share: a receiver in this process, the real binary, a client that signs, and waiting without sleeping.
+
+mod binary;
+mod client;
+mod failing_store;
+mod receiver;
+
+use std::time::{Duration, Instant};
+
+pub use binary::Binary;
+pub use client::{SECRET, Signed, completed, failure, http, raw_exchange};
+pub use failing_store::FailingStore;
+pub use receiver::Receiver;
+
+/// Longest wait for something that has to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls until `what` is so; panics with `name` when it never is.
+pub async fn eventually<F, Fut>(name: &str, mut what: F)
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = bool>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    while !what().await {
+        assert!(Instant::now() < deadline, "never came: {name}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The same, of a plain condition.
+pub async fn until(name: &str, mut what: impl FnMut() -> bool) {
+    eventually(name, || std::future::ready(what())).await;
+}
+
+/// Every file below a folder.
+pub fn files_below(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return found;
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path))
+        } else {
+            found.push(path)
+        }
+    }
+    found.sort();
+    found
+}
+
+pub use binary::EXE;
+pub use receiver::{OPERATOR, config as receiver_config, files_sink, quick, sink};
