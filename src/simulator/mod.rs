@@ -5,17 +5,24 @@
 
 mod answers;
 mod api;
+mod bodies;
 mod calls;
 mod control;
 mod endpoint;
 mod faults;
 mod misbehave;
+mod mix;
+mod plan;
 mod sdp;
 mod sessions;
+mod signing;
 mod tokens;
 
 pub use calls::Call;
 pub use endpoint::Endpoint;
 pub use faults::{BadFault, Fault, Faults, Rule};
+pub use mix::{BadMix, Kind, Mix};
+pub use plan::{Expect, Plan, Planned};
 pub use sdp::{Options, Sdp};
 pub use sessions::Session;
+pub use signing::{Message, Signing};
