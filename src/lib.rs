@@ -3,17 +3,23 @@
 //! Modules stand in reading order, and data moves down the list: a notification comes in at `ingress`, becomes
 //! durable in `journal`, is picked up by `worker`, which asks `sdp` and hands the result to `sinks`.
 
-pub mod admin;
-pub mod app;
-pub mod cli;
-pub mod config;
-pub mod domain;
 pub mod ingress;
 pub mod journal;
+pub mod worker;
+
+pub mod sdp;
+pub mod sinks;
+
+pub mod admin;
+pub mod simulator;
+
+pub mod app;
+pub mod cli;
+
+// Support: owns no task and no table.
+pub mod config;
+pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
 pub mod net;
-pub mod sdp;
 pub mod signature;
-pub mod sinks;
-pub mod worker;

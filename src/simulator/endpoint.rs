@@ -1,0 +1,118 @@
+//! The endpoints that are simulated: one table of name and path, which routing, faults and the record of calls share.
+//!
+//! Names and paths only: what an endpoint answers is told in `sdp`.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// One endpoint of the vendor's API (vendor.md 2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// Exchanges a partner's token for one of the vendor's.
+    Login,
+    /// The vendor's public keys.
+    Jwks,
+    /// State of an ambient session.
+    Status,
+    /// Note of an ambient session.
+    Content,
+    /// Transcript of an ambient session.
+    Transcript,
+    /// Structured data of an ambient session.
+    StructuredData,
+    /// Recordings of a session of either kind: the vendor has the ambient path only.
+    Recording,
+    /// Note of an encounter.
+    EncounterContent,
+    /// Structured data of an encounter.
+    EncounterStructuredData,
+    /// State of a form-filling session.
+    FormStatus,
+    /// Structured data of a form-filling session.
+    FormStructuredData,
+}
+
+impl Endpoint {
+    /// Every endpoint.
+    pub const ALL: [Self; 11] = [
+        Self::Login,
+        Self::Jwks,
+        Self::Status,
+        Self::Content,
+        Self::Transcript,
+        Self::StructuredData,
+        Self::Recording,
+        Self::EncounterContent,
+        Self::EncounterStructuredData,
+        Self::FormStatus,
+        Self::FormStructuredData,
+    ];
+
+    /// Its name in a fault.
+    pub fn as_str(self) -> &'static str {
+        self.name_and_path().0
+    }
+
+    /// Its path, as axum writes one.
+    pub fn path(self) -> &'static str {
+        self.name_and_path().1
+    }
+
+    /// The endpoint that axum matched this path for.
+    pub(super) fn of_matched(path: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|endpoint| endpoint.path() == path)
+    }
+
+    fn name_and_path(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Login => ("login", "/api/v1/auth/login"),
+            Self::Jwks => ("jwks", "/api/auth/.well-known/jwks-pub.json"),
+            Self::Status => ("status", "/api/v1/ambient/session/{id}/status"),
+            Self::Content => ("content", "/api/v1/ambient/session/{id}/content"),
+            Self::Transcript => ("transcript", "/api/v1/ambient/session/{id}/transcript"),
+            Self::StructuredData => (
+                "structured-data",
+                "/api/v1/ambient/session/{id}/structured-data",
+            ),
+            Self::Recording => ("recording", "/api/v1/ambient/session/{id}/recording"),
+            Self::EncounterContent => (
+                "encounter-content",
+                "/api/v1/ambient/encounter/{id}/content",
+            ),
+            Self::EncounterStructuredData => (
+                "encounter-structured-data",
+                "/api/v1/ambient/encounter/{id}/structured-data",
+            ),
+            Self::FormStatus => (
+                "form-filling-status",
+                "/api/v1/form-filling/session/{id}/status",
+            ),
+            Self::FormStructuredData => (
+                "form-filling-structured-data",
+                "/api/v1/form-filling/session/{id}/structured-data",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|endpoint| endpoint.as_str() == text)
+            .ok_or_else(|| {
+                let names = Self::ALL.map(Self::as_str).join(", ");
+                format!("'{text}' is no endpoint; use any, {names}")
+            })
+    }
+}

@@ -1,0 +1,433 @@
+//! A load: many messages over many connections, as cheaply as can be, since it shares the machine with what it measures.
+//!
+//! Plain HTTP/1.1 with keep-alive on hyper's own connections: no pool, no redirects, no TLS. With a rate, messages go
+//! out when they are due whether or not earlier ones are answered, and latency counts from when one was due, so that a
+//! server that stalls cannot hide it (no coordinated omission).
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::Request;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use url::{Position, Url};
+
+use super::sender::{Answer, MAX_ANSWER_BYTES, TIMEOUT};
+use super::{Message, Report};
+use crate::domain::Clock;
+
+/// How many requests are built and signed before the first is sent. None with a rate: they would be stale by the time
+/// they are due.
+const PREPARED: u64 = 20_000;
+
+/// The longest that the pace sleeps before it looks whether the load is over.
+const PACE_CHECK: Duration = Duration::from_millis(100);
+
+type Body = Full<Bytes>;
+
+/// A load to put on a receiver.
+#[derive(Clone)]
+pub struct Load {
+    /// Where to; `http` only.
+    pub url: Url,
+    /// What to sign with.
+    pub secret: Vec<u8>,
+    /// How many messages.
+    pub count: u64,
+    /// How many a second; 0 is as fast as they are answered.
+    pub rate: f64,
+    /// Over how many connections, each with one message at a time.
+    pub connections: usize,
+}
+
+/// Why a load cannot be put on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadLoad {
+    /// Not plain HTTP, or without a host.
+    #[error("a load needs an address that starts with http://; over https, send one at a time")]
+    NotHttp,
+    /// No connection, or a rate that is none.
+    #[error("a load needs at least one connection, and a rate of 0 or more")]
+    BadNumber,
+}
+
+impl Load {
+    /// Sends `message(0)` to `message(count - 1)`, in about this order, and counts in `done` those that are answered.
+    ///
+    /// # Errors
+    /// [`BadLoad`] when it cannot start. What goes wrong on the way is in the report.
+    pub async fn run(
+        &self,
+        message: impl Fn(u64) -> Message + Send + Sync + 'static,
+        done: Arc<AtomicU64>,
+    ) -> Result<Report, BadLoad> {
+        if self.connections == 0 || !(self.rate >= 0.0 && self.rate.is_finite()) {
+            return Err(BadLoad::BadNumber);
+        }
+        let target = Target::new(&self.url, &self.secret).ok_or(BadLoad::NotHttp)?;
+        let ahead = if self.rate > 0.0 { 0 } else { PREPARED };
+        let prepared = (0..self.count.min(ahead))
+            .map(|number| target.request(&message(number)))
+            .collect();
+        let run = Arc::new(Run {
+            target,
+            message: Box::new(message),
+            prepared,
+            count: self.count,
+            next: AtomicU64::new(0),
+            done,
+            start: Instant::now(),
+            pace: (self.rate > 0.0).then(|| Pace::new(self.rate)),
+        });
+        let over = CancellationToken::new();
+        let pace = spawn_blocking({
+            let (run, over) = (Arc::clone(&run), over.clone());
+            let connections = self.connections;
+            move || run.keep_pace(connections, &over)
+        });
+        let over = over.drop_guard();
+        let workers: JoinSet<Report> = (0..self.connections)
+            .map(|_| Worker::new(Arc::clone(&run)).work())
+            .collect();
+        let mut report = Report::default();
+        for part in workers.join_all().await {
+            report.add(&part);
+        }
+        report.elapsed = run.start.elapsed();
+        drop(over);
+        pace.await.ok();
+        Ok(report)
+    }
+}
+
+/// What the workers of one load share.
+struct Run {
+    target: Target,
+    message: Box<dyn Fn(u64) -> Message + Send + Sync>,
+    prepared: Vec<Request<Body>>,
+    count: u64,
+    next: AtomicU64,
+    done: Arc<AtomicU64>,
+    start: Instant,
+    pace: Option<Pace>,
+}
+
+/// How many messages a second, and a permit for each one that is due.
+struct Pace {
+    rate: f64,
+    due: Semaphore,
+}
+
+impl Pace {
+    fn new(rate: f64) -> Self {
+        let due = Semaphore::new(0);
+        Self { rate, due }
+    }
+
+    /// When a message is due, counted from the start.
+    fn offset(&self, number: u64) -> Duration {
+        Duration::from_secs_f64(number as f64 / self.rate)
+    }
+}
+
+impl Run {
+    /// Gives out a permit for each message when it is due, and one more to each connection, to see that it is over. On
+    /// a thread of its own, since the runtime's timer is a millisecond coarse.
+    fn keep_pace(&self, connections: usize, over: &CancellationToken) {
+        let Some(pace) = &self.pace else { return };
+        let mut given = 0;
+        while given < self.count && !over.is_cancelled() {
+            let due = (self.start.elapsed().as_secs_f64() * pace.rate) as u64 + 1;
+            let due = due.clamp(given, self.count);
+            pace.due.add_permits((due - given) as usize);
+            given = due;
+            let wait = pace.offset(given).saturating_sub(self.start.elapsed());
+            thread::sleep(wait.min(PACE_CHECK));
+        }
+        pace.due.add_permits(connections);
+    }
+
+    /// The next message and the moment from which its latency counts; `None` when all are taken.
+    async fn take(&self) -> Option<(Request<Body>, Instant)> {
+        if let Some(pace) = &self.pace {
+            pace.due.acquire().await.ok()?.forget();
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= self.count {
+            return None;
+        }
+        let request = match self.prepared.get(number as usize) {
+            Some(request) => request.clone(),
+            None => self.target.request(&(self.message)(number)),
+        };
+        let since = match &self.pace {
+            Some(pace) => self.start + pace.offset(number),
+            None => Instant::now(),
+        };
+        Some((request, since))
+    }
+}
+
+/// Where the messages go, ready to be put into requests.
+struct Target {
+    authority: String,
+    host: String,
+    path: String,
+    secret: Vec<u8>,
+    clock: Clock,
+}
+
+impl Target {
+    fn new(url: &Url, secret: &[u8]) -> Option<Self> {
+        if url.scheme() != "http" {
+            return None;
+        }
+        Some(Self {
+            authority: format!("{}:{}", url.host_str()?, url.port_or_known_default()?),
+            host: url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            path: url[Position::BeforePath..Position::AfterQuery].to_owned(),
+            secret: secret.to_owned(),
+            clock: Clock::start(),
+        })
+    }
+
+    fn request(&self, message: &Message) -> Request<Body> {
+        let request = Request::post(&self.path)
+            .header(HOST, &self.host)
+            .header(CONTENT_TYPE, "application/json");
+        message
+            .headers(&self.secret, self.clock.now().as_millisecond())
+            .into_iter()
+            .fold(request, |request, (name, value)| {
+                request.header(name, value)
+            })
+            .body(Full::new(message.body.clone()))
+            .expect("the parts of a URL and hex make a request")
+    }
+}
+
+/// One connection, opened again whenever it breaks, and what came of the messages that went over it.
+struct Worker {
+    run: Arc<Run>,
+    connection: Option<SendRequest<Body>>,
+    /// Moves the bytes of the connection.
+    driver: JoinSet<()>,
+    report: Report,
+}
+
+impl Worker {
+    fn new(run: Arc<Run>) -> Self {
+        Self {
+            run,
+            connection: None,
+            driver: JoinSet::new(),
+            report: Report::default(),
+        }
+    }
+
+    async fn work(mut self) -> Report {
+        while let Some((request, since)) = self.run.take().await {
+            let outcome = match timeout(TIMEOUT, self.exchange(request)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err("no answer in time".to_owned()),
+            };
+            match outcome {
+                Ok((status, body)) => self.report.answered(&Answer {
+                    status,
+                    body,
+                    latency: since.elapsed(),
+                }),
+                Err(error) => self.report.failed(&error),
+            }
+            self.run.done.fetch_add(1, Ordering::Relaxed);
+        }
+        self.report
+    }
+
+    /// Sends a request and reads its answer. The connection is kept only if both went well.
+    async fn exchange(&mut self, request: Request<Body>) -> Result<(u16, Bytes), String> {
+        let mut connection = match self.usable().await {
+            Some(open) => open,
+            None => self
+                .connect()
+                .await
+                .map_err(|error| format!("connect: {error}"))?,
+        };
+        let response = connection
+            .send_request(request)
+            .await
+            .map_err(|error| error.to_string())?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
+            .collect()
+            .await
+            .map_err(|error| error.to_string())?;
+        self.connection = Some(connection);
+        Ok((status, body.to_bytes()))
+    }
+
+    /// The connection of the last exchange, if the server has left it open.
+    async fn usable(&mut self) -> Option<SendRequest<Body>> {
+        let mut open = self.connection.take()?;
+        open.ready().await.ok()?;
+        Some(open)
+    }
+
+    async fn connect(&mut self) -> io::Result<SendRequest<Body>> {
+        let stream = TcpStream::connect(&self.run.target.authority).await?;
+        stream.set_nodelay(true)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        self.driver.abort_all();
+        self.driver = JoinSet::new();
+        self.driver.spawn(async move {
+            // A broken connection is seen by whoever waits for the answer.
+            connection.await.ok();
+        });
+        Ok(sender)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+    use std::sync::{Mutex, PoisonError};
+
+    use axum::Router;
+    use axum::extract::State;
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::post;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::domain::{DedupeKey, Notification};
+    use crate::signature::{GENERATED_AT_HEADER, SIGNATURE_HEADER, SecretBytes, Secrets, verify};
+    use crate::simulator::{Expect, Mix, Plan, Sender};
+
+    type Known = Arc<Mutex<HashSet<DedupeKey>>>;
+
+    /// A receiver without a memory beyond the test: verifies, parses and tells duplicates.
+    async fn receive(
+        State(known): State<Known>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> (StatusCode, &'static str) {
+        let secrets = Secrets::new([SecretBytes {
+            id: "a",
+            key: b"secret",
+        }]);
+        let header = |name| headers.get(name).map(|value| value.as_bytes());
+        let (signature, sent_at) = (header(SIGNATURE_HEADER), header(GENERATED_AT_HEADER));
+        let Ok(verified) = verify(&secrets, signature, sent_at, body) else {
+            return (StatusCode::UNAUTHORIZED, "");
+        };
+        let Ok(notification) = Notification::parse(verified.body().clone()) else {
+            return (StatusCode::BAD_REQUEST, "");
+        };
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.insert(notification.dedupe) {
+            (StatusCode::OK, r#"{"result":"accepted"}"#)
+        } else {
+            (StatusCode::OK, r#"{"result":"duplicate"}"#)
+        }
+    }
+
+    async fn receiver() -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        let router = Router::new()
+            .route("/hook", post(receive))
+            .with_state(Known::default());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}/hook").parse().expect("a URL")
+    }
+
+    fn load(url: Url, count: u64, rate: f64) -> Load {
+        Load {
+            url,
+            secret: b"secret".to_vec(),
+            count,
+            rate,
+            connections: 4,
+        }
+    }
+
+    async fn run(load: &Load) -> (Report, u64) {
+        let plan = Plan::new(&Mix::default(), 1);
+        let done = Arc::new(AtomicU64::new(0));
+        let message = move |number| plan.message(number).message;
+        let report = load.run(message, Arc::clone(&done)).await.expect("runs");
+        (report, done.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn every_message_of_a_load_is_answered_as_planned() {
+        let (report, done) = run(&load(receiver().await, 900, 0.0)).await;
+        let mut expected = BTreeMap::new();
+        for planned in Plan::new(&Mix::default(), 1).messages(900) {
+            *expected
+                .entry(planned.expect.label().to_owned())
+                .or_insert(0) += 1;
+        }
+        assert_eq!((report.answers, done), (expected, 900));
+    }
+
+    #[tokio::test]
+    async fn a_rate_is_kept_and_not_outrun() {
+        let (report, _) = run(&load(receiver().await, 100, 500.0)).await;
+        assert_eq!(report.total(), 100);
+        let (from, to) = (Duration::from_millis(198), Duration::from_secs(2));
+        assert!((from..to).contains(&report.elapsed), "{report}");
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_is_not_there_is_an_error_for_each_message() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has an address");
+        drop(listener);
+        let url = format!("http://{address}/").parse().expect("a URL");
+        let (report, _) = run(&load(url, 10, 0.0)).await;
+        assert_eq!(report.total(), 10);
+        let answers: Vec<_> = report.answers.keys().collect();
+        assert!(answers[0].starts_with("error: connect:"), "{answers:?}");
+    }
+
+    #[tokio::test]
+    async fn an_impossible_load_is_refused_before_it_starts() {
+        let url = |text: &str| text.parse().expect("a URL");
+        for (load, error) in [
+            (load(url("https://a.example/"), 1, 0.0), BadLoad::NotHttp),
+            (load(url("http://a.example/"), 1, -1.0), BadLoad::BadNumber),
+            (
+                load(url("http://a.example/"), 1, f64::NAN),
+                BadLoad::BadNumber,
+            ),
+        ] {
+            let refused = load.run(|_| Message::new("{}"), Arc::default()).await;
+            assert_eq!(refused.expect_err("refused"), error);
+        }
+    }
+
+    #[tokio::test]
+    async fn single_messages_are_answered_as_planned() {
+        let sender = Sender::new(receiver().await, "secret", 1).expect("builds");
+        for planned in Plan::new(&Mix::default(), 2).messages(36) {
+            let answer = sender.send(&planned.message).await.expect("an answer");
+            assert_eq!(answer.label(), planned.expect.label(), "{:?}", planned.kind);
+            let has_result = matches!(planned.expect, Expect::Accepted | Expect::Duplicate);
+            assert_eq!(answer.result().is_some(), has_result);
+        }
+    }
+}

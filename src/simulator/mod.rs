@@ -1,0 +1,34 @@
+//! The vendor, played: its API with faults on demand, and its sender of signed notifications.
+//!
+//! The demo, the tests, the load generator and partners' own tests all use this one. It knows nothing of the receiver
+//! but the address to post to, and two can live in one process: all they share is the key that signs their tokens.
+
+mod answers;
+mod api;
+mod bodies;
+mod calls;
+mod control;
+mod endpoint;
+mod faults;
+mod load;
+mod misbehave;
+mod mix;
+mod plan;
+mod report;
+mod sdp;
+mod sender;
+mod sessions;
+mod signing;
+mod tokens;
+
+pub use calls::Call;
+pub use endpoint::Endpoint;
+pub use faults::{BadFault, Fault, Faults, Rule};
+pub use load::{BadLoad, Load};
+pub use mix::{BadMix, Kind, Mix};
+pub use plan::{Expect, Plan, Planned};
+pub use report::Report;
+pub use sdp::{Options, Sdp};
+pub use sender::{Answer, Sender};
+pub use sessions::Session;
+pub use signing::{Message, Signing};

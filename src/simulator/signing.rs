@@ -1,0 +1,124 @@
+//! A message to send, and the ways to sign it: as the vendor does, and wrongly in every way that must be refused.
+//!
+//! Sends nothing.
+
+use bytes::Bytes;
+
+use crate::domain::Millis;
+use crate::signature::{GENERATED_AT_HEADER, SIGNATURE_HEADER, sign};
+
+/// How much too old a stale message is: a day, beyond any tolerance.
+const STALE_BY: Millis = 24 * 60 * 60 * 1000;
+
+/// What is posted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The body.
+    pub body: Bytes,
+    /// How it is signed when it is sent.
+    pub signing: Signing,
+}
+
+/// How a message is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signing {
+    /// As the vendor does.
+    Right,
+    /// Rightly, in upper-case hex.
+    UpperCase,
+    /// Rightly, at a time long past.
+    Stale,
+    /// With another secret.
+    WrongSecret,
+    /// For another body.
+    OtherBody,
+    /// Not in hex.
+    NotHex,
+    /// Without the signature.
+    NoSignature,
+    /// Without the time that was signed.
+    NoGeneratedAt,
+}
+
+impl Message {
+    /// A message signed as the vendor does.
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            signing: Signing::Right,
+        }
+    }
+
+    /// The same message signed in another way.
+    #[must_use]
+    pub fn signed(self, signing: Signing) -> Self {
+        Self { signing, ..self }
+    }
+
+    /// The vendor's two headers, or what is to stand in their place, for sending at `now`.
+    pub fn headers(&self, secret: &[u8], now: Millis) -> Vec<(&'static str, String)> {
+        let sent_at = match self.signing {
+            Signing::Stale => now - STALE_BY,
+            _ => now,
+        };
+        let generated_at = sent_at.to_string();
+        let signature = match self.signing {
+            Signing::WrongSecret => sign(&[secret, b"?"].concat(), &generated_at, &self.body),
+            Signing::OtherBody => sign(secret, &generated_at, &[&self.body[..], b"\n"].concat()),
+            Signing::NotHex => "not a signature".to_owned(),
+            Signing::UpperCase => sign(secret, &generated_at, &self.body).to_ascii_uppercase(),
+            _ => sign(secret, &generated_at, &self.body),
+        };
+        let mut headers = vec![
+            (SIGNATURE_HEADER, signature),
+            (GENERATED_AT_HEADER, generated_at),
+        ];
+        headers.retain(|(name, _)| match self.signing {
+            Signing::NoSignature => *name != SIGNATURE_HEADER,
+            Signing::NoGeneratedAt => *name != GENERATED_AT_HEADER,
+            _ => true,
+        });
+        headers
+    }
+}
+
+impl Signing {
+    /// Those that must be refused.
+    pub const WRONG: [Self; 5] = [
+        Self::WrongSecret,
+        Self::OtherBody,
+        Self::NotHex,
+        Self::NoSignature,
+        Self::NoGeneratedAt,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::{SecretBytes, Secrets, verify};
+
+    #[test]
+    fn the_receiver_verifies_what_is_signed_rightly_and_nothing_else() {
+        let secrets = Secrets::new([SecretBytes {
+            id: "a",
+            key: b"secret",
+        }]);
+        let verifies = |signing| {
+            let message = Message::new("{}").signed(signing);
+            let headers = message.headers(b"secret", 1_765_977_748_432);
+            let header = |name| {
+                let found = headers.iter().find(|(header, _)| *header == name);
+                found.map(|(_, value)| value.as_bytes())
+            };
+            let (signature, generated_at) = (header(SIGNATURE_HEADER), header(GENERATED_AT_HEADER));
+            verify(&secrets, signature, generated_at, message.body.clone()).is_ok()
+        };
+        for right in [Signing::Right, Signing::UpperCase, Signing::Stale] {
+            assert!(verifies(right), "{right:?}");
+        }
+        for wrong in Signing::WRONG {
+            assert!(!verifies(wrong), "{wrong:?}");
+        }
+    }
+}
