@@ -68,7 +68,7 @@ impl Listener {
     pub async fn serve(self, router: Router, readiness: Readiness, shutdown: Shutdown) {
         let permits = Arc::new(Semaphore::new(self.limits.max_connections));
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new()).pipeline_flush(true);
+        http.http1().timer(TokioTimer::new());
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)

@@ -9,4 +9,6 @@ mod architecture;
 mod ingress;
 mod journal;
 mod lifecycle;
+mod sinks;
 mod support;
+mod worker;

@@ -207,7 +207,7 @@ fn a_wrong_configuration_is_exit_code_2_and_names_the_key() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(
-        text.contains("server.lisen") && text.contains("server.listen"),
+        text.contains("server.lisen") && text.contains("did you mean 'listen'"),
         "{text}"
     );
     assert!(

@@ -3,14 +3,18 @@
 mod binary;
 mod client;
 mod failing_store;
+mod http_receiver;
 mod receiver;
+mod vendor;
 
 use std::time::{Duration, Instant};
 
 pub use binary::Binary;
 pub use client::{SECRET, Signed, completed, failure, http, raw_exchange};
 pub use failing_store::FailingStore;
+pub use http_receiver::HttpReceiver;
 pub use receiver::Receiver;
+pub use vendor::{PARTNER_TOKEN, Vendor};
 
 /// Longest wait for something that has to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -52,4 +56,4 @@ pub fn files_below(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
 }
 
 pub use binary::EXE;
-pub use receiver::{OPERATOR, config as receiver_config, files_sink, quick, sink};
+pub use receiver::{config as receiver_config, files_sink, sink};

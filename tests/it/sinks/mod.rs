@@ -1,0 +1,4 @@
+//! Sinks from outside: one compliance suite for each of them, and what is particular to one.
+
+mod http;
+mod own_state;

@@ -1,0 +1,84 @@
+//! One sink that is down holds up no other; files are whole or not there.
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use std::time::Duration;
+use suki_receiver::config::{HttpSink, SinkTarget};
+
+use crate::support::{
+    HttpReceiver, Receiver, Signed, eventually, failure, files_below, files_sink, sink, until,
+};
+
+#[tokio::test]
+async fn a_sink_that_is_down_holds_up_no_other_and_gets_everything_when_it_is_back() {
+    let endpoint = HttpReceiver::start().await;
+    endpoint.answers(|_| StatusCode::SERVICE_UNAVAILABLE.into_response());
+    let url = endpoint.url();
+    let receiver = Receiver::start_with(|config| {
+        let http = HttpSink {
+            url,
+            secrets: vec![],
+            headers: vec![],
+            timeout: Duration::from_secs(1),
+            ca_file: None,
+        };
+        config.sinks.push(sink("ehr", SinkTarget::Http(http)));
+    })
+    .await;
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let (_, answer) = Signed::new(failure(&format!("s{n}")))
+            .post(&receiver.webhook())
+            .await;
+        ids.push(answer["id"].as_str().unwrap().to_owned());
+    }
+    let out = receiver.out();
+    until("the files are there", || files_below(&out).len() == 20).await;
+    assert_eq!(receiver.state_of(&ids[0]).await, "delivering");
+    endpoint.answers(|_| StatusCode::OK.into_response());
+    eventually("all are done", || async {
+        receiver.admin_get("/api/v1/events?state=done").await.1["events"]
+            .as_array()
+            .is_some_and(|done| done.len() == 20)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_stands_under_its_day_and_id_and_no_part_of_one_is_left() {
+    let receiver = Receiver::start_with(|config| {
+        config.sinks.push(files_sink(
+            "second",
+            config.sinks[0].clone_dir().join("../out2"),
+        ));
+    })
+    .await;
+    let (_, answer) = Signed::new(failure("s")).post(&receiver.webhook()).await;
+    let id = answer["id"].as_str().unwrap();
+    let out = receiver.out();
+    until("it is there", || files_below(&out).len() == 1).await;
+    let path = files_below(&out)[0]
+        .strip_prefix(&out)
+        .unwrap()
+        .display()
+        .to_string();
+    let day = jiff::Timestamp::now().strftime("%Y/%m/%d").to_string();
+    assert_eq!(path, format!("{day}/{id}.json"));
+    until("the second has it too", || {
+        files_below(&receiver.dir.join("out2")).len() == 1
+    })
+    .await;
+}
+
+trait Dir {
+    fn clone_dir(&self) -> std::path::PathBuf;
+}
+
+impl Dir for suki_receiver::config::Sink {
+    fn clone_dir(&self) -> std::path::PathBuf {
+        match &self.target {
+            SinkTarget::Files(files) => files.dir.clone(),
+            SinkTarget::Http(_) => unreachable!("the first sink writes files"),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A partner's own endpoint: records what is posted to it and answers as it is told.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+
+/// One delivery as it came.
+#[derive(Clone)]
+pub struct Received {
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+type Answer = Box<dyn FnMut(usize) -> Response + Send>;
+
+/// A running endpoint.
+#[derive(Clone)]
+pub struct HttpReceiver {
+    pub address: SocketAddr,
+    received: Arc<Mutex<Vec<Received>>>,
+    answer: Arc<Mutex<Answer>>,
+}
+
+impl HttpReceiver {
+    /// Answers 204 to everything.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let receiver = Self {
+            address: listener.local_addr().unwrap(),
+            received: Arc::default(),
+            answer: Arc::new(Mutex::new(Box::new(|_| {
+                StatusCode::NO_CONTENT.into_response()
+            }))),
+        };
+        let router = axum::Router::new()
+            .fallback(record)
+            .with_state(receiver.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        receiver
+    }
+
+    /// Answers by the number of the delivery, from 0.
+    pub fn answers(&self, answer: impl FnMut(usize) -> Response + Send + 'static) {
+        *self.answer.lock().unwrap() = Box::new(answer);
+    }
+
+    pub fn url(&self) -> url::Url {
+        format!("http://{}/suki", self.address).parse().unwrap()
+    }
+
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+}
+
+async fn record(State(receiver): State<HttpReceiver>, headers: HeaderMap, body: Bytes) -> Response {
+    let number = {
+        let mut received = receiver.received.lock().unwrap();
+        received.push(Received { headers, body });
+        received.len() - 1
+    };
+    (receiver.answer.lock().unwrap())(number)
+}

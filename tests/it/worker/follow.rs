@@ -1,0 +1,325 @@
+//! Following links: what is fetched, what is missing, what is fetched again and what is not.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use suki_receiver::config::Follow;
+
+use crate::support::{
+    Binary, PARTNER_TOKEN, Receiver, Signed, Vendor, completed, eventually, failure, files_below,
+    until,
+};
+
+/// The one file that was delivered, when there is one.
+async fn delivered(receiver: &Receiver) -> Value {
+    let out = receiver.out();
+    until("it is delivered", || {
+        files_below(&out)
+            .iter()
+            .any(|file| file.extension().is_some_and(|e| e == "json"))
+    })
+    .await;
+    serde_json::from_slice(&std::fs::read(&files_below(&out)[0]).unwrap()).unwrap()
+}
+
+async fn post(receiver: &Receiver, body: Vec<u8>) -> String {
+    let (status, answer) = Signed::new(body).post(&receiver.webhook()).await;
+    assert_eq!(status, 200);
+    answer["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn every_link_is_fetched_with_the_token_and_delivered_as_it_came() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
+    let body = completed("s1", &vendor.completed("s1"));
+    let id = post(&receiver, body.clone()).await;
+    let envelope = delivered(&receiver).await;
+    assert_eq!(envelope["id"].as_str(), Some(id.as_str()));
+    assert_eq!(envelope["type"], "ai.suki.session.completed");
+    assert_eq!(
+        (&envelope["specversion"], &envelope["subject"]),
+        (&Value::from("1.0"), &Value::from("s1"))
+    );
+    assert_eq!(envelope["data"]["session_status"], "completed");
+    assert_eq!(envelope["data"]["missing"], serde_json::json!([]));
+    for group in ["contents", "status", "structured_data", "transcripts"] {
+        let resource = &envelope["data"]["resources"][group][0];
+        assert_eq!(resource["http_status"], 200, "{group}: {envelope}");
+        assert!(resource["body"].is_object() && resource["fetched_at"].is_string());
+    }
+    let text = std::fs::read_to_string(&files_below(&receiver.out())[0]).unwrap();
+    assert!(
+        text.contains(std::str::from_utf8(&body).unwrap()),
+        "the notification is passed on byte for byte"
+    );
+    assert!(
+        vendor
+            .sdp
+            .calls()
+            .iter()
+            .filter(|call| !call.path.contains("login"))
+            .all(|call| call.had_token)
+    );
+    assert_eq!(vendor.sdp.logins(), 1);
+    eventually("its end is kept", || async {
+        receiver.state_of(&id).await == "done"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn numbers_and_key_order_come_out_as_they_went_in() {
+    let receiver = Receiver::start().await;
+    let body = r#"{"status":"failure","session_id":"n","z":1.10,"a":12345678901234567890123,"e":1E5,"s":"\u00e9"}"#;
+    post(&receiver, format!("  {body}\n").into_bytes()).await;
+    delivered(&receiver).await;
+    assert!(
+        std::fs::read_to_string(&files_below(&receiver.out())[0])
+            .unwrap()
+            .contains(body)
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_ready_is_fetched_again_and_what_is_there_is_not() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
+    vendor.faults("content=404:3,transcript=409:1,structured-data=500:1");
+    post(&receiver, completed("s1", &vendor.completed("s1"))).await;
+    let envelope = delivered(&receiver).await;
+    assert_eq!(envelope["data"]["missing"], serde_json::json!([]));
+    assert_eq!(vendor.sdp.count("/content"), 4);
+    assert_eq!(vendor.sdp.count("/transcript"), 2);
+    assert_eq!(
+        vendor.sdp.count("/status"),
+        1,
+        "a fetched link is not fetched again"
+    );
+}
+
+#[tokio::test]
+async fn best_effort_links_that_never_come_are_named_as_missing() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| {
+        vendor.follow(config);
+        config.follow.best_effort_for = Duration::from_millis(200);
+    })
+    .await;
+    vendor.faults("transcript=503,structured-data=410");
+    post(&receiver, completed("s1", &vendor.completed("s1"))).await;
+    let envelope = delivered(&receiver).await;
+    let missing = envelope["data"]["missing"].as_array().unwrap();
+    let groups: Vec<_> = missing
+        .iter()
+        .map(|link| link["group"].as_str().unwrap())
+        .collect();
+    assert_eq!(groups, ["structured_data", "transcripts"], "{envelope}");
+    assert_eq!(missing[0]["reason"], "HTTP 410");
+    assert!(missing[1]["reason"].as_str().unwrap().contains("503"));
+    assert!(envelope["data"]["resources"]["contents"][0]["body"].is_object());
+}
+
+#[tokio::test]
+async fn a_required_link_that_can_never_come_is_a_dead_event_that_can_be_replayed() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
+    vendor.faults("content=400;message=invalid_request");
+    let id = post(&receiver, completed("s1", &vendor.completed("s1"))).await;
+    eventually("it is dead", || async {
+        receiver.state_of(&id).await == "dead"
+    })
+    .await;
+    let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
+    assert!(
+        event["last_error"]
+            .as_str()
+            .unwrap()
+            .contains("HTTP 400 invalid_request"),
+        "{event}"
+    );
+    assert!(files_below(&receiver.out()).is_empty());
+    vendor.faults("");
+    let (status, _) = receiver
+        .admin_post(
+            &format!("/api/v1/events/{id}/replay"),
+            serde_json::json!({}),
+        )
+        .await;
+    assert_eq!(status, 202);
+    delivered(&receiver).await;
+}
+
+#[tokio::test]
+async fn a_required_link_that_does_not_come_in_time_is_a_dead_event() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| {
+        vendor.follow(config);
+        config.follow.retry.give_up_after = Duration::from_millis(300);
+    })
+    .await;
+    vendor.faults("content=409");
+    let id = post(&receiver, completed("s1", &vendor.completed("s1"))).await;
+    eventually("it is dead", || async {
+        receiver.state_of(&id).await == "dead"
+    })
+    .await;
+    let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
+    assert!(
+        event["last_error"]
+            .as_str()
+            .unwrap()
+            .starts_with("given up after"),
+        "{event}"
+    );
+}
+
+#[tokio::test]
+async fn foreign_hosts_redirects_and_other_methods_are_not_followed_and_get_no_token() {
+    let vendor = Vendor::start().await;
+    let thief = crate::support::HttpReceiver::start().await;
+    let receiver = Receiver::start_with(|config| {
+        vendor.follow(config);
+        config.follow.required.clear();
+        config.follow.best_effort_for = Duration::from_millis(200);
+        config.follow.allowed_hosts = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+    })
+    .await;
+    let mut links = vendor.completed("s1");
+    links.retain(|(group, _)| *group == "transcripts");
+    links.push(("contents", format!("http://{}/note", thief.address)));
+    links.push((
+        "structured_data",
+        format!("https://localhost:{}/note", thief.address.port()),
+    ));
+    vendor.faults(&format!(
+        "transcript=redirect;to=http://{}/redirected",
+        thief.address
+    ));
+    post(&receiver, completed("s1", &links)).await;
+    let envelope = delivered(&receiver).await;
+    assert_eq!(
+        envelope["data"]["missing"].as_array().unwrap().len(),
+        3,
+        "{envelope}"
+    );
+    assert!(thief.received().is_empty(), "nothing reaches another host");
+}
+
+#[tokio::test]
+async fn answers_that_are_huge_or_no_json_are_not_delivered() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| {
+        vendor.follow(config);
+        config.sdp.max_body_bytes = 100_000;
+        config.sdp.timeout = Duration::from_secs(2);
+        config.follow.best_effort_for = Duration::from_millis(300);
+    })
+    .await;
+    vendor.faults("transcript=huge,structured-data=notjson,status=empty,content=cut:1");
+    post(&receiver, completed("s1", &vendor.completed("s1"))).await;
+    let envelope = delivered(&receiver).await;
+    let reasons: Vec<_> = envelope["data"]["missing"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|link| {
+            (
+                link["group"].as_str().unwrap().to_owned(),
+                link["reason"].as_str().unwrap().to_owned(),
+            )
+        })
+        .collect();
+    let reason = |group: &str| {
+        reasons
+            .iter()
+            .find(|(known, _)| known == group)
+            .map(|(_, reason)| reason.as_str())
+    };
+    assert_eq!(
+        reason("transcripts"),
+        Some("the answer is larger than 100000 bytes")
+    );
+    assert_eq!(reason("structured_data"), Some("the answer is not JSON"));
+    assert_eq!(reason("status"), Some("the answer is empty"));
+    assert_eq!(
+        reason("contents"),
+        None,
+        "a connection that was cut is tried again"
+    );
+}
+
+#[tokio::test]
+async fn calls_stay_within_the_bound_of_concurrency() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| {
+        vendor.follow(config);
+        config.sdp.max_concurrency = 3;
+    })
+    .await;
+    vendor.faults("any=slow:20ms");
+    for n in 0..10 {
+        let session = format!("s{n}");
+        post(&receiver, completed(&session, &vendor.completed(&session))).await;
+    }
+    let out = receiver.out();
+    until("all are delivered", || files_below(&out).len() == 10).await;
+    assert!(
+        vendor.sdp.max_concurrent() <= 3,
+        "{}",
+        vendor.sdp.max_concurrent()
+    );
+}
+
+#[tokio::test]
+async fn without_credentials_a_completed_session_is_kept_and_followed_after_a_restart_with_them() {
+    let (vendor, dir) = (Vendor::start().await, tempfile::tempdir().unwrap());
+    let receiver = Receiver::start_in(dir.path(), |_| {}).await;
+    let id = post(&receiver, completed("s1", &vendor.completed("s1"))).await;
+    post(&receiver, failure("s2")).await;
+    let out = receiver.out();
+    until("the failure needs no call", || files_below(&out).len() == 1).await;
+    assert_eq!(receiver.state_of(&id).await, "received");
+    let (status, ready) = receiver.get("/readyz").await;
+    assert_eq!((status, ready["status"].as_str()), (200, Some("degraded")));
+    assert!(ready.to_string().contains("no credentials"));
+    receiver.stop().await;
+    let _receiver = Receiver::start_in(dir.path(), |config| vendor.follow(config)).await;
+    until("both are delivered", || files_below(&out).len() == 2).await;
+}
+
+#[tokio::test]
+async fn a_kill_while_links_are_fetched_goes_on_where_it_was() {
+    let (vendor, dir) = (Vendor::start().await, tempfile::tempdir().unwrap());
+    let variables = [
+        ("SDP__BASE_URL", format!("http://{}", vendor.address)),
+        ("SDP__AUTH__PARTNER_ID", "p".to_owned()),
+        ("SDP__AUTH__PARTNER_TOKEN", PARTNER_TOKEN.to_owned()),
+    ];
+    let binary = Binary::start(dir.path(), &variables).await;
+    vendor.faults("transcript=slow:60s");
+    let body = completed("s1", &vendor.completed("s1"));
+    let (_, answer) = Signed::new(body).post(&binary.webhook()).await;
+    let id = answer["id"].as_str().unwrap();
+    let token = std::fs::read_to_string(dir.path().join("data/admin-token")).unwrap();
+    let url = format!("http://{}/api/v1/events/{id}", binary.admin);
+    eventually("three of four links are written down", || async {
+        let request = crate::support::http().get(&url).bearer_auth(token.trim());
+        let event = request.send().await.unwrap().text().await.unwrap();
+        event.matches("\"state\":\"fetched\"").count() == 3
+    })
+    .await;
+    binary.kill();
+    vendor.faults("");
+    let _again = Binary::start(dir.path(), &variables).await;
+    let out = dir.path().join("out");
+    until("it is delivered", || files_below(&out).len() == 1).await;
+    for path in ["/content", "/structured-data", "/status"] {
+        assert_eq!(vendor.sdp.count(path), 1, "{path} was fetched again");
+    }
+}
+
+#[test]
+fn the_default_groups_are_the_six_of_the_vendor() {
+    assert_eq!(Follow::default().groups.len(), 6);
+}
