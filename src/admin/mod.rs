@@ -35,5 +35,5 @@ pub struct State {
 
 /// The routes of the admin listener.
 pub fn router(state: State) -> Router {
-    crate::ingress::health_routes(state.readiness.clone())
+    crate::lifecycle::health_routes(state.readiness.clone())
 }
