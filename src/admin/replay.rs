@@ -56,7 +56,7 @@ pub(super) async fn one(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Error> {
     let One { from, sinks } = read(body)?;
-    let wish = wish(&state, from, sinks)?;
+    let wish = wish(&state, from.as_deref(), sinks)?;
     state.journal.event(id).await?.ok_or_else(Error::no_event)?;
     audit(&state, &caller, wish.action(), Some(id)).await?;
     match wish.replay(&state, id, &caller.name).await? {
@@ -82,7 +82,7 @@ pub(super) async fn many(
         sinks,
         filter,
     } = read(body)?;
-    let wish = wish(&state, from, sinks)?;
+    let wish = wish(&state, from.as_deref(), sinks)?;
     let asked = Value::Object(filter.clone());
     let filter = filter_of(filter).map_err(Error::BadRequest)?;
     let action = format!("{} of all with {asked}", wish.action());
@@ -126,15 +126,20 @@ impl Wish {
     }
 
     fn action(&self) -> String {
-        let from = match self.from {
-            ReplayFrom::Retrieve => "retrieve",
-            ReplayFrom::Deliver => "deliver",
-        };
-        if self.sinks.is_empty() {
-            format!("replay from {from}")
-        } else {
-            format!("replay from {from} to {}", self.sinks.join(", "))
-        }
+        action(self.from, &self.sinks)
+    }
+}
+
+/// A replay in the words of the audit log.
+pub fn action(from: ReplayFrom, sinks: &[String]) -> String {
+    let from = match from {
+        ReplayFrom::Retrieve => "retrieve",
+        ReplayFrom::Deliver => "deliver",
+    };
+    if sinks.is_empty() {
+        format!("replay from {from}")
+    } else {
+        format!("replay from {from} to {}", sinks.join(", "))
     }
 }
 
@@ -185,8 +190,8 @@ pub fn words(end: Replayed) -> &'static str {
     }
 }
 
-fn wish(state: &State, from: Option<String>, sinks: Option<Vec<String>>) -> Result<Wish, Error> {
-    let from = from.as_deref().unwrap_or("retrieve");
+fn wish(state: &State, from: Option<&str>, sinks: Option<Vec<String>>) -> Result<Wish, Error> {
+    let from = from.unwrap_or("retrieve");
     let from = from_word(from).map_err(|why| Error::BadRequest(format!("from: {why}")))?;
     let sinks = sinks.unwrap_or_default();
     known_sinks(&sinks, &state.sinks).map_err(|why| Error::BadRequest(format!("sinks: {why}")))?;
