@@ -1,20 +1,43 @@
 //! The listener for operators: metrics, health, and the journal seen from the side.
 //!
-//! Reads and replays; never on the way of a notification.
+//! Reads and replays; never on the way of a notification. One file for each resource; handlers see [`State`] only.
 
+mod audit;
 mod auth;
+mod content;
+mod error;
+mod events;
+pub mod filter;
+mod metrics;
+mod path;
+pub mod replay;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod timeline;
+pub mod view;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::domain::Clock;
 use crate::journal::Journal;
-use crate::lifecycle::Readiness;
+use crate::lifecycle::{Readiness, health_routes};
 use crate::metrics::Metrics;
+use crate::net;
 
 pub use auth::{Caller, Tokens};
+
+/// Largest body of a request: a replay's filter and sinks, with plenty of room.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What the admin's handlers may reach. Cheap to clone.
 #[derive(Clone)]
@@ -33,7 +56,59 @@ pub struct State {
     pub sinks: Arc<[String]>,
 }
 
-/// The routes of the admin listener.
+/// The routes of the admin listener. Layers cover what stands above them, so those for every answer come last.
 pub fn router(state: State) -> Router {
-    crate::ingress::health_routes(state.readiness.clone())
+    let health = health_routes(state.readiness.clone());
+    Router::new()
+        .route("/metrics", get(metrics::show))
+        .nest("/api/v1", api(&state))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(|| async { net::not_found() })
+        .with_state(state)
+        .merge(health)
+        .layer(from_fn(error::log_cause))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+}
+
+/// Everything that needs a token, what is not there included.
+fn api(state: &State) -> Router<State> {
+    viewing()
+        .merge(operating().route_layer(from_fn(auth::require_operator)))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(|| async { net::not_found() })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(state.clone(), auth::require_token))
+        .layer(always(header::CACHE_CONTROL, "no-store"))
+}
+
+/// For both roles: nothing clinical, nothing that changes anything.
+fn viewing() -> Router<State> {
+    Router::new()
+        .route("/events", get(events::list))
+        .route("/events/{id}", get(events::show))
+        .route("/stats", get(stats::show))
+}
+
+/// For operators.
+fn operating() -> Router<State> {
+    Router::new()
+        .route("/events/{id}", delete(content::purge))
+        .route("/events/{id}/payload", get(content::payload))
+        .route("/events/{id}/resources/{n}", get(content::resource))
+        .route("/events/{id}/replay", post(replay::one))
+        .route("/replay", post(replay::many))
+        .route("/audit", get(audit::list))
+}
+
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}
+
+/// The router knows which methods there are, and adds them as `Allow`.
+async fn method_not_allowed() -> axum::response::Response {
+    net::error_response(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path does not take this method; see the header Allow",
+    )
 }

@@ -3,6 +3,7 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 usage or configuration.
 
 mod check;
+mod events;
 mod healthcheck;
 mod input;
 mod serve;
@@ -42,6 +43,8 @@ enum Command {
     Sign(sign::Args),
     /// Check a body's signature: exit code 0 when it holds, 1 when not
     Verify(verify::Args),
+    /// Look at stored events, replay or export them
+    Events(events::Args),
     /// Ask a running receiver whether it is ready: exit code 0 when it is
     Healthcheck(healthcheck::Args),
 }
@@ -109,6 +112,7 @@ async fn run(command: Command) -> anyhow::Result<Done> {
         Command::Check(args) => check::run(args).await,
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Events(args) => events::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(&args).await,
     }
 }

@@ -1,5 +1,4 @@
-//! Every way in which a request is not accepted, and its answer: `{"code": …, "message": …}` as the vendor's own
-//! (vendor.md 2.6).
+//! Every way in which a request is not accepted, and its answer.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use crate::domain::Malformed;
 use crate::journal;
 use crate::metrics::Answer;
+use crate::net::error_response;
 use crate::signature::Rejection;
 
 /// Seconds after which a sender may try again.
@@ -63,7 +63,7 @@ impl Reject {
 
 impl IntoResponse for Reject {
     fn into_response(self) -> Response {
-        let mut response = error(self.status(), &self.to_string());
+        let mut response = error_response(self.status(), &self.to_string());
         match self {
             // The rest of the body is not read, so the connection cannot be used again.
             Self::TooLarge(_) | Self::TooSlow | Self::BrokenOff => {
@@ -82,40 +82,12 @@ impl IntoResponse for Reject {
     }
 }
 
-/// Another path.
-pub(super) async fn not_found() -> Response {
-    error(StatusCode::NOT_FOUND, "there is nothing at this path")
-}
-
-/// Another method on the webhook's path.
-pub(super) async fn method_not_allowed() -> Response {
-    with_allow("POST", "this path takes POST only")
-}
-
-/// Another method on a path for reading.
-pub(super) async fn get_only() -> Response {
-    with_allow("GET, HEAD", "this path takes GET only")
-}
-
 /// A panic in a handler: a bug, answered as our failure. What it said stays inside.
 #[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked; the sender was answered 500");
-    error(
+    error_response(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal error; send it again",
     )
-}
-
-fn with_allow(methods: &'static str, message: &str) -> Response {
-    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, message);
-    response
-        .headers_mut()
-        .insert(header::ALLOW, HeaderValue::from_static(methods));
-    response
-}
-
-fn error(status: StatusCode, message: &str) -> Response {
-    let body = serde_json::json!({"code": status.as_u16(), "message": message}).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -55,6 +55,19 @@ pub struct Report {
     pub notes: Vec<String>,
 }
 
+impl Report {
+    /// The report in a word: `unavailable`, `degraded` (it can take a notification, but see the notes) or `ready`.
+    pub fn word(&self) -> &'static str {
+        if !self.is_ready {
+            "unavailable"
+        } else if self.notes.is_empty() {
+            "ready"
+        } else {
+            "degraded"
+        }
+    }
+}
+
 impl Readiness {
     /// A part is well again.
     pub fn well(&self, part: Part) {

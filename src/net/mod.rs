@@ -1,11 +1,13 @@
-//! Sockets: the listener with its limits, TLS, and the outgoing HTTP client with its.
+//! Sockets: the listener with its limits, TLS, the shape of refusals, and the outgoing HTTP client.
 
 mod activity;
+mod answer;
 mod http_client;
 mod listen;
 mod resolver;
 mod tls;
 
+pub use answer::{error_response, method_not_allowed, not_found};
 pub use http_client::{
     BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,
 };

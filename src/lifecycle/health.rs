@@ -2,12 +2,14 @@
 
 use axum::Router;
 use axum::extract::State;
+use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{MethodRouter, get};
 use serde_json::json;
 
-use super::only_get;
-use crate::lifecycle::Readiness;
+use super::Readiness;
+use crate::net;
 
 /// The three paths, for any listener.
 pub fn routes(readiness: Readiness) -> Router {
@@ -24,16 +26,20 @@ async fn live() -> Response {
 
 async fn ready(State(readiness): State<Readiness>) -> Response {
     let report = readiness.report();
-    let (status, word) = if !report.is_ready {
-        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-    } else if report.notes.is_empty() {
-        (StatusCode::OK, "ready")
+    let status = if report.is_ready {
+        StatusCode::OK
     } else {
-        (StatusCode::OK, "degraded")
+        StatusCode::SERVICE_UNAVAILABLE
     };
-    (
-        status,
-        Json(json!({"status": word, "failing": report.failing, "notes": report.notes})),
-    )
-        .into_response()
+    let body = json!({"status": report.word(), "failing": report.failing, "notes": report.notes});
+    (status, Json(body)).into_response()
+}
+
+/// Wraps a handler for `GET`, and answers other methods in the error shape.
+fn only_get<H, T>(handler: H) -> MethodRouter<Readiness>
+where
+    H: Handler<T, Readiness>,
+    T: 'static,
+{
+    get(handler).fallback(|| async { net::method_not_allowed("GET, HEAD") })
 }

@@ -1,0 +1,112 @@
+//! Every way in which a call is refused or fails, and its answer. The cause of a failure is logged, never sent.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::journal;
+use crate::net::error_response;
+
+/// Seconds after which a caller may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Why a call is not answered as wished.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// No token, or none that is known.
+    #[error("send a valid token as 'Authorization: Bearer TOKEN'")]
+    Unauthorized,
+    /// The token's role is not enough.
+    #[error("this needs the role operator; the token '{0}' is a viewer's")]
+    Forbidden(String),
+    /// Something in the request cannot be.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The thing is not there.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// The event is not in a state for this.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// Larger than allowed.
+    #[error("the body is larger than {} bytes", super::MAX_BODY_BYTES)]
+    TooLarge,
+    /// The store failed.
+    #[error("the store cannot do this now; try again later")]
+    Store(#[from] journal::Error),
+}
+
+/// What an answer's failure came from, for the log.
+#[derive(Clone)]
+struct Cause(Arc<journal::Error>);
+
+impl Error {
+    /// There is no such event.
+    pub(super) fn no_event() -> Self {
+        Self::NotFound("there is no event with this id")
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let mut response = error_response(self.status(), &self.to_string());
+        match self {
+            Self::Unauthorized => {
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Store(cause) => {
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, RETRY_AFTER);
+                response.extensions_mut().insert(Cause(Arc::new(cause)));
+            }
+            Self::BadRequest(_)
+            | Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::TooLarge => {}
+        }
+        response
+    }
+}
+
+/// Logs a failure's cause once, with the route instead of the path, which may name a session.
+pub(super) async fn log_cause(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    if let Some(Cause(cause)) = response.extensions().get() {
+        tracing::error!(
+            %method,
+            route = route.as_ref().map(MatchedPath::as_str),
+            error = %cause,
+            "an admin call failed; answered 503"
+        );
+    }
+    response
+}
+
+/// A panic in a handler: a bug, answered as our failure. What it said stays inside.
+#[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler of the admin API panicked; the caller was answered 500");
+    error_response(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+}

@@ -1,0 +1,176 @@
+//! What to list: the names, values and limits of filters, the same in a query, in a body and on the command line.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use url::form_urlencoded;
+
+use crate::journal::Filter;
+
+/// The fields of a filter.
+pub const FIELDS: &str = "state, outcome, session_id, encounter_id, since, until";
+/// Entries of a page where the caller does not say.
+pub const DEFAULT_LIMIT: usize = 50;
+/// Most entries of a page.
+pub const MAX_LIMIT: usize = 500;
+
+/// A query of the list of events.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) filter: Filter,
+    pub(super) limit: usize,
+    pub(super) cursor: Option<i64>,
+}
+
+/// Reads `filter fields, limit, cursor`. What is wrong is named, with what is allowed.
+pub(super) fn events(query: Option<&str>) -> Result<Query, String> {
+    let mut found = Query {
+        filter: Filter::default(),
+        limit: DEFAULT_LIMIT,
+        cursor: None,
+    };
+    for (name, value) in pairs(query)? {
+        match name.as_str() {
+            "limit" => found.limit = limit(&value)?,
+            "cursor" => found.cursor = Some(cursor(&value)?),
+            _ if set(&mut found.filter, &name, &value)? => {}
+            _ => return Err(unknown(&name, &format!("{FIELDS}, limit, cursor"))),
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a query of `limit` only.
+pub(super) fn only_limit(query: Option<&str>) -> Result<usize, String> {
+    let mut found = DEFAULT_LIMIT;
+    for (name, value) in pairs(query)? {
+        match name.as_str() {
+            "limit" => found = limit(&value)?,
+            _ => return Err(unknown(&name, "limit")),
+        }
+    }
+    Ok(found)
+}
+
+/// Sets one field of a filter; `false` where there is none of this name.
+///
+/// # Errors
+/// Names the field and what it takes.
+pub(super) fn set(filter: &mut Filter, name: &str, value: &str) -> Result<bool, String> {
+    match name {
+        "state" => filter.state = Some(value.parse().map_err(of(name))?),
+        "outcome" => filter.outcome = Some(value.parse().map_err(of(name))?),
+        "session_id" => filter.session_id = Some(text(name, value)?),
+        "encounter_id" => filter.encounter_id = Some(text(name, value)?),
+        "since" => filter.since = Some(time(value).map_err(of(name))?),
+        "until" => filter.until = Some(time(value).map_err(of(name))?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// A moment as people and programs write it.
+///
+/// # Errors
+/// Says how to write one.
+pub fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "'{text}' is no time; use RFC 3339, such as 2025-06-01T12:00:00Z (in a URL write + as %2B)"
+        )
+    })
+}
+
+/// A number of entries.
+///
+/// # Errors
+/// Says how many there may be.
+pub(super) fn limit(text: &str) -> Result<usize, String> {
+    const RANGE: RangeInclusive<usize> = 1..=MAX_LIMIT;
+    usize::from_str(text)
+        .ok()
+        .filter(|limit| RANGE.contains(limit))
+        .ok_or_else(|| format!("limit: use a number from 1 to {MAX_LIMIT}"))
+}
+
+/// What a name is refused with.
+pub(super) fn unknown(name: &str, allowed: &str) -> String {
+    format!("'{name}' is not known here; use {allowed}")
+}
+
+fn cursor(text: &str) -> Result<i64, String> {
+    text.parse()
+        .map_err(|_| "cursor: use the next_cursor of an earlier page, as it is".to_owned())
+}
+
+/// An empty value is more likely a script's unset variable than a wish for everything.
+fn text(name: &str, value: &str) -> Result<String, String> {
+    if value.is_empty() {
+        return Err(format!("{name}: is empty; give an id or leave it out"));
+    }
+    Ok(value.to_owned())
+}
+
+fn of(name: &str) -> impl Fn(String) -> String {
+    move |problem| format!("{name}: {problem}")
+}
+
+/// The parameters, each at most once.
+fn pairs(query: Option<&str>) -> Result<Vec<(String, String)>, String> {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if pairs.iter().any(|(known, _)| *known == name) {
+            return Err(format!("{name}: is given twice"));
+        }
+        pairs.push((name.into_owned(), value.into_owned()));
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventState, Outcome};
+
+    #[test]
+    fn every_field_is_read() {
+        let query = "state=dead&outcome=timed_out&session_id=a%26b&encounter_id=e&since=2025-01-01T00%3A00%3A00Z\
+                     &until=2025-01-02T00:00:00%2B01:00&limit=500&cursor=7";
+        let found = events(Some(query)).expect("is right");
+        assert_eq!(found.filter.state, Some(EventState::Dead));
+        assert_eq!(found.filter.outcome, Some(Outcome::TimedOut));
+        assert_eq!(found.filter.session_id.as_deref(), Some("a&b"));
+        assert_eq!(found.filter.encounter_id.as_deref(), Some("e"));
+        let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        assert_eq!(
+            shown(found.filter.since).as_deref(),
+            Some("2025-01-01T00:00:00Z")
+        );
+        assert_eq!(
+            shown(found.filter.until).as_deref(),
+            Some("2025-01-01T23:00:00Z")
+        );
+        assert_eq!((found.limit, found.cursor), (500, Some(7)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_is_allowed() {
+        for (query, words) in [
+            ("state=lost", ["state:", "quarantined"]),
+            ("outcome=", ["outcome:", "timed_out"]),
+            ("session_id=", ["session_id:", "leave it out"]),
+            ("since=yesterday", ["since:", "RFC 3339"]),
+            ("limit=0", ["limit:", "from 1 to 500"]),
+            ("limit=501", ["limit:", "from 1 to 500"]),
+            ("cursor=x", ["cursor:", "next_cursor"]),
+            ("stat=dead", ["'stat'", "encounter_id"]),
+            ("limit=1&limit=2", ["limit:", "twice"]),
+        ] {
+            let problem = events(Some(query)).expect_err(query);
+            for word in words {
+                assert!(problem.contains(word), "{query}: {problem}");
+            }
+        }
+    }
+}

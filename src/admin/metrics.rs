@@ -1,0 +1,23 @@
+//! `GET /metrics`: Prometheus' text format, open to whoever reaches the listener. Holds no identifiers.
+
+use axum::extract::State as Shared;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use super::{State, stats};
+
+/// Counts what stands in the store, then renders everything. A store that fails is no reason to answer nothing: its
+/// gauges keep their last values, and the rest is needed most just then.
+pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
+    match state.journal.stats().await {
+        Ok(found) => {
+            let oldest = stats::oldest_pending(&found, state.clock.now());
+            state.metrics.set_events(&found.events, oldest);
+        }
+        Err(error) => {
+            tracing::warn!(error = %error, "cannot count the events; the metrics show the last count");
+        }
+    }
+    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (content_type, state.metrics.render())
+}

@@ -1,0 +1,52 @@
+//! What stands in a path: an event's id, and a link's number.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+
+use super::error::Error;
+use crate::domain::EventId;
+
+/// `{id}`: an event.
+pub(super) struct Id(pub(super) EventId);
+
+/// `{n}`: the number of one of its links, from 0.
+pub(super) struct Number(pub(super) u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        read(
+            parts,
+            "id",
+            "an event's id, a UUID as in the list of events",
+        )
+        .await
+        .map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Number {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        read(
+            parts,
+            "n",
+            "the place of a link in the event's list, from 0",
+        )
+        .await
+        .map(Self)
+    }
+}
+
+async fn read<T: FromStr>(parts: &mut Parts, name: &str, allowed: &str) -> Result<T, Error> {
+    let params = Path::<BTreeMap<String, String>>::from_request_parts(parts, &()).await;
+    params
+        .ok()
+        .and_then(|Path(params)| params.get(name)?.parse().ok())
+        .ok_or_else(|| Error::BadRequest(format!("{name}: use {allowed}")))
+}

@@ -1,0 +1,47 @@
+//! `GET /api/v1/stats`: how many events stand where, and whether all is well.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State as Shared;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::State;
+use super::error::Error;
+use crate::domain::EventState;
+use crate::journal::Stats;
+
+/// `GET /stats`.
+pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Value>, Error> {
+    let stats = state.journal.stats().await?;
+    let events: Map<String, Value> = EventState::ALL
+        .iter()
+        .map(|state| (state.as_str().to_owned(), count(&stats, *state).into()))
+        .collect();
+    let report = state.readiness.report();
+    Ok(Json(json!({
+        "events": events,
+        "total": stats.events.iter().map(|(_, count)| count).sum::<u64>(),
+        "oldest_pending_seconds": oldest_pending(&stats, state.clock.now()).as_secs_f64(),
+        "ready": {"status": report.word(), "failing": report.failing, "notes": report.notes},
+        "version": env!("CARGO_PKG_VERSION"),
+    })))
+}
+
+/// How long the oldest event in progress has been waiting; zero where there is none.
+pub(super) fn oldest_pending(stats: &Stats, now: Timestamp) -> Duration {
+    stats
+        .oldest_pending
+        .and_then(|since| Duration::try_from(now.duration_since(since)).ok())
+        .unwrap_or_default()
+}
+
+fn count(stats: &Stats, state: EventState) -> u64 {
+    stats
+        .events
+        .iter()
+        .filter(|(known, _)| *known == state)
+        .map(|(_, count)| count)
+        .sum()
+}

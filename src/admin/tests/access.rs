@@ -1,0 +1,119 @@
+//! Who may call what, and what is answered when the store fails.
+
+use std::time::Duration;
+
+use axum::http::Method;
+
+use super::{Admin, CLINICAL, OPERATOR, VIEWER};
+
+#[tokio::test]
+async fn each_call_needs_its_role() {
+    let admin = Admin::start();
+    let id = admin.append("s", "success").await;
+    admin.work().await;
+    let event = format!("/api/v1/events/{id}");
+    let sub = |tail: &str| format!("{event}/{tail}");
+    for (method, path, viewer, operator) in [
+        (Method::GET, "/api/v1/events".to_owned(), 200, 200),
+        (Method::GET, event.clone(), 200, 200),
+        (Method::GET, "/api/v1/stats".to_owned(), 200, 200),
+        (Method::GET, sub("payload"), 403, 200),
+        (Method::GET, sub("resources/0"), 403, 200),
+        (Method::GET, "/api/v1/audit".to_owned(), 403, 200),
+        (Method::POST, sub("replay"), 403, 202),
+        (Method::POST, "/api/v1/replay".to_owned(), 403, 400),
+        (Method::DELETE, event.clone(), 403, 204),
+        (Method::GET, "/api/v1/nothing".to_owned(), 404, 404),
+        (Method::PUT, event.clone(), 405, 405),
+    ] {
+        for (token, status) in [
+            ("", 401),
+            ("wrong", 401),
+            (VIEWER, viewer),
+            (OPERATOR, operator),
+        ] {
+            let answer = admin.call(method.clone(), &path, token, "").await;
+            assert_eq!(answer.status, status, "{method} {path} as '{token}'");
+            assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+            assert_eq!(answer.headers["cache-control"], "no-store");
+            if status >= 400 {
+                answer.refusal();
+            }
+            if status == 401 {
+                assert_eq!(answer.headers["www-authenticate"], "Bearer");
+            }
+            if status == 405 {
+                assert!(answer.headers.contains_key("allow"), "{method} {path}");
+            }
+        }
+    }
+    for path in ["/metrics", "/livez", "/readyz", "/healthz"] {
+        let answer = admin.call(Method::GET, path, "", "").await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+        let answer = admin.call(Method::POST, path, "", "").await;
+        assert_eq!(answer.status, 405, "{path}");
+        answer.refusal();
+    }
+    let answer = admin.call(Method::GET, "/nothing", "", "").await;
+    assert_eq!(answer.status, 404);
+    answer.refusal();
+}
+
+#[tokio::test]
+async fn without_a_store_nothing_is_sent_and_the_metrics_still_are() {
+    let admin = Admin::start();
+    let id = admin.append("s", "success").await;
+    admin.state.journal.close().await;
+    for path in [
+        format!("/api/v1/events/{id}/payload"),
+        "/api/v1/stats".to_owned(),
+    ] {
+        let answer = admin.get(&path).await;
+        assert_eq!(answer.status, 503, "{path}");
+        assert!(answer.headers.contains_key("retry-after"));
+        assert!(!answer.refusal().contains(CLINICAL));
+    }
+    let metrics = admin.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text().contains("suki_receiver_build_info"));
+}
+
+#[tokio::test]
+async fn the_metrics_of_the_contract_are_there() {
+    let admin = Admin::start();
+    admin.append("s", "success").await;
+    let metrics = &admin.state.metrics;
+    let took = Duration::from_millis(3);
+    metrics.notification(crate::metrics::Answer::Accepted, took);
+    metrics.sdp_request("contents", "200", took);
+    metrics.sdp_login("ok");
+    metrics.delivery("ehr", "delivered", took);
+    metrics.end_to_end(took);
+    let answer = admin.call(Method::GET, "/metrics", "", "").await;
+    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4");
+    let text = answer.text();
+    for name in [
+        "notifications_total{result=\"accepted\"}",
+        "ack_seconds",
+        "journal_commit_seconds",
+        "journal_batch_size",
+        "events{state=\"received\"} 1",
+        "oldest_pending_seconds",
+        "sdp_requests_total",
+        "sdp_request_seconds",
+        "sdp_logins_total",
+        "deliveries_total",
+        "delivery_seconds",
+        "end_to_end_seconds",
+        "spool_events",
+        "build_info",
+    ] {
+        let name = format!("suki_receiver_{name}");
+        assert!(text.contains(&name), "{name} is not in\n{text}");
+    }
+    let stats = admin.get("/api/v1/stats").await.json();
+    assert_eq!(stats["events"]["received"], 1);
+    assert_eq!(stats["total"], 1);
+    assert_eq!(stats["ready"]["status"], "ready");
+}

@@ -1,0 +1,241 @@
+//! The routes as a caller sees them, on a real store. Here is what the tests share.
+
+mod access;
+mod content;
+mod events;
+mod replay;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::{State, Tokens, router};
+use crate::config::{AdminToken, Role, Secret};
+use crate::domain::{Clock, EventId, LinkGroup, LinkState, Notification, Outcome, SessionKind};
+use crate::journal::{
+    Access, Appended, ClaimedEvent, DeliveryEnd, Due, Journal, Link, LinkUpdate, Retrieval,
+    SqliteStore, Wakeups,
+};
+use crate::lifecycle::Readiness;
+use crate::metrics::Metrics;
+use crate::signature::{SecretBytes, Secrets, Verified, sign, verify};
+
+/// Stands in every body; must never leave by a list, a view or a refusal.
+const CLINICAL: &str = "chronic-migraine";
+const VIEWER: &str = "v-token";
+const OPERATOR: &str = "o-token";
+
+struct Admin {
+    state: State,
+    wakeups: Wakeups,
+    folder: TempDir,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("an answer in JSON")
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.body.to_vec()).expect("UTF-8")
+    }
+
+    /// The message of a refusal in the shape of every listener.
+    fn refusal(&self) -> String {
+        let body = self.json();
+        assert_eq!(body["code"], self.status.as_u16(), "{body}");
+        body["message"].as_str().expect("a message").to_owned()
+    }
+}
+
+impl Admin {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (clock, metrics) = (Clock::start(), Metrics::new());
+        let access = Access::Owner {
+            longest_wait: Duration::from_secs(60),
+        };
+        let path = folder.path().join("receiver.db");
+        let store = SqliteStore::open(&path, access, 64, clock, metrics.clone()).expect("opens");
+        let (journal, wakeups) = Journal::new(Arc::new(store), Duration::from_secs(5));
+        let token = |name: &str, role, secret: &str| AdminToken {
+            name: name.to_owned(),
+            role,
+            secret: Secret::literal(secret.to_owned()),
+        };
+        let tokens = Tokens::new(&[
+            token("desk", Role::Viewer, VIEWER),
+            token("ops", Role::Operator, OPERATOR),
+        ]);
+        Self {
+            state: State {
+                journal,
+                metrics,
+                readiness: Readiness::default(),
+                clock,
+                tokens: Arc::new(ArcSwap::from_pointee(tokens)),
+                sinks: Arc::from(["archive".to_owned(), "ehr".to_owned()]),
+            },
+            wakeups,
+            folder,
+        }
+    }
+
+    async fn call(&self, method: Method, path: &str, token: &str, body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if !token.is_empty() {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request
+            .body(Body::from(body.to_owned()))
+            .expect("a request");
+        let response = router(self.state.clone())
+            .oneshot(request)
+            .await
+            .expect("an answer");
+        let (parts, body) = response.into_parts();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.collect().await.expect("a body").to_bytes(),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, OPERATOR, "").await
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.call(Method::POST, path, OPERATOR, &body.to_string())
+            .await
+    }
+
+    async fn append(&self, session: &str, status: &str) -> EventId {
+        let body = json!({
+            "session_id": session, "encounter_id": format!("{session}-visit"), "status": status, "note": CLINICAL,
+            "_links": {"contents": [{"href": format!("/api/v1/ambient/{session}/contents")}]},
+        });
+        let verified = signed(body.to_string());
+        let notification = Notification::parse(verified.body().clone()).expect("a notification");
+        let now = self.state.clock.now();
+        match self
+            .state
+            .journal
+            .append(&verified, notification, now, false)
+            .await
+        {
+            Ok(Appended::New(id)) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn quarantine(&self, body: &str) -> EventId {
+        let verified = signed(body.to_owned());
+        let why = Notification::parse(verified.body().clone()).expect_err("junk");
+        let now = self.state.clock.now();
+        match self.state.journal.quarantine(&verified, why, now).await {
+            Ok(Appended::New(id)) => id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn due(&self) -> Due {
+        Due {
+            now: self.state.clock.steady_in(Duration::from_secs(1)),
+            until: self.state.clock.steady_in(Duration::from_secs(60)),
+            limit: 10,
+        }
+    }
+
+    async fn claim(&self) -> Vec<ClaimedEvent> {
+        let claimed = self.state.journal.claim_events(self.due(), true).await;
+        claimed.expect("claims")
+    }
+
+    /// Works on all that is due, as the worker does: fetches one link, delivers to one sink.
+    async fn work(&self) {
+        let journal = &self.state.journal;
+        for event in self.claim().await {
+            let body = Bytes::from(format!(r#"{{"text":"{CLINICAL}"}}"#));
+            let link = Link {
+                n: 0,
+                group: LinkGroup::new("contents"),
+                href: "/api/v1/ambient/s/contents".to_owned(),
+                state: LinkState::Fetched,
+                http_status: Some(200),
+                bytes: Some(body.len() as u64),
+                fetched_at: Some(Timestamp::now()),
+                reason: None,
+            };
+            let end = Retrieval::Deliver {
+                outcome: Outcome::Completed,
+                kind: SessionKind::Ambient,
+                session_status: None,
+                sinks: vec!["ehr".to_owned()],
+                at: self.state.clock.steady(),
+            };
+            let links = vec![LinkUpdate {
+                link,
+                body: Some(body),
+            }];
+            let kept = journal.finish_retrieval(event.lease, links, end).await;
+            kept.expect("kept");
+        }
+        let claimed = journal.claim_deliveries("ehr", self.due()).await;
+        for delivery in claimed.expect("claims") {
+            let end = DeliveryEnd::Delivered {
+                at: Timestamp::now(),
+            };
+            let kept = journal.finish_delivery(delivery.lease, end).await;
+            kept.expect("kept");
+        }
+    }
+
+    async fn audit(&self) -> Vec<String> {
+        let entries = self.state.journal.audit_log(10).await.expect("entries");
+        entries
+            .iter()
+            .map(|entry| format!("{}: {}", entry.actor, entry.action))
+            .collect()
+    }
+}
+
+fn signed(body: String) -> Verified {
+    let secrets = Secrets::new([SecretBytes {
+        id: "test",
+        key: b"key",
+    }]);
+    let (body, at) = (Bytes::from(body), "1765977748432");
+    let signature = sign(b"key", at, &body);
+    verify(
+        &secrets,
+        Some(signature.as_bytes()),
+        Some(at.as_bytes()),
+        body,
+    )
+    .expect("authentic")
+}
+
+/// Replaces a text at each of these places, after looking that there is one.
+fn mask(value: &mut Value, places: &[&str]) {
+    for place in places {
+        let found = value.pointer_mut(place).expect(place);
+        assert!(found.is_string(), "{place}: {found}");
+        *found = json!("*");
+    }
+}

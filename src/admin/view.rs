@@ -1,0 +1,153 @@
+//! The journal's events as JSON, field by field as contract.md has them. No clinical content.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::timeline::{self, Moment};
+use crate::journal;
+
+/// An event as it stands in a list.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the contract's Event, field by field")]
+pub struct Event {
+    pub id: String,
+    pub received_at: String,
+    pub generated_at: Option<String>,
+    pub source: &'static str,
+    pub outcome: &'static str,
+    pub status: Option<String>,
+    pub session_id: Option<String>,
+    pub encounter_id: Option<String>,
+    pub kind: &'static str,
+    pub state: &'static str,
+    pub stale: bool,
+    pub attempts: u32,
+    pub next_attempt_at: Option<String>,
+    pub last_error: Option<String>,
+    pub error_code: Option<String>,
+}
+
+/// An event with all that belongs to it.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "named after what they hold")]
+pub struct Detail {
+    #[serde(flatten)]
+    pub event: Event,
+    pub links: Vec<Link>,
+    pub deliveries: Vec<Delivery>,
+    pub timeline: Vec<Moment>,
+}
+
+/// One link.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the contract's link, field by field")]
+pub struct Link {
+    pub group: String,
+    pub href: String,
+    pub state: &'static str,
+    pub http_status: Option<u16>,
+    pub bytes: Option<u64>,
+    pub fetched_at: Option<String>,
+}
+
+/// One sink's standing.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the contract's delivery, field by field")]
+pub struct Delivery {
+    pub sink: String,
+    pub state: &'static str,
+    pub attempts: u32,
+    pub delivered_at: Option<String>,
+    pub last_error: Option<String>,
+}
+
+/// A page of events, newest first.
+#[derive(Debug, Clone, Serialize)]
+pub struct Page {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Leads to the next page, when there is one.
+    pub next_cursor: Option<String>,
+}
+
+/// One entry of the audit log.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "named after what they hold")]
+pub struct AuditEntry {
+    pub at: String,
+    pub actor: String,
+    pub action: String,
+    pub event: Option<String>,
+}
+
+impl From<&journal::Event> for Event {
+    fn from(event: &journal::Event) -> Self {
+        Self {
+            id: event.id.to_string(),
+            received_at: event.received_at.to_string(),
+            generated_at: text(event.generated_at),
+            source: event.source.as_str(),
+            outcome: event.outcome.as_str(),
+            status: event.status.clone(),
+            session_id: event.session_id.as_ref().map(ToString::to_string),
+            encounter_id: event.encounter_id.as_ref().map(ToString::to_string),
+            kind: event.kind.as_str(),
+            state: event.state.as_str(),
+            stale: event.stale,
+            attempts: event.attempts,
+            next_attempt_at: text(event.next_attempt_at),
+            last_error: event.last_error.clone(),
+            error_code: event.error_code.clone(),
+        }
+    }
+}
+
+impl From<&journal::EventDetail> for Detail {
+    fn from(detail: &journal::EventDetail) -> Self {
+        let link = |link: &journal::Link| Link {
+            group: link.group.to_string(),
+            href: link.href.clone(),
+            state: link.state.as_str(),
+            http_status: link.http_status,
+            bytes: link.bytes,
+            fetched_at: text(link.fetched_at),
+        };
+        let delivery = |delivery: &journal::Delivery| Delivery {
+            sink: delivery.sink.clone(),
+            state: delivery.state.as_str(),
+            attempts: delivery.attempts,
+            delivered_at: text(delivery.delivered_at),
+            last_error: delivery.last_error.clone(),
+        };
+        Self {
+            event: Event::from(&detail.event),
+            links: detail.links.iter().map(link).collect(),
+            deliveries: detail.deliveries.iter().map(delivery).collect(),
+            timeline: timeline::of(detail),
+        }
+    }
+}
+
+impl From<&journal::Page> for Page {
+    fn from(page: &journal::Page) -> Self {
+        Self {
+            events: page.events.iter().map(Event::from).collect(),
+            next_cursor: page.next.map(|next| next.to_string()),
+        }
+    }
+}
+
+impl From<&journal::AuditEntry> for AuditEntry {
+    fn from(entry: &journal::AuditEntry) -> Self {
+        Self {
+            at: entry.at.to_string(),
+            actor: entry.actor.clone(),
+            action: entry.action.clone(),
+            event: entry.event.map(|id| id.to_string()),
+        }
+    }
+}
+
+fn text(time: Option<Timestamp>) -> Option<String> {
+    time.map(|time| time.to_string())
+}

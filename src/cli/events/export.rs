@@ -1,0 +1,164 @@
+//! `events export`: every matching event as one line of JSON, with its content where that is asked for.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::{ConfigArgs, Done, FilterArgs, Pages, audit, emit};
+use crate::admin::view;
+use crate::domain::{EventId, EventState};
+use crate::journal::{EventDetail, SqliteStore, Store};
+
+/// Events read at once; their audit entries are then committed together.
+const AT_ONCE: usize = 16;
+const EXAMPLE: &str = "Example:
+  suki-receiver events export --state dead > dead.jsonl
+  suki-receiver events export --content --session-id 7c0e… | jq .resources
+
+With --content each line also has `notification` as received, and `resources`, the fetched bodies.
+What is not JSON stands as {\"base64\": …}.";
+
+/// What `events export` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Most events to export [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Add the clinical content; the audit log keeps for each event that it was read
+    #[arg(long)]
+    content: bool,
+    /// Accepted for the sake of scripts: the output is JSON in any case
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line.
+#[derive(Serialize)]
+struct Line {
+    #[serde(flatten)]
+    event: view::Detail,
+    #[serde(flatten)]
+    content: Option<Content>,
+}
+
+#[derive(Serialize)]
+struct Content {
+    notification: Option<Box<RawValue>>,
+    resources: Vec<Resource>,
+}
+
+#[derive(Serialize)]
+struct Resource {
+    group: String,
+    href: String,
+    http_status: u16,
+    fetched_at: String,
+    body: Box<RawValue>,
+}
+
+pub(super) async fn run(store: &SqliteStore, args: Args) -> anyhow::Result<Done> {
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let mut pages = Pages::new(store, args.filter.filter(), limit);
+    let mut count = 0_usize;
+    while let Some(page) = pages.next().await? {
+        let ids: Vec<EventId> = page.events.iter().map(|event| event.id).collect();
+        let mut lines = stream::iter(ids)
+            .map(|id| line(store, id, args.content))
+            .buffered(AT_ONCE);
+        while let Some(line) = lines.try_next().await? {
+            // Purged by retention since the page was read.
+            let Some(mut line) = line else { continue };
+            line.push(b'\n');
+            if !emit(&line)? {
+                return Ok(Done::Well);
+            }
+            count += 1;
+        }
+    }
+    eprintln!("{count} events exported");
+    Ok(Done::Well)
+}
+
+async fn line(
+    store: &SqliteStore,
+    id: EventId,
+    with_content: bool,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(detail) = store.event(id).await? else {
+        return Ok(None);
+    };
+    let content = if with_content {
+        audit(store, "export content".to_owned(), id).await?;
+        Some(content(store, &detail).await?)
+    } else {
+        None
+    };
+    let event = view::Detail::from(&detail);
+    Ok(Some(serde_json::to_vec(&Line { event, content })?))
+}
+
+async fn content(store: &SqliteStore, detail: &EventDetail) -> anyhow::Result<Content> {
+    let id = detail.event.id;
+    // What is in the quarantine is no document.
+    if detail.event.state == EventState::Quarantined {
+        let body = store.payload(id).await?;
+        return Ok(Content {
+            notification: body.map(|body| one_line(&body)).transpose()?,
+            resources: Vec::new(),
+        });
+    }
+    let Some(document) = store.document(id).await? else {
+        return Ok(Content {
+            notification: None,
+            resources: Vec::new(),
+        });
+    };
+    let resources: anyhow::Result<_> = document
+        .resources
+        .iter()
+        .map(|resource| {
+            Ok(Resource {
+                group: resource.group.to_string(),
+                href: resource.href.clone(),
+                http_status: resource.http_status,
+                fetched_at: resource.fetched_at.to_string(),
+                body: one_line(&resource.body)?,
+            })
+        })
+        .collect();
+    Ok(Content {
+        notification: Some(one_line(&document.notification)?),
+        resources: resources?,
+    })
+}
+
+/// The body as it is, but on one line: within JSON a line break can only stand where white space may.
+fn one_line(body: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    RawValue::from_string(text.trim().replace(['\n', '\r'], " "))
+        .or_else(|_| serde_json::value::to_raw_value(&json!({"base64": STANDARD.encode(body)})))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_stays_as_received_but_for_its_line_breaks() {
+        let shown = |body: &[u8]| one_line(body).expect("a value").get().to_owned();
+        assert_eq!(
+            shown(b"{\r\n \"b\": 1.10,\n \"a\": \"x\\ny\"}\n"),
+            "{   \"b\": 1.10,  \"a\": \"x\\ny\"}"
+        );
+        assert_eq!(shown(b"<xml/>"), r#"{"base64":"PHhtbC8+"}"#);
+        assert_eq!(shown(b""), r#"{"base64":""}"#);
+    }
+}
