@@ -115,7 +115,7 @@ async fn best_effort_links_that_never_come_are_named_as_missing() {
         .map(|link| link["group"].as_str().unwrap())
         .collect();
     assert_eq!(groups, ["structured_data", "transcripts"], "{envelope}");
-    assert_eq!(missing[0]["reason"], "HTTP 410");
+    assert_eq!(missing[0]["reason"], "HTTP 410 gone");
     assert!(missing[1]["reason"].as_str().unwrap().contains("503"));
     assert!(envelope["data"]["resources"]["contents"][0]["body"].is_object());
 }

@@ -11,7 +11,7 @@ async fn deliver(vendor: &Vendor, body: &str) -> Value {
     let receiver = Receiver::start_with(|config| {
         vendor.follow(config);
         config.follow.not_found_grace = Duration::from_millis(200);
-        config.follow.best_effort_for = Duration::from_millis(400);
+        config.follow.best_effort_for = Duration::from_secs(15);
     })
     .await;
     assert_eq!(Signed::new(body).post(&receiver.webhook()).await.0, 200);
