@@ -304,7 +304,7 @@ impl LogIn {
             .map_or_else(|failure| failure.status, |fetched| Some(fetched.status));
         let code = code.map_or_else(|| "none".to_owned(), |status| status.to_string());
         self.metrics.sdp_request("login", &code, start.elapsed());
-        let fetched = result.map_err(login_failure)?;
+        let fetched = result.map_err(|failure| login_failure(&failure))?;
         serde_json::from_slice::<wire::LoggedIn>(&fetched.body)
             .ok()
             .and_then(|answer| Token::new(&answer.suki_token?))
@@ -317,7 +317,7 @@ const LOGIN_ANSWER_BYTES: usize = 64 * 1024;
 
 /// A login that is refused is mended by an operator (a new partner token, say), so what waits is tried again; only a
 /// provider who is not registered stays so.
-fn login_failure(failure: Failure) -> Failure {
+fn login_failure(failure: &Failure) -> Failure {
     let kind = if failure.reason.ends_with("provider_not_registered") {
         Kind::Identity
     } else {
@@ -325,8 +325,8 @@ fn login_failure(failure: Failure) -> Failure {
     };
     Failure {
         kind,
-        reason: format!("login failed: {}", failure.reason),
-        ..failure
+        reason: format!("login failed: {failure}"),
+        ..failure.clone()
     }
 }
 
@@ -359,7 +359,7 @@ async fn exchange(request: RequestBuilder, max_body_bytes: usize) -> Result<Fetc
     }
     Err(Failure::of_status(
         status.as_u16(),
-        wire::error_id(&body),
+        wire::error_id(&body).as_deref(),
         after,
     ))
 }

@@ -56,17 +56,13 @@ impl Failure {
     }
 
     /// An answer that is no success.
-    pub(super) fn of_status(
-        status: u16,
-        error_id: Option<String>,
-        after: Option<Duration>,
-    ) -> Self {
-        let reason = match &error_id {
+    pub(super) fn of_status(status: u16, error_id: Option<&str>, after: Option<Duration>) -> Self {
+        let reason = match error_id {
             Some(id) => format!("HTTP {status} {id}"),
             None => format!("HTTP {status}"),
         };
         Self {
-            kind: kind(status, error_id.as_deref()),
+            kind: kind(status, error_id),
             status: Some(status),
             after,
             reason,

@@ -85,7 +85,7 @@ pub(super) fn verdict<'a>(follow: &Follow, links: &'a [Link]) -> Verdict<'a> {
     let waiting = links
         .iter()
         .filter(is_pending)
-        .max_by_key(|link| is_required(&link));
+        .max_by_key(|link| is_required(link));
     waiting.map_or(Verdict::Complete, Verdict::Waiting)
 }
 

@@ -131,7 +131,7 @@ impl Retriever {
                         links: Vec::new(),
                     };
                 }
-                Err(Unsettled::Unknowable(reason)) => lost_status = Some(reason),
+                Err(Unsettled::Unknowable(failure)) => lost_status = Some(failure),
             }
         }
         let mut links = if claimed.links.is_empty() {
@@ -139,8 +139,8 @@ impl Retriever {
         } else {
             claimed.links.clone()
         };
-        if let Some(reason) = lost_status {
-            links.push(unknowable_status(&links, reason));
+        if let Some(failure) = lost_status {
+            links.push(unknowable_status(&links, &failure));
         }
         self.fetch(sdp, claimed, session, links).await
     }
@@ -448,7 +448,7 @@ enum Unsettled {
 const UNKNOWABLE: &str = "how the session ended cannot be found out";
 
 /// The entry among the links that says so.
-fn unknowable_status(links: &[Link], failure: Failure) -> Link {
+fn unknowable_status(links: &[Link], failure: &Failure) -> Link {
     Link {
         n: u32::try_from(links.len()).unwrap_or(u32::MAX),
         group: domain::LinkGroup::new("status"),

@@ -1,8 +1,10 @@
 //! Behaviour from outside: real sockets, the real store, the real binary. One file for each behaviour.
 
+#![allow(unreachable_pub, reason = "a test binary has no public")]
 #![allow(
     clippy::unwrap_used,
-    reason = "a test that cannot go on should say where"
+    clippy::let_underscore_must_use,
+    reason = "a test that cannot go on says where; what may fail by design is let go"
 )]
 
 mod architecture;

@@ -135,10 +135,11 @@ fn commit(connection: &Connection, batch: &mut Vec<Job>) {
         connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     })();
-    if committed.is_err() && !connection.is_autocommit() {
-        if let Err(error) = connection.execute_batch("ROLLBACK") {
-            tracing::error!(error = %error, "the store could not roll back");
-        }
+    if committed.is_err()
+        && !connection.is_autocommit()
+        && let Err(error) = connection.execute_batch("ROLLBACK")
+    {
+        tracing::error!(error = %error, "the store could not roll back");
     }
     if let Err(error) = &committed {
         tracing::error!(error = %error, writes = replies.len(), "the store could not commit");
@@ -149,7 +150,7 @@ fn commit(connection: &Connection, batch: &mut Vec<Job>) {
         reply(
             committed
                 .as_ref()
-                .map(|()| ())
+                .copied()
                 .map_err(|error| Error::Commit(error.to_string())),
         );
     }
