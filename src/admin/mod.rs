@@ -30,9 +30,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::domain::Clock;
 use crate::journal::Journal;
-use crate::lifecycle::{Readiness, health_routes};
+use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
 use crate::net;
+use crate::net::health_routes;
 
 pub use auth::{Caller, Tokens};
 

@@ -48,6 +48,7 @@ pub struct Link {
     pub http_status: Option<u16>,
     pub bytes: Option<u64>,
     pub fetched_at: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// One sink's standing.
@@ -111,6 +112,7 @@ impl From<&journal::EventDetail> for Detail {
             http_status: link.http_status,
             bytes: link.bytes,
             fetched_at: text(link.fetched_at),
+            reason: link.reason.clone(),
         };
         let delivery = |delivery: &journal::Delivery| Delivery {
             sink: delivery.sink.clone(),

@@ -1,5 +1,7 @@
 //! Does what a configuration names work? Logs in, opens the store, reaches each sink, and changes nothing.
 
+use std::path::Path;
+
 use super::wiring;
 use crate::config::{Config, StoreUrl};
 use crate::domain::Clock;
@@ -36,6 +38,9 @@ pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
 
 async fn store(config: &Config) -> Result<(), String> {
     let StoreUrl::Sqlite(path) = &config.store.url;
+    if !path.exists() {
+        return can_be_made(path);
+    }
     let store = SqliteStore::open(
         path,
         Access::Guest,
@@ -57,4 +62,13 @@ async fn sdp(config: &Config) -> Result<(), String> {
         }
         Err(error) => Err(format!("{error:#}")),
     }
+}
+
+/// The store is made at the first start; its folder, or the nearest one above that is there, must take files.
+fn can_be_made(path: &Path) -> Result<(), String> {
+    let parent = path.ancestors().skip(1).find(|above| above.is_dir());
+    let folder = parent.unwrap_or(Path::new("."));
+    tempfile::tempfile_in(folder)
+        .map(|_| ())
+        .map_err(|error| format!("cannot be made in {}: {error}", folder.display()))
 }

@@ -8,8 +8,8 @@ use axum::Router;
 use axum::routing::post;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::lifecycle::health_routes;
 use crate::net;
+use crate::net::health_routes;
 
 pub use state::{Settings, State};
 

@@ -1,11 +1,9 @@
 //! Starting, being ready and stopping: signals, the readiness that orchestrators ask for, and the order of shutting down.
 
-mod health;
 mod readiness;
 mod shutdown;
 mod signals;
 
-pub use health::routes as health_routes;
 pub use readiness::{Part, Readiness, Report};
 pub use shutdown::Shutdown;
 pub use signals::Signals;

@@ -2,12 +2,14 @@
 
 mod activity;
 mod answer;
+mod health;
 mod http_client;
 mod listen;
 mod resolver;
 mod tls;
 
 pub use answer::{error_response, method_not_allowed, not_found};
+pub use health::routes as health_routes;
 pub use http_client::{
     BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,
 };

@@ -8,7 +8,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["domain"]),
     ("signature", &["domain", "config"]),
     ("net", &["domain", "config", "lifecycle", "metrics"]),
-    ("lifecycle", &["domain", "config", "net"]),
+    ("lifecycle", &["domain"]),
     ("metrics.rs", &["domain"]),
     (
         "journal",

@@ -11,6 +11,7 @@ mod architecture;
 mod ingress;
 mod journal;
 mod lifecycle;
+mod properties;
 mod sinks;
 mod support;
 mod worker;

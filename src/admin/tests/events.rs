@@ -69,7 +69,7 @@ async fn an_event_is_shown_as_the_contract_has_it() {
     let mut expected = event.clone();
     expected["links"] = json!([{
         "group": "contents", "href": "/api/v1/ambient/s/contents", "state": "fetched", "http_status": 200,
-        "bytes": 27, "fetched_at": "*",
+        "bytes": 27, "fetched_at": "*", "reason": null,
     }]);
     expected["deliveries"] = json!([{
         "sink": "ehr", "state": "delivered", "attempts": 1, "delivered_at": "*", "last_error": null,

@@ -97,9 +97,10 @@ impl SqliteStore {
             Access::Guest => None,
         };
         let mut connection = connect(path)?;
-        embedded::migrations::runner().run(&mut connection)?;
         let holder = Uuid::now_v7();
         if let Access::Owner { longest_wait } = access {
+            // A guest leaves the schema as it is: the service beside it may be an older version.
+            embedded::migrations::runner().run(&mut connection)?;
             let longest = Millis::try_from(longest_wait.as_millis()).unwrap_or(Millis::MAX);
             claim::take_over(&connection, holder, clock.steady(), longest)?;
         }

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use reqwest::Certificate;
 use suki_receiver::app::App;
 use suki_receiver::config::ServerTls;
 
-use crate::support::{Receiver, Signed, failure, receiver_config};
+use crate::support::{Binary, Receiver, Signed, failure, receiver_config, until};
 
 /// A generated authority.
 struct Ca(CertifiedIssuer<'static, KeyPair>);
@@ -139,4 +140,70 @@ async fn start_error(files: ServerTls) -> String {
             .await
             .expect_err("it starts all the same")
     )
+}
+
+#[tokio::test]
+async fn a_certificate_replaced_on_disk_is_taken_up_on_sighup_without_a_dropped_connection() {
+    let (old, new, dir) = (Ca::new(), Ca::new(), tempfile::tempdir().unwrap());
+    let files = old.issue(dir.path(), 2100);
+    let binary = Binary::start_tls(
+        dir.path(),
+        &[
+            (
+                "SERVER__TLS__CERT_FILE",
+                files.cert_file.display().to_string(),
+            ),
+            (
+                "SERVER__TLS__KEY_FILE",
+                files.key_file.display().to_string(),
+            ),
+        ],
+        old.client().build().unwrap(),
+    )
+    .await;
+    let url = format!(
+        "https://localhost:{}/webhooks/notification",
+        binary.public.port()
+    );
+    // One connection, kept alive: it is opened under the old certificate and must outlive the change.
+    let kept = old
+        .client()
+        .http1_only()
+        .pool_max_idle_per_host(1)
+        .build()
+        .unwrap();
+    assert_eq!(
+        Signed::new(failure("before"))
+            .try_post(&kept, &url)
+            .await
+            .unwrap()
+            .0,
+        200
+    );
+    new.issue(dir.path(), 2100);
+    binary.signal(Signal::SIGHUP);
+    until("it reloads", || binary.log().contains("reloaded")).await;
+    assert_eq!(
+        Signed::new(failure("kept"))
+            .try_post(&kept, &url)
+            .await
+            .unwrap()
+            .0,
+        200
+    );
+    let fresh = new.client().build().unwrap();
+    assert_eq!(
+        Signed::new(failure("after"))
+            .try_post(&fresh, &url)
+            .await
+            .unwrap()
+            .0,
+        200
+    );
+    assert!(
+        Signed::new(failure("old"))
+            .try_post(&old.client().build().unwrap(), &url)
+            .await
+            .is_err()
+    );
 }

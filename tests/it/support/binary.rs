@@ -28,15 +28,27 @@ impl Binary {
     pub async fn start(dir: &Path, more: &[(&str, String)]) -> Self {
         let binary = Self::spawn(dir, more);
         let url = format!("http://{}/readyz", binary.public);
+        binary.ready(&http(), &url).await;
+        binary
+    }
+
+    /// The same over HTTPS, asked by a client that trusts it.
+    pub async fn start_tls(dir: &Path, more: &[(&str, String)], client: reqwest::Client) -> Self {
+        let binary = Self::spawn(dir, more);
+        let url = format!("https://localhost:{}/readyz", binary.public.port());
+        binary.ready(&client, &url).await;
+        binary
+    }
+
+    async fn ready(&self, client: &reqwest::Client, url: &str) {
         eventually("the binary is ready", || async {
-            http()
-                .get(&url)
+            client
+                .get(url)
                 .send()
                 .await
                 .is_ok_and(|answer| answer.status().is_success())
         })
         .await;
-        binary
     }
 
     /// Starts without waiting.

@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{MethodRouter, get};
 use serde_json::json;
 
-use super::Readiness;
-use crate::net;
+use super::answer::method_not_allowed;
+use crate::lifecycle::Readiness;
 
 /// The three paths, for any listener.
 pub fn routes(readiness: Readiness) -> Router {
@@ -41,5 +41,5 @@ where
     H: Handler<T, Readiness>,
     T: 'static,
 {
-    get(handler).fallback(|| async { net::method_not_allowed("GET, HEAD") })
+    get(handler).fallback(|| async { method_not_allowed("GET, HEAD") })
 }
