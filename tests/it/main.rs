@@ -6,6 +6,7 @@
 )]
 
 mod architecture;
+mod cli;
 mod ingress;
 mod journal;
 mod lifecycle;

@@ -25,12 +25,15 @@ const HELP: &str = "Example:
 
 Exit code 0 when all that was sent is accounted for, else 1.";
 
+/// Most notifications: beyond that the simulated API forgets calls, and they could not be counted.
+const MOST_EVENTS: u64 = 10_000;
+
 /// What `demo` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
-    /// How many notifications to send; from 20 on every kind is among them
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    /// How many notifications to send, up to 10000; from 20 on every kind is among them
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=MOST_EVENTS))]
     events: u64,
     /// Leave it running afterwards, until Ctrl-C, to look at it and to send more
     #[arg(long)]

@@ -57,6 +57,7 @@ impl Played {
 
 /// Sends `count` notifications and waits for what becomes of them.
 pub(super) async fn play(stage: &Stage, count: u64) -> anyhow::Result<Played> {
+    eprintln!("{count} signed notifications to {}", stage.webhook);
     let plan = Plan::new(&Mix::default(), rand::random()).with_base(stage.sdp_url.as_str());
     let messages: Vec<_> = plan.messages(count).collect();
     for session in messages
@@ -70,7 +71,6 @@ pub(super) async fn play(stage: &Stage, count: u64) -> anyhow::Result<Played> {
         .filter(|planned| planned.expect == Expect::Accepted)
         .count() as u64;
 
-    eprintln!("{count} signed notifications to {}", stage.webhook);
     let mut progress =
         Progress::new(&[("sent", count), ("followed", events), ("delivered", events)]);
     let sent = AtomicU64::new(0);
