@@ -18,8 +18,9 @@ const HELP: &str = "Example:
 
 Faults are rules with commas between them. The first that fits a call and is not used up decides:
   rule      endpoint=kind, then :part and ;option as often as needed
-  endpoint  any, login, jwks, status, content, transcript, structured-data, recording, encounter-content,
-            encounter-structured-data, form-filling-status, form-filling-structured-data
+  endpoint  any, login, jwks, status, content, transcript, structured-data, recording,
+            encounter-content, encounter-structured-data, form-filling-status,
+            form-filling-structured-data
   kind      an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, empty, redirect, expire
   part      3 (so many times), 25% (with this chance), 2s (how long: slow, drip)
   option    message=<error id>, retry-after=<seconds> (a status), to=<address> (redirect)
@@ -28,8 +29,9 @@ Faults are rules with commas between them. The first that fits a call and is not
 Driving it while it runs:
   GET    /simulator/faults    the faults in force, with the times that are left
   POST   /simulator/faults    puts the faults in the body in force; an empty body clears them
-  POST   /simulator/sessions  {\"session_id\":…, \"kind\":\"ambient|form_filling\", \"encounter_id\":…, \"status\":…}, or an
-                              array of them; all but session_id may be left out
+  POST   /simulator/sessions  adds a session, or an array of them; only session_id is needed:
+                              {\"session_id\":…, \"kind\":\"ambient|form_filling\",
+                              \"encounter_id\":…, \"status\":…}
   GET    /simulator/calls     the calls that came, as JSON
   DELETE /simulator/calls     forgets them";
 

@@ -72,3 +72,78 @@ fn unexpected(played: &Played) -> u64 {
 fn check(holds: bool, text: String) -> Check {
     Check { text, holds }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::demo::inbox::Got;
+    use crate::simulator::{Answer, Kind};
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    /// One success that came through whole.
+    fn whole() -> (Played, Facts) {
+        let mut played = Played {
+            came_to_rest: true,
+            ..Played::default()
+        };
+        played.report.answered(&Answer {
+            status: 200,
+            body: r#"{"result":"accepted"}"#.into(),
+            latency: Duration::ZERO,
+        });
+        let label = Expect::Accepted.label().to_owned();
+        played.answers.insert((Kind::Success, label), 1);
+        let facts = Facts {
+            states: BTreeMap::from([(EventState::Done, 1)]),
+            calls: Vec::new(),
+            links: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            files: vec![PathBuf::from("1.json")],
+            got: Got {
+                ids: ["1".to_owned()].into(),
+                ..Got::default()
+            },
+            sample: None,
+            median_to_file: None,
+        };
+        (played, facts)
+    }
+
+    /// Which checks do not hold, by number.
+    fn off(played: &Played, facts: &Facts) -> Vec<usize> {
+        let checks = checks(played, facts);
+        (0..checks.len()).filter(|at| !checks[*at].holds).collect()
+    }
+
+    #[test]
+    fn whatever_is_off_is_noticed() {
+        let (played, facts) = whole();
+        assert_eq!(off(&played, &facts), [] as [usize; 0]);
+        type Spoil = fn(&mut Played, &mut Facts);
+        let cases: [(Spoil, &[usize]); 7] = [
+            (|_, facts| facts.files.clear(), &[4]),
+            (|_, facts| facts.got.ids.clear(), &[5]),
+            (|_, facts| facts.got.forged = 1, &[5]),
+            (|played, _| played.came_to_rest = false, &[2]),
+            (
+                |_, facts| facts.states = BTreeMap::from([(EventState::Dead, 1)]),
+                &[2],
+            ),
+            (|_, facts| facts.states.clear(), &[1, 4, 5]),
+            (
+                |played, _| {
+                    played.answers =
+                        BTreeMap::from([((Kind::BadSignature, "200 accepted".to_owned()), 1)]);
+                },
+                &[0],
+            ),
+        ];
+        for (spoil, expected) in cases {
+            let (mut played, mut facts) = whole();
+            spoil(&mut played, &mut facts);
+            assert_eq!(off(&played, &facts), expected);
+        }
+    }
+}

@@ -20,12 +20,12 @@ use crate::simulator::{Load, Message, Mix, Plan, Report, Sender};
 
 const HELP: &str = "Example:
   suki-receiver send --url http://127.0.0.1:8080/webhooks/notification --secret-file secret.txt
-  suki-receiver send --url … --secret-file secret.txt --count 10000 --rate 500 --mix success=6,failure=2,duplicate=1
+  suki-receiver send --url … --secret-file … --count 10000 --rate 500 --mix success=6,duplicate=1
 
-Kinds for --mix: success, failure, timeout, cancelled, duplicate, bad-signature, unknown-status, form-filling,
-no-links, stale, malformed.
+Kinds for --mix: success, failure, timeout, cancelled, duplicate, bad-signature, unknown-status,
+form-filling, no-links, stale, malformed.
 
-Exit code 1 when a message got no answer, was answered 5xx, or was not answered as its kind should be.";
+Exit code 1 when a message got no answer, was answered 5xx, or not as its kind should be.";
 
 /// What `send` takes.
 #[derive(Debug, clap::Args)]
