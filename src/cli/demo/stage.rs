@@ -75,6 +75,8 @@ impl Stage {
             async move { sdp.serve(sdp_listener, others).await }
         });
 
+        make_key(&sdp, &sdp_url).await?;
+
         let (inbox_listener, inbox_url) = listen().await?;
         let inbox = Inbox::new(hex::encode(rand::random::<[u8; 24]>()));
         tokio::spawn(inbox.clone().serve(inbox_listener, others.clone()));
@@ -209,6 +211,16 @@ fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
         .open(file)
         .and_then(|mut file| writeln!(file, "{text}"))
         .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Has the simulated API make its signing key now. That takes a second at times, and is no doing of the receiver's, whose
+/// times are shown.
+async fn make_key(sdp: &Sdp, url: &Url) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let url = url.join(Endpoint::Jwks.path())?;
+    client.get(url).send().await?.error_for_status()?;
+    sdp.reset();
+    Ok(())
 }
 
 /// A free port on loopback, and its address.
