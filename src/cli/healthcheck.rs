@@ -47,7 +47,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
     })
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether the address is this machine's own, so that nobody can be in between.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

@@ -3,11 +3,16 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 usage or configuration.
 
 mod check;
+mod demo;
 mod events;
 mod healthcheck;
 mod input;
+mod progress;
+mod send;
 mod serve;
 mod sign;
+mod simulate;
+mod table;
 mod verify;
 
 use std::path::PathBuf;
@@ -37,6 +42,8 @@ pub struct Cli {
 enum Command {
     /// Run the service until SIGTERM or SIGINT
     Serve(serve::Args),
+    /// Show the whole job on this machine: send, receive, follow, deliver, and check that it balances
+    Demo(demo::Args),
     /// Validate the configuration and print the effective one, secrets masked
     Check(check::Args),
     /// Print the two headers that sign a body
@@ -45,6 +52,10 @@ enum Command {
     Verify(verify::Args),
     /// Look at stored events, replay or export them
     Events(events::Args),
+    /// Send signed notifications, one or a load, and count the answers
+    Send(send::Args),
+    /// Run a simulated SDP API, with faults on demand
+    Simulate(simulate::Args),
     /// Ask a running receiver whether it is ready: exit code 0 when it is
     Healthcheck(healthcheck::Args),
 }
@@ -109,10 +120,13 @@ pub fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<Done> {
     match command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Check(args) => check::run(args).await,
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Events(args) => events::run(args).await,
+        Command::Send(args) => send::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(&args).await,
     }
 }

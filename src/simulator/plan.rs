@@ -98,7 +98,7 @@ impl Plan {
             kind,
             message,
             session,
-            expect: Expect::of(kind),
+            expect: kind.expect(),
         }
     }
 
@@ -132,23 +132,26 @@ impl Plan {
     }
 }
 
-impl Expect {
-    fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Duplicate => Self::Duplicate,
-            Kind::BadSignature => Self::Unauthorized,
-            Kind::Malformed => Self::Malformed,
-            Kind::Success
-            | Kind::Failure
-            | Kind::Timeout
-            | Kind::Cancelled
-            | Kind::UnknownStatus
-            | Kind::FormFilling
-            | Kind::NoLinks
-            | Kind::Stale => Self::Accepted,
+impl Kind {
+    /// What a receiver with default settings should answer to it.
+    pub fn expect(self) -> Expect {
+        match self {
+            Self::Duplicate => Expect::Duplicate,
+            Self::BadSignature => Expect::Unauthorized,
+            Self::Malformed => Expect::Malformed,
+            Self::Success
+            | Self::Failure
+            | Self::Timeout
+            | Self::Cancelled
+            | Self::UnknownStatus
+            | Self::FormFilling
+            | Self::NoLinks
+            | Self::Stale => Expect::Accepted,
         }
     }
+}
 
+impl Expect {
     /// The status and result word of the answer, as `Answer::label` words them.
     pub fn label(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod cli;
 mod ingress;
 mod journal;
 mod lifecycle;

@@ -1,0 +1,149 @@
+//! Whether it balances: what went in against what came out, each pair counted by two who do not share their books.
+
+use super::facts::Facts;
+use super::play::Played;
+use crate::domain::EventState;
+use crate::simulator::Expect;
+
+/// One thing that has to be so.
+pub(super) struct Check {
+    /// What, with its numbers.
+    pub(super) text: String,
+    /// Whether it is.
+    pub(super) holds: bool,
+}
+
+/// Everything that has to be so.
+pub(super) fn checks(played: &Played, facts: &Facts) -> Vec<Check> {
+    use EventState::{Dead, Delivering, Done, Quarantined, Received, Retrieving};
+    let (done, dead) = (facts.events(&[Done]), facts.events(&[Dead]));
+    let under_way = facts.events(&[Received, Retrieving, Delivering]);
+    let events = done + under_way + dead;
+    let accepted = played.answered(Expect::Accepted);
+    let quarantined = facts.events(&[Quarantined]);
+    let malformed = played.answered(Expect::Malformed);
+    let (files, got) = (facts.files.len() as u64, &facts.got);
+    let taken = got.ids.len() as u64;
+    let unexpected = unexpected(played);
+    vec![
+        check(
+            unexpected == 0,
+            format!(
+                "answers: {} as expected, {unexpected} not",
+                played.report.total() - unexpected
+            ),
+        ),
+        check(
+            accepted == events,
+            format!("{accepted} accepted = {done} done + {under_way} in progress + {dead} dead"),
+        ),
+        check(
+            played.came_to_rest && dead == 0,
+            format!("nothing left over: {under_way} in progress, {dead} dead"),
+        ),
+        check(
+            malformed == quarantined,
+            format!("{malformed} answered 400 = {quarantined} in quarantine"),
+        ),
+        check(
+            files == events,
+            format!("{files} files in the folder = {events} events"),
+        ),
+        check(
+            taken == events && got.forged == 0,
+            format!(
+                "{taken} taken by the endpoint = {events} events; {} with a wrong signature",
+                got.forged
+            ),
+        ),
+    ]
+}
+
+/// How many messages were not answered as their kind should be.
+fn unexpected(played: &Played) -> u64 {
+    played
+        .answers
+        .iter()
+        .filter(|((kind, answer), _)| kind.expect().label() != answer)
+        .map(|(_, count)| count)
+        .sum()
+}
+
+fn check(holds: bool, text: String) -> Check {
+    Check { text, holds }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::demo::inbox::Got;
+    use crate::simulator::{Answer, Kind};
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    /// One success that came through whole.
+    fn whole() -> (Played, Facts) {
+        let mut played = Played {
+            came_to_rest: true,
+            ..Played::default()
+        };
+        played.report.answered(&Answer {
+            status: 200,
+            body: r#"{"result":"accepted"}"#.into(),
+            latency: Duration::ZERO,
+        });
+        let label = Expect::Accepted.label().to_owned();
+        played.answers.insert((Kind::Success, label), 1);
+        let facts = Facts {
+            states: BTreeMap::from([(EventState::Done, 1)]),
+            calls: Vec::new(),
+            links: BTreeMap::new(),
+            delivered: BTreeMap::new(),
+            files: vec![PathBuf::from("1.json")],
+            got: Got {
+                ids: ["1".to_owned()].into(),
+                ..Got::default()
+            },
+            sample: None,
+            median_to_file: None,
+        };
+        (played, facts)
+    }
+
+    /// Which checks do not hold, by number.
+    fn off(played: &Played, facts: &Facts) -> Vec<usize> {
+        let checks = checks(played, facts);
+        (0..checks.len()).filter(|at| !checks[*at].holds).collect()
+    }
+
+    #[test]
+    fn whatever_is_off_is_noticed() {
+        let (played, facts) = whole();
+        assert_eq!(off(&played, &facts), [] as [usize; 0]);
+        type Spoil = fn(&mut Played, &mut Facts);
+        let cases: [(Spoil, &[usize]); 7] = [
+            (|_, facts| facts.files.clear(), &[4]),
+            (|_, facts| facts.got.ids.clear(), &[5]),
+            (|_, facts| facts.got.forged = 1, &[5]),
+            (|played, _| played.came_to_rest = false, &[2]),
+            (
+                |_, facts| facts.states = BTreeMap::from([(EventState::Dead, 1)]),
+                &[2],
+            ),
+            (|_, facts| facts.states.clear(), &[1, 4, 5]),
+            (
+                |played, _| {
+                    played.answers =
+                        BTreeMap::from([((Kind::BadSignature, "200 accepted".to_owned()), 1)]);
+                },
+                &[0],
+            ),
+        ];
+        for (spoil, expected) in cases {
+            let (mut played, mut facts) = whole();
+            spoil(&mut played, &mut facts);
+            assert_eq!(off(&played, &facts), expected);
+        }
+    }
+}

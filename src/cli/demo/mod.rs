@@ -1,0 +1,83 @@
+//! `demo`: the whole job on one machine, with no account and no configuration, and whether it balances.
+
+mod balance;
+mod facts;
+mod inbox;
+mod play;
+mod report;
+mod sample;
+mod stage;
+
+use std::time::Instant;
+
+use anyhow::Context;
+
+use self::facts::Facts;
+use self::stage::Stage;
+use super::Done;
+use crate::app::telemetry;
+use crate::config::Log;
+use crate::lifecycle::Signals;
+
+const HELP: &str = "Example:
+  suki-receiver demo
+  suki-receiver demo --events 200 --keep --port 8080
+
+Exit code 0 when all that was sent is accounted for, else 1.";
+
+/// Most notifications: beyond that the simulated API forgets calls, and they could not be counted.
+const MOST_EVENTS: u64 = 10_000;
+
+/// What `demo` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(super) struct Args {
+    /// How many notifications to send, up to 10000; from 20 on every kind is among them
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=MOST_EVENTS))]
+    events: u64,
+    /// Leave it running afterwards, until Ctrl-C, to look at it and to send more
+    #[arg(long)]
+    keep: bool,
+    /// Port of the webhook on 127.0.0.1 [default: a free one]
+    #[arg(long, value_name = "P")]
+    port: Option<u16>,
+    /// Show the receiver's log as well
+    #[arg(long)]
+    verbose: bool,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+    let _logging = args
+        .verbose
+        .then(|| telemetry::init(&Log::default()))
+        .transpose()?;
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let start = Instant::now();
+    let stage = Stage::build(args.port.unwrap_or(0)).await?;
+    let played = tokio::select! {
+        played = play::play(&stage, args.events) => played?,
+        signal = signals.stop(|| {}) => {
+            stage.stop().await;
+            eprintln!("{signal}: stopped before the end");
+            return Ok(Done::No);
+        }
+    };
+    let took = start.elapsed();
+    let facts = Facts::gather(&stage, &played).await?;
+    let checks = balance::checks(&played, &facts);
+    print!("{}", report::text(&stage, &played, &facts, &checks, took)?);
+    let mut is_well = checks.iter().all(|check| check.holds);
+    if args.keep {
+        print!("{}", report::kept(&stage));
+        let signal = signals.stop(|| {}).await;
+        eprintln!("{signal}: stopping");
+    }
+    if !stage.stop().await {
+        eprintln!("not as expected: the receiver did not drain in time");
+        is_well = false;
+    }
+    for check in checks.iter().filter(|check| !check.holds) {
+        eprintln!("DOES NOT BALANCE: {}", check.text);
+    }
+    Ok(if is_well { Done::Well } else { Done::No })
+}

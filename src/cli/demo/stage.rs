@@ -1,0 +1,233 @@
+//! Who takes part in the demo: a simulated SDP API, the real receiver, and a partner's endpoint, all on loopback, with
+//! everything they keep in one temporary folder.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
+
+use super::inbox::Inbox;
+use crate::app::{App, Ended};
+use crate::config::{
+    AuthMode, Config, FilesSink, HttpSink, Include, NamedSecret, PartnerToken, Retry, SdpAuth,
+    Secret, Sink, SinkTarget, StoreUrl,
+};
+use crate::domain::Outcome;
+use crate::journal::Journal;
+use crate::simulator::{Endpoint, Fault, Faults, Options, Rule, Sdp};
+
+/// The sink that writes files.
+pub(super) const FILES: &str = "archive";
+/// The sink that posts to the inbox.
+pub(super) const HTTP: &str = "ehr";
+
+/// How many notes are «not ready yet» when they are first asked for, as happens with the vendor.
+const NOTES_NOT_READY: u32 = 3;
+
+/// Everyone who takes part, running.
+pub(super) struct Stage {
+    /// The simulated SDP API.
+    pub(super) sdp: Sdp,
+    /// Its address.
+    pub(super) sdp_url: Url,
+    /// The partner's endpoint.
+    pub(super) inbox: Inbox,
+    /// The receiver's journal.
+    pub(super) journal: Journal,
+    /// Where notifications go.
+    pub(super) webhook: Url,
+    /// The admin listener.
+    pub(super) admin: SocketAddr,
+    /// What notifications are signed with.
+    pub(super) secret: String,
+    /// Where everything lies.
+    pub(super) dir: PathBuf,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Ended>,
+    _others: DropGuard,
+}
+
+impl Stage {
+    /// Starts everyone. Port 0 is a free one.
+    pub(super) async fn build(port: u16) -> anyhow::Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("suki-receiver-demo-")
+            .tempdir()
+            .context("cannot make a temporary folder")?
+            .keep();
+        let secret = hex::encode(rand::random::<[u8; 24]>());
+        write_private(&secret_file(&dir), &secret)?;
+        let others = CancellationToken::new();
+
+        let (sdp_listener, sdp_url) = listen().await?;
+        let sdp = Sdp::new(&Options::default());
+        let not_ready = Rule::always(Endpoint::Content, Fault::status(404)).times(NOTES_NOT_READY);
+        sdp.set_faults(Faults(vec![not_ready]));
+        tokio::spawn({
+            let (sdp, others) = (sdp.clone(), others.clone());
+            async move { sdp.serve(sdp_listener, others).await }
+        });
+
+        make_key(&sdp, &sdp_url).await?;
+
+        let (inbox_listener, inbox_url) = listen().await?;
+        let inbox = Inbox::new(hex::encode(rand::random::<[u8; 24]>()));
+        tokio::spawn(inbox.clone().serve(inbox_listener, others.clone()));
+
+        let mut config = config(&dir, port, &secret);
+        config.sdp.base_url = sdp_url.clone();
+        config.sinks = vec![
+            sink(FILES, SinkTarget::Files(FilesSink { dir: out(&dir) })),
+            sink(HTTP, http_target(inbox_url, inbox.secret())),
+        ];
+        let path = config.server.path.clone();
+        let app = App::build(config).await?;
+        let public = app.public_address().context("no public address")?;
+        let admin = app.admin_address().context("no admin address")?;
+        let journal = app.journal();
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(app.run(async {
+            // A sender that is gone means stop as well.
+            stopped.await.ok();
+        }));
+        Ok(Self {
+            sdp,
+            sdp_url,
+            inbox,
+            journal,
+            webhook: Url::parse(&format!("http://{public}{path}"))?,
+            admin,
+            secret,
+            dir,
+            stop,
+            running,
+            _others: others.drop_guard(),
+        })
+    }
+
+    /// Drains the receiver, then ends the others. Whether nothing was left under way.
+    pub(super) async fn stop(self) -> bool {
+        self.stop.send(()).ok();
+        matches!(self.running.await, Ok(Ended::Drained))
+    }
+
+    /// The folder that the files sink writes to.
+    pub(super) fn out(&self) -> PathBuf {
+        out(&self.dir)
+    }
+
+    /// The file that holds the signing secret.
+    pub(super) fn secret_file(&self) -> PathBuf {
+        secret_file(&self.dir)
+    }
+
+    /// The file that holds the operator's token for the admin listener.
+    pub(super) fn token_file(&self) -> PathBuf {
+        data(&self.dir).join("admin-token")
+    }
+}
+
+/// The receiver's configuration, but for the addresses of the others.
+fn config(dir: &Path, port: u16, secret: &str) -> Config {
+    let mut config = Config::default();
+    config.server.listen = (Ipv4Addr::LOCALHOST, port).into();
+    config.server.instance = "demo".to_owned();
+    // There is no load balancer that has to notice.
+    config.server.drain_delay = Duration::ZERO;
+    config.admin.listen = (Ipv4Addr::LOCALHOST, 0).into();
+    config.signature.secrets = vec![named("demo", secret)];
+    config.store.url = StoreUrl::Sqlite(data(dir).join("receiver.db"));
+    config.sdp.auth = Some(SdpAuth {
+        mode: AuthMode::Standard,
+        partner_id: "demo-partner".to_owned(),
+        partner_token: PartnerToken::Given(Secret::literal("demo-partner-token")),
+    });
+    config.follow.retry = quick();
+    config
+}
+
+fn http_target(url: Url, secret: &str) -> SinkTarget {
+    SinkTarget::Http(HttpSink {
+        url,
+        secrets: vec![named("demo", secret)],
+        headers: Vec::new(),
+        timeout: Duration::from_secs(10),
+        ca_file: None,
+    })
+}
+
+fn sink(name: &str, target: SinkTarget) -> Sink {
+    Sink {
+        name: name.to_owned(),
+        events: Outcome::ALL.to_vec(),
+        include: Include::Everything,
+        max_concurrency: 8,
+        retry: quick(),
+        target,
+    }
+}
+
+/// Waits that nobody minds in a demo.
+fn quick() -> Retry {
+    Retry {
+        initial: Duration::from_millis(50),
+        max: Duration::from_millis(250),
+        give_up_after: Duration::from_secs(60),
+    }
+}
+
+fn named(id: &str, secret: &str) -> NamedSecret {
+    NamedSecret {
+        id: id.to_owned(),
+        secret: Secret::literal(secret),
+    }
+}
+
+fn data(dir: &Path) -> PathBuf {
+    dir.join("data")
+}
+
+fn out(dir: &Path) -> PathBuf {
+    dir.join("delivered")
+}
+
+fn secret_file(dir: &Path) -> PathBuf {
+    dir.join("secret.txt")
+}
+
+fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut file| writeln!(file, "{text}"))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Has the simulated API make its signing key now. That takes a second at times, and is no doing of the receiver's, whose
+/// times are shown.
+async fn make_key(sdp: &Sdp, url: &Url) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let url = url.join(Endpoint::Jwks.path())?;
+    client.get(url).send().await?.error_for_status()?;
+    sdp.reset();
+    Ok(())
+}
+
+/// A free port on loopback, and its address.
+async fn listen() -> anyhow::Result<(TcpListener, Url)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .context("cannot listen on 127.0.0.1")?;
+    let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
+    Ok((listener, url))
+}

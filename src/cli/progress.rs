@@ -1,0 +1,84 @@
+//! How far long work has come: a bar for each phase on a terminal, a plain line every few seconds elsewhere.
+//!
+//! All of it goes to stderr, so that results can be piped.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// How often to look how far it is.
+pub(super) const TICK: Duration = Duration::from_millis(50);
+
+/// How often a plain line is written.
+const PLAIN_EVERY: Duration = Duration::from_secs(3);
+
+/// The phases of one piece of work.
+pub(super) struct Progress {
+    phases: Vec<Phase>,
+    is_plain: bool,
+    last_line: Instant,
+}
+
+struct Phase {
+    name: &'static str,
+    of: u64,
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// Phases by name, and how much each has to do.
+    pub(super) fn new(phases: &[(&'static str, u64)]) -> Self {
+        let all = MultiProgress::new();
+        let style = ProgressStyle::with_template("{prefix:<10} {bar:40} {pos:>7} of {len}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        let phases = phases
+            .iter()
+            .map(|&(name, of)| {
+                let bar = ProgressBar::new(of).with_style(style.clone());
+                let bar = all.add(bar.with_prefix(name));
+                bar.tick();
+                Phase { name, of, bar }
+            })
+            .collect();
+        Self {
+            phases,
+            is_plain: !std::io::stderr().is_terminal(),
+            last_line: Instant::now(),
+        }
+    }
+
+    /// How far each phase is, in their order.
+    pub(super) fn set(&mut self, done: &[u64]) {
+        for (phase, done) in self.phases.iter().zip(done) {
+            phase.bar.set_position(*done);
+        }
+        if self.is_plain && self.last_line.elapsed() >= PLAIN_EVERY {
+            self.line();
+        }
+    }
+
+    /// The work is over; where it ended stays on the screen.
+    pub(super) fn finish(self) {
+        if self.is_plain {
+            self.line_now();
+        }
+        for phase in &self.phases {
+            phase.bar.abandon();
+        }
+    }
+
+    fn line(&mut self) {
+        self.last_line = Instant::now();
+        self.line_now();
+    }
+
+    fn line_now(&self) {
+        let parts: Vec<_> = self
+            .phases
+            .iter()
+            .map(|phase| format!("{} {} of {}", phase.name, phase.bar.position(), phase.of))
+            .collect();
+        eprintln!("{}", parts.join(", "));
+    }
+}

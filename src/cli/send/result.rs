@@ -1,0 +1,40 @@
+//! The result of a run of `send`: a table for people, or JSON.
+
+use serde_json::json;
+
+use crate::simulator::Report;
+
+/// Prints the result to stdout, and to stderr what is wrong with it.
+pub(super) fn print(report: &Report, problems: &[String], as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&to_json(report, problems))?
+        );
+    } else {
+        println!("{report}");
+    }
+    for problem in problems {
+        eprintln!("not as expected: {problem}");
+    }
+    Ok(())
+}
+
+fn to_json(report: &Report, problems: &[String]) -> serde_json::Value {
+    let millis = |quantile| report.latency(quantile).as_secs_f64() * 1000.0;
+    json!({
+        "sent": report.total(),
+        "answers": report.answers,
+        "elapsed_seconds": report.elapsed.as_secs_f64(),
+        "answers_per_second": report.throughput(),
+        "latency_ms": {
+            "p50": millis(0.5),
+            "p90": millis(0.9),
+            "p99": millis(0.99),
+            "p99.9": millis(0.999),
+            "max": millis(1.0),
+        },
+        "as_expected": problems.is_empty(),
+        "problems": problems,
+    })
+}
