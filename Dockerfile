@@ -4,7 +4,7 @@
 #   docker run --read-only -v suki-data:/data -p 8080:8080 \
 #       -v ./secrets:/run/secrets:ro -e SUKI_RECEIVER__SIGNATURE__SECRET_FILE=/run/secrets/suki-hmac suki-receiver
 #
-# Nothing but /data is written to. `docker stop` needs more time than server.drain_timeout: --stop-timeout 30.
+# Nothing but /data is written to, and the user is 65532, who must be able to read the secrets. `docker stop` needs more time than server.drain_timeout: --stop-timeout 30.
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
