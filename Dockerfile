@@ -1,0 +1,44 @@
+# syntax=docker/dockerfile:1
+#
+#   docker build -t suki-receiver .
+#   docker run --read-only -v suki-data:/data -p 8080:8080 \
+#       -v ./secrets:/run/secrets:ro -e SUKI_RECEIVER__SIGNATURE__SECRET_FILE=/run/secrets/suki-hmac suki-receiver
+#
+# Nothing but /data is written to, and the user is 65532, who must be able to read the secrets. `docker stop` needs more time than server.drain_timeout: --stop-timeout 30.
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /build
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+# Cache mounts keep the crates and what was compiled of them between builds. The binary is copied out since the mount is
+# no part of the layer. The empty folder becomes /data.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --release --locked --bin suki-receiver \
+    && cp target/release/suki-receiver /suki-receiver \
+    && mkdir /empty
+
+# Distroless: libc, libgcc and the CA certificates that outgoing TLS is checked against, and neither a shell nor a package
+# manager. Same Debian as the builder's, so that the libc fits. For a look inside there is `suki-receiver events`.
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="suki-receiver" \
+      org.opencontainers.image.description="Receives, keeps, follows and delivers Suki session notifications" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /suki-receiver /usr/local/bin/suki-receiver
+# The reference, which equals the defaults. Mount your own over it.
+COPY config/receiver.toml /etc/suki-receiver/receiver.toml
+# A new volume takes over the owner and the mode of this folder.
+COPY --from=build --chown=65532:65532 --chmod=700 /empty /data
+# The defaults are relative to here: data/receiver.db is /data/receiver.db. No ENV sets a key, since the environment wins
+# over the file and what is set here would silently win over the file that you mount.
+WORKDIR /
+USER 65532:65532
+VOLUME /data
+# 9464 (metrics, API) listens on loopback. To reach it from outside the container set SUKI_RECEIVER__ADMIN__LISTEN to
+# 0.0.0.0:9464, and a token by SUKI_RECEIVER__ADMIN__TOKEN_FILE.
+EXPOSE 8080 9464
+# With [server.tls] or another port give --url, such as https://127.0.0.1:8080/readyz.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
+    CMD ["/usr/local/bin/suki-receiver", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/suki-receiver"]
+CMD ["serve"]
