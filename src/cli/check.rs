@@ -1,5 +1,7 @@
 //! `check`: is the configuration right, and with `--online`, does what it names work?
 
+use std::io::Write;
+
 use crate::app::online;
 
 use super::{ConfigArgs, Done};
@@ -24,7 +26,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
         Some(file) => eprintln!("configuration: {}", file.display()),
         None => eprintln!("configuration: no file, defaults and environment only"),
     }
-    print!("{}", loaded.effective);
+    // A reader that has seen enough, such as `head`, is no failure.
+    write!(std::io::stdout(), "{}", loaded.effective).ok();
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }

@@ -44,7 +44,7 @@ impl Config {
         }
         if self.sdp.auth.is_none() {
             root.warn(
-                "sdp.auth is not set: notifications are kept and delivered, but no link is followed",
+                "sdp.auth is not set: no link is followed; what needs the SDP API is kept and waits for credentials",
             );
         }
         if self.sinks.is_empty() {

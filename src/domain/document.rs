@@ -18,6 +18,8 @@ pub struct Document {
     pub session_id: SessionId,
     /// The session's encounter.
     pub encounter_id: Option<EncounterId>,
+    /// `status` as sent.
+    pub status: Option<String>,
     /// How the session ended.
     pub outcome: Outcome,
     /// The vendor's error code, for a failure.

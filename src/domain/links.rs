@@ -27,6 +27,14 @@ impl LinkGroup {
         &self.0
     }
 
+    /// Its place in the vendor's reference; those that are not in it come last.
+    pub(super) fn rank(&self) -> usize {
+        Self::KNOWN
+            .iter()
+            .position(|known| *known == self.0)
+            .unwrap_or(Self::KNOWN.len())
+    }
+
     /// Whether the vendor's reference names it.
     pub fn is_known(&self) -> bool {
         Self::KNOWN.contains(&self.0.as_str())

@@ -23,7 +23,7 @@ pub struct Notification {
     pub outcome: Outcome,
     /// `error_code` as sent: a word or a number of the vendor's list.
     pub error_code: Option<String>,
-    /// Every link of every group, each address once, in the order sent.
+    /// Every link of every group, known groups first.
     pub links: Vec<Link>,
     /// The kind of session, as far as the links tell.
     pub kind: SessionKind,
@@ -115,29 +115,24 @@ fn error_code(value: Option<&Value>) -> Option<String> {
     (is_code && !code.is_empty()).then_some(code)
 }
 
-/// Every link whose `href` is a string; other shapes are left to whoever reads the body.
+/// Every link whose `href` is a string, known groups first; other shapes are left to whoever reads the body.
 fn links(value: Option<&Value>) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     for (group, entries) in value.and_then(Value::as_object).into_iter().flatten() {
         for entry in entries.as_array().into_iter().flatten() {
-            let Some(href) = entry
-                .get("href")
-                .and_then(Value::as_str)
-                .filter(|href| !href.trim().is_empty())
-            else {
+            let href = entry.get("href").and_then(Value::as_str);
+            let Some(href) = href.filter(|href| !href.trim().is_empty()) else {
                 continue;
             };
-            if links.iter().any(|known| known.href == href) {
-                continue;
-            }
-            let method = entry.get("method").and_then(Value::as_str).unwrap_or("GET");
+            let method = entry.get("method").and_then(Value::as_str);
             links.push(Link {
                 group: LinkGroup::new(group),
                 href: href.to_owned(),
-                is_get: method.eq_ignore_ascii_case("GET"),
+                is_get: method.unwrap_or("GET").eq_ignore_ascii_case("GET"),
             });
         }
     }
+    links.sort_by_key(|link| link.group.rank());
     links
 }
 
@@ -190,9 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn the_same_address_twice_is_one_link() {
-        let twice = r#"{"session_id":"s","_links":{"contents":[{"href":"/a"},{"href":"/a"}],"status":[{"href":"/a"}]}}"#;
-        assert_eq!(parse(twice).expect("parses").links.len(), 1);
+    fn known_groups_come_first_in_the_vendors_order() {
+        let body = r#"{"session_id":"s","_links":{"a":[{"href":"/1"}],"status":[{"href":"/2"}],"contents":[{"href":"/3"}]}}"#;
+        let links = parse(body).expect("parses").links;
+        let groups: Vec<_> = links.iter().map(|link| link.group.as_str()).collect();
+        assert_eq!(groups, ["contents", "status", "a"]);
     }
 
     #[test]

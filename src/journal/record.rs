@@ -89,6 +89,8 @@ pub struct Due {
 pub struct ClaimedEvent {
     /// The right to work on it.
     pub lease: EventLease,
+    /// Whether the vendor's API has to be asked before it can be delivered.
+    pub needs_sdp: bool,
     /// Its id.
     pub id: EventId,
     /// When it was received.
@@ -105,6 +107,12 @@ pub struct ClaimedEvent {
     pub session_status: Option<String>,
     /// The notification as received.
     pub body: Bytes,
+    /// The session it is about.
+    pub session_id: String,
+    /// The session's encounter.
+    pub encounter_id: Option<String>,
+    /// `status` as sent.
+    pub status: Option<String>,
     /// The links planned so far, with their state; empty at the first attempt.
     pub links: Vec<Link>,
 }

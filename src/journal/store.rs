@@ -20,8 +20,13 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps an event, or finds the one that it repeats.
     async fn append(&self, event: NewEvent) -> Result<Appended, Error>;
 
-    /// Claims due events that need no call to the vendor's API, then, if `with_sdp`, those that do; oldest due first.
-    async fn claim_events(&self, due: Due, with_sdp: bool) -> Result<Vec<ClaimedEvent>, Error>;
+    /// Claims due events: those that need no call to the vendor's API first, then at most `most_with_sdp` of those that
+    /// do; oldest due first.
+    async fn claim_events(
+        &self,
+        due: Due,
+        most_with_sdp: usize,
+    ) -> Result<Vec<ClaimedEvent>, Error>;
 
     /// Writes down how links stand, while the lease stands.
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error>;

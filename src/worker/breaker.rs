@@ -64,8 +64,8 @@ impl Breaker {
         }
     }
 
-    /// The probe that was given out found nothing to try; the next one may.
-    pub(super) fn nothing_tried(&self) {
+    /// The attempt that was let through is over, whether or not it asked the API anything; the next one may try.
+    pub(super) fn probe_ended(&self) {
         self.state
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

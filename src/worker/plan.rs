@@ -1,5 +1,6 @@
 //! Which links to follow, and what their standing means for the event. Pure.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::config::Follow;
@@ -7,8 +8,9 @@ use crate::domain::{self, LinkGroup, LinkState};
 use crate::journal::Link;
 use crate::sdp::Failure;
 
-/// The plan of an event: its links, numbered, with those that will not be followed marked.
+/// The plan of an event: its links, numbered, each address once, with those that will not be followed marked.
 pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow) -> Vec<Link> {
+    let mut followed = HashSet::new();
     links
         .into_iter()
         .filter_map(|link| {
@@ -24,7 +26,8 @@ pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow) -> Vec<Link> {
             } else {
                 None
             };
-            Some((link, refused))
+            let is_new = refused.is_some() || followed.insert(link.href.clone());
+            is_new.then_some((link, refused))
         })
         .zip(0..)
         .map(|((link, refused), n)| Link {
@@ -133,6 +136,30 @@ mod tests {
             [
                 (0, "contents", LinkState::Pending),
                 (1, "videos", LinkState::Missing)
+            ]
+        );
+    }
+
+    #[test]
+    fn the_same_address_in_two_groups_is_fetched_once_and_never_hidden_by_one_that_is_not_followed()
+    {
+        let same = |group: &str| domain::Link {
+            href: "/same".to_owned(),
+            ..link(group)
+        };
+        let plan = plan(
+            vec![same("videos"), same("contents"), same("transcripts")],
+            &follow(),
+        );
+        let seen: Vec<_> = plan
+            .iter()
+            .map(|link| (link.group.as_str(), link.state))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("videos", LinkState::Missing),
+                ("contents", LinkState::Pending)
             ]
         );
     }

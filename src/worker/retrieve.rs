@@ -54,20 +54,21 @@ impl Work for Retriever {
             Some(_) => self.breaker.admit(Instant::now()),
             None => Admit::None,
         };
-        let limit = if admit == Admit::One { 1 } else { limit };
+        let most_with_sdp = match admit {
+            Admit::All => limit,
+            Admit::One => 1,
+            Admit::None => 0,
+        };
         let clock = &self.shared.clock;
         let due = Due {
             now: clock.steady(),
             until: clock.steady_in(self.follow.lease),
             limit,
         };
-        let claimed = self
-            .shared
-            .journal
-            .claim_events(due, admit != Admit::None)
-            .await;
-        if admit == Admit::One && claimed.as_ref().map_or(true, Vec::is_empty) {
-            self.breaker.nothing_tried();
+        let claimed = self.shared.journal.claim_events(due, most_with_sdp).await;
+        let tries = |claimed: &Vec<ClaimedEvent>| claimed.iter().any(|event| event.needs_sdp);
+        if admit == Admit::One && !claimed.as_ref().is_ok_and(tries) {
+            self.breaker.probe_ended();
         }
         claimed
     }
@@ -83,6 +84,9 @@ impl Work for Retriever {
                 links: Vec::new(),
             }
         });
+        if claimed.needs_sdp {
+            self.breaker.probe_ended();
+        }
         self.log(&claimed, &end);
         let delivers = matches!(end, Retrieval::Deliver { .. });
         match self
@@ -114,7 +118,7 @@ impl Retriever {
             };
         };
         let mut session = Session::so_far(claimed);
-        let Some(sdp) = self.sdp.as_ref().filter(|_| notification.needs_sdp()) else {
+        let Some(sdp) = self.sdp.as_ref().filter(|_| claimed.needs_sdp) else {
             return Attempted {
                 end: self.deliver(session),
                 links: Vec::new(),
@@ -408,16 +412,30 @@ impl Retriever {
     fn log(&self, claimed: &ClaimedEvent, end: &Retrieval) {
         let (id, attempt) = (claimed.id, claimed.attempt);
         match end {
-            Retrieval::Deliver { outcome, sinks, .. } if sinks.is_empty() => {
-                tracing::info!(event.id = %id, outcome = outcome.as_str(), state = "done", "event ended: no sink wants it");
-            }
+            Retrieval::Deliver { outcome, sinks, .. } if sinks.is_empty() => tracing::info!(
+                event.id = %id,
+                session.id = claimed.session_id,
+                encounter.id = claimed.encounter_id,
+                status = claimed.status,
+                outcome = outcome.as_str(),
+                state = EventState::Done.as_str(),
+                "event ended: no sink wants it"
+            ),
             Retrieval::Deliver { .. } => tracing::debug!(event.id = %id, attempt, "retrieved"),
             Retrieval::Retry { reason, .. } => {
                 tracing::warn!(event.id = %id, attempt, reason, "not retrieved yet; trying again");
             }
-            Retrieval::Dead { reason } => {
-                tracing::error!(event.id = %id, attempt, reason, state = "dead", "event ended: retrieval given up; replay it when mended");
-            }
+            Retrieval::Dead { reason } => tracing::error!(
+                event.id = %id,
+                session.id = claimed.session_id,
+                encounter.id = claimed.encounter_id,
+                status = claimed.status,
+                outcome = claimed.outcome.as_str(),
+                state = EventState::Dead.as_str(),
+                attempt,
+                reason,
+                "event ended: retrieval given up; replay it when mended"
+            ),
         }
     }
 }
@@ -428,6 +446,7 @@ pub(super) fn log_end(document: &Document, state: EventState, took: Duration) {
         event.id = %document.id,
         session.id = document.session_id.as_str(),
         encounter.id = document.encounter_id.as_ref().map(|id| id.as_str()),
+        status = document.status,
         outcome = document.outcome.as_str(),
         state = state.as_str(),
         resources = document.resources.len(),

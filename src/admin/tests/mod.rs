@@ -163,7 +163,7 @@ impl Admin {
     }
 
     async fn claim(&self) -> Vec<ClaimedEvent> {
-        let claimed = self.state.journal.claim_events(self.due(), true).await;
+        let claimed = self.state.journal.claim_events(self.due(), 10).await;
         claimed.expect("claims")
     }
 

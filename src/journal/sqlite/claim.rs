@@ -12,24 +12,25 @@ const CLAIM_EVENTS: &str = "UPDATE events
     SET next_attempt_at = ?1, holder = ?2, fence = fence + 1, attempts = attempts + 1, state = 'retrieving'
     WHERE seq IN (SELECT seq FROM events WHERE needs_sdp = ?3 AND next_attempt_at <= ?4
                   ORDER BY next_attempt_at LIMIT ?5)
-    RETURNING seq, fence, id, received_at, started_at, attempts, outcome, kind, session_status, body";
+    RETURNING seq, fence, id, received_at, started_at, attempts, outcome, kind, session_status, body,
+    session_id, encounter_id, status";
 const CLAIM_DELIVERIES: &str = "UPDATE deliveries
     SET next_attempt_at = ?1, holder = ?2, fence = fence + 1, attempts = attempts + 1
     WHERE sink = ?3 AND event IN (SELECT event FROM deliveries WHERE sink = ?3 AND next_attempt_at <= ?4
                                   ORDER BY next_attempt_at LIMIT ?5)
     RETURNING event, fence, started_at, attempts, (SELECT id FROM events WHERE seq = event)";
 
-/// Claims due events: first those that need no call to the vendor's API, then, if `with_sdp`, those that do.
+/// Claims due events: first those that need no call to the vendor's API, then at most `most_with_sdp` of those that do.
 pub(super) fn events(
     connection: &Connection,
     holder: Uuid,
     due: Due,
-    with_sdp: bool,
+    most_with_sdp: usize,
 ) -> Result<Vec<ClaimedEvent>, Error> {
     let mut claimed = Vec::new();
-    for needs_sdp in [false, true] {
-        let room = due.limit - claimed.len();
-        if room == 0 || (needs_sdp && !with_sdp) {
+    for (needs_sdp, most) in [(false, due.limit), (true, most_with_sdp)] {
+        let room = most.min(due.limit - claimed.len());
+        if room == 0 {
             break;
         }
         let mut statement = connection.prepare_cached(CLAIM_EVENTS)?;
@@ -46,6 +47,7 @@ pub(super) fn events(
                     event: found.get(0)?,
                     fence: found.get(1)?,
                 },
+                needs_sdp,
                 id: row::id(found.get(2)?),
                 received_at: row::time(found.get(3)?)?,
                 started_at: found.get(4)?,
@@ -54,12 +56,15 @@ pub(super) fn events(
                 kind: SessionKind::from_word(&found.get::<_, String>(7)?),
                 session_status: found.get(8)?,
                 body: row::bytes(found.get(9)?),
+                session_id: found.get(10)?,
+                encounter_id: found.get(11)?,
+                status: found.get(12)?,
                 links: Vec::new(),
             });
         }
     }
-    // A first attempt has no links yet; only the others are worth a look.
-    for event in claimed.iter_mut().filter(|event| event.attempt > 1) {
+    // A first claim has no links yet; only the others are worth a look.
+    for event in claimed.iter_mut().filter(|event| event.lease.fence > 1) {
         event.links = super::query::links(connection, event.lease.event)?;
     }
     Ok(claimed)

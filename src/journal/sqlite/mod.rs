@@ -142,10 +142,14 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn claim_events(&self, due: Due, with_sdp: bool) -> Result<Vec<ClaimedEvent>, Error> {
+    async fn claim_events(
+        &self,
+        due: Due,
+        most_with_sdp: usize,
+    ) -> Result<Vec<ClaimedEvent>, Error> {
         let holder = self.holder;
         self.writer()?
-            .write(move |connection| claim::events(connection, holder, due, with_sdp))
+            .write(move |connection| claim::events(connection, holder, due, most_with_sdp))
             .await
     }
 

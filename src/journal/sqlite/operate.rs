@@ -6,7 +6,7 @@ use super::finish;
 use crate::domain::{EventId, EventState, Millis};
 use crate::journal::{AuditEntry, Error, Purged, ReplayFrom, Replayed};
 
-/// Makes an event due again, for `sinks` or (none given) for all it had and all it would get now.
+/// Makes an event due again, for `sinks` or (none given) for those it had.
 pub(super) fn replay(
     connection: &Connection,
     id: EventId,

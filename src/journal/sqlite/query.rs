@@ -14,7 +14,7 @@ use crate::journal::{
 /// What is to be delivered for an event.
 pub(super) fn document(connection: &Connection, id: EventId) -> Result<Option<Document>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, received_at, session_id, encounter_id, outcome, error_code, session_status, stale, body
+        "SELECT seq, received_at, session_id, encounter_id, outcome, error_code, session_status, stale, body, status
          FROM events WHERE id = ?1 AND body IS NOT NULL",
     )?;
     let mut rows = statement.query([id.as_bytes()])?;
@@ -34,6 +34,7 @@ pub(super) fn document(connection: &Connection, id: EventId) -> Result<Option<Do
         error_code: found.get(5)?,
         session_status: found.get(6)?,
         stale: found.get(7)?,
+        status: found.get(9)?,
         notification: row::bytes(found.get(8)?),
         resources: Vec::new(),
         missing: Vec::new(),

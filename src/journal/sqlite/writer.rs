@@ -3,6 +3,7 @@
 //! While one batch is being synced the next one queues up, so one fsync serves many writes under load and a single write
 //! waits for nobody.
 
+use std::panic::AssertUnwindSafe;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -123,7 +124,9 @@ fn commit(connection: &Connection, batch: &mut Vec<Job>) {
     let committed = (|| {
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for job in batch.drain(..) {
-            replies.push(job(connection));
+            let reply = std::panic::catch_unwind(AssertUnwindSafe(|| job(connection)));
+            // The batch is undone as a whole: what a job that panicked left behind is not known.
+            replies.push(reply.map_err(|_| Error::Commit("a write panicked".to_owned()))?);
             // A full disk or an I/O error makes SQLite roll the whole transaction back; what follows would otherwise
             // commit one by one, and what went before would be reported as kept.
             if connection.is_autocommit() {

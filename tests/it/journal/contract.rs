@@ -151,7 +151,7 @@ async fn an_event_goes_from_receipt_to_done(s: Opened) {
     let event = id(append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await);
     let claimed = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
@@ -185,7 +185,7 @@ async fn an_event_goes_from_receipt_to_done(s: Opened) {
     assert_eq!(detail.event.state, EventState::Done);
     assert!(
         s.store
-            .claim_events(soon(s.clock), true)
+            .claim_events(soon(s.clock), 10)
             .await
             .unwrap()
             .is_empty()
@@ -222,7 +222,7 @@ async fn what_is_claimed_is_not_claimed_again_until_its_lease_runs_out(s: Opened
     let lease = Duration::from_secs(60);
     assert_eq!(
         s.store
-            .claim_events(due(s.clock, Duration::ZERO, lease), true)
+            .claim_events(due(s.clock, Duration::ZERO, lease), 10)
             .await
             .unwrap()
             .len(),
@@ -230,14 +230,14 @@ async fn what_is_claimed_is_not_claimed_again_until_its_lease_runs_out(s: Opened
     );
     assert!(
         s.store
-            .claim_events(due(s.clock, lease / 2, lease), true)
+            .claim_events(due(s.clock, lease / 2, lease), 10)
             .await
             .unwrap()
             .is_empty()
     );
     let again = s
         .store
-        .claim_events(due(s.clock, lease * 2, lease), true)
+        .claim_events(due(s.clock, lease * 2, lease), 10)
         .await
         .unwrap();
     assert_eq!(again[0].attempt, 2);
@@ -248,13 +248,13 @@ async fn a_lost_lease_writes_nothing(s: Opened) {
     let lease = Duration::from_secs(1);
     let first = s
         .store
-        .claim_events(due(s.clock, Duration::ZERO, lease), true)
+        .claim_events(due(s.clock, Duration::ZERO, lease), 10)
         .await
         .unwrap()
         .remove(0);
     let second = s
         .store
-        .claim_events(due(s.clock, lease * 2, lease), true)
+        .claim_events(due(s.clock, lease * 2, lease), 10)
         .await
         .unwrap()
         .remove(0);
@@ -306,17 +306,13 @@ async fn events_that_need_no_call_are_claimed_while_the_api_is_down(s: Opened) {
     )
     .await;
     let without = id(append(&s.journal, failure("without")).await);
-    let claimed = s.store.claim_events(soon(s.clock), false).await.unwrap();
+    let claimed = s.store.claim_events(soon(s.clock), 0).await.unwrap();
     assert_eq!(
         claimed.iter().map(|event| event.id).collect::<Vec<_>>(),
         [without]
     );
     assert_eq!(
-        s.store
-            .claim_events(soon(s.clock), true)
-            .await
-            .unwrap()
-            .len(),
+        s.store.claim_events(soon(s.clock), 10).await.unwrap().len(),
         1
     );
 }
@@ -325,7 +321,7 @@ async fn links_that_were_written_down_are_there_at_the_next_attempt(s: Opened) {
     append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await;
     let claimed = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
@@ -346,7 +342,7 @@ async fn links_that_were_written_down_are_there_at_the_next_attempt(s: Opened) {
         .unwrap();
     let again = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
@@ -359,7 +355,7 @@ async fn delivering(s: &Opened, session: &str, sinks: &[&str]) -> EventId {
     let event = id(append(&s.journal, failure(session)).await);
     let claimed = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
@@ -468,7 +464,7 @@ async fn a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named(s: Op
     );
     let claimed = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
@@ -498,7 +494,7 @@ async fn a_replay_takes_the_event_away_from_whoever_holds_it(s: Opened) {
     let event = id(append(&s.journal, failure("s")).await);
     let held = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
@@ -521,33 +517,38 @@ async fn a_replay_takes_the_event_away_from_whoever_holds_it(s: Opened) {
         Held::Lost
     );
     assert_eq!(
-        s.store
-            .claim_events(soon(s.clock), true)
-            .await
-            .unwrap()
-            .len(),
+        s.store.claim_events(soon(s.clock), 10).await.unwrap().len(),
         1
     );
 }
 
 async fn what_is_given_back_is_due_at_once(s: Opened) {
-    append(&s.journal, failure("s")).await;
+    append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await;
     let held = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
+    s.store
+        .record_links(held.lease, vec![fetched(0, "{}")])
+        .await
+        .unwrap();
     s.store.release(s.clock.steady()).await.unwrap();
     let again = s
         .store
-        .claim_events(soon(s.clock), true)
+        .claim_events(soon(s.clock), 10)
         .await
         .unwrap()
         .remove(0);
     assert_eq!(
         again.attempt, 1,
         "an attempt that was cut short does not count"
+    );
+    assert_eq!(
+        again.links[0].state,
+        LinkState::Fetched,
+        "what was written down is still known"
     );
     let end = deliver(&[], s.clock);
     assert_eq!(

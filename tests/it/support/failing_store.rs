@@ -51,9 +51,13 @@ impl Store for FailingStore {
         self.inner.append(event).await
     }
 
-    async fn claim_events(&self, due: Due, with_sdp: bool) -> Result<Vec<ClaimedEvent>, Error> {
+    async fn claim_events(
+        &self,
+        due: Due,
+        most_with_sdp: usize,
+    ) -> Result<Vec<ClaimedEvent>, Error> {
         check(&self.claims_fail)?;
-        self.inner.claim_events(due, with_sdp).await
+        self.inner.claim_events(due, most_with_sdp).await
     }
 
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {

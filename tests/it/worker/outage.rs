@@ -5,7 +5,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn an_outage_ends_with_everything_delivered_and_few_calls_in_between() {
+async fn an_outage_ends_with_everything_delivered() {
     let vendor = Vendor::start().await;
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
     vendor.faults("any=503");
