@@ -171,32 +171,37 @@ pub(super) fn list(
     let mut want = |condition: &str, value: Option<Value>| {
         if let Some(value) = value {
             values.push(value);
-            wanted.push(format!("{condition} ?{}", values.len()));
+            wanted.push(condition.replace("{}", &format!("?{}", values.len())));
         }
     };
     let text = |text: &str| Some(Value::Text(text.to_owned()));
-    want("seq <", cursor.map(Value::Integer));
+    want("seq < {}", cursor.map(Value::Integer));
     want(
-        "state =",
+        "state = {}",
         filter.state.and_then(|state| text(state.as_str())),
     );
     want(
-        "outcome =",
+        "outcome = {}",
         filter.outcome.and_then(|outcome| text(outcome.as_str())),
     );
-    want("session_id =", filter.session_id.as_deref().and_then(text));
     want(
-        "encounter_id =",
+        "session_id = {}",
+        filter.session_id.as_deref().and_then(text),
+    );
+    // The index has what is worked on; what is only received is found by its state.
+    want(
+        "seq IN (SELECT seq FROM events WHERE encounter_id IS NOT NULL AND state <> 'received' AND encounter_id = {}
+         UNION ALL SELECT seq FROM events WHERE state = 'received' AND encounter_id = {})",
         filter.encounter_id.as_deref().and_then(text),
     );
     want(
-        "received_at >=",
+        "received_at >= {}",
         filter
             .since
             .map(|time| Value::Integer(time.as_millisecond())),
     );
     want(
-        "received_at <",
+        "received_at < {}",
         filter
             .until
             .map(|time| Value::Integer(time.as_millisecond())),

@@ -645,6 +645,29 @@ async fn a_list_has_the_newest_first_and_pages_without_gaps(s: Opened) {
             .events
             .is_empty()
     );
+    let of_encounter = || Filter {
+        encounter_id: Some("e-s3".to_owned()),
+        ..Filter::default()
+    };
+    assert_eq!(
+        s.store
+            .list(of_encounter(), 10, None)
+            .await
+            .unwrap()
+            .events
+            .len(),
+        1
+    );
+    s.store.claim_events(soon(s.clock), 10).await.unwrap();
+    assert_eq!(
+        s.store
+            .list(of_encounter(), 10, None)
+            .await
+            .unwrap()
+            .events
+            .len(),
+        1
+    );
 }
 
 async fn counts_add_up_to_what_was_appended(s: Opened) {

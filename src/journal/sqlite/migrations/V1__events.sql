@@ -30,7 +30,8 @@ CREATE TABLE events (
 );
 CREATE INDEX events_due ON events (needs_sdp, next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX events_state ON events (state);
-CREATE INDEX events_encounter ON events (encounter_id) WHERE encounter_id IS NOT NULL;
+-- An event comes into this one when it is first worked on, so that its receipt does not pay for it.
+CREATE INDEX events_encounter ON events (encounter_id) WHERE encounter_id IS NOT NULL AND state <> 'received';
 CREATE INDEX events_ended ON events (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE links (
