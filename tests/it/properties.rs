@@ -80,7 +80,7 @@ proptest! {
         prop_assert!(holds(&key, &signature, &time, &body));
         prop_assert!(holds(&key, &signature.to_uppercase(), &time, &body));
         prop_assert!(!holds(&key, &signature, &(millis + 1).to_string(), &body));
-        let mut other = body.clone();
+        let mut other = body;
         if other.is_empty() { other.push(bit) } else { let at = at.index(other.len()); other[at] ^= 1 << bit; }
         prop_assert!(!holds(&key, &signature, &time, &other));
     }
