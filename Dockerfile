@@ -18,9 +18,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cp target/release/suki-receiver /suki-receiver \
     && mkdir /empty
 
-# Distroless: libc, libgcc and the CA certificates that outgoing TLS is checked against, and neither a shell nor a package
-# manager. Same Debian as the builder's, so that the libc fits. For a look inside there is `suki-receiver events`.
-FROM gcr.io/distroless/cc-debian12:nonroot
+# The builder's Debian, so that the libc fits, without the compiler. Nothing is installed: the CA certificates that
+# outgoing TLS is checked against come from the builder.
+FROM debian:bookworm-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 LABEL org.opencontainers.image.title="suki-receiver" \
       org.opencontainers.image.description="Receives, keeps, follows and delivers Suki session notifications" \
       org.opencontainers.image.licenses="Apache-2.0"
