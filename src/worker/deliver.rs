@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 
 use super::claims::Work;
-use super::{Shared, backoff};
+use super::{Shared, backoff, report};
 use crate::config::Sink as SinkConfig;
 use crate::domain::{Document, EventState, Millis};
 use crate::journal::{self, ClaimedDelivery, DeliveryEnd, Due, Ended};
@@ -91,7 +91,7 @@ impl Deliverer {
             if state == EventState::Done {
                 self.shared.metrics.end_to_end(took);
             }
-            super::retrieve::log_end(document, state, took);
+            report::end(document, state, took);
         }
     }
 }

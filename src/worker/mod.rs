@@ -7,7 +7,10 @@ mod breaker;
 mod claims;
 mod deliver;
 mod plan;
+mod report;
 mod retrieve;
+mod session;
+mod settle;
 mod sweep;
 
 use std::sync::Arc;

@@ -13,11 +13,13 @@ use tokio::sync::Notify;
 use super::breaker::{Admit, Breaker};
 use super::claims::Work;
 use super::plan::{self, Verdict};
-use super::{Shared, backoff};
+use super::session::Session;
+use super::settle::{Unsettled, unknowable_status};
+use super::{Shared, backoff, report};
 use crate::config::Follow;
-use crate::domain::{self, Document, EventState, LinkState, Notification, Outcome, SessionKind};
+use crate::domain::{self, LinkState, Notification, Outcome};
 use crate::journal::{self, ClaimedEvent, Due, Held, Link, LinkUpdate, Retrieval};
-use crate::sdp::{self, Failure, Fetched, Kind};
+use crate::sdp::{self, Failure, Fetched};
 
 /// The work of retrieving.
 pub(super) struct Retriever {
@@ -29,13 +31,6 @@ pub(super) struct Retriever {
     /// Each sink's bell.
     pub(super) bells: Vec<Arc<Notify>>,
     pub(super) breaker: Breaker,
-}
-
-/// What is known of the session so far.
-struct Session {
-    outcome: Outcome,
-    kind: SessionKind,
-    status: Option<String>,
 }
 
 /// An attempt's end, with the links that were not written down before it.
@@ -87,7 +82,7 @@ impl Work for Retriever {
         if claimed.needs_sdp {
             self.breaker.probe_ended();
         }
-        self.log(&claimed, &end);
+        report::attempt(&claimed, &end);
         let delivers = matches!(end, Retrieval::Deliver { .. });
         match self
             .shared
@@ -147,57 +142,6 @@ impl Retriever {
             links.push(unknowable_status(&links, &failure));
         }
         self.fetch(sdp, claimed, session, links).await
-    }
-
-    /// Finds out how the session ended and of which kind it is.
-    async fn settle(
-        &self,
-        sdp: &sdp::Client,
-        notification: &Notification,
-        session: &mut Session,
-        claimed: &ClaimedEvent,
-    ) -> Result<(), Unsettled> {
-        let failure = match sdp.status(session.kind, &notification.session_id).await {
-            Ok((kind, status)) => {
-                self.breaker.success();
-                session.kind = kind;
-                if session.outcome == Outcome::Unknown {
-                    session.outcome = status.outcome();
-                }
-                session.status = Some(status.as_str().to_owned());
-                let waits = status.is_in_progress()
-                    && self.since_start(claimed) < self.follow.best_effort_for;
-                if session.outcome == Outcome::Unknown && waits {
-                    let reason = format!("the session is still {}", status.as_str());
-                    return Err(Unsettled::Ended(self.retry(
-                        claimed,
-                        session.take(),
-                        None,
-                        reason,
-                    )));
-                }
-                return Ok(());
-            }
-            Err(failure) => failure,
-        };
-        self.note(&failure);
-        let since = self.since_start(claimed);
-        let is_over = match failure.kind {
-            Kind::NotFound => since >= self.follow.not_found_grace,
-            Kind::Final | Kind::Identity => true,
-            Kind::Retry | Kind::Outage => false,
-        };
-        if is_over {
-            // Nobody can tell. The partner still gets the notification, as what it is.
-            return Err(Unsettled::Unknowable(failure));
-        }
-        let reason = format!("status: {failure}");
-        Err(Unsettled::Ended(self.retry(
-            claimed,
-            session.take(),
-            failure.after,
-            reason,
-        )))
     }
 
     fn plan(&self, sdp: &sdp::Client, notification: &Notification, session: &Session) -> Vec<Link> {
@@ -356,7 +300,7 @@ impl Retriever {
     }
 
     /// Another attempt later, or the end when the time for attempts is over.
-    fn retry(
+    pub(super) fn retry(
         &self,
         claimed: &ClaimedEvent,
         session: Session,
@@ -392,7 +336,7 @@ impl Retriever {
         }
     }
 
-    fn note(&self, failure: &Failure) {
+    pub(super) fn note(&self, failure: &Failure) {
         if failure.is_outage() {
             self.breaker.failure(Instant::now(), &failure.reason);
         } else if failure.status.is_some() {
@@ -400,106 +344,12 @@ impl Retriever {
         }
     }
 
-    fn since_start(&self, claimed: &ClaimedEvent) -> Duration {
+    pub(super) fn since_start(&self, claimed: &ClaimedEvent) -> Duration {
         let millis = self
             .shared
             .clock
             .steady()
             .saturating_sub(claimed.started_at);
         Duration::from_millis(u64::try_from(millis).unwrap_or(0))
-    }
-
-    fn log(&self, claimed: &ClaimedEvent, end: &Retrieval) {
-        let (id, attempt) = (claimed.id, claimed.attempt);
-        match end {
-            Retrieval::Deliver { outcome, sinks, .. } if sinks.is_empty() => tracing::info!(
-                event.id = %id,
-                session.id = claimed.session_id,
-                encounter.id = claimed.encounter_id,
-                status = claimed.status,
-                outcome = outcome.as_str(),
-                state = EventState::Done.as_str(),
-                "event ended: no sink wants it"
-            ),
-            Retrieval::Deliver { .. } => tracing::debug!(event.id = %id, attempt, "retrieved"),
-            Retrieval::Retry { reason, .. } => {
-                tracing::warn!(event.id = %id, attempt, reason, "not retrieved yet; trying again");
-            }
-            Retrieval::Dead { reason } => tracing::error!(
-                event.id = %id,
-                session.id = claimed.session_id,
-                encounter.id = claimed.encounter_id,
-                status = claimed.status,
-                outcome = claimed.outcome.as_str(),
-                state = EventState::Dead.as_str(),
-                attempt,
-                reason,
-                "event ended: retrieval given up; replay it when mended"
-            ),
-        }
-    }
-}
-
-/// The line that says how an event ended.
-pub(super) fn log_end(document: &Document, state: EventState, took: Duration) {
-    tracing::info!(
-        event.id = %document.id,
-        session.id = document.session_id.as_str(),
-        encounter.id = document.encounter_id.as_ref().map(|id| id.as_str()),
-        status = document.status,
-        outcome = document.outcome.as_str(),
-        state = state.as_str(),
-        resources = document.resources.len(),
-        missing = document.missing.len(),
-        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        "event ended"
-    );
-}
-
-/// Why a session's end was not settled.
-enum Unsettled {
-    /// The attempt ends here.
-    Ended(Retrieval),
-    /// It never will be.
-    Unknowable(Failure),
-}
-
-const UNKNOWABLE: &str = "how the session ended cannot be found out";
-
-/// The entry among the links that says so.
-fn unknowable_status(links: &[Link], failure: &Failure) -> Link {
-    Link {
-        n: u32::try_from(links.len()).unwrap_or(u32::MAX),
-        group: domain::LinkGroup::new("status"),
-        href: String::new(),
-        state: LinkState::Missing,
-        http_status: failure.status,
-        bytes: None,
-        fetched_at: None,
-        reason: Some(format!("{UNKNOWABLE}: {failure}")),
-    }
-}
-
-impl Session {
-    fn so_far(claimed: &ClaimedEvent) -> Self {
-        Self {
-            outcome: claimed.outcome,
-            kind: claimed.kind,
-            status: claimed.session_status.clone(),
-        }
-    }
-
-    /// Whether the status endpoint has to be asked: nobody said how it ended, or which kind's standard links to fetch.
-    fn is_unsettled(&self, notification: &Notification) -> bool {
-        let lacks_kind = notification.links.is_empty() && self.kind == SessionKind::Unknown;
-        self.outcome == Outcome::Unknown || (self.outcome == Outcome::Completed && lacks_kind)
-    }
-
-    fn take(&mut self) -> Self {
-        Self {
-            outcome: self.outcome,
-            kind: self.kind,
-            status: self.status.take(),
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Receiver, Signed, failure, http, raw_exchange, until};
+use crate::support::{Receiver, Signed, failure, raw_exchange, until};
 
 const HEAD: &str =
     "POST /webhooks/notification HTTP/1.1\r\nhost: x\r\nx-api-key: 00\r\ngenerated-at: 1\r\n";
@@ -166,17 +166,11 @@ async fn connections_beyond_the_bound_wait_and_are_served_when_there_is_room() {
     let (first, second) = (hold().await, hold().await);
     let url = receiver.webhook();
     let third = tokio::spawn(async move { Signed::new(failure("third")).post(&url).await.0 });
-    let metrics = format!("http://{}/metrics", receiver.admin);
     crate::support::eventually("the bound bites", || async {
-        let text = http()
-            .get(&metrics)
-            .send()
+        receiver
+            .metrics()
             .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        text.contains("suki_receiver_connections_full_total 1")
+            .contains("suki_receiver_connections_full_total 1")
     })
     .await;
     assert!(!third.is_finished());

@@ -78,6 +78,12 @@ impl Receiver {
         answer(http().get(format!("http://{}{path}", self.public))).await
     }
 
+    /// The metrics' text.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.admin);
+        http().get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// A path of the admin listener, as an operator.
     pub async fn admin_get(&self, path: &str) -> (u16, Value) {
         answer(

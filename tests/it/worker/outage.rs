@@ -1,7 +1,7 @@
 //! The vendor's API as a whole is down: nothing is lost, nothing storms, and failures go through meanwhile.
 
 use crate::support::{
-    Receiver, Signed, Vendor, completed, eventually, failure, files_below, http, until,
+    Receiver, Signed, Vendor, completed, eventually, failure, files_below, until,
 };
 
 #[tokio::test]
@@ -15,17 +15,11 @@ async fn an_outage_ends_with_everything_delivered() {
             .post(&receiver.webhook())
             .await;
     }
-    let metrics = format!("http://{}/metrics", receiver.admin);
     eventually("the breaker opens", || async {
-        let text = http()
-            .get(&metrics)
-            .send()
+        receiver
+            .metrics()
             .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        text.contains("suki_receiver_sdp_breaker_opened_total 1")
+            .contains("suki_receiver_sdp_breaker_opened_total 1")
     })
     .await;
     eventually("readyz says so", || async {

@@ -1,0 +1,53 @@
+//! What the worker says of an event in the log: ids, outcome and reason, and nothing of its content.
+
+use std::time::Duration;
+
+use crate::domain::{Document, EventState};
+use crate::journal::{ClaimedEvent, Retrieval};
+
+/// How an attempt at retrieving ended.
+pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
+    let (id, attempt) = (claimed.id, claimed.attempt);
+    match end {
+        Retrieval::Deliver { outcome, sinks, .. } if sinks.is_empty() => tracing::info!(
+            event.id = %id,
+            session.id = claimed.session_id,
+            encounter.id = claimed.encounter_id,
+            status = claimed.status,
+            outcome = outcome.as_str(),
+            state = EventState::Done.as_str(),
+            "event ended: no sink wants it"
+        ),
+        Retrieval::Deliver { .. } => tracing::debug!(event.id = %id, attempt, "retrieved"),
+        Retrieval::Retry { reason, .. } => {
+            tracing::warn!(event.id = %id, attempt, reason, "not retrieved yet; trying again");
+        }
+        Retrieval::Dead { reason } => tracing::error!(
+            event.id = %id,
+            session.id = claimed.session_id,
+            encounter.id = claimed.encounter_id,
+            status = claimed.status,
+            outcome = claimed.outcome.as_str(),
+            state = EventState::Dead.as_str(),
+            attempt,
+            reason,
+            "event ended: retrieval given up; replay it when mended"
+        ),
+    }
+}
+
+/// The line that says how an event ended.
+pub(super) fn end(document: &Document, state: EventState, took: Duration) {
+    tracing::info!(
+        event.id = %document.id,
+        session.id = document.session_id.as_str(),
+        encounter.id = document.encounter_id.as_ref().map(|id| id.as_str()),
+        status = document.status,
+        outcome = document.outcome.as_str(),
+        state = state.as_str(),
+        resources = document.resources.len(),
+        missing = document.missing.len(),
+        took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "event ended"
+    );
+}

@@ -1,0 +1,84 @@
+//! How did the session end, when its notification does not tell? The status endpoint is asked (vendor.md 1.7).
+
+use super::retrieve::Retriever;
+use super::session::Session;
+use crate::domain::{self, LinkState, Notification, Outcome};
+use crate::journal::{ClaimedEvent, Link, Retrieval};
+use crate::sdp::{self, Failure, Kind};
+
+impl Retriever {
+    /// Finds out how the session ended and of which kind it is.
+    pub(super) async fn settle(
+        &self,
+        sdp: &sdp::Client,
+        notification: &Notification,
+        session: &mut Session,
+        claimed: &ClaimedEvent,
+    ) -> Result<(), Unsettled> {
+        let failure = match sdp.status(session.kind, &notification.session_id).await {
+            Ok((kind, status)) => {
+                self.breaker.success();
+                session.kind = kind;
+                if session.outcome == Outcome::Unknown {
+                    session.outcome = status.outcome();
+                }
+                session.status = Some(status.as_str().to_owned());
+                let waits = status.is_in_progress()
+                    && self.since_start(claimed) < self.follow.best_effort_for;
+                if session.outcome == Outcome::Unknown && waits {
+                    let reason = format!("the session is still {}", status.as_str());
+                    return Err(Unsettled::Ended(self.retry(
+                        claimed,
+                        session.clone(),
+                        None,
+                        reason,
+                    )));
+                }
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        self.note(&failure);
+        let since = self.since_start(claimed);
+        let is_over = match failure.kind {
+            Kind::NotFound => since >= self.follow.not_found_grace,
+            Kind::Final | Kind::Identity => true,
+            Kind::Retry | Kind::Outage => false,
+        };
+        if is_over {
+            // Nobody can tell. The partner still gets the notification, as what it is.
+            return Err(Unsettled::Unknowable(failure));
+        }
+        let reason = format!("status: {failure}");
+        Err(Unsettled::Ended(self.retry(
+            claimed,
+            session.clone(),
+            failure.after,
+            reason,
+        )))
+    }
+}
+
+/// Why a session's end was not settled.
+pub(super) enum Unsettled {
+    /// The attempt ends here.
+    Ended(Retrieval),
+    /// It never will be.
+    Unknowable(Failure),
+}
+
+/// The entry among the links that says so.
+pub(super) fn unknowable_status(links: &[Link], failure: &Failure) -> Link {
+    Link {
+        n: u32::try_from(links.len()).unwrap_or(u32::MAX),
+        group: domain::LinkGroup::new("status"),
+        href: String::new(),
+        state: LinkState::Missing,
+        http_status: failure.status,
+        bytes: None,
+        fetched_at: None,
+        reason: Some(format!(
+            "how the session ended cannot be found out: {failure}"
+        )),
+    }
+}
