@@ -136,6 +136,11 @@ impl Metrics {
         }))
     }
 
+    /// What is in the local spool.
+    pub fn spool_events(&self, count: u64) {
+        self.set("spool_events", &[], count);
+    }
+
     /// A notification was answered, `took` after its headers had come.
     pub fn notification(&self, answer: Answer, took: Duration) {
         let hot = &self.0.hot;
@@ -221,13 +226,22 @@ impl Metrics {
                 .iter()
                 .find(|(known, _)| known == state)
                 .map_or(0, |(_, count)| *count);
-            #[allow(
-                clippy::cast_precision_loss,
-                reason = "a gauge is a float; counts stay far below 2^52"
-            )]
-            gauge(&self.0.recorder, "events", &[("state", state.as_str())]).set(count as f64);
+            self.set("events", &[("state", state.as_str())], count);
         }
         gauge(&self.0.recorder, "oldest_pending_seconds", &[]).set(oldest_pending.as_secs_f64());
+    }
+
+    /// How many refused requests are kept.
+    pub fn set_refused_kept(&self, count: u64) {
+        self.set("refused_kept", &[], count);
+    }
+
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a gauge is a float; counts stay far below 2^52"
+    )]
+    fn set(&self, name: &'static str, labels: &[(&'static str, &str)], count: u64) {
+        gauge(&self.0.recorder, name, labels).set(count as f64);
     }
 
     /// Prometheus' text format.
@@ -284,7 +298,7 @@ fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 18] = [
+    let texts: [(Describe, &str, &'static str); 19] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -332,6 +346,11 @@ fn describe(recorder: &PrometheusRecorder) {
             histograms,
             "end_to_end_seconds",
             "From the receipt of a notification to its last delivery.",
+        ),
+        (
+            gauges,
+            "refused_kept",
+            "Requests that no secret matched and that are kept for `events reverify`.",
         ),
         (gauges, "spool_events", "Events in the local spool."),
         (gauges, "build_info", "The version that runs."),

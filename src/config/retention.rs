@@ -5,13 +5,17 @@ use std::time::Duration;
 use super::duration;
 use super::reader::Section;
 
-/// How long what is kept stays. What is dead or quarantined stays until an operator decides.
+/// How long what is kept stays.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Bodies and resources, counted from the end of the last delivery.
     pub content: Duration,
     /// Receipts and dedupe keys, counted the same way. Not shorter than `content`.
     pub receipts: Duration,
+    /// Content of what is dead, counted from when it was given up. `None`: until an operator decides.
+    pub dead: Option<Duration>,
+    /// Content of the quarantine and refused requests, counted from their receipt. `None`: until an operator decides.
+    pub quarantined: Option<Duration>,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -21,6 +25,8 @@ impl Default for Retention {
         Self {
             content: DAY * 30,
             receipts: DAY * 400,
+            dead: None,
+            quarantined: None,
         }
     }
 }
@@ -31,6 +37,8 @@ impl Retention {
         let retention = Self {
             content: section.get("content", default.content),
             receipts: section.get("receipts", default.receipts),
+            dead: section.get("dead", default.dead),
+            quarantined: section.get("quarantined", default.quarantined),
         };
         if retention.receipts < retention.content {
             section.problem(

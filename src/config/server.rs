@@ -19,6 +19,8 @@ pub struct Server {
     pub instance: String,
     /// Largest body that is read, in bytes.
     pub max_body_bytes: usize,
+    /// Most bytes of bodies in memory at once. Beyond it the answer is 503.
+    pub max_buffered_bytes: usize,
     /// Most connections open at once; further ones wait in the listen queue.
     pub max_connections: usize,
     /// Longest time for a TLS handshake, and for the headers of a request once its first byte came.
@@ -31,6 +33,8 @@ pub struct Server {
     pub drain_delay: Duration,
     /// After SIGTERM: when the process ends at the latest.
     pub drain_timeout: Duration,
+    /// Unix socket at which a successor asks for the listening sockets; `None`: in the data folder.
+    pub handover_socket: Option<PathBuf>,
     /// `[server.tls]`, when HTTPS ends here.
     pub tls: Option<ServerTls>,
 }
@@ -51,12 +55,14 @@ impl Default for Server {
             path: "/webhooks/notification".to_owned(),
             instance: String::new(),
             max_body_bytes: 1024 * 1024,
+            max_buffered_bytes: 256 * 1024 * 1024,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(120),
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
+            handover_socket: None,
             tls: None,
         }
     }
@@ -66,12 +72,16 @@ impl Server {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let max_body_bytes = ByteSize(default.max_body_bytes);
+        let max_buffered_bytes = ByteSize(default.max_buffered_bytes);
         let server = Self {
             listen: section.get("listen", default.listen),
             path: section.checked("path", default.path, |path| webhook_path(path)),
             instance: section.get("instance", default.instance),
             max_body_bytes: section
                 .checked("max_body_bytes", max_body_bytes, check::size)
+                .0,
+            max_buffered_bytes: section
+                .checked("max_buffered_bytes", max_buffered_bytes, check::size)
                 .0,
             max_connections: section.checked(
                 "max_connections",
@@ -87,8 +97,15 @@ impl Server {
             idle_timeout: section.checked("idle_timeout", default.idle_timeout, check::not_zero),
             drain_delay: section.get("drain_delay", default.drain_delay),
             drain_timeout: section.checked("drain_timeout", default.drain_timeout, check::not_zero),
+            handover_socket: section.get("handover_socket", default.handover_socket),
             tls: section.section("tls", ServerTls::read),
         };
+        if server.max_buffered_bytes < server.max_body_bytes {
+            section.problem(
+                "max_buffered_bytes",
+                "is less than max_body_bytes: the largest bodies could never be taken",
+            );
+        }
         server.check_drain(section);
         server
     }

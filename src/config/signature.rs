@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::reader::Section;
 use super::secret_keys::ENV_NAME;
-use super::setting::Word;
+use super::setting::{ByteSize, Word};
 use super::{NamedSecret, check};
 
 /// How notifications are verified.
@@ -16,6 +16,10 @@ pub struct Signature {
     pub tolerance: Duration,
     /// What happens to a stale one.
     pub on_stale: OnStale,
+    /// Most requests kept of those that no secret matches; 0 keeps none.
+    pub keep_unauthentic: usize,
+    /// Most bytes of their bodies together.
+    pub keep_unauthentic_bytes: usize,
 }
 
 /// What happens to an authentic notification whose `generated-at` is too far from now.
@@ -33,6 +37,8 @@ impl Default for Signature {
             secrets: Vec::new(),
             tolerance: Duration::from_secs(5 * 60),
             on_stale: OnStale::Keep,
+            keep_unauthentic: 1000,
+            keep_unauthentic_bytes: 64 << 20,
         }
     }
 }
@@ -53,6 +59,9 @@ impl Signature {
         let default = Self::default();
         let tolerance = section.checked("tolerance", default.tolerance, check::not_zero);
         let on_stale = section.get("on_stale", default.on_stale);
+        let keep_unauthentic = section.get("keep_unauthentic", default.keep_unauthentic);
+        let bytes = ByteSize(default.keep_unauthentic_bytes);
+        let keep_unauthentic_bytes = section.get("keep_unauthentic_bytes", bytes).0;
         let problems = section.problem_count();
         let mut secrets = section.named_secrets("secrets");
         if let Some(found) = section.env_secret("secret") {
@@ -71,6 +80,8 @@ impl Signature {
             secrets,
             tolerance,
             on_stale,
+            keep_unauthentic,
+            keep_unauthentic_bytes,
         };
         signature.check(section);
         signature

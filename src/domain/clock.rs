@@ -14,20 +14,27 @@ pub type Millis = i64;
 pub struct Clock {
     wall_at_start: Millis,
     start: Instant,
+    ahead: Duration,
 }
 
 impl Clock {
     /// A clock whose steady time starts at the present wall time.
     pub fn start() -> Self {
+        Self::ahead_by(Duration::ZERO)
+    }
+
+    /// The clock of a machine whose system clock is ahead of this one's: for tests of machines that do not agree.
+    pub fn ahead_by(ahead: Duration) -> Self {
         Self {
-            wall_at_start: Timestamp::now().as_millisecond(),
+            wall_at_start: (Timestamp::now() + ahead).as_millisecond(),
             start: Instant::now(),
+            ahead,
         }
     }
 
     /// The wall time. It may jump.
     pub fn now(&self) -> Timestamp {
-        Timestamp::now()
+        Timestamp::now() + self.ahead
     }
 
     /// Wall time at start plus the time that has passed since. It never jumps, and between two processes it is about

@@ -9,10 +9,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Part {
     /// The store takes writes. Without it nothing can be accepted.
     Store,
+    /// The shared store takes writes, so that the local spool need not.
+    Spool,
+    /// No damaged store lies aside, with notifications that are not delivered.
+    Damage,
     /// The SDP API is reachable and lets us in. Without it what comes is kept and waits.
     Sdp,
     /// There is somewhere to deliver to.
     Sinks,
+    /// No other process works on the store's events.
+    Worker,
+    /// No refused request waits for a second look.
+    Signature,
+}
+
+/// What it means when a part is not well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Weight {
+    /// Nothing can be accepted.
+    Vital,
+    /// All is accepted, but not all is done with it that should be.
+    Degrading,
+    /// Worth a look, no more: anyone who can reach the listener can bring it about.
+    Remark,
 }
 
 impl Part {
@@ -20,15 +39,20 @@ impl Part {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Store => "store",
+            Self::Spool => "spool",
+            Self::Damage => "damaged store",
             Self::Sdp => "sdp",
             Self::Sinks => "sinks",
+            Self::Worker => "worker",
+            Self::Signature => "signature",
         }
     }
 
-    fn is_vital(self) -> bool {
+    fn weight(self) -> Weight {
         match self {
-            Self::Store => true,
-            Self::Sdp | Self::Sinks => false,
+            Self::Store => Weight::Vital,
+            Self::Spool | Self::Damage | Self::Sdp | Self::Sinks => Weight::Degrading,
+            Self::Worker | Self::Signature => Weight::Remark,
         }
     }
 }
@@ -40,6 +64,7 @@ pub struct Readiness(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     draining: AtomicBool,
+    successor: AtomicBool,
     /// Parts that are not well, and why. Absent means well.
     troubles: Mutex<BTreeMap<Part, String>>,
 }
@@ -49,6 +74,8 @@ struct Inner {
 pub struct Report {
     /// Whether a notification can be taken.
     pub is_ready: bool,
+    /// Whether it can, but is not all well.
+    pub is_degraded: bool,
     /// What prevents it.
     pub failing: Vec<String>,
     /// What does not prevent it but should be known.
@@ -60,10 +87,10 @@ impl Report {
     pub fn word(&self) -> &'static str {
         if !self.is_ready {
             "unavailable"
-        } else if self.notes.is_empty() {
-            "ready"
-        } else {
+        } else if self.is_degraded {
             "degraded"
+        } else {
+            "ready"
         }
     }
 }
@@ -97,9 +124,20 @@ impl Readiness {
             .contains_key(&part)
     }
 
-    /// From now on the answer is no, for good.
+    /// From now on the answer is no, for good, unless there is a successor.
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether another process accepts from the same sockets. While one does, a drain of this one is no reason to send
+    /// notifications elsewhere.
+    pub fn set_successor(&self, is_there: bool) {
+        self.0.successor.store(is_there, Ordering::Relaxed);
+    }
+
+    /// Whether one does.
+    pub fn has_successor(&self) -> bool {
+        self.0.successor.load(Ordering::Relaxed)
     }
 
     /// Whether a drain has begun.
@@ -109,9 +147,13 @@ impl Readiness {
 
     /// The present state.
     pub fn report(&self) -> Report {
-        let (mut failing, mut notes) = (Vec::new(), Vec::new());
+        let (mut failing, mut notes, mut is_degraded) = (Vec::new(), Vec::new(), false);
         if self.is_draining() {
-            failing.push("draining: this instance is shutting down".to_owned());
+            if self.has_successor() {
+                notes.push("draining: another process has taken over".to_owned());
+            } else {
+                failing.push("draining: this instance is shutting down".to_owned());
+            }
         }
         for (part, why) in self
             .0
@@ -121,15 +163,18 @@ impl Readiness {
             .iter()
         {
             let line = format!("{}: {why}", part.as_str());
-            if part.is_vital() {
-                &mut failing
-            } else {
-                &mut notes
+            match part.weight() {
+                Weight::Vital => failing.push(line),
+                Weight::Degrading => {
+                    is_degraded = true;
+                    notes.push(line);
+                }
+                Weight::Remark => notes.push(line),
             }
-            .push(line);
         }
         Report {
             is_ready: failing.is_empty(),
+            is_degraded,
             failing,
             notes,
         }

@@ -8,7 +8,12 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Caught and never looked at: a write beyond a file size limit shall be an error like a full disk, and not the end.
+    _file_size: Signal,
 }
+
+/// SIGXFSZ, the same number on every Linux architecture that is served here (signal(7)).
+const FILE_SIZE: SignalKind = SignalKind::from_raw(25);
 
 impl Signals {
     /// Starts listening; from now on these signals no longer end the process by themselves.
@@ -20,6 +25,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(FILE_SIZE)?,
         })
     }
 

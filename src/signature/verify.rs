@@ -1,6 +1,7 @@
 //! From received bytes to [`Verified`]. Looks at raw bytes only: nothing is parsed before the signature holds.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -75,6 +76,11 @@ impl Verified {
     /// When the vendor says that it built the request.
     pub fn generated_at(&self) -> Timestamp {
         self.generated_at
+    }
+
+    /// Whether that is further than `tolerance` from its receipt, either way.
+    pub fn is_stale(&self, received_at: Timestamp, tolerance: Duration) -> bool {
+        received_at.duration_since(self.generated_at).unsigned_abs() > tolerance
     }
 
     /// The name of the secret that it was signed with.

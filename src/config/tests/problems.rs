@@ -45,7 +45,7 @@ fn an_unknown_key_is_refused_and_the_nearest_known_one_suggested() {
 server.listn (receiver.toml:2): unknown key; did you mean 'listen'?
 signature.secret (flag --set signature.secret): unknown key; did you mean 'secrets'?
 signature.secrett (SUKI_RECEIVER__SIGNATURE__SECRETT): unknown key; did you mean 'secrets'?
-store.zzz (receiver.toml:5): unknown key; known here: url, spool_dir, deadline, queue
+store.zzz (receiver.toml:5): unknown key; known here: url, password, ca_file, pool_size, spool_dir, deadline, queue
 follow.retry.maxx (SUKI_RECEIVER__FOLLOW__RETRY__MAXX): unknown key; did you mean 'max'?
 sever (receiver.toml:3): unknown key; did you mean 'server'?";
     let problems: Vec<_> = problems.lines().collect();

@@ -73,7 +73,16 @@ fn signature_store_retention_and_log_are_checked() {
             "signature.secrets = [{ id = \"env\", value = \"x\" }]",
             "'env' stands there twice",
         ),
-        ("store.url = \"postgres://db/x\"", "only the embedded store"),
+        ("store.url = \"postgres://db/x\"", "names no user"),
+        ("store.url = \"postgres://me@db\"", "names no database"),
+        (
+            "store.url = \"postgres://me@db/x?sslmode=maybe\"",
+            "is no address of a database",
+        ),
+        (
+            "store.url = \"postgres://me:a@db/x\"\nstore.password = \"b\"",
+            "is given twice",
+        ),
         ("store.url = \"sqlite::memory:\"", "names no file"),
         ("store.url = \"sqlite://data/x\"", "has slashes"),
         ("store.url = \"data/x\"", "use sqlite:PATH"),

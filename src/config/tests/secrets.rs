@@ -205,7 +205,7 @@ base_url = "https://user:hunter2@sdp.example"
 partner_id = "p"
 partner_token = ["hunter2"]
 [store]
-url = "postgres://user:hunter2@db/receiver"
+url = "postgres://user:hunter2@db/receiver?sslmode=hunter2"
 [[sinks]]
 name = "ehr"
 type = "http"
@@ -230,7 +230,7 @@ headers = { "content-type" = "hunter2", "X-Key" = "hunter2\nhunter2" }
         "{problems}"
     );
     assert!(
-        problems.contains("store.url (receiver.toml:14): this version has only the embedded store"),
+        problems.contains("store.url (receiver.toml:14): is no address of a database"),
         "{problems}"
     );
 }

@@ -1,0 +1,78 @@
+//! The address of a PostgreSQL database. It may hold a password, so it prints without it.
+
+use std::error::Error as _;
+use std::fmt;
+
+use tokio_postgres::config::Host;
+
+/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…`, checked to be one (PostgreSQL manual, 34.1.1.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PostgresUrl(Box<tokio_postgres::Config>);
+
+impl PostgresUrl {
+    /// The address, or what is wrong with it. The error shows nothing of the value but names of options.
+    ///
+    /// # Errors
+    /// When it is no address of a database, or names no host, user or database.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        const FORM: &str =
+            "use postgres://USER@HOST:PORT/DATABASE, with the password in store.password";
+        let parsed: tokio_postgres::Config =
+            text.parse().map_err(|error: tokio_postgres::Error| {
+                // The cause names the option.
+                let cause = error
+                    .source()
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                format!("is no address of a database ({cause}); {FORM}")
+            })?;
+        for (what, is_missing) in [
+            ("host", parsed.get_hosts().is_empty()),
+            ("user", parsed.get_user().is_none()),
+            ("database", parsed.get_dbname().is_none()),
+        ] {
+            if is_missing {
+                return Err(format!("names no {what}; {FORM}"));
+            }
+        }
+        Ok(Self(Box::new(parsed)))
+    }
+
+    /// The parsed address, its password included.
+    pub fn expose(&self) -> &tokio_postgres::Config {
+        &self.0
+    }
+
+    /// Whether the address holds a password.
+    pub fn has_password(&self) -> bool {
+        self.0.get_password().is_some()
+    }
+}
+
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "postgres://{}", self.0.get_user().unwrap_or_default())?;
+        if self.has_password() {
+            f.write_str(":[redacted]")?;
+        }
+        f.write_str("@")?;
+        for (index, host) in self.0.get_hosts().iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            match host {
+                Host::Tcp(name) => f.write_str(name)?,
+                Host::Unix(path) => write!(f, "{}", path.display())?,
+            }
+            if let Some(port) = self.0.get_ports().get(index).or(self.0.get_ports().first()) {
+                write!(f, ":{port}")?;
+            }
+        }
+        write!(f, "/{}", self.0.get_dbname().unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresUrl({self})")
+    }
+}
