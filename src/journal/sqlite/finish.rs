@@ -19,8 +19,9 @@ const PLAN_DELIVERY: &str =
     "INSERT INTO deliveries (event, sink, state, started_at, next_attempt_at)
     VALUES (?1, ?2, 'pending', ?3, ?3)
     ON CONFLICT (event, sink) DO NOTHING";
+/// Not what someone is delivering at the moment.
 const START_PENDING: &str = "UPDATE deliveries SET next_attempt_at = ?2, started_at = ?2
-    WHERE event = ?1 AND state = 'pending'";
+    WHERE event = ?1 AND state = 'pending' AND holder IS NULL";
 /// Done when all sinks have it, dead when one has given up and none is left to try.
 const END_EVENT: &str = "UPDATE events SET
     state = CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE event = seq AND state = 'dead') THEN 'dead' ELSE 'done' END,

@@ -3,61 +3,60 @@
 //! One thread writes, one checkpoints, a few connections read. All SQL is in this folder.
 
 mod append;
+mod backup;
 mod checkpoint;
 mod claim;
+mod damage;
 mod finish;
+mod folder;
+mod inspect;
+mod lock;
+mod open;
 mod operate;
 mod query;
 mod readers;
+mod retain;
 mod row;
+mod spool;
+mod unauthentic;
 mod writer;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::Connection;
 use uuid::Uuid;
 
+pub use self::backup::backup;
+pub use self::damage::damaged_beside;
+use self::lock::Turn;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::{
-    Appended, AuditEntry, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due, Ended,
-    Error, EventDetail, EventLease, Filter, Held, LinkUpdate, NewEvent, Page, Purged, ReplayFrom,
-    Replayed, Retrieval, Stats, Store,
+    Access, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
+    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate,
+    NewEvent, Page, Purged, ReplayFrom, Replayed, Retrieval, Stats, Store, Unauthentic,
 };
 use crate::domain::{Clock, Document, EventId, Millis};
 use crate::metrics::Metrics;
 
 /// How long a statement waits for another process's lock on the file.
 const BUSY: Duration = Duration::from_secs(5);
-
-mod embedded {
-    #![allow(missing_docs, unreachable_pub, reason = "made by the macro")]
-    refinery::embed_migrations!("src/journal/sqlite/migrations");
-}
-
-/// How a process uses the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Serves from it: alone, and takes over what an earlier process held.
-    Owner {
-        /// No retry waits longer than this; what is due later was planned by a clock that has been set back since.
-        longest_wait: Duration,
-    },
-    /// Looks or replays from the shell while another process may serve.
-    Guest,
-}
+/// How often a successor looks whether the process before it has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The embedded store.
 pub struct SqliteStore {
     writer: Mutex<Option<std::sync::Arc<Writer>>>,
     readers: Readers,
     threads: Mutex<Option<Threads>>,
+    owned: Mutex<Option<File>>,
+    path: PathBuf,
+    access: Access,
     holder: Uuid,
     clock: Clock,
 }
@@ -66,8 +65,6 @@ struct Threads {
     writer: JoinHandle<()>,
     checkpoint: JoinHandle<()>,
     stop_checkpoint: std::sync::mpsc::Sender<()>,
-    /// Held as long as this process owns the file.
-    _lock: Option<File>,
 }
 
 impl SqliteStore {
@@ -90,27 +87,30 @@ impl SqliteStore {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
         {
-            make_private_folder(folder).map_err(io)?;
+            folder::make_private(folder).map_err(io)?;
         }
-        let lock = match access {
-            Access::Owner { .. } => Some(lock(path)?),
-            Access::Guest => None,
+        let owned = match access {
+            Access::Owner { .. } => Some(lock::try_own(path)?.ok_or_else(|| Error::InUse {
+                path: path.to_owned(),
+            })?),
+            Access::Successor { .. } | Access::Guest => None,
         };
-        let mut connection = connect(path)?;
         let holder = Uuid::now_v7();
-        if let Access::Owner { longest_wait } = access {
+        let connection = match access {
+            Access::Owner { longest_wait } => open::prepare(path, holder, clock, longest_wait)
+                .map_err(|error| damage::move_aside(path, error))?,
+            Access::Successor { .. } => open::migrated(path)?,
             // A guest leaves the schema as it is: the service beside it may be an older version.
-            embedded::migrations::runner().run(&mut connection)?;
-            let longest = Millis::try_from(longest_wait.as_millis()).unwrap_or(Millis::MAX);
-            claim::take_over(&connection, holder, clock.steady(), longest)?;
-        }
+            Access::Guest => open::connect(path)?,
+        };
         let (stop_checkpoint, stopped) = std::sync::mpsc::channel();
-        let (checkpointer, file) = (connect(path)?, path.to_owned());
+        let (checkpointer, file, turn) = (open::connect(path)?, path.to_owned(), Turn::of(path)?);
         let checkpoint = std::thread::Builder::new()
             .name("journal-checkpoint".to_owned())
-            .spawn(move || checkpoint::run(&checkpointer, &file, &stopped))
+            .spawn(move || checkpoint::run(&checkpointer, &file, &turn, &stopped))
             .map_err(io)?;
-        let (writer, thread) = Writer::spawn(connection, queue, metrics).map_err(io)?;
+        let turn = Turn::of(path)?;
+        let (writer, thread) = Writer::spawn(connection, turn, queue, metrics).map_err(io)?;
         Ok(Self {
             writer: Mutex::new(Some(std::sync::Arc::new(writer))),
             readers: Readers::new(path.to_owned()),
@@ -118,19 +118,37 @@ impl SqliteStore {
                 writer: thread,
                 checkpoint,
                 stop_checkpoint,
-                _lock: lock,
             })),
+            owned: Mutex::new(owned),
+            path: path.to_owned(),
+            access,
             holder,
             clock,
         })
     }
 
+    /// The oldest events after number `after`, as they were appended, with their numbers: at most `limit`, and no more
+    /// than fit into `bytes` together (but one at least). For a store that is a spool.
+    pub(super) async fn oldest(
+        &self,
+        after: i64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(i64, NewEvent)>, Error> {
+        self.readers
+            .read(move |connection| spool::oldest(connection, after, limit, bytes))
+            .await
+    }
+
+    /// Removes events that are kept elsewhere now.
+    pub(super) async fn remove(&self, numbers: Vec<i64>) -> Result<(), Error> {
+        self.writer()?
+            .write(move |connection| spool::remove(connection, &numbers))
+            .await
+    }
+
     fn writer(&self) -> Result<std::sync::Arc<Writer>, Error> {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .ok_or(Error::Closed)
+        lock(&self.writer).clone().ok_or(Error::Closed)
     }
 }
 
@@ -196,9 +214,10 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn document(&self, id: EventId) -> Result<Option<Document>, Error> {
+    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error> {
+        let lease = lease.clone();
         self.readers
-            .read(move |connection| query::document(connection, id))
+            .read(move |connection| query::document(connection, &lease))
             .await
     }
 
@@ -250,17 +269,41 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn retain(
-        &self,
-        content_before: Millis,
-        receipts_before: Millis,
-        limit: usize,
-    ) -> Result<Purged, Error> {
+    async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
+        let now = self.clock.steady();
         self.writer()?
-            .write(move |connection| {
-                operate::retain(connection, content_before, receipts_before, limit)
-            })
+            .write(move |connection| retain::retain(connection, expiry, limit, now))
             .await
+    }
+
+    async fn keep_unauthentic(
+        &self,
+        requests: Vec<Unauthentic>,
+        bounds: Bounds,
+    ) -> Result<(), Error> {
+        self.writer()?
+            .write(move |connection| unauthentic::keep(connection, &requests, bounds))
+            .await
+    }
+
+    async fn unauthentic(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Unauthentic)>, Error> {
+        self.readers
+            .read(move |connection| unauthentic::list(connection, after, limit))
+            .await
+    }
+
+    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error> {
+        self.writer()?
+            .write(move |connection| unauthentic::forget(connection, &numbers))
+            .await
+    }
+
+    async fn inspect(&self) -> Result<Vec<String>, Error> {
+        self.readers.read(inspect::inspect).await
     }
 
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
@@ -287,20 +330,27 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn own(&self) -> Result<(), Error> {
+        let Access::Successor { longest_wait } = self.access else {
+            return Ok(());
+        };
+        let owned = loop {
+            match lock::try_own(&self.path)? {
+                Some(owned) => break owned,
+                None => tokio::time::sleep(LOOK).await,
+            }
+        };
+        *lock(&self.owned) = Some(owned);
+        let (holder, now) = (self.holder, self.clock.steady());
+        self.writer()?
+            .write(move |connection| claim::take_over(connection, holder, now, longest_wait))
+            .await
+    }
+
     async fn close(&self) {
         self.readers.close();
-        drop(
-            self.writer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        let Some(threads) = self
-            .threads
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        else {
+        drop(lock(&self.writer).take());
+        let Some(threads) = lock(&self.threads).take() else {
             return;
         };
         let joined = tokio::task::spawn_blocking(move || {
@@ -311,6 +361,8 @@ impl Store for SqliteStore {
         if !matches!(joined.await, Ok(Ok(()))) {
             tracing::error!("a thread of the store ended by a panic");
         }
+        // Nothing of this process is under way any more: a successor may take over.
+        drop(lock(&self.owned).take());
     }
 }
 
@@ -320,48 +372,13 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, Error> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
-         PRAGMA wal_autocheckpoint = 0;
-         PRAGMA cache_size = -32768;
-         PRAGMA temp_store = MEMORY;",
-    )?;
-    Ok(connection)
-}
-
-/// The lock lies beside the store, so that SQLite's own locks stay SQLite's. The kernel frees it when the process dies.
-fn lock(path: &Path) -> Result<File, Error> {
+/// A file that belongs to the store at `path`.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name);
-    let file = file.map_err(|source| Error::Io {
-        path: name.clone(),
-        source,
-    })?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse {
-            path: path.to_owned(),
-        }),
-        Err(std::fs::TryLockError::Error(source)) => Err(Error::Io { path: name, source }),
-    }
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
-/// Patient data goes there: nobody but the service's user may look in.
-fn make_private_folder(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,10 @@
-//! What operators and retention change: replays, purges, audit entries.
+//! What operators change: replays, purges, audit entries.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::finish;
+use super::{finish, retain};
 use crate::domain::{EventId, EventState, Millis};
-use crate::journal::{AuditEntry, Error, Purged, ReplayFrom, Replayed};
+use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed};
 
 /// Makes an event due again, for `sinks` or (none given) for those it had.
 pub(super) fn replay(
@@ -32,6 +32,12 @@ pub(super) fn replay(
     match from {
         ReplayFrom::Retrieve => {
             connection.execute("DELETE FROM links WHERE event = ?1", [seq])?;
+            // The sinks that were not named wait as well: there is nothing to give them now.
+            connection.execute(
+                "UPDATE deliveries SET next_attempt_at = NULL, holder = NULL, fence = fence + 1
+                 WHERE event = ?1 AND state = 'pending'",
+                [seq],
+            )?;
             connection.execute(
                 "UPDATE events SET state = 'received', next_attempt_at = ?2, started_at = ?2, attempts = 0,
                  fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL, retrieved_at = NULL WHERE seq = ?1",
@@ -87,7 +93,7 @@ pub(super) fn purge(
         .query_row([id.as_bytes()], |row| row.get(0))
         .optional()?;
     let Some(seq) = seq else { return Ok(false) };
-    purge_content(connection, seq)?;
+    retain::purge_content(connection, seq)?;
     connection.execute(
         "UPDATE events SET state = CASE WHEN state IN ('done', 'quarantined') THEN state ELSE 'dead' END,
          last_error = CASE WHEN state IN ('done', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
@@ -103,34 +109,6 @@ pub(super) fn purge(
     Ok(true)
 }
 
-/// Removes what has been done for long enough. What is dead or quarantined stays.
-pub(super) fn retain(
-    connection: &Connection,
-    content_before: Millis,
-    receipts_before: Millis,
-    limit: usize,
-) -> Result<Purged, Error> {
-    let content = done_before(connection, "body IS NOT NULL AND", content_before, limit)?;
-    for seq in &content {
-        purge_content(connection, *seq)?;
-    }
-    let receipts = done_before(connection, "", receipts_before, limit)?;
-    for seq in &receipts {
-        for sql in [
-            "DELETE FROM links WHERE event = ?1",
-            "DELETE FROM deliveries WHERE event = ?1",
-            "DELETE FROM attempts WHERE event = ?1",
-            "DELETE FROM events WHERE seq = ?1",
-        ] {
-            connection.prepare_cached(sql)?.execute([seq])?;
-        }
-    }
-    Ok(Purged {
-        content: content.len(),
-        receipts: receipts.len(),
-    })
-}
-
 /// Writes down who read or changed what.
 pub(super) fn audit(connection: &Connection, entry: &AuditEntry) -> Result<(), Error> {
     connection
@@ -141,31 +119,5 @@ pub(super) fn audit(connection: &Connection, entry: &AuditEntry) -> Result<(), E
             entry.action,
             entry.event.as_ref().map(EventId::as_bytes)
         ])?;
-    Ok(())
-}
-
-fn done_before(
-    connection: &Connection,
-    and: &str,
-    before: Millis,
-    limit: usize,
-) -> Result<Vec<i64>, Error> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT seq FROM events WHERE {and} state = 'done' AND ended_at < ?1 ORDER BY ended_at LIMIT ?2"
-    ))?;
-    let found = statement.query_map(
-        params![before, i64::try_from(limit).unwrap_or(i64::MAX)],
-        |row| row.get(0),
-    )?;
-    Ok(found.collect::<Result<_, _>>()?)
-}
-
-fn purge_content(connection: &Connection, seq: i64) -> Result<(), Error> {
-    connection
-        .prepare_cached("UPDATE events SET body = NULL WHERE seq = ?1")?
-        .execute([seq])?;
-    connection
-        .prepare_cached("UPDATE links SET body = NULL WHERE event = ?1")?
-        .execute([seq])?;
     Ok(())
 }

@@ -8,22 +8,25 @@ use crate::domain::{
     Document, EncounterId, EventId, LinkGroup, LinkState, Missing, Resource, SessionId,
 };
 use crate::journal::{
-    Attempt, AuditEntry, Delivery, Error, EventDetail, Filter, Link, Page, Stats,
+    Attempt, AuditEntry, Delivery, DeliveryLease, Error, EventDetail, Filter, Link, Page, Stats,
 };
 
-/// What is to be delivered for an event.
-pub(super) fn document(connection: &Connection, id: EventId) -> Result<Option<Document>, Error> {
+/// What is to be delivered, as long as the lease stands.
+pub(super) fn document(
+    connection: &Connection,
+    lease: &DeliveryLease,
+) -> Result<Option<Document>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT seq, received_at, session_id, encounter_id, outcome, error_code, session_status, stale, body, status
-         FROM events WHERE id = ?1 AND body IS NOT NULL",
+        "SELECT id, received_at, session_id, encounter_id, outcome, error_code, session_status, stale, body, status
+         FROM events WHERE seq = ?1 AND body IS NOT NULL AND EXISTS
+         (SELECT 1 FROM deliveries WHERE event = ?1 AND sink = ?2 AND fence = ?3 AND holder IS NOT NULL)",
     )?;
-    let mut rows = statement.query([id.as_bytes()])?;
+    let mut rows = statement.query(params![lease.event, lease.sink, lease.fence])?;
     let Some(found) = rows.next()? else {
         return Ok(None);
     };
-    let seq: i64 = found.get(0)?;
     let mut document = Document {
-        id,
+        id: row::id(found.get(0)?),
         received_at: row::time(found.get(1)?)?,
         session_id: SessionId::new(found.get::<_, String>(2)?)
             .ok_or(Error::Corrupt { what: "session id" })?,
@@ -42,7 +45,7 @@ pub(super) fn document(connection: &Connection, id: EventId) -> Result<Option<Do
     let mut statement = connection.prepare_cached(
         "SELECT link_group, href, state, http_status, fetched_at, reason, body FROM links WHERE event = ?1 ORDER BY n",
     )?;
-    let mut rows = statement.query([seq])?;
+    let mut rows = statement.query([lease.event])?;
     while let Some(found) = rows.next()? {
         let (group, href) = (LinkGroup::new(found.get::<_, String>(0)?), found.get(1)?);
         if row::word::<LinkState>(found, 2, "link state")? == LinkState::Fetched {
@@ -256,6 +259,9 @@ pub(super) fn stats(connection: &Connection) -> Result<Stats, Error> {
         )?
         .query_row([], |found| found.get(0))?;
     stats.oldest_pending = row::optional_time(oldest)?;
+    stats.unauthentic = connection
+        .prepare_cached("SELECT count(*) FROM unauthentic")?
+        .query_row([], |found| found.get(0))?;
     Ok(stats)
 }
 

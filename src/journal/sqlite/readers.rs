@@ -31,7 +31,7 @@ impl Readers {
         }))
     }
 
-    /// Runs a read on a thread where it may block.
+    /// Runs a read on a thread where it may block. However many statements it has, they read one moment.
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -41,12 +41,16 @@ impl Readers {
         let inner = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || {
             let connection = inner.take()?;
-            let result = query(&connection);
-            inner
-                .idle
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+            let moment = connection.unchecked_transaction()?;
+            let result = query(&moment);
+            // A connection that cannot leave its moment would read nothing new for ever.
+            if moment.finish().is_ok() {
+                inner
+                    .idle
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(connection);
+            }
             result
         })
         .await
@@ -80,5 +84,30 @@ impl Inner {
         )?;
         connection.busy_timeout(super::BUSY)?;
         Ok(connection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_read_sees_one_moment_and_the_next_one_a_later_one() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        let writer = super::super::open::connect(&path).expect("a file");
+        writer.execute_batch("CREATE TABLE t (n)").expect("a table");
+        let count = |connection: &Connection| {
+            connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u64>(0))
+        };
+        let readers = Readers::new(path);
+        let twice = readers.read(move |connection| {
+            let before = count(connection)?;
+            writer.execute_batch("INSERT INTO t VALUES (1)")?;
+            Ok((before, count(connection)?))
+        });
+        assert_eq!(twice.await.expect("two counts"), (0, 0));
+        let later = readers.read(move |connection| Ok(count(connection)?));
+        assert_eq!(later.await.expect("a count"), 1);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::lock::Turn;
 use crate::journal::Error;
 use crate::metrics::Metrics;
 
@@ -40,13 +41,14 @@ impl Writer {
     /// Starts the thread on its connection. It ends when the writer is dropped and the queue is empty.
     pub(super) fn spawn(
         connection: Connection,
+        turn: Turn,
         queue: usize,
         metrics: Metrics,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (jobs, queued) = mpsc::channel(queue);
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || run(&connection, queued, &metrics))?;
+            .spawn(move || run(&connection, &turn, queued, &metrics))?;
         Ok((Self { jobs }, thread))
     }
 
@@ -109,19 +111,20 @@ fn in_savepoint<T>(
     result
 }
 
-fn run(connection: &Connection, mut queued: mpsc::Receiver<Job>, metrics: &Metrics) {
+fn run(connection: &Connection, turn: &Turn, mut queued: mpsc::Receiver<Job>, metrics: &Metrics) {
     let mut batch = Vec::with_capacity(BATCH);
     while queued.blocking_recv_many(&mut batch, BATCH) > 0 {
         let (size, start) = (batch.len(), Instant::now());
-        commit(connection, &mut batch);
+        commit(connection, turn, &mut batch);
         metrics.journal_commit(size, start.elapsed());
     }
 }
 
 /// Runs a batch in one transaction and replies to every job, whatever happens.
-fn commit(connection: &Connection, batch: &mut Vec<Job>) {
+fn commit(connection: &Connection, turn: &Turn, batch: &mut Vec<Job>) {
     let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
     let committed = (|| {
+        let _turn = turn.take()?;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for job in batch.drain(..) {
             let reply = std::panic::catch_unwind(AssertUnwindSafe(|| job(connection)));

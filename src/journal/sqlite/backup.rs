@@ -1,0 +1,43 @@
+//! A copy of a store while it is in use.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::folder;
+use crate::journal::Error;
+
+/// Copies the store at `path`, as it stands now, to a new file that only its owner may read. The service beside it goes
+/// on. The copy is on disk when this returns; it holds no gaps, so it may be smaller.
+///
+/// # Errors
+/// When the store cannot be read, or the file is there already or cannot be written; then nothing is left behind.
+pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
+    let io = |source| Error::Io {
+        path: copy.to_owned(),
+        source,
+    };
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(super::BUSY)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(copy)
+        .map_err(io)?;
+    let copied = connection
+        .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
+        .map_err(Error::from)
+        .and_then(|_| file.sync_all().map_err(io))
+        .and_then(|()| sync_folder(copy).map_err(io));
+    if copied.is_err() {
+        std::fs::remove_file(copy).ok();
+    }
+    copied
+}
+
+fn sync_folder(file: &Path) -> std::io::Result<()> {
+    File::open(folder::of(file))?.sync_all()
+}

@@ -1,0 +1,79 @@
+//! A file that is damaged is moved aside, never replaced: what is in it may still be recovered.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::ErrorCode;
+
+use super::{folder, with_suffix};
+use crate::journal::Error;
+
+/// What stands between a store's name and the time it was moved aside.
+const MARK: &str = ".corrupt-";
+/// What belongs to a store beside the file itself.
+const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+
+/// Moves the file and its log aside if `error` says that it is damaged, and says where to.
+pub(super) fn move_aside(path: &Path, error: Error) -> Error {
+    if !is_damage(&error) {
+        return error;
+    }
+    let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let aside = with_suffix(path, &format!("{MARK}{time}"));
+    for suffix in SUFFIXES {
+        let moved = std::fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix));
+        match moved {
+            Err(source) if suffix.is_empty() => {
+                return Error::Io {
+                    path: path.to_owned(),
+                    source,
+                };
+            }
+            // There need be no log.
+            Err(_) | Ok(()) => {}
+        }
+    }
+    Error::Damaged {
+        path: path.to_owned(),
+        aside,
+        reason: error.to_string(),
+    }
+}
+
+/// The damaged files that lie beside a store.
+pub fn damaged_beside(path: &Path) -> Vec<PathBuf> {
+    let Some(name) = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned() + MARK)
+    else {
+        return Vec::new();
+    };
+    let Ok(entries) = std::fs::read_dir(folder::of(path)) else {
+        return Vec::new();
+    };
+    let is_aside = |found: &PathBuf| {
+        found.file_name().is_some_and(|found| {
+            let found = found.to_string_lossy();
+            found.starts_with(&name) && !found.ends_with("-wal") && !found.ends_with("-shm")
+        })
+    };
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(is_aside)
+        .collect()
+}
+
+/// Whether SQLite found the file to be damaged, however deep in the error that is.
+fn is_damage(error: &Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(rusqlite::Error::SqliteFailure(failure, _)) = error.downcast_ref() {
+            return matches!(
+                failure.code,
+                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
+            );
+        }
+        cause = error.source();
+    }
+    false
+}

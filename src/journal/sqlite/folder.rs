@@ -1,0 +1,61 @@
+//! The folder of a store: private, and on disk for certain.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Patient data goes there: nobody but the service's user may look in.
+///
+/// A new folder is on disk for certain only when the one above it is synced; until then a power cut takes it away with
+/// everything in it, however well that was synced. The last one is seen to at every start, should the process that made
+/// it have been killed in between. Within the folder SQLite does the same for its files.
+pub(super) fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut new: Vec<_> = folder
+        .ancestors()
+        .take_while(|above| !above.as_os_str().is_empty() && !above.exists())
+        .collect();
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    if new.is_empty() {
+        new.push(folder);
+    }
+    for folder in new {
+        sync_name(folder)?;
+    }
+    Ok(())
+}
+
+/// Syncs the folder that this one stands in. One that may not be read was made by someone else.
+fn sync_name(folder: &Path) -> std::io::Result<()> {
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    match File::open(above) {
+        Ok(above) => above.sync_all(),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the file where there is none, so that it is private even in a folder that is not: its log gets the same mode.
+pub(super) fn make_private_file(file: &Path) -> std::io::Result<()> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(file)
+        .map(|_| ())
+}
+
+/// The folder that a file stands in.
+pub(super) fn of(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}

@@ -1,0 +1,71 @@
+//! Requests that were refused as not authentic. Not one of the events: nothing claims or counts them.
+
+use rusqlite::{Connection, params};
+
+use super::row;
+use crate::journal::{Bounds, Error, Unauthentic};
+
+/// The newest that together are within both bounds stay; the first one that is not, and all before it, go.
+const TRIM: &str = "DELETE FROM unauthentic WHERE seq <= (
+    SELECT max(seq) FROM (
+        SELECT seq, row_number() OVER newest AS requests, sum(bytes) OVER newest AS total
+        FROM unauthentic WINDOW newest AS (ORDER BY seq DESC))
+    WHERE requests > ?1 OR total > ?2)";
+
+/// Keeps these, and forgets the oldest beyond the bounds.
+pub(super) fn keep(
+    connection: &Connection,
+    requests: &[Unauthentic],
+    bounds: Bounds,
+) -> Result<(), Error> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO unauthentic (received_at, generated_at, signature, bytes, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for request in requests {
+        insert.execute(params![
+            request.received_at.as_millisecond(),
+            request.generated_at,
+            request.signature,
+            request.body.len(),
+            &request.body[..],
+        ])?;
+    }
+    connection
+        .prepare_cached(TRIM)?
+        .execute(params![bounds.requests, bounds.bytes])?;
+    Ok(())
+}
+
+/// Those after number `after`, oldest first.
+pub(super) fn list(
+    connection: &Connection,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<(i64, Unauthentic)>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, received_at, generated_at, signature, body FROM unauthentic WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![after, limit])?;
+    let mut found = Vec::new();
+    while let Some(request) = rows.next()? {
+        found.push((
+            request.get(0)?,
+            Unauthentic {
+                received_at: row::time(request.get(1)?)?,
+                generated_at: request.get(2)?,
+                signature: request.get(3)?,
+                body: row::bytes(request.get(4)?),
+            },
+        ));
+    }
+    Ok(found)
+}
+
+/// Removes these.
+pub(super) fn forget(connection: &Connection, numbers: &[i64]) -> Result<(), Error> {
+    let mut delete = connection.prepare_cached("DELETE FROM unauthentic WHERE seq = ?1")?;
+    for number in numbers {
+        delete.execute([number])?;
+    }
+    Ok(())
+}
