@@ -1,0 +1,161 @@
+//! The intake: what is queued is taken together, kept by one statement, and answered after its commit.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::error::{again, class, within};
+use super::insert;
+use super::pool::Pool;
+use crate::domain::EventId;
+use crate::journal::record::NewContent;
+use crate::journal::{Appended, Error, NewEvent};
+use crate::lifecycle::Shutdown;
+use crate::metrics::Metrics;
+
+/// Most events of one batch, and about the most bytes of their bodies: a statement has to fit into the server's memory.
+const BATCH: usize = 512;
+const BATCH_BYTES: usize = 8 << 20;
+/// Batches under way at once, each on a connection of its own: while one waits for the disk the next one is on its way.
+const AT_ONCE: usize = 2;
+/// Longest time for one batch. Its callers have gone by then.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// An event that waits, and whom to tell.
+struct Queued {
+    event: NewEvent,
+    reply: oneshot::Sender<Result<Appended, Error>>,
+}
+
+/// The queue's entrance. The task behind it ends when this is dropped and the queue is empty.
+pub(super) struct Intake {
+    queue: mpsc::Sender<Queued>,
+}
+
+/// What a batch needs.
+struct Batches {
+    pool: Pool,
+    metrics: Metrics,
+    kept: watch::Sender<Option<EventId>>,
+}
+
+impl Intake {
+    /// Starts the task in `tasks`. At most `queue` events wait.
+    pub(super) fn spawn(
+        pool: Pool,
+        queue: usize,
+        metrics: Metrics,
+        kept: watch::Sender<Option<EventId>>,
+        tasks: &Shutdown,
+    ) -> Self {
+        let (sender, queued) = mpsc::channel(queue);
+        let batches = Arc::new(Batches {
+            pool,
+            metrics,
+            kept,
+        });
+        let group = tasks.clone();
+        tasks.spawn("journal intake", async move {
+            run(batches, queued, &group).await;
+        });
+        Self { queue: sender }
+    }
+
+    /// Queues an event if there is room, and waits for its commit.
+    pub(super) async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+        let (reply, told) = oneshot::channel();
+        self.queue
+            .try_send(Queued { event, reply })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+                mpsc::error::TrySendError::Closed(_) => Error::Closed,
+            })?;
+        told.await
+            .map_err(|_| Error::Commit("the write was dropped before it was answered".to_owned()))?
+    }
+}
+
+async fn run(batches: Arc<Batches>, mut queued: mpsc::Receiver<Queued>, tasks: &Shutdown) {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    while let Some(first) = queued.recv().await {
+        // What comes while all batches are under way makes the next one larger.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let batch = fill(first, &mut queued);
+        let batches = Arc::clone(&batches);
+        tasks.spawn("journal batch", async move {
+            batches.commit(batch).await;
+            drop(permit);
+        });
+    }
+}
+
+/// What is queued, in its order, as much as one batch may hold.
+fn fill(first: Queued, queued: &mut mpsc::Receiver<Queued>) -> Vec<Queued> {
+    let mut bytes = size(&first.event);
+    let mut batch = vec![first];
+    while batch.len() < BATCH && bytes < BATCH_BYTES {
+        let Ok(next) = queued.try_recv() else { break };
+        bytes += size(&next.event);
+        batch.push(next);
+    }
+    batch
+}
+
+fn size(event: &NewEvent) -> usize {
+    match &event.content {
+        NewContent::Notification(notification) => notification.body.len(),
+        NewContent::Junk { body, .. } => body.len(),
+    }
+}
+
+impl Batches {
+    async fn commit(&self, mut batch: Vec<Queued>) {
+        // Nobody waits for these any more; they were answered as not kept.
+        batch.retain(|queued| !queued.reply.is_closed());
+        if batch.is_empty() {
+            return;
+        }
+        let start = Instant::now();
+        let size = batch.len();
+        let events: Vec<&NewEvent> = batch.iter().map(|queued| &queued.event).collect();
+        match self.keep(&events).await {
+            Ok(kept) => {
+                self.metrics.journal_commit(size, start.elapsed());
+                for (queued, appended) in batch.into_iter().zip(kept) {
+                    self.answer(queued, Ok(appended));
+                }
+            }
+            // One that cannot be kept must not take the others with it.
+            Err(error) if size > 1 && (!error.is_outage() || class(&error) == Some("40")) => {
+                for queued in batch {
+                    let kept = self.keep(&[&queued.event]).await;
+                    self.answer(queued, kept.map(|kept| kept[0]));
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = %error, writes = size, "the store could not commit");
+                for queued in batch {
+                    self.answer(queued, Err(again(&error)));
+                }
+            }
+        }
+    }
+
+    /// As many results as events.
+    async fn keep(&self, events: &[&NewEvent]) -> Result<Vec<Appended>, Error> {
+        let lent = within(DEADLINE, self.pool.lend()).await?;
+        let kept = within(DEADLINE, insert::batch(&lent, events)).await;
+        lent.settle(kept)
+    }
+
+    fn answer(&self, queued: Queued, appended: Result<Appended, Error>) {
+        if let Ok(Appended::New(id)) = appended {
+            self.kept.send_replace(Some(id));
+        }
+        // The caller may have given up waiting; what is committed stays committed.
+        queued.reply.send(appended).ok();
+    }
+}

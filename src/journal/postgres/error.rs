@@ -1,0 +1,111 @@
+//! What the server and the driver say, in the journal's words, and nothing of what is stored: a server's message may
+//! quote it ("Key (session_id)=(…) already exists").
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::journal::Error;
+
+/// Classes of SQLSTATE whose messages speak of the connection or the server, never of data: connection, authorization,
+/// unknown database, resources, operator intervention.
+const ABOUT_THE_SERVER: [&str; 5] = ["08", "28", "3D", "53", "57"];
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if let Some(refused) = error.as_db_error() {
+            return refusal(refused);
+        }
+        // The driver's own words, and those of the socket and of TLS.
+        let mut reason = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            reason.push_str(": ");
+            reason.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::Unreachable { reason }
+    }
+}
+
+fn refusal(refused: &DbError) -> Error {
+    let code = refused.code().code();
+    let is_safe = ABOUT_THE_SERVER.iter().any(|class| code.starts_with(class));
+    let message = if refused.code() == &SqlState::UNDEFINED_TABLE {
+        Some("its tables are not there; the service makes them when it starts".to_owned())
+    } else {
+        is_safe.then(|| refused.message().to_owned())
+    };
+    Error::Database {
+        code: code.to_owned(),
+        message,
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        let unreachable = |reason: &str| Self::Unreachable {
+            reason: reason.to_owned(),
+        };
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => {
+                unreachable("all connections of store.pool_size are busy")
+            }
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
+                unreachable("no connection within the time for it")
+            }
+            PoolError::Backend(error) => error.into(),
+            PoolError::Closed => Self::Closed,
+            PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                unreachable("the pool is not set up")
+            }
+        }
+    }
+}
+
+/// The work, or an error when it takes longer than `limit`.
+pub(super) async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Error::Unreachable {
+            reason: format!("no answer within {} s", limit.as_secs()),
+        })
+    })
+}
+
+/// The same error for one more caller.
+pub(super) fn again(error: &Error) -> Error {
+    match error {
+        Error::Unreachable { reason } => Error::Unreachable {
+            reason: reason.clone(),
+        },
+        Error::Database { code, message } => Error::Database {
+            code: code.clone(),
+            message: message.clone(),
+        },
+        Error::Closed => Error::Closed,
+        Error::Overloaded
+        | Error::Deadline
+        | Error::InUse { .. }
+        | Error::Damaged { .. }
+        | Error::Io { .. }
+        | Error::CaFile { .. }
+        | Error::Tls(_)
+        | Error::Migration(_)
+        | Error::Sqlite(_)
+        | Error::Commit(_)
+        | Error::Corrupt { .. } => Error::Commit(error.to_string()),
+    }
+}
+
+/// The class of the server's refusal.
+pub(super) fn class(error: &Error) -> Option<&str> {
+    match error {
+        Error::Database { code, .. } => code.get(..2),
+        _ => None,
+    }
+}

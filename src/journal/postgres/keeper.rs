@@ -1,0 +1,157 @@
+//! The connection beside the pool: brings the schema up to date, then listens for what other instances announce and
+//! announces what this one has kept. When it breaks it is made anew, with growing pauses.
+//!
+//! An announcement only saves a wait: what gets lost is found by the sweep.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_postgres::{Client, Notification};
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use super::connect::Connector;
+use super::error::{again, within};
+use super::migrate::migrate;
+use super::pool::Standing;
+use crate::domain::EventId;
+use crate::journal::Error;
+use crate::lifecycle::Shutdown;
+
+/// The channel's name in the database.
+const CHANNEL: &str = "suki_receiver_due";
+/// Least time between two announcements. A NOTIFY takes a lock of the whole database when it commits, so it is not sent
+/// with each batch, and never in a batch's own transaction.
+const DEBOUNCE: Duration = Duration::from_millis(25);
+/// How often the connection is asked whether it is still there, and for how long it may be silent.
+const ALIVE: Duration = Duration::from_secs(5);
+const SILENT: Duration = Duration::from_secs(5);
+/// Longest time to connect.
+const CONNECT: Duration = Duration::from_secs(6);
+/// Announcements that wait to be read; further ones are dropped, since one is as good as many.
+const HEARD: usize = 64;
+/// Pauses between attempts to connect.
+const SHORTEST: Duration = Duration::from_millis(250);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// What the keeper works with.
+pub(super) struct Keeper {
+    /// Makes the connection.
+    pub(super) connector: Connector,
+    /// Told when the database may be used.
+    pub(super) standing: watch::Sender<Standing>,
+    /// The newest event that this instance has kept.
+    pub(super) kept: watch::Receiver<Option<EventId>>,
+    /// Told what other instances announce.
+    pub(super) heard: mpsc::Sender<EventId>,
+    /// This instance, so that it does not listen to itself.
+    pub(super) holder: Uuid,
+}
+
+impl Keeper {
+    /// Works until `stop`.
+    pub(super) async fn run(mut self, stop: Shutdown) {
+        let mut pause = SHORTEST;
+        loop {
+            let ended = tokio::select! {
+                ended = self.session(&mut pause) => ended,
+                () = stop.stopping() => return,
+            };
+            let Err(error) = ended;
+            tracing::warn!(error = %error, "no connection that listens to the database; trying again");
+            self.standing.send_if_modified(|standing| {
+                let is_news = !matches!(standing, Standing::Ready);
+                if is_news {
+                    *standing = Standing::Unready(Arc::new(again(&error)));
+                }
+                is_news
+            });
+            // Between half and all of it, so that instances that lost the server together do not come back together.
+            let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+            pause = (pause * 2).min(LONGEST);
+            tokio::select! {
+                () = tokio::time::sleep(jittered) => {}
+                () = stop.stopping() => return,
+            }
+        }
+    }
+
+    /// One connection's life. Ends when it breaks.
+    async fn session(&mut self, pause: &mut Duration) -> Result<Infallible, Error> {
+        let (tell, told) = mpsc::channel(HEARD);
+        let (mut client, driver) = within(CONNECT, async {
+            Ok(self.connector.connect(Some(tell)).await?)
+        })
+        .await?;
+        let _driver = AbortOnDropHandle::new(driver);
+        // Each time: behind the address may be another database by now, such as one from a backup.
+        migrate(&mut client).await?;
+        let listen = format!("LISTEN {CHANNEL}");
+        within(SILENT, async { Ok(client.batch_execute(&listen).await?) }).await?;
+        self.standing.send_replace(Standing::Ready);
+        *pause = SHORTEST;
+        tokio::select! {
+            ended = listen_to(told, &self.heard, self.holder) => ended,
+            ended = announce(&client, &mut self.kept, self.holder) => ended,
+            ended = watch_over(&client) => ended,
+        }
+    }
+}
+
+/// Passes on what other instances announce.
+async fn listen_to(
+    mut told: mpsc::Receiver<Notification>,
+    heard: &mpsc::Sender<EventId>,
+    holder: Uuid,
+) -> Result<Infallible, Error> {
+    let own = holder.to_string();
+    while let Some(notification) = told.recv().await {
+        let Some((sender, event)) = notification.payload().split_once(' ') else {
+            continue;
+        };
+        if sender != own
+            && let Ok(event) = event.parse()
+        {
+            heard.try_send(event).ok();
+        }
+    }
+    Err(Error::Unreachable {
+        reason: "the connection that listens was closed".to_owned(),
+    })
+}
+
+/// Announces the newest event that was kept. One is enough: whoever hears it looks for all that is due.
+async fn announce(
+    client: &Client,
+    kept: &mut watch::Receiver<Option<EventId>>,
+    holder: Uuid,
+) -> Result<Infallible, Error> {
+    loop {
+        if kept.changed().await.is_err() {
+            // The store is gone; the task is about to be stopped.
+            std::future::pending::<()>().await;
+        }
+        let Some(event) = *kept.borrow_and_update() else {
+            continue;
+        };
+        let payload = format!("{holder} {event}");
+        within(SILENT, async {
+            client
+                .execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &payload])
+                .await?;
+            Ok(())
+        })
+        .await?;
+        tokio::time::sleep(DEBOUNCE).await;
+    }
+}
+
+/// Notices a connection that is open on this side only.
+async fn watch_over(client: &Client) -> Result<Infallible, Error> {
+    loop {
+        tokio::time::sleep(ALIVE).await;
+        within(SILENT, async { Ok(client.check_connection().await?) }).await?;
+    }
+}

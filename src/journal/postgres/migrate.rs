@@ -1,0 +1,113 @@
+//! Brings the schema up to date: safe when several instances start at once, and while an older version still runs.
+//!
+//! One instance migrates at a time, under an advisory lock; the others find the work done. A schema that has more than
+//! this version knows is a newer version's and is left alone: migrations only add, so this version works on it.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::error::within;
+use crate::journal::Error;
+
+/// Names the lock: "sukircv" in bytes.
+const LOCK: i64 = 0x0073_756b_6972_6376;
+/// Longest time for a look at what is there.
+const LOOK: Duration = Duration::from_secs(15);
+/// Longest time for the migrations themselves; an index over everything may take long.
+const MIGRATE: Duration = Duration::from_secs(600);
+
+mod embedded {
+    #![allow(missing_docs, unreachable_pub, reason = "made by the macro")]
+    refinery::embed_migrations!("src/journal/postgres/migrations");
+}
+
+/// Applies what is missing.
+pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
+    within(LOOK, must_be_utf8(client)).await?;
+    if within(LOOK, is_current(client)).await? {
+        return Ok(());
+    }
+    // A migration must not queue up behind a long transaction for long: everything else would queue behind it. The next
+    // attempt comes with the next try to connect.
+    client
+        .batch_execute("SET statement_timeout = 0; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = 0")
+        .await?;
+    client
+        .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
+        .await?;
+    let migrated = within(MIGRATE, run(client)).await;
+    client
+        .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
+        .await?;
+    migrated
+}
+
+async fn run(client: &mut Client) -> Result<(), Error> {
+    let report = embedded::migrations::runner()
+        .set_abort_missing(false)
+        .set_abort_divergent(true)
+        .run_async(client)
+        .await
+        .map_err(of_refinery)?;
+    for applied in report.applied_migrations() {
+        tracing::info!(migration = %applied, "the database's schema was brought up to date");
+    }
+    Ok(())
+}
+
+/// Whether every migration of this version has been applied.
+async fn is_current(client: &Client) -> Result<bool, Error> {
+    let known = client
+        .query_one(
+            "SELECT to_regclass('refinery_schema_history') IS NOT NULL",
+            &[],
+        )
+        .await?;
+    if !known.get::<_, bool>(0) {
+        return Ok(false);
+    }
+    let applied: Vec<String> = client
+        .query(
+            "SELECT version::text || ' ' || checksum FROM refinery_schema_history",
+            &[],
+        )
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
+    Ok(embedded::migrations::runner()
+        .get_migrations()
+        .iter()
+        .all(|own| applied.contains(&format!("{} {}", own.version(), own.checksum()))))
+}
+
+/// Text of any language comes in; a database of another encoding would refuse some of it.
+async fn must_be_utf8(client: &Client) -> Result<(), Error> {
+    let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.get(0);
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(Error::Unreachable {
+        reason: format!("its encoding is {encoding}; make the database with ENCODING 'UTF8'"),
+    })
+}
+
+/// A failure of the server is told as any other; only what refinery itself finds is a failure to migrate.
+fn of_refinery(error: refinery::Error) -> Error {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(server) = cause
+            .downcast_ref::<tokio_postgres::Error>()
+            .and_then(tokio_postgres::Error::as_db_error)
+        {
+            return Error::Database {
+                code: server.code().code().to_owned(),
+                message: Some("while the schema was brought up to date".to_owned()),
+            };
+        }
+        source = cause.source();
+    }
+    Error::Migration(error)
+}

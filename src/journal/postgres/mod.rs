@@ -1,0 +1,347 @@
+//! The shared store: a PostgreSQL database, for several instances behind a load balancer.
+//!
+//! A pool of connections works, and one beside it listens to the other instances. What several instances do at once is
+//! decided by the database: duplicates by its unique index, claims by its row locks, time by its clock. All SQL is in this
+//! folder.
+
+mod append;
+mod claim;
+mod connect;
+mod counts;
+mod error;
+mod finish;
+mod insert;
+mod inspect;
+mod keeper;
+mod list;
+mod migrate;
+mod operate;
+mod pool;
+mod query;
+mod retain;
+mod row;
+mod server_clock;
+mod unauthentic;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use self::append::Intake;
+use self::connect::Connector;
+use self::error::within;
+use self::keeper::Keeper;
+use self::pool::{Pool, Standing};
+use self::server_clock::ServerClock;
+use super::{
+    Access, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
+    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate,
+    NewEvent, Page, Purged, ReplayFrom, Replayed, Retrieval, Stats, Store, Unauthentic,
+};
+use crate::config::{self, PostgresUrl};
+use crate::domain::{Clock, Document, EventId, Millis};
+use crate::lifecycle::Shutdown;
+use crate::metrics::Metrics;
+
+/// Longest time for one call's work, once it has a connection.
+const WORK: Duration = Duration::from_secs(15);
+/// Longest time for an inspection, which reads everything.
+const INSPECTION: Duration = Duration::from_secs(24 * 3600);
+/// Announcements of other instances that wait for the worker; one is as good as many.
+const ANNOUNCED: usize = 16;
+/// How long a close waits for what is queued. Each batch has a deadline of its own.
+const CLOSING: Duration = Duration::from_secs(15);
+
+/// The shared store.
+pub struct PostgresStore {
+    intake: Mutex<Option<std::sync::Arc<Intake>>>,
+    pool: Pool,
+    heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
+    batches: Shutdown,
+    keeper: Shutdown,
+    holder: Uuid,
+    clock: ServerClock,
+    /// Kept so that a guest, who has no keeper, is ready for good.
+    _standing: Option<watch::Sender<Standing>>,
+}
+
+impl PostgresStore {
+    /// A store on the database at `url`, which need not be there yet: connections are made in the background, and until
+    /// then every call is an error. Of `settings`, all but the address and the deadline are used. Must be called within a
+    /// Tokio runtime.
+    ///
+    /// # Errors
+    /// What can be seen to be wrong without the server: a CA file that cannot be used.
+    pub fn open(
+        settings: &config::Store,
+        url: &PostgresUrl,
+        access: Access,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, Error> {
+        let connector = Connector::new(settings, url)?;
+        let holder = Uuid::now_v7();
+        let (kept, newest) = watch::channel(None);
+        let (tell, heard) = mpsc::channel(ANNOUNCED);
+        let (batches, keeper) = (
+            Shutdown::new("journal intake"),
+            Shutdown::new("journal listener"),
+        );
+        let first = match access {
+            Access::Owner { .. } | Access::Successor { .. } => Standing::Starting,
+            // A guest leaves the schema as it is, and listens to nobody.
+            Access::Guest => Standing::Ready,
+        };
+        let (standing, known) = watch::channel(first);
+        let pool = Pool::new(connector.clone(), settings.pool_size, known)?;
+        let mut guests = None;
+        match access {
+            Access::Owner { .. } | Access::Successor { .. } => {
+                let task = Keeper {
+                    connector,
+                    standing,
+                    kept: newest,
+                    heard: tell,
+                    holder,
+                };
+                keeper.spawn("journal listener", task.run(keeper.clone()));
+            }
+            Access::Guest => guests = Some(standing),
+        }
+        let intake = Intake::spawn(pool.clone(), settings.queue, metrics, kept, &batches);
+        Ok(Self {
+            intake: Mutex::new(Some(std::sync::Arc::new(intake))),
+            pool,
+            heard: tokio::sync::Mutex::new(heard),
+            batches,
+            keeper,
+            holder,
+            clock: ServerClock::new(clock),
+            _standing: guests,
+        })
+    }
+
+    fn intake(&self) -> Result<std::sync::Arc<Intake>, Error> {
+        self.intake
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or(Error::Closed)
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+        self.intake()?.append(event).await
+    }
+
+    async fn claim_events(
+        &self,
+        due: Due,
+        most_with_sdp: usize,
+    ) -> Result<Vec<ClaimedEvent>, Error> {
+        let lent = self.pool.lend().await?;
+        let work = claim::events(&lent, self.clock, self.holder, due, most_with_sdp);
+        let claimed = within(WORK, work).await;
+        lent.settle(claimed)
+    }
+
+    async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
+        let mut lent = self.pool.lend().await?;
+        let held = within(WORK, finish::links(&mut lent, lease, &links)).await;
+        lent.settle(held)
+    }
+
+    async fn finish_retrieval(
+        &self,
+        lease: EventLease,
+        links: Vec<LinkUpdate>,
+        end: Retrieval,
+    ) -> Result<Held, Error> {
+        let mut lent = self.pool.lend().await?;
+        let work = finish::retrieval(&mut lent, self.clock, lease, &links, &end);
+        let held = within(WORK, work).await;
+        lent.settle(held)
+    }
+
+    async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {
+        let lent = self.pool.lend().await?;
+        let work = claim::deliveries(&lent, self.clock, self.holder, sink, due);
+        let claimed = within(WORK, work).await;
+        lent.settle(claimed)
+    }
+
+    async fn finish_delivery(
+        &self,
+        lease: DeliveryLease,
+        end: DeliveryEnd,
+    ) -> Result<Ended, Error> {
+        let mut lent = self.pool.lend().await?;
+        let work = finish::delivery(&mut lent, self.clock, &lease, &end);
+        let ended = within(WORK, work).await;
+        lent.settle(ended)
+    }
+
+    async fn release(&self, now: Millis) -> Result<(), Error> {
+        let lent = self.pool.lend().await?;
+        let work = claim::release(&lent, self.clock, self.holder, now);
+        let released = within(WORK, work).await;
+        lent.settle(released)
+    }
+
+    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error> {
+        let lent = self.pool.lend().await?;
+        let found = within(WORK, query::document(&lent, lease)).await;
+        lent.settle(found)
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
+        let lent = self.pool.lend().await?;
+        let found = within(WORK, query::event(&lent, id)).await;
+        lent.settle(found)
+    }
+
+    async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
+        let lent = self.pool.lend().await?;
+        let found = within(WORK, query::payload(&lent, id)).await;
+        lent.settle(found)
+    }
+
+    async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
+        let lent = self.pool.lend().await?;
+        let found = within(WORK, query::resource(&lent, id, n)).await;
+        lent.settle(found)
+    }
+
+    async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
+        let lent = self.pool.lend().await?;
+        let page = within(WORK, list::list(&lent, &filter, limit, cursor)).await;
+        lent.settle(page)
+    }
+
+    async fn stats(&self) -> Result<Stats, Error> {
+        let lent = self.pool.lend().await?;
+        let stats = within(WORK, query::stats(&lent)).await;
+        lent.settle(stats)
+    }
+
+    async fn replay(
+        &self,
+        id: EventId,
+        from: ReplayFrom,
+        sinks: Vec<String>,
+        actor: String,
+    ) -> Result<Replayed, Error> {
+        let mut lent = self.pool.lend().await?;
+        let work = operate::replay(&mut lent, id, from, &sinks, &actor);
+        let replayed = within(WORK, work).await;
+        lent.settle(replayed)
+    }
+
+    async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
+        let mut lent = self.pool.lend().await?;
+        let purged = within(WORK, operate::purge(&mut lent, id, &actor)).await;
+        lent.settle(purged)
+    }
+
+    async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
+        let lent = self.pool.lend().await?;
+        let purged = within(WORK, retain::retain(&lent, self.clock, expiry, limit)).await;
+        lent.settle(purged)
+    }
+
+    async fn keep_unauthentic(
+        &self,
+        requests: Vec<Unauthentic>,
+        bounds: Bounds,
+    ) -> Result<(), Error> {
+        let mut lent = self.pool.lend().await?;
+        let kept = within(WORK, unauthentic::keep(&mut lent, &requests, bounds)).await;
+        lent.settle(kept)
+    }
+
+    async fn unauthentic(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Unauthentic)>, Error> {
+        let lent = self.pool.lend().await?;
+        let found = within(WORK, unauthentic::list(&lent, after, limit)).await;
+        lent.settle(found)
+    }
+
+    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error> {
+        let lent = self.pool.lend().await?;
+        let forgotten = within(WORK, unauthentic::forget(&lent, &numbers)).await;
+        lent.settle(forgotten)
+    }
+
+    async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
+        let lent = self.pool.lend().await?;
+        let written = within(WORK, operate::audit(&lent, &entry)).await;
+        lent.settle(written)
+    }
+
+    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+        let lent = self.pool.lend().await?;
+        let entries = within(WORK, query::audit_log(&lent, limit)).await;
+        lent.settle(entries)
+    }
+
+    async fn inspect(&self) -> Result<Vec<String>, Error> {
+        let mut lent = self.pool.lend().await?;
+        let problems = within(INSPECTION, inspect::inspect(&mut lent)).await;
+        lent.settle(problems)
+    }
+
+    async fn announced(&self) -> EventId {
+        match self.heard.lock().await.recv().await {
+            Some(id) => id,
+            // A guest, or a store that is closed.
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        let lent = self.pool.lend().await?;
+        let written = within(WORK, counts::touch(&lent)).await;
+        lent.settle(written)
+    }
+
+    async fn close(&self) {
+        drop(
+            self.intake
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        if !self.batches.finished(Instant::now() + CLOSING).await {
+            tracing::error!(
+                "the store was closed with writes under way; their senders were not answered"
+            );
+        }
+        self.keeper.stop();
+        self.keeper
+            .finished(Instant::now() + Duration::from_secs(1))
+            .await;
+        self.pool.close();
+    }
+}
+
+/// A store that is let go without being closed, as by a crash, must not go on listening.
+impl Drop for PostgresStore {
+    fn drop(&mut self) {
+        self.keeper.stop();
+    }
+}
+
+impl std::fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PostgresStore")
+    }
+}

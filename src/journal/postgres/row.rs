@@ -1,0 +1,134 @@
+//! Between columns and types.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
+
+use crate::domain::{EncounterId, EventId, LinkGroup, Millis, SessionId, SessionKind};
+use crate::journal::{Error, Event, Link};
+
+/// The columns that [`event`] reads.
+pub(super) const EVENT: &str = "id, received_at, generated_at, source, outcome, status, session_id, encounter_id, kind, \
+    session_status, state, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL AS is_purged, \
+    holder IS NOT NULL AS is_leased";
+
+/// The columns that [`link`] reads.
+pub(super) const LINK: &str = "n, link_group, href, state, http_status, bytes, fetched_at, reason";
+
+/// An [`Event`] from [`EVENT`].
+pub(super) fn event(row: &Row) -> Result<Event, Error> {
+    Ok(Event {
+        id: id(row, "id")?,
+        received_at: time(get(row, "received_at")?)?,
+        generated_at: optional_time(get(row, "generated_at")?)?,
+        source: word(row, "source")?,
+        outcome: word(row, "outcome")?,
+        status: get(row, "status")?,
+        session_id: SessionId::new(get::<String>(row, "session_id")?),
+        encounter_id: get::<Option<String>>(row, "encounter_id")?.and_then(EncounterId::new),
+        kind: SessionKind::from_word(get(row, "kind")?),
+        session_status: get(row, "session_status")?,
+        state: word(row, "state")?,
+        stale: get(row, "stale")?,
+        attempts: count(row, "attempts")?,
+        next_attempt_at: unleased(row)?,
+        last_error: get(row, "last_error")?,
+        error_code: get(row, "error_code")?,
+        content_purged: get(row, "is_purged")?,
+    })
+}
+
+/// A [`Link`] from [`LINK`].
+pub(super) fn link(row: &Row) -> Result<Link, Error> {
+    Ok(Link {
+        n: number(row, "n")?,
+        group: LinkGroup::new(get::<String>(row, "link_group")?),
+        href: get(row, "href")?,
+        state: word(row, "state")?,
+        http_status: get::<Option<i32>>(row, "http_status")?
+            .map(|status| u16::try_from(status).map_err(|_| corrupt("http_status")))
+            .transpose()?,
+        bytes: get::<Option<i64>>(row, "bytes")?
+            .map(|bytes| u64::try_from(bytes).map_err(|_| corrupt("bytes")))
+            .transpose()?,
+        fetched_at: optional_time(get(row, "fetched_at")?)?,
+        reason: get(row, "reason")?,
+    })
+}
+
+/// When the row is due, unless it is leased: then the column says something else.
+pub(super) fn unleased(row: &Row) -> Result<Option<Timestamp>, Error> {
+    if get(row, "is_leased")? {
+        return Ok(None);
+    }
+    optional_time(get(row, "next_attempt_at")?)
+}
+
+/// A column's value.
+pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &'static str) -> Result<T, Error> {
+    row.try_get(column).map_err(|_| corrupt(column))
+}
+
+pub(super) fn id(row: &Row, column: &'static str) -> Result<EventId, Error> {
+    get(row, column).map(event_id)
+}
+
+pub(super) fn event_id(id: Uuid) -> EventId {
+    EventId::from_bytes(id.into_bytes())
+}
+
+pub(super) fn uuid(id: EventId) -> Uuid {
+    Uuid::from_bytes(*id.as_bytes())
+}
+
+pub(super) fn time(millis: Millis) -> Result<Timestamp, Error> {
+    Timestamp::from_millisecond(millis).map_err(|_| corrupt("time"))
+}
+
+pub(super) fn optional_time(millis: Option<Millis>) -> Result<Option<Timestamp>, Error> {
+    millis.map(time).transpose()
+}
+
+pub(super) fn bytes(row: &Row, column: &'static str) -> Result<Bytes, Error> {
+    get::<Vec<u8>>(row, column).map(Bytes::from)
+}
+
+/// An `integer` that is never negative.
+pub(super) fn number(row: &Row, column: &'static str) -> Result<u32, Error> {
+    u32::try_from(get::<i32>(row, column)?).map_err(|_| corrupt(column))
+}
+
+/// A number of attempts.
+pub(super) fn count(row: &Row, column: &'static str) -> Result<u32, Error> {
+    Ok(u32::try_from(get::<i32>(row, column)?).unwrap_or(0))
+}
+
+/// One of a closed set of words.
+pub(super) fn word<T: FromStr>(row: &Row, column: &'static str) -> Result<T, Error> {
+    get::<&str>(row, column)?
+        .parse()
+        .map_err(|_| corrupt(column))
+}
+
+/// Text as PostgreSQL can keep it: it has no U+0000, which JSON has. The body keeps the truth.
+pub(super) fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{FFFD}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A count of rows as SQL takes it.
+pub(super) fn limit(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+pub(super) fn corrupt(what: &'static str) -> Error {
+    Error::Corrupt { what }
+}
