@@ -22,6 +22,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The file is damaged and was moved aside.
+    #[error(
+        "{path} is damaged ({reason}) and was moved to {aside}. What was kept in it is not delivered: restore a backup to {path}, \
+         or recover what can be read (sqlite3 {aside} .recover | sqlite3 {path}), then start again. A start without that \
+         begins with an empty store"
+    )]
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// Where it is now.
+        aside: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
     /// The file's folder or lock cannot be made.
     #[error("cannot use {path}: {source}")]
     Io {
@@ -36,6 +50,31 @@ pub enum Error {
     /// SQLite says no.
     #[error("the store failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The database cannot be reached, or did not answer in time.
+    #[error("the database cannot be reached: {reason}")]
+    Unreachable {
+        /// What the driver, the socket or TLS says. Nothing of what is stored.
+        reason: String,
+    },
+    /// The database says no.
+    #[error("the database refused (SQLSTATE {code}){}{}", if message.is_some() { ": " } else { "" }, message.as_deref().unwrap_or_default())]
+    Database {
+        /// PostgreSQL's code, appendix A of its manual.
+        code: String,
+        /// What it says, where that cannot quote what is stored.
+        message: Option<String>,
+    },
+    /// The file of further trusted authorities cannot be used.
+    #[error("store.ca_file {path}: {why}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// rustls refuses the settings.
+    #[error("TLS to the database cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
     /// A batch was rolled back because its commit failed.
     #[error("the store could not commit: {0}")]
     Commit(String),
@@ -48,6 +87,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the store as a whole takes no writes now, rather than this one, or no more for a moment.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Deadline
+            | Self::Closed
+            | Self::InUse { .. }
+            | Self::Damaged { .. }
+            | Self::Io { .. }
+            | Self::CaFile { .. }
+            | Self::Tls(_)
+            | Self::Migration(_)
+            | Self::Commit(_)
+            | Self::Unreachable { .. } => true,
+            Self::Database { code, .. } => !is_about_the_data(code),
+            Self::Sqlite(error) => !matches!(
+                error.sqlite_error_code(),
+                Some(
+                    rusqlite::ErrorCode::ConstraintViolation
+                        | rusqlite::ErrorCode::TooBig
+                        | rusqlite::ErrorCode::TypeMismatch
+                )
+            ),
+            Self::Overloaded | Self::Corrupt { .. } => false,
+        }
+    }
+
     /// Whether the same call may succeed a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -55,8 +120,48 @@ impl Error {
             | Self::Deadline
             | Self::Sqlite(_)
             | Self::Commit(_)
+            | Self::Unreachable { .. }
             | Self::Io { .. } => true,
-            Self::Closed | Self::InUse { .. } | Self::Migration(_) | Self::Corrupt { .. } => false,
+            Self::Database { code, .. } => !is_about_the_data(code),
+            Self::Closed
+            | Self::InUse { .. }
+            | Self::Damaged { .. }
+            | Self::CaFile { .. }
+            | Self::Tls(_)
+            | Self::Migration(_)
+            | Self::Corrupt { .. } => false,
         }
+    }
+}
+
+/// Whether a SQLSTATE speaks of the values of this one statement: its class is cardinality, data, integrity, check
+/// option or program limit.
+fn is_about_the_data(code: &str) -> bool {
+    ["21", "22", "23", "44", "54"]
+        .iter()
+        .any(|class| code.starts_with(class))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_what_no_event_could_be_written_in() {
+        let database = |code: &str| Error::Database {
+            code: code.to_owned(),
+            message: None,
+        };
+        for code in [
+            "25006", "53100", "57P01", "28P01", "42P01", "08006", "XX000",
+        ] {
+            assert!(database(code).is_outage(), "{code}");
+        }
+        for code in ["22021", "23514", "54000"] {
+            assert!(!database(code).is_outage(), "{code}");
+            assert!(!database(code).is_retryable(), "{code}");
+        }
+        assert!(!Error::Overloaded.is_outage());
+        assert!(!Error::Corrupt { what: "row" }.is_outage());
     }
 }

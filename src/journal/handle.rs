@@ -10,9 +10,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::deadline::within;
 use super::record::NewContent;
-use super::{Appended, Error, NewEvent, Store};
+use super::spool::{Drain, Spool};
+use super::{Appended, Bounds, Error, NewEvent, SqliteStore, Store, Taking, Unauthentic};
 use crate::domain::{DedupeKey, EventId, Malformed, Notification, Source};
+use crate::metrics::Metrics;
 use crate::signature::Verified;
 
 /// Wake-ups that wait for the worker; beyond that they are dropped.
@@ -25,6 +28,7 @@ pub type Wakeups = mpsc::Receiver<EventId>;
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn Store>,
+    spool: Option<Spool>,
     wake: mpsc::Sender<EventId>,
     deadline: Duration,
 }
@@ -37,11 +41,22 @@ impl Journal {
         (
             Self {
                 store,
+                spool: None,
                 wake,
                 deadline,
             },
             wakeups,
         )
+    }
+
+    /// The same, with a local spool in `file` that takes what the store does not take within the deadline. It is
+    /// emptied into the store by [`Journal::drain`].
+    #[must_use]
+    pub fn with_spool(self, file: SqliteStore) -> Self {
+        Self {
+            spool: Some(Spool::new(file, self.deadline)),
+            ..self
+        }
     }
 
     /// Keeps a notification. It is on disk when this returns `Ok`.
@@ -89,6 +104,59 @@ impl Journal {
         self.wake.try_send(id).ok();
     }
 
+    /// Keeps refused requests within `bounds`, for [`Journal::reverify`].
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub async fn refuse(&self, requests: Vec<Unauthentic>, bounds: Bounds) -> Result<(), Error> {
+        match &self.spool {
+            Some(spool) => spool.keep_unauthentic(&*self.store, requests, bounds).await,
+            None => self.store.keep_unauthentic(requests, bounds).await,
+        }
+    }
+
+    /// Whether notifications are taken now, and by whom: commits something.
+    ///
+    /// # Errors
+    /// When nobody takes them.
+    pub async fn taking(&self) -> Result<Taking, Error> {
+        match &self.spool {
+            Some(spool) => spool.check(&*self.store).await,
+            None => self.store.check().await.map(|()| Taking::Store),
+        }
+    }
+
+    /// Waits until the spool begins or ends to take notifications. Never without a spool.
+    pub async fn turned(&self) {
+        match &self.spool {
+            Some(spool) => spool.turned().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Moves what is spooled into the store whenever the store takes it. Never ends; without a spool it does nothing.
+    pub async fn drain(&self, bounds: Bounds, metrics: Metrics) {
+        let Some(spool) = &self.spool else {
+            return std::future::pending().await;
+        };
+        let drain = Drain {
+            spool: spool.clone(),
+            store: &*self.store,
+            wake: self.wake.clone(),
+            bounds,
+            metrics,
+        };
+        drain.run().await;
+    }
+
+    /// Finishes what is queued and closes store and spool.
+    pub async fn close(&self) {
+        self.store.close().await;
+        if let Some(spool) = &self.spool {
+            spool.close().await;
+        }
+    }
+
     async fn write(
         &self,
         verified: &Verified,
@@ -104,9 +172,10 @@ impl Journal {
             stale,
             content,
         };
-        tokio::time::timeout(self.deadline, self.store.append(event))
-            .await
-            .map_err(|_| Error::Deadline)?
+        match &self.spool {
+            Some(spool) => spool.append(&*self.store, event).await,
+            None => within(self.deadline, self.store.append(event)).await,
+        }
     }
 }
 

@@ -3,18 +3,31 @@
 //! Knows nothing of HTTP, of the vendor's API or of sinks. No method holds a transaction while it waits for anything
 //! but the disk.
 
+mod access;
+mod deadline;
 mod error;
 mod handle;
+mod postgres;
 mod record;
+mod retention;
+mod reverify;
+mod spool;
 mod sqlite;
 mod store;
+mod unauthentic;
 
+pub use access::Access;
 pub use error::Error;
 pub use handle::{Journal, Wakeups};
+pub use postgres::PostgresStore;
 pub use record::{
     Appended, Attempt, AuditEntry, ClaimedDelivery, ClaimedEvent, Delivery, DeliveryEnd,
     DeliveryLease, Due, Ended, Event, EventDetail, EventLease, Filter, Held, Link, LinkUpdate,
-    NewEvent, Page, Purged, ReplayFrom, Replayed, Retrieval, Stats,
+    NewEvent, Page, ReplayFrom, Replayed, Retrieval, Stats,
 };
-pub use sqlite::{Access, SqliteStore};
+pub use retention::{Expiry, Purged};
+pub use reverify::Reverified;
+pub use spool::Taking;
+pub use sqlite::{SqliteStore, backup, damaged_beside};
 pub use store::Store;
+pub use unauthentic::{Bounds, Unauthentic};

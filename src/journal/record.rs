@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// An event to keep. Made by [`super::Journal`] alone, from bytes that were verified.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewEvent {
     /// Its id.
     pub id: EventId,
@@ -30,6 +30,7 @@ pub struct NewEvent {
 }
 
 /// What came.
+#[derive(Clone)]
 pub enum NewContent {
     /// A notification.
     Notification(Box<Notification>),
@@ -362,15 +363,21 @@ pub struct Stats {
     pub events: Vec<(EventState, u64)>,
     /// When the oldest one in progress was received.
     pub oldest_pending: Option<Timestamp>,
+    /// Requests that were refused as not authentic and are kept.
+    pub unauthentic: u64,
 }
 
-/// What a retention run removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Events whose content went.
-    pub content: usize,
-    /// Receipts that went.
-    pub receipts: usize,
+impl Stats {
+    /// How many are in this state.
+    pub fn count(&self, state: EventState) -> u64 {
+        let of_it = self.events.iter().filter(|(known, _)| *known == state);
+        of_it.map(|(_, count)| count).sum()
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u64 {
+        self.events.iter().map(|(_, count)| count).sum()
+    }
 }
 
 /// One read of clinical content, or one change by an operator.

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Appended, AuditEntry, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due, Ended,
-    Error, EventDetail, EventLease, Filter, Held, LinkUpdate, NewEvent, Page, Purged, ReplayFrom,
-    Replayed, Retrieval, Stats,
+    Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due,
+    Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate, NewEvent, Page,
+    Purged, ReplayFrom, Replayed, Retrieval, Stats, Unauthentic,
 };
 use crate::domain::{Document, EventId, Millis};
 
@@ -49,8 +49,9 @@ pub trait Store: Send + Sync + 'static {
     /// Gives back all leases of this process: what it held is due at `now`.
     async fn release(&self, now: Millis) -> Result<(), Error>;
 
-    /// What is to be delivered for an event. `None` when it is gone or purged.
-    async fn document(&self, id: EventId) -> Result<Option<Document>, Error>;
+    /// What is to be delivered, as long as the lease stands. `None` once it is lost: a replay may have removed what was
+    /// fetched, and what is left must not be delivered under the event's id.
+    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error>;
 
     /// One event. `None` when there is none.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error>;
@@ -79,20 +80,44 @@ pub trait Store: Send + Sync + 'static {
     /// Removes an event's content and keeps its receipt. `false` when there is no such event.
     async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error>;
 
-    /// Removes the content of events that ended before `content_before`, and receipts before `receipts_before`; at most
-    /// `limit` of each, so that the intake is not held up.
-    async fn retain(
+    /// Removes what has been kept for long enough, at most `limit` events of each kind, so that the intake is not held
+    /// up.
+    async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error>;
+
+    /// Keeps requests that were refused as not authentic, within `bounds`: the newest stay.
+    async fn keep_unauthentic(
         &self,
-        content_before: Millis,
-        receipts_before: Millis,
-        limit: usize,
-    ) -> Result<Purged, Error>;
+        requests: Vec<Unauthentic>,
+        bounds: Bounds,
+    ) -> Result<(), Error>;
+
+    /// The refused requests after number `after` (0 for all), oldest first, with their numbers.
+    async fn unauthentic(&self, after: i64, limit: usize)
+    -> Result<Vec<(i64, Unauthentic)>, Error>;
+
+    /// Removes refused requests by their numbers.
+    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error>;
 
     /// Writes down who read or changed what.
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error>;
 
     /// The newest audit entries.
     async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error>;
+
+    /// Reads everything and says what does not fit together: damaged pages, counts that are off, work that nobody would
+    /// take up. Empty when all is well. Takes as long as the store is large.
+    async fn inspect(&self) -> Result<Vec<String>, Error>;
+
+    /// Waits until no other process works on the events of this one's store, then takes over what it left. At once where
+    /// several may work on it, or this one does.
+    async fn own(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Waits until another instance announces an event that is due. For ever where there is no other.
+    async fn announced(&self) -> EventId {
+        std::future::pending().await
+    }
 
     /// Whether the store takes writes: commits one.
     async fn check(&self) -> Result<(), Error>;
