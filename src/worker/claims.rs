@@ -65,6 +65,7 @@ pub(super) async fn run<W: Work>(
 ) {
     let work = Arc::new(work);
     let room = Arc::new(Semaphore::new(concurrency));
+    let mut is_well = true;
     loop {
         let Ok(first) = Arc::clone(&room).acquire_owned().await else {
             return;
@@ -83,12 +84,20 @@ pub(super) async fn run<W: Work>(
         let claimed = match work.claim(limit).await {
             Ok(claimed) => claimed,
             Err(error) => {
-                tracing::error!(error = %error, work = W::NAME, "cannot claim work; trying again");
+                // Said once: an outage of an hour is one line, not thousands.
+                if is_well {
+                    tracing::error!(error = %error, work = W::NAME, "cannot claim work; trying again until it can");
+                }
+                is_well = false;
                 drop(permits);
                 pause(AFTER_ERROR, tasks).await;
                 continue;
             }
         };
+        if !is_well {
+            tracing::info!(work = W::NAME, "work is claimed again");
+            is_well = true;
+        }
         let is_all = claimed.len() < limit;
         for item in claimed {
             let permit = permits.split(1);

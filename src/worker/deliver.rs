@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 
 use super::claims::Work;
+use super::insist::insist;
 use super::{Shared, backoff, report};
 use crate::config::Sink as SinkConfig;
 use crate::domain::{Document, EventState, Millis};
@@ -116,9 +117,9 @@ impl Work for Deliverer {
 
     async fn work(&self, claimed: ClaimedDelivery) {
         let journal = &self.shared.journal;
-        let document = match journal.document(claimed.id).await {
+        let document = match journal.document(&claimed.lease).await {
             Ok(Some(document)) => document,
-            // Purged meanwhile; the purge has ended the delivery.
+            // Purged, replayed or taken up by another meanwhile, who sees to it.
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(event.id = %claimed.id, error = %error, "cannot read what to deliver; its lease runs out");
@@ -136,7 +137,8 @@ impl Work for Deliverer {
             .metrics
             .delivery(&self.config.name, result, start.elapsed());
         let end = self.end(&claimed, outcome);
-        match journal.finish_delivery(claimed.lease, end.clone()).await {
+        let finish = || journal.finish_delivery(claimed.lease.clone(), end.clone());
+        match insist(self.lease, finish).await {
             Ok(ended) => self.log(&document, &end, ended),
             Err(error) => {
                 tracing::error!(event.id = %claimed.id, error = %error, "cannot write down a delivery; it will be repeated");

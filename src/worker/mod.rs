@@ -6,12 +6,14 @@ mod backoff;
 mod breaker;
 mod claims;
 mod deliver;
+mod insist;
 mod plan;
 mod report;
 mod retrieve;
 mod session;
 mod settle;
 mod sweep;
+mod updates;
 
 use std::sync::Arc;
 
@@ -96,6 +98,15 @@ pub fn spawn(parts: Parts, tasks: &Shutdown) {
         bells,
         breaker: Breaker::new(parts.metrics, parts.readiness),
     };
+    let (other, group) = (Arc::clone(&shared), tasks.clone());
+    tasks.spawn("other instances' wake-ups", async move {
+        loop {
+            tokio::select! {
+                id = other.journal.announced() => other.journal.wake(id),
+                () = group.stopping() => return,
+            }
+        }
+    });
     let (wakeups, group) = (parts.wakeups, tasks.clone());
     tasks.spawn("retrieval loop", async move {
         claims::run(retriever, wakeups, concurrency, &group).await

@@ -12,9 +12,11 @@ use tokio::sync::Notify;
 
 use super::breaker::{Admit, Breaker};
 use super::claims::Work;
+use super::insist::insist;
 use super::plan::{self, Verdict};
 use super::session::Session;
-use super::settle::{Unsettled, unknowable_status};
+use super::settle::{Unsettled, is_unknowable, unknowable_status};
+use super::updates::Updates;
 use super::{Shared, backoff, report};
 use crate::config::Follow;
 use crate::domain::{self, LinkState, Notification, Outcome};
@@ -84,12 +86,9 @@ impl Work for Retriever {
         }
         report::attempt(&claimed, &end);
         let delivers = matches!(end, Retrieval::Deliver { .. });
-        match self
-            .shared
-            .journal
-            .finish_retrieval(claimed.lease, links, end)
-            .await
-        {
+        let journal = &self.shared.journal;
+        let finish = || journal.finish_retrieval(claimed.lease, links.clone(), end.clone());
+        match insist(self.follow.lease, finish).await {
             Ok(Held::Kept) if delivers => self.bells.iter().for_each(|bell| bell.notify_one()),
             Ok(Held::Kept) => {}
             Ok(Held::Lost) => {
@@ -120,8 +119,7 @@ impl Retriever {
             };
         };
         let mut lost_status = None;
-        // A plan that stands was made of what could be settled.
-        if claimed.links.is_empty() && session.is_unsettled(&notification) {
+        if session.is_unsettled(&notification) && !claimed.links.iter().any(is_unknowable) {
             match self.settle(sdp, &notification, &mut session, claimed).await {
                 Ok(()) => {}
                 Err(Unsettled::Ended(end)) => {
@@ -179,40 +177,30 @@ impl Retriever {
                 async move { (at, sdp.fetch(&link).await) }
             })
             .collect();
-        // Links that will not be followed are written down with the first batch.
-        let mut updates: Vec<LinkUpdate> = Vec::new();
+        // The whole plan is written down with the first batch: were the process killed after it, the next attempt would
+        // take what it finds for all there is.
+        let mut updates = Updates::default();
         if claimed.links.is_empty() {
-            let refused = links.iter().filter(|link| link.state == LinkState::Missing);
-            updates.extend(refused.map(|link| LinkUpdate {
-                link: link.clone(),
-                body: None,
-            }));
+            links.iter().for_each(|link| updates.put(link, None));
         }
         let mut asked = None;
         while let Some((at, result)) = pending.next().await {
             let body = self.apply(&mut links[at], result, since, &mut session, &mut asked);
-            updates.push(LinkUpdate {
-                link: links[at].clone(),
-                body,
-            });
+            updates.put(&links[at], body);
             // What is ready together is written together; the last batch goes with the attempt's end.
             while let Some(Some((at, result))) = pending.next().now_or_never() {
                 let body = self.apply(&mut links[at], result, since, &mut session, &mut asked);
-                updates.push(LinkUpdate {
-                    link: links[at].clone(),
-                    body,
-                });
+                updates.put(&links[at], body);
             }
-            let is_fetched = |update: &LinkUpdate| update.body.is_some();
-            if !pending.is_empty() && updates.iter().any(is_fetched) {
-                self.record(claimed, std::mem::take(&mut updates)).await;
+            if !pending.is_empty() && updates.has_bodies() {
+                self.record(claimed, &mut updates).await;
             }
         }
         drop(pending);
         let end = self.decide(claimed, session, &links, asked);
         Attempted {
             end,
-            links: updates,
+            links: updates.all(),
         }
     }
 
@@ -325,14 +313,15 @@ impl Retriever {
         }
     }
 
-    async fn record(&self, claimed: &ClaimedEvent, updates: Vec<LinkUpdate>) {
-        if let Err(error) = self
-            .shared
-            .journal
-            .record_links(claimed.lease, updates)
-            .await
-        {
-            tracing::warn!(event.id = %claimed.id, error = %error, "cannot write down a fetched link; it will be fetched again");
+    /// Writes down what came so far. What cannot be written now goes with the end: an end without it would deliver an
+    /// event that lacks what was fetched.
+    async fn record(&self, claimed: &ClaimedEvent, updates: &mut Updates) {
+        let journal = &self.shared.journal;
+        match journal.record_links(claimed.lease, updates.all()).await {
+            Ok(Held::Kept | Held::Lost) => updates.clear(),
+            Err(error) => {
+                tracing::warn!(event.id = %claimed.id, error = %error, "cannot write down a fetched link yet");
+            }
         }
     }
 

@@ -67,6 +67,11 @@ pub(super) enum Unsettled {
     Unknowable(Failure),
 }
 
+/// Whether this entry among the links says so.
+pub(super) fn is_unknowable(link: &Link) -> bool {
+    link.href.is_empty()
+}
+
 /// The entry among the links that says so.
 pub(super) fn unknowable_status(links: &[Link], failure: &Failure) -> Link {
     Link {

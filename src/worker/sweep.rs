@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Shared;
 use crate::config::Retention;
 use crate::domain::Millis;
-use crate::journal::Purged;
+use crate::journal::{Expiry, Purged};
 use crate::lifecycle::Shutdown;
 
 /// How often retention looks when there was nothing to do.
@@ -19,7 +19,7 @@ const BATCH: usize = 200;
 pub(super) async fn run(shared: &Shared, retention: Retention, tasks: &Shutdown) {
     loop {
         let pause = match purge(shared, retention).await {
-            Some(purged) if purged.content == BATCH || purged.receipts == BATCH => BREATH,
+            Some(purged) if purged.content >= BATCH || purged.receipts >= BATCH => BREATH,
             Some(_) | None => EVERY,
         };
         tokio::select! {
@@ -34,11 +34,13 @@ async fn purge(shared: &Shared, retention: Retention) -> Option<Purged> {
     let before = |age: Duration| {
         now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX))
     };
-    match shared
-        .journal
-        .retain(before(retention.content), before(retention.receipts), BATCH)
-        .await
-    {
+    let expiry = Expiry {
+        content: before(retention.content),
+        dead: retention.dead.map(before),
+        quarantined: retention.quarantined.map(before),
+        receipts: before(retention.receipts),
+    };
+    match shared.journal.retain(expiry, BATCH).await {
         Ok(purged) => {
             if purged != Purged::default() {
                 tracing::info!(
