@@ -17,12 +17,13 @@ pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Value>, Er
     let stats = state.journal.stats().await?;
     let events: Map<String, Value> = EventState::ALL
         .iter()
-        .map(|state| (state.as_str().to_owned(), count(&stats, *state).into()))
+        .map(|state| (state.as_str().to_owned(), stats.count(*state).into()))
         .collect();
     let report = state.readiness.report();
     Ok(Json(json!({
         "events": events,
-        "total": stats.events.iter().map(|(_, count)| count).sum::<u64>(),
+        "total": stats.total(),
+        "refused_kept": stats.unauthentic,
         "oldest_pending_seconds": oldest_pending(&stats, state.clock.now()).as_secs_f64(),
         "ready": {"status": report.word(), "failing": report.failing, "notes": report.notes},
         "version": env!("CARGO_PKG_VERSION"),
@@ -35,13 +36,4 @@ pub(super) fn oldest_pending(stats: &Stats, now: Timestamp) -> Duration {
         .oldest_pending
         .and_then(|since| Duration::try_from(now.duration_since(since)).ok())
         .unwrap_or_default()
-}
-
-fn count(stats: &Stats, state: EventState) -> u64 {
-    stats
-        .events
-        .iter()
-        .filter(|(known, _)| *known == state)
-        .map(|(_, count)| count)
-        .sum()
 }

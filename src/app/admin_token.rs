@@ -2,18 +2,18 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 
-use crate::config::{AdminToken, Config, Role, Secret, StoreUrl};
+use crate::config::{AdminToken, Config, Role, Secret};
 
 /// The configured tokens, or the one that is made.
 pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
     if !config.admin.tokens.is_empty() {
         return Ok(config.admin.tokens.clone());
     }
-    let path = path(&config.store.url);
+    let path = config.store.folder().join("admin-token");
     let token = read_or_make(&path)
         .with_context(|| format!("cannot keep an admin token in {}", path.display()))?;
     tracing::info!(path = %path.display(), "no admin.tokens configured; the operator's token is in this file");
@@ -22,12 +22,6 @@ pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
         role: Role::Operator,
         secret: Secret::literal(token),
     }])
-}
-
-/// Beside the store.
-fn path(store: &StoreUrl) -> PathBuf {
-    let StoreUrl::Sqlite(file) = store;
-    file.parent().unwrap_or(Path::new("")).join("admin-token")
 }
 
 fn read_or_make(path: &Path) -> std::io::Result<String> {

@@ -1,7 +1,10 @@
 //! The service as a whole: built in the order of its dependencies, run until told to stop, drained in a written order.
 
 mod admin_token;
+mod handover;
 pub mod online;
+mod sockets;
+pub mod stores;
 pub mod telemetry;
 mod upkeep;
 mod wiring;
@@ -11,13 +14,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::ErrorCounter;
+
+use self::handover::Handover;
+pub use self::sockets::Inherited;
 
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
 use crate::ingress;
 use crate::journal::Journal;
-use crate::lifecycle::{Readiness, Shutdown};
+use crate::lifecycle::Shutdown;
 use crate::metrics::Metrics;
 use crate::net::{Listener, ServerTls, TlsError};
 use crate::signature::{SecretBytes, Secrets};
@@ -26,9 +33,11 @@ use crate::worker;
 /// The service, built and bound, not yet accepting.
 pub struct App {
     server: Server,
+    handover: Handover,
     public: Listener,
     admin: Listener,
     ingress: ingress::State,
+    refusals: ingress::RefusalKeeper,
     admin_state: admin::State,
     worker: worker::Parts,
     reloader: Reloader,
@@ -58,7 +67,15 @@ impl App {
     /// # Errors
     /// What cannot be had, with what to do about it. Nothing is left running.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
-        wiring::build(config).await
+        Self::build_on(config, Inherited::default()).await
+    }
+
+    /// The same on sockets that were opened before.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn build_on(config: Config, inherited: Inherited) -> anyhow::Result<Self> {
+        wiring::build(config, inherited).await
     }
 
     /// The address of the public listener.
@@ -93,41 +110,53 @@ impl App {
 
     /// Runs until `stop` ends, then drains: readiness off while still accepting, stop accepting and finish requests, stop
     /// claiming and finish work, give leases back, close the store, and the admin listener last.
+    ///
+    /// With a successor on the same sockets readiness stays on, and it does the accepting from the first moment.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
         let (public, workers, side) = (
             Shutdown::new("public listener"),
             Shutdown::new("worker"),
             Shutdown::new("admin"),
         );
+        let accepting = CancellationToken::new();
         let (journal, readiness, clock) = (
             self.ingress.journal.clone(),
             self.ingress.readiness.clone(),
             self.ingress.clock,
         );
-        worker::spawn(self.worker, &workers);
         upkeep::spawn(&self.admin_state, self.log_dropped, &side);
-        spawn_listener(
-            self.admin,
-            admin::router(self.admin_state),
-            &readiness,
-            &side,
-        );
-        spawn_listener(
+        spawn_keepers(self.refusals, &self.ingress, &workers);
+        let listen = |listener: Listener, router, group: &Shutdown| {
+            let (readiness, accepting) = (readiness.clone(), accepting.clone());
+            let name = listener.name;
+            group.spawn(
+                name,
+                listener.serve(router, readiness, accepting, group.clone()),
+            );
+        };
+        listen(self.admin, admin::router(self.admin_state), &side);
+        listen(
             self.public,
             ingress::router(&self.server.path, self.ingress),
-            &readiness,
             &public,
         );
+        handover::spawn_worker(self.worker, self.handover.predecessor.is_some(), &workers);
+        self.handover.spawn(&readiness, &accepting, &side).await;
 
         stop.await;
 
         let deadline = Instant::now() + self.server.drain_timeout;
         readiness.drain();
+        if readiness.has_successor() {
+            accepting.cancel();
+        }
         tracing::info!(
             seconds = self.server.drain_delay.as_secs_f64(),
-            "draining: not ready, still accepting"
+            successor = readiness.has_successor(),
+            "draining: open connections are still served"
         );
         tokio::time::sleep(self.server.drain_delay).await;
+        accepting.cancel();
         public.stop();
         let requests = public.finished(deadline).await;
         workers.stop();
@@ -176,20 +205,24 @@ impl std::fmt::Debug for App {
     }
 }
 
-fn signing_secrets(config: &Config) -> Secrets {
+/// The configured signing secrets, ready for use.
+pub fn signing_secrets(config: &Config) -> Secrets {
     Secrets::new(config.signature.secrets.iter().map(|named| SecretBytes {
         id: &named.id,
         key: named.secret.expose().as_bytes(),
     }))
 }
 
-fn spawn_listener(
-    listener: Listener,
-    router: axum::Router,
-    readiness: &Readiness,
-    group: &Shutdown,
-) {
-    let (readiness, shutdown) = (readiness.clone(), group.clone());
-    let name = listener.name;
-    group.spawn(name, listener.serve(router, readiness, shutdown));
+/// What is written down beside the requests: refused ones, and what the spool took.
+fn spawn_keepers(refusals: ingress::RefusalKeeper, ingress: &ingress::State, group: &Shutdown) {
+    let (journal, tasks) = (ingress.journal.clone(), group.clone());
+    group.spawn("refused requests", refusals.run(journal, tasks));
+    let (journal, tasks) = (ingress.journal.clone(), group.clone());
+    let (bounds, metrics) = (ingress.settings.refused, ingress.metrics.clone());
+    group.spawn("spool drain", async move {
+        tokio::select! {
+            () = journal.drain(bounds, metrics) => {}
+            () = tasks.stopping() => {}
+        }
+    });
 }

@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use super::wiring;
+use super::{stores, wiring};
 use crate::config::{Config, StoreUrl};
-use crate::domain::Clock;
-use crate::journal::{Access, SqliteStore, Store};
 use crate::metrics::Metrics;
 use crate::net::ServerTls;
 use crate::sinks;
@@ -37,18 +35,12 @@ pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
 }
 
 async fn store(config: &Config) -> Result<(), String> {
-    let StoreUrl::Sqlite(path) = &config.store.url;
-    if !path.exists() {
+    if let StoreUrl::Sqlite(path) = &config.store.url
+        && !path.exists()
+    {
         return can_be_made(path);
     }
-    let store = SqliteStore::open(
-        path,
-        Access::Guest,
-        config.store.queue,
-        Clock::start(),
-        Metrics::new(),
-    )
-    .map_err(|error| error.to_string())?;
+    let store = stores::guest(config).map_err(|error| format!("{error:#}"))?;
     let result = store.check().await.map_err(|error| error.to_string());
     store.close().await;
     result

@@ -1,10 +1,11 @@
-//! What has to happen now and then: is the store well, and the metrics' samples folded.
+//! What has to happen now and then: is the store well, does anything wait for an operator, the metrics' samples folded.
 
 use std::time::Duration;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::admin;
+use crate::journal::Taking;
 use crate::lifecycle::{Part, Shutdown};
 
 /// How often the store is asked while it is well, and while it is not.
@@ -16,38 +17,67 @@ pub(super) fn spawn(state: &admin::State, log_dropped: Option<ErrorCounter>, gro
     let (state, stop) = (state.clone(), group.clone());
     group.spawn("upkeep", async move {
         loop {
-            let is_well = state.readiness.is_well(Part::Store);
+            if let Some(dropped) = &log_dropped {
+                let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
+                state.metrics.log_lines_dropped(lines);
+            }
+            state.metrics.upkeep();
             tokio::select! {
-                () = tokio::time::sleep(if is_well { WHILE_WELL } else { WHILE_UNWELL }) => {}
+                () = async { look(&state).await; remark(&state).await } => {}
                 () = stop.stopping() => return,
             }
-            if let Some(dropped) = &log_dropped {
-                state
-                    .metrics
-                    .log_lines_dropped(u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX));
+            let is_well =
+                state.readiness.is_well(Part::Store) && state.readiness.is_well(Part::Spool);
+            tokio::select! {
+                () = tokio::time::sleep(if is_well { WHILE_WELL } else { WHILE_UNWELL }) => {}
+                () = state.journal.turned() => {}
+                () = stop.stopping() => return,
             }
-            look(&state).await;
         }
     });
 }
 
+/// Who takes notifications?
 async fn look(state: &admin::State) {
-    state.metrics.upkeep();
-    let was_well = state.readiness.is_well(Part::Store);
-    match state.journal.check().await {
-        Ok(()) => {
-            state.readiness.well(Part::Store);
+    let readiness = &state.readiness;
+    let was_well = readiness.is_well(Part::Store);
+    match state.journal.taking().await {
+        Ok(taking) => {
+            readiness.well(Part::Store);
+            match taking {
+                Taking::Store => readiness.well(Part::Spool),
+                Taking::Spool => readiness.unwell(
+                    Part::Spool,
+                    "it takes the notifications while the store does not",
+                ),
+            }
             if !was_well {
-                tracing::info!("the store takes writes again");
+                tracing::info!("notifications are taken again");
             }
         }
         Err(error) => {
-            state
-                .readiness
-                .unwell(Part::Store, "it does not take writes now");
+            readiness.unwell(Part::Store, "it does not take writes now");
             if was_well {
-                tracing::error!(error = %error, "the store does not take writes; notifications are answered 503");
+                tracing::error!(error = %error, "nothing takes writes; notifications are answered 503");
             }
         }
+    }
+}
+
+/// Does anything wait for an operator?
+async fn remark(state: &admin::State) {
+    let Ok(stats) = state.journal.stats().await else {
+        return;
+    };
+    if stats.unauthentic == 0 {
+        state.readiness.well(Part::Signature);
+    } else {
+        let kept = stats.unauthentic;
+        state.readiness.unwell(
+            Part::Signature,
+            format!(
+                "{kept} requests that no secret matched are kept; if a secret was wrong, correct it and run `suki-receiver events reverify`"
+            ),
+        );
     }
 }

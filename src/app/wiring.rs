@@ -2,29 +2,30 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
 
-use super::{App, Reloader, admin_token, signing_secrets};
+use super::handover::Handover;
+use super::sockets::{self, Inherited};
+use super::{App, Reloader, admin_token, signing_secrets, stores};
 use crate::admin::{self, Tokens};
-use crate::config::{Config, Server, StoreUrl};
+use crate::config::{Config, Server};
 use crate::domain::Clock;
 use crate::ingress;
-use crate::journal::{Access, Journal, SqliteStore};
+use crate::journal::Bounds;
 use crate::lifecycle::{Part, Readiness};
 use crate::metrics::Metrics;
-use crate::net::{Limits, Listener, ServerTls, bind};
+use crate::net::{Limits, Listener, ServerTls};
 use crate::{sdp, sinks, worker};
 
 /// Most connections of the admin listener at once.
 const ADMIN_CONNECTIONS: usize = 256;
 
 /// Builds the service. Ports are bound first, so that a clash fails before anything is touched.
-pub(super) async fn build(config: Config) -> anyhow::Result<App> {
-    let public = bind(config.server.listen).await?;
-    let admin = bind(config.admin.listen).await?;
+pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Result<App> {
+    let (sockets, predecessor) = sockets::obtain(&config, inherited).await?;
+    let (public, admin) = sockets.try_clone()?.listen()?;
     let tls = config
         .server
         .tls
@@ -34,7 +35,8 @@ pub(super) async fn build(config: Config) -> anyhow::Result<App> {
         .context("[server.tls]")?;
 
     let (clock, metrics, readiness) = (Clock::start(), Metrics::new(), Readiness::default());
-    let (journal, wakeups) = open_journal(&config, clock, &metrics)?;
+    let (journal, wakeups) =
+        stores::owned(&config, predecessor.is_some(), clock, &metrics).context("[store]")?;
     let sdp = sdp_client(&config, &metrics).context("[sdp]")?;
     let sinks = build_sinks(&config)?;
     note_what_is_missing(&config, &readiness);
@@ -48,12 +50,25 @@ pub(super) async fn build(config: Config) -> anyhow::Result<App> {
         tokens: Arc::clone(&tokens),
         tls: tls.clone(),
     };
+    let (ingress, refusals) = ingress::State::new(ingress::Parts {
+        secrets,
+        journal: journal.clone(),
+        settings: settings(&config),
+        clock,
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+    });
     let limits = |max_connections| Limits {
         max_connections,
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
     };
     Ok(App {
+        handover: Handover {
+            path: sockets::handover_path(&config),
+            sockets,
+            predecessor,
+        },
         public: Listener {
             name: "public listener",
             socket: public,
@@ -68,14 +83,8 @@ pub(super) async fn build(config: Config) -> anyhow::Result<App> {
             limits: limits(ADMIN_CONNECTIONS),
             metrics: None,
         },
-        ingress: ingress::State {
-            secrets,
-            journal: journal.clone(),
-            settings: settings(&config),
-            clock,
-            metrics: metrics.clone(),
-            readiness: readiness.clone(),
-        },
+        ingress,
+        refusals,
         admin_state: admin::State {
             journal: journal.clone(),
             metrics: metrics.clone(),
@@ -100,23 +109,6 @@ pub(super) async fn build(config: Config) -> anyhow::Result<App> {
         reloader,
         log_dropped: None,
     })
-}
-
-fn open_journal(
-    config: &Config,
-    clock: Clock,
-    metrics: &Metrics,
-) -> anyhow::Result<(Journal, crate::journal::Wakeups)> {
-    let StoreUrl::Sqlite(path) = &config.store.url;
-    let longest_wait = config
-        .sinks
-        .iter()
-        .map(|sink| sink.retry.max)
-        .fold(config.follow.retry.max, Duration::max);
-    let access = Access::Owner { longest_wait };
-    let store = SqliteStore::open(path, access, config.store.queue, clock, metrics.clone())
-        .context("[store]")?;
-    Ok(Journal::new(Arc::new(store), config.store.deadline))
 }
 
 pub(super) fn sdp_client(
@@ -147,6 +139,22 @@ fn build_sinks(
 
 /// What the service can do without, but should not be silent about.
 fn note_what_is_missing(config: &Config, readiness: &Readiness) {
+    let damaged = stores::damaged(config);
+    if !damaged.is_empty() {
+        let names: Vec<String> = damaged
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let names = names.join(", ");
+        tracing::error!(
+            files = names,
+            "a damaged store was moved aside; what was kept in it is not delivered. Recover it, then move it away"
+        );
+        readiness.unwell(
+            Part::Damage,
+            "a damaged store was moved aside at an earlier start; see the log",
+        );
+    }
     if config.sdp.auth.is_none() {
         readiness.unwell(
             Part::Sdp,
@@ -167,6 +175,15 @@ fn settings(config: &Config) -> ingress::Settings {
         body_timeout: config.server.body_timeout,
         tolerance: config.signature.tolerance,
         on_stale: config.signature.on_stale,
+        max_buffered_bytes: config.server.max_buffered_bytes,
+        refused: refused(config),
+    }
+}
+
+fn refused(config: &Config) -> Bounds {
+    Bounds {
+        requests: config.signature.keep_unauthentic,
+        bytes: config.signature.keep_unauthentic_bytes,
     }
 }
 

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 /// No headers are being read.
 const NONE: u64 = u64::MAX;
@@ -23,6 +24,8 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     head_since: AtomicU64,
     is_http2: AtomicBool,
+    has_served: AtomicBool,
+    served: Notify,
 }
 
 /// What to do with a connection.
@@ -45,6 +48,8 @@ impl Activity {
             // The first request's headers are due from the start.
             head_since: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
+            has_served: AtomicBool::new(false),
+            served: Notify::new(),
         })
     }
 
@@ -53,7 +58,25 @@ impl Activity {
         self.is_http2.store(is_http2, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
+        if !self.has_served.swap(true, Ordering::Relaxed) {
+            self.served.notify_one();
+        }
         InRequest(Arc::clone(self))
+    }
+
+    /// Whether no request has come yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.has_served.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the first request's headers. To be waited for by one task.
+    pub(super) async fn first_request(&self) {
+        self.served.notified().await;
+    }
+
+    /// How long the connection has been open.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// What the time says.

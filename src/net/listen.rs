@@ -2,12 +2,12 @@
 //! lets the others finish when it stops.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderValue, Request, Version, header};
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -15,6 +15,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::ServerTls;
@@ -24,6 +25,8 @@ use crate::metrics::Metrics;
 
 /// A wait after an accept that failed for want of file descriptors or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+/// How long a connection that is accepted just before a stop has for its first request.
+const FRESH: Duration = Duration::from_secs(2);
 /// HTTP/2: most requests at once on one connection.
 const STREAMS: u32 = 256;
 
@@ -53,19 +56,16 @@ pub struct Listener {
     pub metrics: Option<Metrics>,
 }
 
-/// Binds an address. An error names it.
-///
-/// # Errors
-/// When the address is in use or not ours.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })
-}
-
 impl Listener {
-    /// Accepts and serves until `shutdown` stops; then closes the socket and lets open requests finish.
-    pub async fn serve(self, router: Router, readiness: Readiness, shutdown: Shutdown) {
+    /// Accepts until `accepting` stops, and serves what is accepted until `shutdown` does; then lets open requests
+    /// finish.
+    pub async fn serve(
+        self,
+        router: Router,
+        readiness: Readiness,
+        accepting: CancellationToken,
+        shutdown: Shutdown,
+    ) {
         let permits = Arc::new(Semaphore::new(self.limits.max_connections));
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1().timer(TokioTimer::new());
@@ -85,28 +85,31 @@ impl Listener {
         loop {
             let permit = tokio::select! {
                 permit = room(&permits, self.metrics.as_ref()) => permit,
-                () = shutdown.stopping() => return,
+                () = accepting.cancelled() => break,
             };
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
-                () = shutdown.stopping() => return,
+                () = accepting.cancelled() => break,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    // Answers are small and final: nothing is gained by waiting for more.
-                    stream.set_nodelay(true).ok();
-                    let (connections, metrics) = (connections.clone(), self.metrics.clone());
-                    shutdown.spawn("connection", async move {
-                        let _open = Open::new(permit, metrics);
-                        connections.serve(stream).await;
-                    });
-                }
+                Ok((stream, _)) => connections
+                    .clone()
+                    .spawn(stream, permit, self.metrics.clone()),
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
                     tracing::warn!(listener = self.name, error = %error, "cannot accept a connection; trying again");
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
+        }
+        // What waits in the queue would be reset when the socket closes; a successor takes it from the same queue.
+        while !connections.readiness.has_successor()
+            && let Ok(permit) = Arc::clone(&permits).try_acquire_owned()
+            && let Some(Ok((stream, _))) = self.socket.accept().now_or_never()
+        {
+            connections
+                .clone()
+                .spawn(stream, permit, self.metrics.clone());
         }
     }
 }
@@ -123,6 +126,15 @@ struct Connections {
 }
 
 impl Connections {
+    fn spawn(self, stream: TcpStream, permit: OwnedSemaphorePermit, metrics: Option<Metrics>) {
+        // Answers are small and final: nothing is gained by waiting for more.
+        stream.set_nodelay(true).ok();
+        self.shutdown.clone().spawn("connection", async move {
+            let _open = Open::new(permit, metrics);
+            self.serve(stream).await;
+        });
+    }
+
     async fn serve(self, stream: TcpStream) {
         let activity = Activity::new();
         match &self.tls {
@@ -182,10 +194,25 @@ impl Connections {
                         return;
                     }
                 },
-                () = self.shutdown.stopping(), if !is_closing => {
+                () = self.stopping(&activity), if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
+            }
+        }
+    }
+}
+
+impl Connections {
+    /// Ends when the connection is to be closed. One that was only just accepted has its first request on the way: it has
+    /// a moment to bring it.
+    async fn stopping(&self, activity: &Activity) {
+        self.shutdown.stopping().await;
+        let fresh = FRESH.saturating_sub(activity.age());
+        if activity.is_fresh() && !fresh.is_zero() {
+            tokio::select! {
+                () = activity.first_request() => {}
+                () = tokio::time::sleep(fresh) => {}
             }
         }
     }

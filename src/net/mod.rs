@@ -2,6 +2,7 @@
 
 mod activity;
 mod answer;
+mod handover;
 mod health;
 mod http_client;
 mod listen;
@@ -9,10 +10,11 @@ mod resolver;
 mod tls;
 
 pub use answer::{error_response, method_not_allowed, not_found};
+pub use handover::{Offer, Predecessor, Sockets, ask};
 pub use health::routes as health_routes;
 pub use http_client::{
     BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,
 };
-pub use listen::{Limits, Listener, bind};
+pub use listen::{Limits, Listener};
 pub use resolver::is_public;
 pub use tls::{ServerTls, TlsError};

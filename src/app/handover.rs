@@ -1,0 +1,91 @@
+//! One process follows another: the sockets go over at once, the work when the first has ended.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::lifecycle::{Part, Readiness, Shutdown};
+use crate::net::{Offer, Predecessor, Sockets};
+use crate::worker;
+
+/// A wait after a take-over that failed.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// The sockets that go from one process to the next.
+pub(super) struct Handover {
+    /// Where the next one asks.
+    pub(super) path: PathBuf,
+    /// What it gets.
+    pub(super) sockets: Sockets,
+    /// The process before, where one runs.
+    pub(super) predecessor: Option<Predecessor>,
+}
+
+impl Handover {
+    /// Tells the process before that this one takes notifications; offers the sockets to the next one, as soon as the
+    /// one before has ended.
+    pub(super) async fn spawn(
+        self,
+        readiness: &Readiness,
+        accepting: &CancellationToken,
+        group: &Shutdown,
+    ) {
+        let Self {
+            path,
+            sockets,
+            mut predecessor,
+        } = self;
+        if let Some(before) = &mut predecessor {
+            before.ready().await;
+        }
+        let (readiness, accepting, tasks) = (readiness.clone(), accepting.clone(), group.clone());
+        group.spawn("hand-over", async move {
+            if let Some(before) = predecessor {
+                tokio::select! {
+                    () = before.ended() => tracing::info!("the process before has ended"),
+                    () = tasks.stopping() => return,
+                }
+            }
+            if let Some(offer) = offer(&path) {
+                offer.serve(sockets, readiness, accepting, tasks).await;
+            }
+        });
+    }
+}
+
+/// Starts the worker once no other process works on the store's events.
+pub(super) fn spawn_worker(parts: worker::Parts, follows_another: bool, group: &Shutdown) {
+    let tasks = group.clone();
+    group.spawn("worker start", async move {
+        let (journal, readiness) = (parts.journal.clone(), parts.readiness.clone());
+        if follows_another {
+            readiness.unwell(
+                Part::Worker,
+                "the process before still works on what is kept; this one goes on when that one ends",
+            );
+        }
+        let own = async {
+            while let Err(error) = journal.own().await {
+                tracing::error!(error = %error, "cannot take over the store; trying again");
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
+        };
+        tokio::select! {
+            () = own => {}
+            () = tasks.stopping() => return,
+        }
+        readiness.well(Part::Worker);
+        worker::spawn(parts, &tasks);
+    });
+}
+
+fn offer(path: &Path) -> Option<Offer> {
+    match Offer::at(path) {
+        Ok(offer) => Some(offer),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), error = %error, "no other process can follow this one without a gap (server.handover_socket)");
+            None
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Opens the configured store: to serve from it, or to look at it from the shell.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::config::{Config, StoreUrl};
+use crate::domain::Clock;
+use crate::journal::{Access, Journal, PostgresStore, SqliteStore, Store, Wakeups, damaged_beside};
+use crate::metrics::Metrics;
+
+/// The journal to serve from, and its wake-ups: on the configured store, with a spool where that is shared. A process
+/// that follows another one takes notifications at once and the work when the other one ends.
+pub(super) fn owned(
+    config: &Config,
+    follows_another: bool,
+    clock: Clock,
+    metrics: &Metrics,
+) -> anyhow::Result<(Journal, Wakeups)> {
+    let longest_wait = config
+        .sinks
+        .iter()
+        .map(|sink| sink.retry.max)
+        .fold(config.follow.retry.max, Duration::max);
+    let access = if follows_another {
+        Access::Successor { longest_wait }
+    } else {
+        Access::Owner { longest_wait }
+    };
+    let store = open(config, access, clock, metrics.clone())?;
+    let (journal, wakeups) = Journal::new(store, config.store.deadline);
+    match &config.store.url {
+        StoreUrl::Sqlite(_) => Ok((journal, wakeups)),
+        StoreUrl::Postgres(_) => {
+            let path = spool_file(config);
+            // Its commits are no store's, so they are not among the store's figures.
+            let file = SqliteStore::open(&path, access, config.store.queue, clock, Metrics::new())
+                .with_context(|| format!("store.spool_dir: cannot use {}", path.display()))?;
+            Ok((journal.with_spool(file), wakeups))
+        }
+    }
+}
+
+/// The store beside a running service, or without one. It must be there: a typing error in a path must not leave an
+/// empty one behind.
+///
+/// # Errors
+/// When it is not there or cannot be opened.
+pub fn guest(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    if let StoreUrl::Sqlite(path) = &config.store.url {
+        must_exist(path)?;
+    }
+    open(config, Access::Guest, Clock::start(), Metrics::new())
+        .with_context(|| format!("cannot open the store {}", config.store.url))
+}
+
+/// The spool beside a running service; `None` where there is none.
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn guest_spool(config: &Config) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    let path = spool_file(config);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let (clock, metrics) = (Clock::start(), Metrics::new());
+    let spool = SqliteStore::open(&path, Access::Guest, config.store.queue, clock, metrics)
+        .with_context(|| format!("cannot open the spool {}", path.display()))?;
+    Ok(Some(Arc::new(spool)))
+}
+
+/// Damaged files that earlier starts have moved aside.
+pub(super) fn damaged(config: &Config) -> Vec<PathBuf> {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => damaged_beside(path),
+        StoreUrl::Postgres(_) => damaged_beside(&spool_file(config)),
+    }
+}
+
+fn spool_file(config: &Config) -> PathBuf {
+    config.store.spool_dir.join("spool.db")
+}
+
+fn open(
+    config: &Config,
+    access: Access,
+    clock: Clock,
+    metrics: Metrics,
+) -> anyhow::Result<Arc<dyn Store>> {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => {
+            let store = SqliteStore::open(path, access, config.store.queue, clock, metrics)?;
+            Ok(Arc::new(store))
+        }
+        StoreUrl::Postgres(url) => {
+            let store = PostgresStore::open(&config.store, url, access, clock, metrics)?;
+            Ok(Arc::new(store))
+        }
+    }
+}
+
+/// An error that says so where there is no store at `path`.
+///
+/// # Errors
+/// When there is none, or nobody can tell.
+pub fn must_exist(path: &Path) -> anyhow::Result<()> {
+    let is_there = path
+        .try_exists()
+        .with_context(|| format!("cannot look for the store {}", path.display()))?;
+    if !is_there {
+        bail!(
+            "there is no store at {}; name it with --config FILE or --set store.url=sqlite:PATH",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_not_there_is_named_and_not_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("data/receiver.db");
+        let problem = must_exist(&path).expect_err("there is none").to_string();
+        assert!(problem.contains("receiver.db"), "{problem}");
+        assert!(!folder.path().join("data").exists());
+    }
+}
