@@ -6,18 +6,19 @@ use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 
 use super::State;
 use super::reject::Reject;
+use super::room::Taken;
 use crate::config::OnStale;
 use crate::domain::{EventId, Notification};
 use crate::journal::Appended;
 use crate::lifecycle::Part;
 use crate::metrics::Answer;
-use crate::signature::{self, GENERATED_AT_HEADER, SIGNATURE_HEADER, Verified};
+use crate::signature::{self, GENERATED_AT_HEADER, Rejection, SIGNATURE_HEADER, Verified};
 
 /// What was kept, and how.
 struct Receipt {
@@ -53,10 +54,12 @@ pub(super) async fn notification(Shared(state): Shared<State>, request: Request<
 
 async fn receive(state: &State, request: Request<Body>) -> Result<Receipt, Reject> {
     let (parts, body) = request.into_parts();
-    let body = read(state, &parts.headers, body).await?;
-    let verified = verify(state, &parts.headers, body)?;
+    // Held until the answer: the bytes are in memory as long.
+    let mut taken = Taken::default();
+    let body = read(state, &parts.headers, body, &mut taken).await?;
     let received_at = state.clock.now();
-    let stale = is_stale(state, &verified, received_at);
+    let verified = verify(state, &parts.headers, body, received_at)?;
+    let stale = verified.is_stale(received_at, state.settings.tolerance);
     if stale && state.settings.on_stale == OnStale::Reject {
         return Err(Reject::Stale);
     }
@@ -89,7 +92,12 @@ async fn receive(state: &State, request: Request<Body>) -> Result<Receipt, Rejec
 }
 
 /// Reads the body up to the cap. An announced length beyond it is refused unread.
-async fn read(state: &State, headers: &HeaderMap, mut body: Body) -> Result<Bytes, Reject> {
+async fn read(
+    state: &State,
+    headers: &HeaderMap,
+    mut body: Body,
+    taken: &mut Taken,
+) -> Result<Bytes, Reject> {
     let limit = state.settings.max_body_bytes;
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -98,29 +106,24 @@ async fn read(state: &State, headers: &HeaderMap, mut body: Body) -> Result<Byte
         return Err(Reject::TooLarge(limit));
     }
     let reading = async {
-        let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+        let (mut pieces, mut size) = (Vec::new(), 0);
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| Reject::BrokenOff)?.into_data() else {
                 continue;
             };
-            if first.len() + rest.len() + data.len() > limit {
+            size += data.len();
+            if size > limit {
                 return Err(Reject::TooLarge(limit));
             }
-            // Most bodies come in one piece, which then needs no copy.
-            if first.is_empty() {
-                first = data;
-                continue;
+            if !state.room.take(data.len(), taken) {
+                return Err(Reject::Busy);
             }
-            if rest.is_empty() {
-                rest.extend_from_slice(&std::mem::take(&mut first));
-            }
-            rest.extend_from_slice(&data);
+            pieces.push(data);
         }
-        Ok(if rest.is_empty() {
-            first
-        } else {
-            rest.freeze()
+        // Most bodies come in one piece, which then needs no copy.
+        Ok(match pieces.len() {
+            1 => pieces.remove(0),
+            _ => Bytes::from(pieces.concat()),
         })
     };
     tokio::time::timeout(state.settings.body_timeout, reading)
@@ -128,22 +131,23 @@ async fn read(state: &State, headers: &HeaderMap, mut body: Body) -> Result<Byte
         .map_err(|_| Reject::TooSlow)?
 }
 
-fn verify(state: &State, headers: &HeaderMap, body: Bytes) -> Result<Verified, Reject> {
+fn verify(
+    state: &State,
+    headers: &HeaderMap,
+    body: Bytes,
+    received_at: Timestamp,
+) -> Result<Verified, Reject> {
     let value = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    let (signature, generated_at) = (value(SIGNATURE_HEADER), value(GENERATED_AT_HEADER));
     let secrets = state.secrets.load();
-    Ok(signature::verify(
-        &secrets,
-        value(SIGNATURE_HEADER),
-        value(GENERATED_AT_HEADER),
-        body,
-    )?)
-}
-
-fn is_stale(state: &State, verified: &Verified, received_at: Timestamp) -> bool {
-    received_at
-        .duration_since(verified.generated_at())
-        .unsigned_abs()
-        > state.settings.tolerance
+    let result = signature::verify(&secrets, signature, generated_at, body.clone());
+    if let Err(Rejection::Mismatch) = result {
+        // Perhaps it is the secret that is wrong.
+        state
+            .refusals
+            .hand_in(received_at, generated_at, signature, body);
+    }
+    Ok(result?)
 }
 
 /// Notes how the store does, for readiness.
@@ -159,9 +163,11 @@ fn stored(
             Ok(appended)
         }
         Err(error) => {
-            state
-                .readiness
-                .unwell(Part::Store, "it does not take notifications now");
+            if error.is_outage() {
+                state
+                    .readiness
+                    .unwell(Part::Store, "it does not take notifications now");
+            }
             Err(Reject::Unavailable(error))
         }
     }
@@ -195,6 +201,9 @@ fn ok(answer: Answer, id: EventId) -> Response {
 fn log_reject(reject: &Reject, request_id: &str) {
     let result = reject.answer().as_str();
     match reject {
+        Reject::Busy => {
+            tracing::error!(request.id = request_id, result, reason = %reject, "notification not taken; answered 503");
+        }
         Reject::Unavailable(error) => {
             tracing::error!(request.id = request_id, result, error = %error, "notification not stored; answered 503");
         }

@@ -1,7 +1,9 @@
 //! The public listener's routes: the webhook and the health paths. Knows the journal and nothing behind it.
 
 mod handler;
+mod refusals;
 mod reject;
+mod room;
 mod state;
 
 use axum::Router;
@@ -11,7 +13,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::net;
 use crate::net::health_routes;
 
-pub use state::{Settings, State};
+pub use refusals::RefusalKeeper;
+pub use state::{Parts, Settings, State};
 
 /// The routes of the public listener.
 pub fn router(path: &str, state: State) -> Router {

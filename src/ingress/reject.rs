@@ -33,6 +33,11 @@ pub(super) enum Reject {
     /// The sender broke off.
     #[error("the body broke off")]
     BrokenOff,
+    /// Too much is being received at once.
+    #[error(
+        "too much is being received now (server.max_buffered_bytes); nothing was accepted, send it again"
+    )]
+    Busy,
     /// It could not be put on disk.
     #[error("the notification cannot be stored now; nothing was accepted, send it again")]
     Unavailable(#[source] journal::Error),
@@ -46,7 +51,16 @@ impl Reject {
             Self::Malformed(_) | Self::BrokenOff => Answer::Malformed,
             Self::TooLarge(_) => Answer::TooLarge,
             Self::TooSlow => Answer::TimedOut,
-            Self::Unavailable(_) => Answer::Unavailable,
+            Self::Busy | Self::Unavailable(_) => Answer::Unavailable,
+        }
+    }
+
+    fn leaves_body_unread(&self) -> bool {
+        match self {
+            Self::TooLarge(_) | Self::TooSlow | Self::BrokenOff | Self::Busy => true,
+            Self::Unauthorized(_) | Self::Stale | Self::Malformed(_) | Self::Unavailable(_) => {
+                false
+            }
         }
     }
 
@@ -56,7 +70,7 @@ impl Reject {
             Self::Unauthorized(_) | Self::Stale => StatusCode::UNAUTHORIZED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -64,19 +78,13 @@ impl Reject {
 impl IntoResponse for Reject {
     fn into_response(self) -> Response {
         let mut response = error_response(self.status(), &self.to_string());
-        match self {
-            // The rest of the body is not read, so the connection cannot be used again.
-            Self::TooLarge(_) | Self::TooSlow | Self::BrokenOff => {
-                response
-                    .headers_mut()
-                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Self::Unavailable(_) => {
-                response
-                    .headers_mut()
-                    .insert(header::RETRY_AFTER, RETRY_AFTER);
-            }
-            Self::Unauthorized(_) | Self::Stale | Self::Malformed(_) => {}
+        let headers = response.headers_mut();
+        if self.leaves_body_unread() {
+            // So the connection cannot be used again.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
     }

@@ -1,13 +1,16 @@
 //! What the webhook's handler may reach, and no more.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::refusals::{RefusalKeeper, Refusals};
+use super::room::Room;
 use crate::config::OnStale;
 use crate::domain::Clock;
-use crate::journal::Journal;
+use crate::journal::{Bounds, Journal};
 use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
 use crate::signature::Secrets;
@@ -15,6 +18,13 @@ use crate::signature::Secrets;
 /// What the webhook's handler works with. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
+    pub(super) parts: Arc<Parts>,
+    pub(super) refusals: Refusals,
+    pub(super) room: Room,
+}
+
+/// What the state is made of.
+pub struct Parts {
     /// The signing secrets that are valid now; swapped on reload.
     pub secrets: Arc<ArcSwap<Secrets>>,
     /// Where notifications are kept.
@@ -40,6 +50,32 @@ pub struct Settings {
     pub tolerance: Duration,
     /// What happens beyond that.
     pub on_stale: OnStale,
+    /// Most bytes of bodies in memory at once.
+    pub max_buffered_bytes: usize,
+    /// What is kept of requests that no secret matches.
+    pub refused: Bounds,
+}
+
+impl State {
+    /// The state, and the task that keeps what is refused.
+    pub fn new(parts: Parts) -> (Self, RefusalKeeper) {
+        let (refusals, keeper) = Refusals::new(parts.settings.refused);
+        let room = Room::new(parts.settings.max_buffered_bytes);
+        let state = Self {
+            parts: Arc::new(parts),
+            refusals,
+            room,
+        };
+        (state, keeper)
+    }
+}
+
+impl Deref for State {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl std::fmt::Debug for State {

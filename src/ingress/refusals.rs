@@ -1,0 +1,84 @@
+//! Keeps requests that no secret matched, beside the request: the sender has its 401 before anything is written, and a
+//! flood of them costs neither the intake its pace nor the disk more than the bounds.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::journal::{Bounds, Journal, Unauthentic};
+use crate::lifecycle::Shutdown;
+
+/// Requests that wait to be written; further ones are not kept. Each may be as large as the largest body.
+const WAITING: usize = 32;
+
+/// Where refused requests are handed in. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Refusals(Option<mpsc::Sender<Unauthentic>>);
+
+/// Writes them down.
+pub struct RefusalKeeper {
+    waiting: mpsc::Receiver<Unauthentic>,
+    bounds: Bounds,
+}
+
+impl Refusals {
+    /// Where to hand in, and what writes it down within `bounds`.
+    pub(super) fn new(bounds: Bounds) -> (Self, RefusalKeeper) {
+        let (sender, waiting) = mpsc::channel(WAITING);
+        let is_wanted = bounds.requests > 0;
+        (
+            Self(is_wanted.then_some(sender)),
+            RefusalKeeper { waiting, bounds },
+        )
+    }
+
+    /// Hands in a request whose headers are well-formed and match no secret.
+    pub(super) fn hand_in(
+        &self,
+        received_at: Timestamp,
+        generated_at: Option<&[u8]>,
+        signature: Option<&[u8]>,
+        body: Bytes,
+    ) {
+        let (Some(waiting), Some(generated_at), Some(signature)) =
+            (&self.0, generated_at, signature)
+        else {
+            return;
+        };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let request = Unauthentic {
+            received_at,
+            generated_at: text(generated_at),
+            signature: text(signature),
+            body,
+        };
+        if waiting.try_send(request).is_err() {
+            tracing::warn!("more refused requests come than can be kept; one was not");
+        }
+    }
+}
+
+impl RefusalKeeper {
+    /// Writes down what is handed in until `tasks` stops, and then the rest.
+    pub async fn run(mut self, journal: Journal, tasks: Shutdown) {
+        let mut batch = Vec::with_capacity(WAITING);
+        loop {
+            tokio::select! {
+                count = self.waiting.recv_many(&mut batch, WAITING) => if count == 0 { return },
+                () = tasks.stopping() => {
+                    self.waiting.close();
+                    if self.waiting.recv_many(&mut batch, WAITING).await == 0 {
+                        return;
+                    }
+                }
+            }
+            let count = batch.len();
+            if let Err(error) = journal
+                .refuse(std::mem::take(&mut batch), self.bounds)
+                .await
+            {
+                tracing::warn!(error = %error, count, "refused requests could not be kept");
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The bound on what is held in memory: bytes of bodies that are being received or written down.
+//!
+//! Without it ten thousand connections with a megabyte each would be more than the machine has.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Room for so many bytes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+/// Bytes that are taken until this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Taken(Option<OwnedSemaphorePermit>);
+
+impl Room {
+    /// Room for `bytes`.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Takes so many more bytes; `false` when there is no room. Never waits: who waits holds what came before.
+    pub(super) fn take(&self, bytes: usize, taken: &mut Taken) -> bool {
+        let more = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| Arc::clone(&self.0).try_acquire_many_owned(bytes).ok());
+        match (&mut taken.0, more) {
+            (_, None) => return false,
+            (Some(permit), Some(more)) => permit.merge(more),
+            (none, more) => *none = more,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_free_again_when_dropped_and_never_more_than_there_is() {
+        let (room, mut one, mut other) = (Room::new(10), Taken::default(), Taken::default());
+        assert!(room.take(4, &mut one));
+        assert!(room.take(3, &mut one));
+        assert!(!room.take(4, &mut other), "7 of 10 are taken");
+        assert!(room.take(3, &mut other));
+        drop(one);
+        assert!(room.take(7, &mut other));
+        assert!(!room.take(1, &mut other));
+    }
+}
