@@ -7,12 +7,15 @@ mod demo;
 mod events;
 mod healthcheck;
 mod input;
+mod output;
 mod progress;
 mod send;
 mod serve;
 mod sign;
 mod simulate;
+mod store;
 mod table;
+mod torture;
 mod verify;
 
 use std::path::PathBuf;
@@ -52,10 +55,14 @@ enum Command {
     Verify(verify::Args),
     /// Look at stored events, replay or export them
     Events(events::Args),
+    /// Check the store as a whole, or copy it while it is in use
+    Store(store::Args),
     /// Send signed notifications, one or a load, and count the answers
     Send(send::Args),
     /// Run a simulated SDP API, with faults on demand
     Simulate(simulate::Args),
+    /// Prove that nothing is lost: send while everything is killed, cut, filled and stopped, then count
+    Torture(torture::Args),
     /// Ask a running receiver whether it is ready: exit code 0 when it is
     Healthcheck(healthcheck::Args),
 }
@@ -125,8 +132,10 @@ async fn run(command: Command) -> anyhow::Result<Done> {
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Events(args) => events::run(args).await,
+        Command::Store(args) => store::run(args).await,
         Command::Send(args) => send::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Torture(args) => torture::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(&args).await,
     }
 }

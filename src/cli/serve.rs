@@ -3,10 +3,11 @@
 use std::process;
 
 use anyhow::Context;
+use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::{ConfigArgs, Done};
-use crate::app::{App, Ended, Reloader, telemetry};
+use crate::app::{App, Ended, Inherited, Reloader, telemetry};
 use crate::lifecycle::Signals;
 
 const EXAMPLE: &str = "Example:
@@ -31,7 +32,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     }
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let is_https = loaded.config.server.tls.is_some();
-    let mut app = App::build(loaded.config).await?;
+    let mut app = App::build_on(loaded.config, inherited()?).await?;
     announce(&app, is_https, loaded.file.as_deref());
     app.watch_log(logging.dropped());
     notify(&[NotifyState::Ready]);
@@ -61,6 +62,20 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
             );
             Done::No
         }
+    })
+}
+
+/// What systemd has opened for this process, where it has (sd_listen_fds(3)).
+fn inherited() -> anyhow::Result<Inherited> {
+    let mut sockets = ListenFd::from_env();
+    let mut take = |index| {
+        sockets
+            .take_tcp_listener(index)
+            .with_context(|| format!("LISTEN_FDS: socket {index} is no TCP listener"))
+    };
+    Ok(Inherited {
+        public: take(0)?,
+        admin: take(1)?,
     })
 }
 

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::{ConfigArgs, Done, FilterArgs, Pages, audit, emit};
 use crate::admin::view;
-use crate::domain::{EventId, EventState};
-use crate::journal::{EventDetail, SqliteStore, Store};
+use crate::domain::EventId;
+use crate::journal::{EventDetail, Store};
 
 /// Events read at once; their audit entries are then committed together.
 const AT_ONCE: usize = 16;
@@ -59,12 +59,12 @@ struct Content {
 struct Resource {
     group: String,
     href: String,
-    http_status: u16,
-    fetched_at: String,
+    http_status: Option<u16>,
+    fetched_at: Option<String>,
     body: Box<RawValue>,
 }
 
-pub(super) async fn run(store: &SqliteStore, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut pages = Pages::new(store, args.filter.filter(), limit);
     let mut count = 0_usize;
@@ -88,7 +88,7 @@ pub(super) async fn run(store: &SqliteStore, args: Args) -> anyhow::Result<Done>
 }
 
 async fn line(
-    store: &SqliteStore,
+    store: &dyn Store,
     id: EventId,
     with_content: bool,
 ) -> anyhow::Result<Option<Vec<u8>>> {
@@ -105,38 +105,26 @@ async fn line(
     Ok(Some(serde_json::to_vec(&Line { event, content })?))
 }
 
-async fn content(store: &SqliteStore, detail: &EventDetail) -> anyhow::Result<Content> {
+async fn content(store: &dyn Store, detail: &EventDetail) -> anyhow::Result<Content> {
     let id = detail.event.id;
-    // What is in the quarantine is no document.
-    if detail.event.state == EventState::Quarantined {
-        let body = store.payload(id).await?;
-        return Ok(Content {
-            notification: body.map(|body| one_line(&body)).transpose()?,
-            resources: Vec::new(),
+    let body = store.payload(id).await?;
+    let mut resources = Vec::new();
+    for link in &detail.links {
+        // Not fetched, or purged.
+        let Some(body) = store.resource(id, link.n).await? else {
+            continue;
+        };
+        resources.push(Resource {
+            group: link.group.to_string(),
+            href: link.href.clone(),
+            http_status: link.http_status,
+            fetched_at: link.fetched_at.map(|time| time.to_string()),
+            body: one_line(&body)?,
         });
     }
-    let Some(document) = store.document(id).await? else {
-        return Ok(Content {
-            notification: None,
-            resources: Vec::new(),
-        });
-    };
-    let resources: anyhow::Result<_> = document
-        .resources
-        .iter()
-        .map(|resource| {
-            Ok(Resource {
-                group: resource.group.to_string(),
-                href: resource.href.clone(),
-                http_status: resource.http_status,
-                fetched_at: resource.fetched_at.to_string(),
-                body: one_line(&resource.body)?,
-            })
-        })
-        .collect();
     Ok(Content {
-        notification: Some(one_line(&document.notification)?),
-        resources: resources?,
+        notification: body.map(|body| one_line(&body)).transpose()?,
+        resources,
     })
 }
 

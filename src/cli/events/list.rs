@@ -3,7 +3,7 @@
 use super::table::{aligned, or_dash};
 use super::{ConfigArgs, Done, FilterArgs, Pages, emit, emit_json};
 use crate::admin::{filter, view};
-use crate::journal::SqliteStore;
+use crate::journal::Store;
 
 const EXAMPLE: &str = "Example:
   suki-receiver events list --state dead --since 2025-06-01T00:00:00Z
@@ -25,7 +25,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(store: &SqliteStore, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
     let mut pages = Pages::new(store, args.filter.filter(), args.limit);
     let mut all = view::Page {
         events: Vec::new(),

@@ -4,23 +4,23 @@ mod export;
 mod list;
 mod pages;
 mod replay;
+mod reverify;
 mod show;
 mod table;
 
-use std::io::Write;
-use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Subcommand;
 use jiff::Timestamp;
 
 use self::pages::Pages;
+use super::output::{emit, emit_json};
 use super::{ConfigArgs, Done};
 use crate::admin::filter;
-use crate::config::{Config, StoreUrl};
+use crate::app::stores;
 use crate::domain::{Clock, EventId, EventState, Outcome};
-use crate::journal::{Access, AuditEntry, Filter, SqliteStore, Store};
-use crate::metrics::Metrics;
+use crate::journal::{AuditEntry, Filter, Store};
 
 /// Who reads and changes, in the audit log.
 const ACTOR: &str = "cli";
@@ -48,6 +48,8 @@ enum What {
     Replay(replay::Args),
     /// Print every matching event as a line of JSON
     Export(export::Args),
+    /// Take up what was refused while a signing secret was wrong
+    Reverify(reverify::Args),
 }
 
 /// Which events.
@@ -75,12 +77,14 @@ struct FilterArgs {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     let loaded = args.what.config().load()?;
-    let store = open(&loaded.config)?;
+    let store = stores::guest(&loaded.config)?;
+    let config = &loaded.config;
     let result = match args.what {
-        What::List(args) => list::run(&store, args).await,
-        What::Show(args) => show::run(&store, &args).await,
-        What::Replay(args) => replay::run(&store, &loaded.config, args).await,
-        What::Export(args) => export::run(&store, args).await,
+        What::List(args) => list::run(&*store, args).await,
+        What::Show(args) => show::run(&*store, &args).await,
+        What::Replay(args) => replay::run(&*store, config, args).await,
+        What::Export(args) => export::run(&*store, args).await,
+        What::Reverify(args) => reverify::run(Arc::clone(&store), config, &args).await,
     };
     store.close().await;
     result
@@ -93,6 +97,7 @@ impl What {
             Self::Show(args) => &args.config,
             Self::Replay(args) => &args.config,
             Self::Export(args) => &args.config,
+            Self::Reverify(args) => &args.config,
         }
     }
 }
@@ -110,30 +115,8 @@ impl FilterArgs {
     }
 }
 
-/// Opens a store that is there. A typing error in a path must not leave an empty one behind.
-fn open(config: &Config) -> anyhow::Result<SqliteStore> {
-    let StoreUrl::Sqlite(path) = &config.store.url;
-    must_exist(path)?;
-    let (clock, metrics) = (Clock::start(), Metrics::new());
-    SqliteStore::open(path, Access::Guest, config.store.queue, clock, metrics)
-        .with_context(|| format!("cannot open the store {}", path.display()))
-}
-
-fn must_exist(path: &Path) -> anyhow::Result<()> {
-    let is_there = path
-        .try_exists()
-        .with_context(|| format!("cannot look for the store {}", path.display()))?;
-    if !is_there {
-        bail!(
-            "there is no store at {}; name it with --config FILE or --set store.url=sqlite:PATH",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
 /// Writes down what is about to be read or changed. Where this fails, it must not be.
-async fn audit(store: &SqliteStore, action: String, event: EventId) -> anyhow::Result<()> {
+async fn audit(store: &dyn Store, action: String, event: EventId) -> anyhow::Result<()> {
     let entry = AuditEntry {
         at: Clock::start().now(),
         actor: ACTOR.to_owned(),
@@ -142,36 +125,4 @@ async fn audit(store: &SqliteStore, action: String, event: EventId) -> anyhow::R
     };
     let written = store.audit(entry).await;
     written.context("cannot write to the audit log, so nothing was done")
-}
-
-/// Writes a result to standard output; `false` once nobody reads it any more, as behind `| head`.
-fn emit(bytes: &[u8]) -> anyhow::Result<bool> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("cannot write to standard output"),
-    }
-}
-
-/// Writes a value as indented JSON.
-fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<Done> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    emit(&text)?;
-    Ok(Done::Well)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_store_that_is_not_there_is_named_and_not_made() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("data/receiver.db");
-        let problem = must_exist(&path).expect_err("there is none").to_string();
-        assert!(problem.contains("receiver.db"), "{problem}");
-        assert!(!folder.path().join("data").exists());
-    }
 }

@@ -7,7 +7,7 @@ use super::{ACTOR, ConfigArgs, Done, audit, emit, emit_json};
 use crate::admin::replay;
 use crate::config::Config;
 use crate::domain::EventId;
-use crate::journal::{ReplayFrom, Replayed, SqliteStore, Store};
+use crate::journal::{ReplayFrom, Replayed, Store};
 
 const EXAMPLE: &str = "Example:
   suki-receiver events replay 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11
@@ -33,7 +33,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(store: &SqliteStore, config: &Config, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, config: &Config, args: Args) -> anyhow::Result<Done> {
     let known: Vec<String> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
     replay::known_sinks(&args.sinks, &known).map_err(anyhow::Error::msg)?;
     if store.event(args.id).await?.is_none() {

@@ -6,7 +6,7 @@ use super::table::{aligned, or_dash};
 use super::{ConfigArgs, Done, audit, emit, emit_json};
 use crate::admin::view;
 use crate::domain::EventId;
-use crate::journal::{self, SqliteStore, Store};
+use crate::journal::{self, Store};
 
 const EXAMPLE: &str = "Example:
   suki-receiver events show 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11
@@ -29,7 +29,7 @@ pub(super) struct Args {
     payload: bool,
 }
 
-pub(super) async fn run(store: &SqliteStore, args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: &Args) -> anyhow::Result<Done> {
     let detail = store.event(args.id).await?;
     let detail = detail.with_context(|| format!("there is no event {}", args.id))?;
     if args.payload {

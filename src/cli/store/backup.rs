@@ -1,0 +1,40 @@
+//! `store backup`: a copy that is whole, of a store that is in use.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use super::super::output::emit;
+use super::super::{ConfigArgs, Done};
+use crate::app::stores;
+use crate::config::StoreUrl;
+use crate::journal;
+
+const EXAMPLE: &str = "Example:
+  suki-receiver store backup /backup/receiver-2026-11-24.db
+  suki-receiver store check --set store.url=sqlite:/backup/receiver-2026-11-24.db";
+
+/// What `store backup` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The file to make; it must not be there. It holds clinical content: only its owner may read it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+    let config = args.config.load()?.config;
+    let StoreUrl::Sqlite(path) = &config.store.url else {
+        bail!(
+            "store.url names a PostgreSQL database; back it up with its own tools, e.g. pg_dump --format=custom"
+        );
+    };
+    stores::must_exist(path)?;
+    journal::backup(path, &args.file)?;
+    let size = std::fs::metadata(&args.file)?.len();
+    emit(format!("{}: {size} bytes\n", args.file.display()).as_bytes())?;
+    Ok(Done::Well)
+}

@@ -1,0 +1,148 @@
+//! `store check`: is every page whole, do the counts add up, would everything in progress be taken up?
+
+use serde_json::json;
+
+use super::super::output::{emit, emit_json};
+use super::super::{ConfigArgs, Done};
+use crate::app::stores;
+use crate::config::{Config, StoreUrl};
+use crate::domain::EventState;
+use crate::journal::{Error, Stats, Store};
+
+const EXAMPLE: &str = "Example:
+  suki-receiver store check
+  suki-receiver store check --json | jq .problems";
+
+/// What `store check` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found.
+struct Findings {
+    stats: Stats,
+    problems: Vec<String>,
+    spooled: u64,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+    let config = args.config.load()?.config;
+    let findings = look(&config).await?;
+    if args.json {
+        emit_json(&findings.json())?;
+    } else {
+        emit(findings.text(&config).as_bytes())?;
+    }
+    Ok(if findings.problems.is_empty() {
+        Done::Well
+    } else {
+        Done::No
+    })
+}
+
+async fn look(config: &Config) -> anyhow::Result<Findings> {
+    let store = match stores::guest(config) {
+        Ok(store) => store,
+        // A file that cannot even be opened is a finding, not a failure to look.
+        Err(error) if is_unreadable(&error) => {
+            return Ok(Findings {
+                stats: Stats::default(),
+                problems: vec![format!("{error:#}")],
+                spooled: 0,
+            });
+        }
+        Err(error) => return Err(error),
+    };
+    let (stats, mut problems) = inspect(&*store).await;
+    store.close().await;
+    let mut spooled = 0;
+    if matches!(config.store.url, StoreUrl::Postgres(_))
+        && let Some(spool) = stores::guest_spool(config)?
+    {
+        let (stats, more) = inspect(&*spool).await;
+        spool.close().await;
+        spooled = stats.total();
+        problems.extend(
+            more.into_iter()
+                .map(|problem| format!("in the spool: {problem}")),
+        );
+    }
+    Ok(Findings {
+        stats,
+        problems,
+        spooled,
+    })
+}
+
+/// Counts and problems; what cannot be read is one.
+async fn inspect(store: &dyn Store) -> (Stats, Vec<String>) {
+    let mut problems = match store.inspect().await {
+        Ok(problems) => problems,
+        Err(error) => vec![format!("it cannot be read to its end: {error}")],
+    };
+    let stats = store.stats().await.unwrap_or_else(|error| {
+        problems.push(format!("its counts cannot be read: {error}"));
+        Stats::default()
+    });
+    (stats, problems)
+}
+
+fn is_unreadable(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| matches!(cause.downcast_ref(), Some(Error::Sqlite(_))))
+}
+
+impl Findings {
+    fn json(&self) -> serde_json::Value {
+        let events: serde_json::Map<_, _> = self
+            .stats
+            .events
+            .iter()
+            .map(|(state, count)| (state.as_str().to_owned(), (*count).into()))
+            .collect();
+        json!({
+            "ok": self.problems.is_empty(),
+            "problems": self.problems,
+            "events": events,
+            "total": self.stats.total(),
+            "spooled": self.spooled,
+            "refused_kept": self.stats.unauthentic,
+        })
+    }
+
+    fn text(&self, config: &Config) -> String {
+        let counts: Vec<String> = EventState::ALL
+            .iter()
+            .map(|state| format!("{} {}", self.stats.count(*state), state.as_str()))
+            .collect();
+        let mut text = format!(
+            "{}: {} events ({})\n",
+            config.store.url,
+            self.stats.total(),
+            counts.join(", ")
+        );
+        if self.spooled > 0 {
+            text += &format!(
+                "{} wait in the spool {}\n",
+                self.spooled,
+                config.store.spool_dir.display()
+            );
+        }
+        for problem in &self.problems {
+            text += &format!("problem: {problem}\n");
+        }
+        text += if self.problems.is_empty() {
+            "all is well\n"
+        } else {
+            "not all is well: keep a copy of the files as they are, then restore a backup or ask for help\n"
+        };
+        text
+    }
+}

@@ -1,0 +1,30 @@
+//! `store`: check and copy the store as a whole.
+
+mod backup;
+mod check;
+
+use clap::Subcommand;
+
+use super::Done;
+
+/// What `store` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Read the whole store and say what does not fit together: exit code 0 when all is well, 1 when not
+    Check(check::Args),
+    /// Copy the embedded store to a new file, while the service runs or not
+    Backup(backup::Args),
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+    match args.what {
+        What::Check(args) => check::run(args).await,
+        What::Backup(args) => backup::run(&args),
+    }
+}

@@ -1,0 +1,191 @@
+//! What is done to the service, when, and for how long: all of it by the seed.
+//!
+//! Two hands work at the same time, so that faults meet: one on the receivers themselves, one on what is around them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::inbox::Mood;
+use super::stage::Stage;
+
+/// Faults of the simulated API, beside its being down.
+const VENDOR: &str =
+    "content=404:30%,login=500:30%,any=500:15%,any=cut:10%,any=slow:500ms,any=429:5%;retry-after=1";
+
+/// One thing that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fault {
+    /// `kill -9` of a receiver, and a start.
+    Kill,
+    /// `SIGTERM`, and a start.
+    Restart,
+    /// A second process that gets the first one's sockets.
+    HandOver,
+    /// No file of a receiver may grow.
+    FullDisk,
+    /// The vendor's API is down.
+    VendorDown,
+    /// It answers wrongly, late or not to the end.
+    VendorFails,
+    /// The partner's endpoint answers 503.
+    SinkDown,
+    /// It takes its time.
+    SinkSlow,
+    /// It takes the event and says that it did not.
+    SinkLies,
+    /// The connections to the database are cut, and new ones refused.
+    DatabaseCut,
+    /// The database goes silent.
+    DatabaseStalls,
+}
+
+impl Fault {
+    /// What is done to receivers.
+    const RECEIVERS: [Self; 4] = [Self::Kill, Self::Restart, Self::HandOver, Self::FullDisk];
+    /// What is done around them.
+    const AROUND: [Self; 5] = [
+        Self::VendorDown,
+        Self::VendorFails,
+        Self::SinkDown,
+        Self::SinkSlow,
+        Self::SinkLies,
+    ];
+    /// What is done to a shared store.
+    const DATABASE: [Self; 2] = [Self::DatabaseCut, Self::DatabaseStalls];
+
+    /// In a report.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "receiver killed (-9) and started",
+            Self::Restart => "receiver stopped (SIGTERM) and started",
+            Self::HandOver => "receiver followed by another process",
+            Self::FullDisk => "disk full",
+            Self::VendorDown => "vendor's API down",
+            Self::VendorFails => "vendor's API failing",
+            Self::SinkDown => "sink down",
+            Self::SinkSlow => "sink slow",
+            Self::SinkLies => "sink takes it and says 500",
+            Self::DatabaseCut => "database cut",
+            Self::DatabaseStalls => "database silent",
+        }
+    }
+
+    /// Whether an event that is being delivered at that moment may be delivered once more.
+    pub(super) fn may_repeat(self) -> bool {
+        match self {
+            Self::Kill
+            | Self::Restart
+            | Self::HandOver
+            | Self::FullDisk
+            | Self::DatabaseCut
+            | Self::DatabaseStalls => true,
+            Self::VendorDown
+            | Self::VendorFails
+            | Self::SinkDown
+            | Self::SinkSlow
+            | Self::SinkLies => false,
+        }
+    }
+}
+
+/// How often each was done.
+pub(super) type Done = BTreeMap<Fault, u32>;
+
+/// Does faults of both hands until `until`, and undoes the last ones.
+pub(super) async fn run(stage: &Stage, seed: u64, until: Instant) -> anyhow::Result<Done> {
+    let mut around = Fault::AROUND.to_vec();
+    if stage.database.is_some() {
+        // As likely as all the others together: it is what a shared store is about.
+        around.extend(Fault::DATABASE.repeat(2));
+    }
+    let (receivers, around) = tokio::try_join!(
+        hand(stage, &Fault::RECEIVERS, StdRng::seed_from_u64(seed), until),
+        hand(stage, &around, StdRng::seed_from_u64(!seed), until),
+    )?;
+    let mut done = receivers;
+    done.extend(around);
+    Ok(done)
+}
+
+/// Goes through its faults in a random order, again and again.
+async fn hand(
+    stage: &Stage,
+    faults: &[Fault],
+    mut random: StdRng,
+    until: Instant,
+) -> anyhow::Result<Done> {
+    let (mut done, mut deck) = (Done::new(), Vec::new());
+    loop {
+        // A deck, so that a short run has as many kinds as it can.
+        if deck.is_empty() {
+            deck = faults.to_vec();
+            deck.shuffle(&mut random);
+        }
+        let pause = Duration::from_millis(random.random_range(50..1000));
+        tokio::time::sleep(pause).await;
+        let Some(fault) = deck.pop().filter(|_| Instant::now() < until) else {
+            return Ok(done);
+        };
+        let lasts = Duration::from_millis(random.random_range(100..2500));
+        let lasts = lasts.min(until.saturating_duration_since(Instant::now()));
+        let which = random.random_range(0..stage.instances.len());
+        commit(stage, fault, which, lasts)
+            .await
+            .with_context(|| format!("fault: {}", fault.name()))?;
+        *done.entry(fault).or_default() += 1;
+    }
+}
+
+async fn commit(stage: &Stage, fault: Fault, which: usize, lasts: Duration) -> anyhow::Result<()> {
+    let mood = |mood| async move {
+        stage.inbox.set(mood);
+        tokio::time::sleep(lasts).await;
+        stage.inbox.set(Mood::Well);
+    };
+    match fault {
+        Fault::Kill => {
+            stage.instances[which]
+                .lock()
+                .await
+                .kill_and_restart()
+                .await?
+        }
+        Fault::Restart => stage.instances[which].lock().await.restart().await?,
+        Fault::HandOver => stage.instances[which].lock().await.follow().await?,
+        Fault::FullDisk => {
+            let instance = stage.instances[which].lock().await;
+            instance.fill_disk(true)?;
+            tokio::time::sleep(lasts).await;
+            instance.fill_disk(false)?;
+        }
+        Fault::VendorDown => {
+            stage.vendor.shut();
+            tokio::time::sleep(lasts).await;
+            stage.vendor.reopen().await?;
+        }
+        Fault::VendorFails => {
+            stage.vendor.sdp.set_faults(VENDOR.parse()?);
+            tokio::time::sleep(lasts).await;
+            stage.vendor.sdp.set_faults("".parse()?);
+        }
+        Fault::SinkDown => mood(Mood::Down).await,
+        Fault::SinkSlow => mood(Mood::Slow).await,
+        Fault::SinkLies => mood(Mood::Lying).await,
+        Fault::DatabaseCut | Fault::DatabaseStalls => {
+            let database = stage.database.as_ref().context("there is no database")?;
+            if fault == Fault::DatabaseCut {
+                database.cut();
+            } else {
+                database.stall();
+            }
+            tokio::time::sleep(lasts).await;
+            database.restore();
+        }
+    }
+    Ok(())
+}

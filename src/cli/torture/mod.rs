@@ -1,0 +1,230 @@
+//! `torture`: is it true that what was answered 200 is delivered? Sends notifications while it kills, restarts, fills,
+//! cuts and stops everything that may be, then counts.
+
+mod faults;
+mod inbox;
+mod instance;
+mod ledger;
+mod proof;
+mod stage;
+mod traffic;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use self::faults::Done as FaultsDone;
+use self::ledger::Ledger;
+use self::proof::{Balance, Rule};
+use self::stage::Stage;
+use super::Done;
+use super::output::emit;
+use super::progress::Progress;
+use super::table::Table;
+use crate::simulator::{Mix, Plan};
+
+const EXAMPLE: &str = "Example:
+  suki-receiver torture --seconds 600
+  createdb torture && suki-receiver torture --seconds 600 --store postgres://me@127.0.0.1/torture
+
+Exit code 0 when nothing was lost, repeated beyond what is allowed, or changed; else 1.";
+
+/// What is sent.
+const MIX: &str = "success=8,failure=4,timeout=1,cancelled=1,form-filling=1,no-links=1,duplicate=3,bad-signature=1,malformed=1";
+/// How long the receivers have to come to rest after the last fault.
+const PATIENCE: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What `torture` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    /// How long faults are done
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    seconds: u64,
+    /// What is done when follows from it [default: a random one, which is printed]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Notifications a second
+    #[arg(long, value_name = "R", default_value_t = 100.0, value_parser = positive)]
+    rate: f64,
+    /// An empty PostgreSQL database of its own, for two instances [default: the embedded store]
+    #[arg(long, value_name = "URL")]
+    store: Option<Url>,
+}
+
+/// What happened.
+struct Run {
+    seed: u64,
+    took: Duration,
+    sent: u64,
+    faults: FaultsDone,
+    ledger: Arc<Ledger>,
+    balance: Balance,
+    rules: Vec<Rule>,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let stage = Stage::build(args.store.as_ref(), seed).await?;
+    eprintln!(
+        "torture with seed {seed} for {} s; everything lies in {}",
+        args.seconds,
+        stage.dir.display()
+    );
+    let run = torture(&args, &stage, seed).await;
+    let run = run.with_context(|| format!("seed {seed}; see {}", stage.dir.display()))?;
+    emit(run.text().as_bytes())?;
+    if run.rules.iter().all(Rule::holds) {
+        std::fs::remove_dir_all(&stage.dir).ok();
+        return Ok(Done::Well);
+    }
+    eprintln!("what went wrong lies in {}", stage.dir.display());
+    Ok(Done::No)
+}
+
+async fn torture(args: &Args, stage: &Stage, seed: u64) -> anyhow::Result<Run> {
+    let start = Instant::now();
+    let (ledger, stop) = (Arc::new(Ledger::new()?), CancellationToken::new());
+    let plan = Plan::new(&MIX.parse::<Mix>()?, seed);
+    let traffic = traffic::run(stage, plan, args.rate, Arc::clone(&ledger), stop.clone());
+    let until = start + Duration::from_secs(args.seconds);
+    let faults = async {
+        let done = faults::run(stage, seed, until).await;
+        stop.cancel();
+        done
+    };
+    let watch = async {
+        let mut progress = Progress::new(&[("seconds", args.seconds), ("answered", 0)]);
+        while !stop.is_cancelled() {
+            progress.set(&[start.elapsed().as_secs(), ledger.acknowledged()]);
+            tokio::time::sleep(LOOK).await;
+        }
+        progress.finish();
+    };
+    let (sent, faults, ()) = tokio::join!(traffic, faults, watch);
+    let (sent, faults) = (sent?, faults?);
+    eprintln!("faults are over; waiting for the receivers to come to rest");
+    let balance = come_to_rest(stage).await?;
+    let findings = check(stage).await?;
+    let sinks = [
+        (
+            "the files sink",
+            inbox::files(&stage.dir.join("delivered"))?,
+        ),
+        ("the http sink", stage.inbox.got()),
+    ];
+    let rules = proof::rules(&ledger.lock(), &sinks, &faults, balance, findings);
+    Ok(Run {
+        seed,
+        took: start.elapsed(),
+        sent,
+        faults,
+        ledger,
+        balance,
+        rules,
+    })
+}
+
+/// Waits until nothing is pending or spooled, or the patience ends.
+async fn come_to_rest(stage: &Stage) -> anyhow::Result<Balance> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut balance = Balance::default();
+        for instance in &stage.instances {
+            let instance = instance.lock().await;
+            balance.spooled += instance.spooled().await?;
+            let stats = instance.stats().await?;
+            let count = |state: &str| stats["events"][state].as_u64().unwrap_or_default();
+            // Instances of a shared store say the same.
+            balance = Balance {
+                total: stats["total"].as_u64().unwrap_or_default(),
+                done: count("done"),
+                dead: count("dead"),
+                quarantined: count("quarantined"),
+                pending: count("received") + count("retrieving") + count("delivering"),
+                ..balance
+            };
+        }
+        if balance.pending + balance.spooled == 0 || Instant::now() > deadline {
+            return Ok(balance);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Has `store check` look at every store and spool, beside the running receivers.
+async fn check(stage: &Stage) -> anyhow::Result<Vec<String>> {
+    let mut findings = Vec::new();
+    for instance in &stage.instances {
+        let config = instance.lock().await.config().to_owned();
+        let exe = std::env::current_exe()?;
+        let output = tokio::task::spawn_blocking(move || {
+            Command::new(exe)
+                .args(["store", "check", "--json", "--config"])
+                .arg(config)
+                .env_clear()
+                .output()
+        })
+        .await??;
+        let found: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        let problems = found["problems"].as_array().cloned().unwrap_or_default();
+        findings.extend(problems.iter().map(Value::to_string));
+    }
+    Ok(findings)
+}
+
+impl Run {
+    fn text(&self) -> String {
+        let sent = self.ledger.lock();
+        let mut answers = Table::plain();
+        for (answer, count) in &sent.answers {
+            answers.row([answer.clone(), count.to_string()]);
+        }
+        let mut faults = Table::plain();
+        for (fault, count) in &self.faults {
+            faults.row([fault.name().to_owned(), count.to_string()]);
+        }
+        let mut rules = String::new();
+        for rule in &self.rules {
+            if rule.holds() {
+                rules += &format!("  holds   {}\n", rule.text);
+            } else {
+                rules += &format!("  BROKEN  {}: {}\n", rule.text, rule.told());
+            }
+        }
+        let Balance {
+            total,
+            done,
+            dead,
+            quarantined,
+            pending,
+            spooled,
+        } = self.balance;
+        format!(
+            "Seed {}, {:.0} s, {} notifications sent\n\nAnswers\n{answers}\n\
+             Time to a 200: p50 {} ms, p99 {} ms, longest {} ms\n\nFaults\n{faults}\n\
+             Store: {total} events = {done} done + {dead} dead + {quarantined} quarantined + {pending} pending; {spooled} spooled\n\n\
+             Proof\n{rules}",
+            self.seed,
+            self.took.as_secs_f64(),
+            self.sent,
+            sent.quantile(0.5).as_millis(),
+            sent.quantile(0.99).as_millis(),
+            sent.longest().as_millis(),
+        )
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err("use a number above 0".to_owned()),
+    }
+}

@@ -1,0 +1,76 @@
+//! Notifications at a steady rate, sent as a load balancer passes them on: to the next receiver when one refuses the
+//! connection, and never again once they may have arrived.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::Ledger;
+use super::stage::{SECRET, Stage};
+use crate::simulator::{Plan, Planned, Sdp, Sender};
+
+/// Most requests on their way; a receiver that is slow makes the rate fall behind, as it would anywhere.
+const AT_ONCE: usize = 512;
+
+/// Sends until `stop`, then waits for the answers.
+pub(super) async fn run(
+    stage: &Stage,
+    plan: Plan,
+    rate: f64,
+    ledger: Arc<Ledger>,
+    stop: CancellationToken,
+) -> anyhow::Result<u64> {
+    let senders: Vec<Sender> = stage
+        .webhooks
+        .iter()
+        .map(|url| Sender::new(url.clone(), SECRET, AT_ONCE))
+        .collect::<Result<_, _>>()?;
+    let (senders, room) = (Arc::new(senders), Arc::new(Semaphore::new(AT_ONCE)));
+    let (start, mut number) = (Instant::now(), 0);
+    loop {
+        let due = start + Duration::from_secs_f64(number as f64 / rate);
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()) => {}
+            () = stop.cancelled() => break,
+        }
+        let permit = Arc::clone(&room).acquire_owned().await?;
+        let planned = plan.message(number);
+        announce(&stage.vendor.sdp, &planned);
+        let (senders, ledger) = (Arc::clone(&senders), Arc::clone(&ledger));
+        let first = usize::try_from(number)? % senders.len();
+        tokio::spawn(async move {
+            send(&senders, first, &planned, &ledger).await;
+            drop(permit);
+        });
+        number += 1;
+    }
+    // All permits back: all answers in.
+    let all = u32::try_from(AT_ONCE)?;
+    drop(room.acquire_many(all).await?);
+    Ok(number)
+}
+
+/// The vendor knows a session before it tells of it.
+fn announce(sdp: &Sdp, planned: &Planned) {
+    if let Some(session) = &planned.session {
+        sdp.add_session(session.clone());
+    }
+}
+
+async fn send(senders: &[Sender], first: usize, planned: &Planned, ledger: &Ledger) {
+    ledger.sending(planned);
+    for n in 0..senders.len() {
+        match senders[(first + n) % senders.len()]
+            .send(&planned.message)
+            .await
+        {
+            Ok(answer) => return ledger.answered(planned, &answer),
+            // Nothing was sent, so another one may have it.
+            Err(error) if error.is_connect() => {}
+            Err(_) => break,
+        }
+    }
+    ledger.unanswered();
+}

@@ -1,0 +1,182 @@
+//! A network that fails on demand: a proxy between a client and a server, on loopback.
+//!
+//! For tests and for trying out what a service does when its database or the vendor's API is cut off. It knows nothing of
+//! what it carries.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How the network is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weather {
+    /// Nobody gets in.
+    is_cut: bool,
+    /// Nothing moves.
+    is_stalled: bool,
+    /// How late everything is.
+    delay: Duration,
+    /// How many times connections were closed, and half closed: one made before the last time is struck.
+    cuts: u64,
+    halves: u64,
+}
+
+/// The proxy. Its connections end when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    weather: watch::Sender<Weather>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Proxy {
+    /// Listens on a free port of loopback and forwards to `target`, a host and port.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub async fn start(target: impl Into<String>) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let (weather, seen) = watch::channel(Weather::default());
+        let task = tokio::spawn(accept(listener, target.into(), seen));
+        Ok(Self {
+            address,
+            weather,
+            _task: AbortOnDropHandle::new(task),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes all connections, and new ones as they come.
+    pub fn cut(&self) {
+        self.weather.send_modify(|weather| {
+            weather.is_cut = true;
+            weather.cuts += 1;
+        });
+    }
+
+    /// Forwards nothing, but keeps connections and takes new ones, as a network does that loses every packet.
+    pub fn stall(&self) {
+        self.weather
+            .send_modify(|weather| weather.is_stalled = true);
+    }
+
+    /// Closes the connections to the server and keeps those to the client: what the client sends on them goes nowhere.
+    /// New ones are forwarded.
+    pub fn half_close(&self) {
+        self.weather.send_modify(|weather| weather.halves += 1);
+    }
+
+    /// Forwards everything so much later, in both directions.
+    pub fn delay(&self, delay: Duration) {
+        self.weather.send_modify(|weather| weather.delay = delay);
+    }
+
+    /// Forwards again, at once; what was stalled goes on.
+    pub fn restore(&self) {
+        self.weather.send_modify(|weather| {
+            weather.is_cut = false;
+            weather.is_stalled = false;
+            weather.delay = Duration::ZERO;
+        });
+    }
+}
+
+async fn accept(listener: TcpListener, target: String, weather: watch::Receiver<Weather>) {
+    let mut connections = JoinSet::new();
+    loop {
+        // The only errors are of connections that are gone again.
+        let Ok((client, _)) = listener.accept().await else {
+            continue;
+        };
+        while connections.try_join_next().is_some() {}
+        if !weather.borrow().is_cut {
+            connections.spawn(carry(client, target.clone(), weather.clone()));
+        }
+    }
+}
+
+/// One connection, as long as it lasts.
+async fn carry(client: TcpStream, target: String, mut weather: watch::Receiver<Weather>) {
+    let born = *weather.borrow();
+    let mut struck = weather.clone();
+    tokio::select! {
+        () = forward(client, &target, &mut weather, born) => {}
+        _ = struck.wait_for(|now| now.cuts > born.cuts) => {}
+    }
+}
+
+async fn forward(
+    client: TcpStream,
+    target: &str,
+    weather: &mut watch::Receiver<Weather>,
+    born: Weather,
+) {
+    flowing(weather).await;
+    let Ok(server) = TcpStream::connect(target).await else {
+        return;
+    };
+    client.set_nodelay(true).ok();
+    server.set_nodelay(true).ok();
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let is_halved = tokio::select! {
+        _ = futures_util::future::join(
+            pump(&mut from_client, &mut to_server, weather.clone()),
+            pump(&mut from_server, &mut to_client, weather.clone()),
+        ) => false,
+        _ = weather.wait_for(|now| now.halves > born.halves) => true,
+    };
+    if is_halved {
+        drop((from_server, to_server));
+        let mut nowhere = [0; 4096];
+        while from_client
+            .read(&mut nowhere)
+            .await
+            .is_ok_and(|read| read > 0)
+        {}
+        drop(to_client);
+    }
+}
+
+/// Carries bytes in one direction until that ends, and passes the end on.
+async fn pump(
+    from: &mut OwnedReadHalf,
+    to: &mut OwnedWriteHalf,
+    mut weather: watch::Receiver<Weather>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        flowing(&mut weather).await;
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read?,
+            _ = weather.changed() => continue,
+        };
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        let delay = weather.borrow().delay;
+        tokio::time::sleep(delay).await;
+        flowing(&mut weather).await;
+        to.write_all(&buffer[..read]).await?;
+    }
+}
+
+/// Waits while nothing moves.
+async fn flowing(weather: &mut watch::Receiver<Weather>) {
+    if weather.wait_for(|now| !now.is_stalled).await.is_err() {
+        // The proxy is gone, and this task is about to be.
+        std::future::pending::<()>().await;
+    }
+}
