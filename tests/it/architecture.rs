@@ -216,3 +216,33 @@ fn the_environment_is_read_in_one_place_only() {
         .collect();
     assert!(readers.is_empty(), "{readers:#?}");
 }
+
+#[test]
+fn every_test_that_the_documents_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = String::new();
+    for folder in ["src", "tests"] {
+        for file in crate::support::files_below(&root.join(folder)) {
+            if file.extension().is_some_and(|extension| extension == "rs") {
+                code += &std::fs::read_to_string(file).unwrap();
+            }
+        }
+    }
+    let mut missing = Vec::new();
+    for document in ["README.md", "docs/ARCHITECTURE.md", "docs/OPERATIONS.md"] {
+        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        // A name in backticks with this many words is a sentence, and sentences are tests.
+        let sentences = text.split('`').skip(1).step_by(2).filter(|name| {
+            name.matches('_').count() > 3
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+        });
+        missing.extend(
+            sentences
+                .filter(|name| !code.contains(&format!("fn {name}(")))
+                .map(|name| format!("{document}: {name}")),
+        );
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}

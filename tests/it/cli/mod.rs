@@ -6,6 +6,7 @@ mod help;
 mod send;
 mod sign;
 mod simulate;
+mod torture;
 
 use std::process::{Command, Output, Stdio};
 

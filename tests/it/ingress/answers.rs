@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use suki_receiver::config::{NamedSecret, OnStale, Secret};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Receiver, Signed, completed, failure, files_below, http, until};
 
@@ -290,5 +291,35 @@ async fn nothing_private_is_in_an_answer() {
             let (_, answer) = signed.post(&url).await;
             assert!(!answer.to_string().contains("PHI"), "{answer}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_comes_in_many_pieces_is_taken_as_it_is() {
+    let receiver = Receiver::start().await;
+    for pieces in [2, 3, 4, 7, 50] {
+        let signed = Signed::new(failure(&format!("in-{pieces}-pieces")));
+        let mut stream = tokio::net::TcpStream::connect(receiver.public)
+            .await
+            .unwrap();
+        let head = format!(
+            "POST /webhooks/notification HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\ngenerated-at: {}\r\n\
+             transfer-encoding: chunked\r\nconnection: close\r\n\r\n",
+            signed.signature, signed.generated_at
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for piece in signed.body.chunks(signed.body.len().div_ceil(pieces)) {
+            let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
+            chunk.extend_from_slice(piece);
+            chunk.extend_from_slice(b"\r\n");
+            stream.write_all(&chunk).await.unwrap();
+        }
+        stream.write_all(b"0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 200 "),
+            "{pieces} pieces: {answer}"
+        );
     }
 }

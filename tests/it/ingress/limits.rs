@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Receiver, Signed, failure, raw_exchange, until};
+use crate::support::{Receiver, Signed, eventually, failure, raw_exchange, until};
 
 const HEAD: &str =
     "POST /webhooks/notification HTTP/1.1\r\nhost: x\r\nx-api-key: 00\r\ngenerated-at: 1\r\n";
@@ -177,4 +177,41 @@ async fn connections_beyond_the_bound_wait_and_are_served_when_there_is_room() {
     drop((first, second));
     assert_eq!(third.await.unwrap(), 200);
     until("the receiver is alive", || true).await;
+}
+
+#[tokio::test]
+async fn more_bodies_at_once_than_memory_is_allowed_are_503_early_and_taken_once_there_is_room() {
+    let receiver = Receiver::start_with(|config| {
+        config.server.max_body_bytes = 50_000;
+        config.server.max_buffered_bytes = 60_000;
+    })
+    .await;
+    // One that is half sent holds its part.
+    let mut held = TcpStream::connect(receiver.public).await.unwrap();
+    let head = "POST /webhooks/notification HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\n";
+    held.write_all(head.as_bytes()).await.unwrap();
+    held.write_all(&[b' '; 40_000]).await.unwrap();
+    let large = Signed::new(format!(
+        r#"{{"session_id":"large","status":"failure","x":"{}"}}"#,
+        "x".repeat(40_000)
+    ));
+    eventually("the large one is shed", || async {
+        large.post(&receiver.webhook()).await.0 == 503
+    })
+    .await;
+    let (status, _) = Signed::new(failure("small"))
+        .post(&receiver.webhook())
+        .await;
+    assert_eq!(status, 200, "there is room for a small one");
+    drop(held);
+    eventually("the large one is taken", || async {
+        large.post(&receiver.webhook()).await.0 == 200
+    })
+    .await;
+    assert!(
+        receiver
+            .metrics()
+            .await
+            .contains(r#"notifications_total{result="unavailable"}"#)
+    );
 }

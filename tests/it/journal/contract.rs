@@ -5,23 +5,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use suki_receiver::domain::{
-    Clock, EventId, EventState, LinkGroup, LinkState, Notification, Outcome, SessionKind,
+    Clock, EventId, EventState, LinkGroup, LinkState, Malformed, Notification, Outcome, SessionKind,
 };
 use suki_receiver::journal::{
-    Access, Appended, DeliveryEnd, Due, Ended, Filter, Held, Journal, Link, LinkUpdate, ReplayFrom,
-    Replayed, Retrieval, SqliteStore, Store,
+    Access, Appended, Bounds, DeliveryEnd, DeliveryLease, Due, Ended, Error, Expiry, Filter, Held,
+    Journal, Link, LinkUpdate, ReplayFrom, Replayed, Retrieval, SqliteStore, Store, Unauthentic,
 };
 use suki_receiver::metrics::Metrics;
 use suki_receiver::signature::{SecretBytes, Secrets, Verified, sign, verify};
 
-use crate::support::{FailingStore, completed, failure};
+use crate::support::{Database, FailingStore, completed, failure};
 
-/// A store in a folder that lives as long.
+/// A store, and what it lives in as long.
 pub struct Opened {
     pub store: Arc<dyn Store>,
     pub journal: Journal,
     pub clock: Clock,
-    _dir: tempfile::TempDir,
+    _lives_in: Box<dyn Send>,
 }
 
 pub fn sqlite(dir: &std::path::Path, clock: Clock) -> SqliteStore {
@@ -41,13 +41,23 @@ pub fn sqlite(dir: &std::path::Path, clock: Clock) -> SqliteStore {
 fn opened(wrap: impl FnOnce(SqliteStore) -> Arc<dyn Store>) -> Opened {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
     let store = wrap(sqlite(dir.path(), clock));
+    with_journal(store, clock, dir)
+}
+
+fn with_journal(store: Arc<dyn Store>, clock: Clock, lives_in: impl Send + 'static) -> Opened {
     let (journal, _) = Journal::new(Arc::clone(&store), Duration::from_secs(5));
     Opened {
         store,
         journal,
         clock,
-        _dir: dir,
+        _lives_in: Box::new(lives_in),
     }
+}
+
+async fn on_a_database() -> Opened {
+    let (database, clock) = (Database::create().await, Clock::start());
+    let store = Arc::new(database.store(clock).await);
+    with_journal(store, clock, database)
 }
 
 pub fn verified(body: Vec<u8>) -> Verified {
@@ -66,22 +76,31 @@ pub fn verified(body: Vec<u8>) -> Verified {
 }
 
 pub async fn append(journal: &Journal, body: Vec<u8>) -> Appended {
+    try_append(journal, body).await.unwrap()
+}
+
+pub async fn try_append(journal: &Journal, body: Vec<u8>) -> Result<Appended, Error> {
     let verified = verified(body);
     let notification = Notification::parse(verified.body().clone()).unwrap();
     journal
         .append(&verified, notification, Clock::start().now(), false)
         .await
-        .unwrap()
 }
 
-fn id(appended: Appended) -> EventId {
+async fn quarantine(journal: &Journal, body: &[u8]) -> EventId {
+    let verified = verified(body.to_vec());
+    let kept = journal.quarantine(&verified, Malformed::NotJson, Clock::start().now());
+    id(kept.await.unwrap())
+}
+
+pub fn id(appended: Appended) -> EventId {
     match appended {
         Appended::New(id) | Appended::Duplicate(id) => id,
     }
 }
 
 /// Everything due within a lease of a minute, claimed `ahead` of the present.
-fn due(clock: Clock, ahead: Duration, lease: Duration) -> Due {
+pub fn due(clock: Clock, ahead: Duration, lease: Duration) -> Due {
     let now = clock.steady_in(ahead);
     Due {
         now,
@@ -90,11 +109,11 @@ fn due(clock: Clock, ahead: Duration, lease: Duration) -> Due {
     }
 }
 
-fn soon(clock: Clock) -> Due {
+pub fn soon(clock: Clock) -> Due {
     due(clock, Duration::from_millis(5), Duration::from_secs(60))
 }
 
-fn deliver(sinks: &[&str], clock: Clock) -> Retrieval {
+pub fn deliver(sinks: &[&str], clock: Clock) -> Retrieval {
     Retrieval::Deliver {
         outcome: Outcome::Completed,
         kind: SessionKind::Ambient,
@@ -104,7 +123,7 @@ fn deliver(sinks: &[&str], clock: Clock) -> Retrieval {
     }
 }
 
-fn fetched(n: u32, body: &str) -> LinkUpdate {
+pub fn fetched(n: u32, body: &str) -> LinkUpdate {
     let link = Link {
         n,
         group: LinkGroup::new("contents"),
@@ -125,6 +144,7 @@ fn fetched(n: u32, body: &str) -> LinkUpdate {
 macro_rules! contract {
     ($($name:ident),+ $(,)?) => {
         mod on_sqlite { $(#[tokio::test] async fn $name() { super::$name(super::opened(|store| std::sync::Arc::new(store))).await; })+ }
+        mod on_postgres { $(#[tokio::test] async fn $name() { super::$name(super::on_a_database().await).await; })+ }
         mod on_a_store_that_could_fail { $(#[tokio::test] async fn $name() { super::$name(super::opened(|store| super::FailingStore::around(store))).await; })+ }
     };
 }
@@ -140,15 +160,22 @@ contract! {
     a_dead_sink_makes_a_dead_event_with_a_reason,
     a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named,
     a_replay_takes_the_event_away_from_whoever_holds_it,
+    a_document_is_not_read_once_its_delivery_is_taken_away,
+    a_replay_for_one_sink_gives_the_others_nothing_before_it_is_fetched,
+    a_replay_for_one_sink_takes_the_delivery_to_another_from_nobody,
     what_is_given_back_is_due_at_once,
     a_purge_keeps_the_receipt_and_the_dedupe_key,
     retention_purges_what_is_done_and_keeps_what_is_dead,
+    what_is_dead_or_quarantined_goes_where_an_age_limit_is_set,
+    refused_requests_are_kept_within_bounds_the_newest_first_to_stay,
+    an_inspection_of_a_well_store_finds_nothing,
     a_list_has_the_newest_first_and_pages_without_gaps,
     counts_add_up_to_what_was_appended,
 }
 
 async fn an_event_goes_from_receipt_to_done(s: Opened) {
-    let event = id(append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await);
+    let body = completed("s", &[("contents", "/0".to_owned())]);
+    let event = id(append(&s.journal, body.clone()).await);
     let claimed = s
         .store
         .claim_events(soon(s.clock), 10)
@@ -160,9 +187,12 @@ async fn an_event_goes_from_receipt_to_done(s: Opened) {
         (event, 1, 0)
     );
     let end = deliver(&["a"], s.clock);
+    let mut links = vec![fetched(2, "[2]"), fetched(0, "{\"x\":1}"), fetched(1, "")];
+    links[2].link.state = LinkState::Missing;
+    links[2].body = None;
     assert_eq!(
         s.store
-            .finish_retrieval(claimed.lease, vec![fetched(0, "{\"x\":1}")], end)
+            .finish_retrieval(claimed.lease, links, end)
             .await
             .unwrap(),
         Held::Kept
@@ -173,8 +203,13 @@ async fn an_event_goes_from_receipt_to_done(s: Opened) {
         .await
         .unwrap()
         .remove(0);
-    let document = s.store.document(event).await.unwrap().unwrap();
-    assert_eq!(document.resources[0].body, "{\"x\":1}");
+    let document = s.store.document(&delivery.lease).await.unwrap().unwrap();
+    assert_eq!(document.id, event);
+    assert_eq!(document.notification, body);
+    let resources = document.resources.iter();
+    let resources: Vec<_> = resources.map(|resource| &resource.body[..]).collect();
+    assert_eq!(resources, [&b"{\"x\":1}"[..], b"[2]"]);
+    assert_eq!(document.missing[0].href, "/1");
     assert_eq!(document.session_status.as_deref(), Some("completed"));
     let end = DeliveryEnd::Delivered { at: s.clock.now() };
     assert_eq!(
@@ -522,6 +557,77 @@ async fn a_replay_takes_the_event_away_from_whoever_holds_it(s: Opened) {
     );
 }
 
+async fn a_document_is_not_read_once_its_delivery_is_taken_away(s: Opened) {
+    let event = delivering(&s, "s", &["a"]).await;
+    let ran_out = claim_delivery(&s, soon(s.clock)).await;
+    assert!(is_readable(&s, &ran_out).await);
+    let minutes_later = due(s.clock, Duration::from_secs(120), Duration::from_secs(60));
+    let given_back = claim_delivery(&s, minutes_later).await;
+    assert!(!is_readable(&s, &ran_out).await);
+    assert!(is_readable(&s, &given_back).await);
+    s.store.release(s.clock.steady()).await.unwrap();
+    assert!(!is_readable(&s, &given_back).await);
+    for from in [ReplayFrom::Deliver, ReplayFrom::Retrieve] {
+        let held = claim_delivery(&s, soon(s.clock)).await;
+        s.store
+            .replay(event, from, vec![], "ops".to_owned())
+            .await
+            .unwrap();
+        assert!(!is_readable(&s, &held).await, "replayed: {from:?}");
+    }
+}
+
+async fn claim_delivery(s: &Opened, due: Due) -> DeliveryLease {
+    let claimed = s.store.claim_deliveries("a", due).await;
+    claimed.unwrap().remove(0).lease
+}
+
+async fn is_readable(s: &Opened, lease: &DeliveryLease) -> bool {
+    s.store.document(lease).await.unwrap().is_some()
+}
+
+async fn a_replay_for_one_sink_gives_the_others_nothing_before_it_is_fetched(s: Opened) {
+    let event = delivering(&s, "s", &["a", "b"]).await;
+    let sinks = vec!["a".to_owned()];
+    s.store
+        .replay(event, ReplayFrom::Retrieve, sinks, "ops".to_owned())
+        .await
+        .unwrap();
+    for sink in ["a", "b"] {
+        let due = s.store.claim_deliveries(sink, soon(s.clock)).await.unwrap();
+        assert!(due.is_empty(), "{sink} would get it without its resources");
+    }
+    let claimed = s.store.claim_events(soon(s.clock), 10).await.unwrap();
+    let end = deliver(&["a", "b"], s.clock);
+    s.store
+        .finish_retrieval(claimed[0].lease, vec![fetched(0, "{}")], end)
+        .await
+        .unwrap();
+    for sink in ["a", "b"] {
+        let due = s.store.claim_deliveries(sink, soon(s.clock)).await.unwrap();
+        assert_eq!(due.len(), 1, "{sink}");
+    }
+}
+
+async fn a_replay_for_one_sink_takes_the_delivery_to_another_from_nobody(s: Opened) {
+    let event = delivering(&s, "s", &["a", "b"]).await;
+    let held = s.store.claim_deliveries("b", soon(s.clock)).await.unwrap();
+    let sinks = vec!["a".to_owned()];
+    s.store
+        .replay(event, ReplayFrom::Deliver, sinks, "ops".to_owned())
+        .await
+        .unwrap();
+    let again = s.store.claim_deliveries("b", soon(s.clock)).await.unwrap();
+    assert!(again.is_empty(), "two deliver the same");
+    let end = DeliveryEnd::Delivered { at: s.clock.now() };
+    let ended = s
+        .store
+        .finish_delivery(held[0].lease.clone(), end)
+        .await
+        .unwrap();
+    assert_eq!(ended, Ended::NotYet);
+}
+
 async fn what_is_given_back_is_due_at_once(s: Opened) {
     append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await;
     let held = s
@@ -562,9 +668,10 @@ async fn what_is_given_back_is_due_at_once(s: Opened) {
 
 async fn a_purge_keeps_the_receipt_and_the_dedupe_key(s: Opened) {
     let event = delivering(&s, "s", &["a"]).await;
+    let held = claim_delivery(&s, soon(s.clock)).await;
     assert!(s.store.purge(event, "ops".to_owned()).await.unwrap());
     assert_eq!(s.store.payload(event).await.unwrap(), None);
-    assert!(s.store.document(event).await.unwrap().is_none());
+    assert!(!is_readable(&s, &held).await);
     let detail = s.store.event(event).await.unwrap().unwrap();
     assert!(detail.event.content_purged);
     assert!(
@@ -597,15 +704,89 @@ async fn retention_purges_what_is_done_and_keeps_what_is_dead(s: Opened) {
     finish(&s, "a", delivered(&s)).await;
     let lost = delivering(&s, "dead", &["a"]).await;
     finish(&s, "a", dead()).await;
-    let future = s.clock.steady_in(Duration::from_secs(1));
-    let purged = s.store.retain(future, 0, 10).await.unwrap();
+    let content_only = Expiry {
+        receipts: 0,
+        ..expired(&s)
+    };
+    let purged = s.store.retain(content_only, 10).await.unwrap();
     assert_eq!((purged.content, purged.receipts), (1, 0));
     assert_eq!(s.store.payload(done).await.unwrap(), None);
     assert!(s.store.payload(lost).await.unwrap().is_some());
-    let purged = s.store.retain(future, future, 10).await.unwrap();
+    let purged = s.store.retain(expired(&s), 10).await.unwrap();
     assert_eq!((purged.content, purged.receipts), (0, 1));
     assert!(s.store.event(done).await.unwrap().is_none());
     assert!(s.store.event(lost).await.unwrap().is_some());
+}
+
+/// All that ended so far is old enough, but for what has no age limit.
+fn expired(s: &Opened) -> Expiry {
+    let soon = s.clock.steady_in(Duration::from_secs(1));
+    Expiry {
+        content: soon,
+        dead: None,
+        quarantined: None,
+        receipts: soon,
+    }
+}
+
+async fn what_is_dead_or_quarantined_goes_where_an_age_limit_is_set(s: Opened) {
+    let lost = delivering(&s, "dead", &["a"]).await;
+    finish(&s, "a", dead()).await;
+    let junk = quarantine(&s.journal, b"[]").await;
+    keep_unauthentic(&s, b"refused").await;
+    let soon = Some(s.clock.steady_in(Duration::from_secs(1)));
+    let limited = Expiry {
+        dead: soon,
+        quarantined: soon,
+        ..expired(&s)
+    };
+    let purged = s.store.retain(limited, 10).await.unwrap();
+    assert_eq!((purged.content, purged.receipts), (2, 2));
+    assert!(s.store.event(lost).await.unwrap().is_none());
+    assert!(s.store.event(junk).await.unwrap().is_none());
+    assert_eq!(s.store.stats().await.unwrap().unauthentic, 0);
+}
+
+async fn refused_requests_are_kept_within_bounds_the_newest_first_to_stay(s: Opened) {
+    for n in 0..5u8 {
+        keep_unauthentic(&s, &[n; 10]).await;
+    }
+    let kept = s.store.unauthentic(0, 10).await.unwrap();
+    let bodies: Vec<u8> = kept.iter().map(|(_, request)| request.body[0]).collect();
+    assert_eq!(bodies, [2, 3, 4], "three are within 35 bytes");
+    let (number, oldest) = &kept[0];
+    assert_eq!(oldest.signature, "ab".repeat(32));
+    assert_eq!(oldest.generated_at, "1765977748432");
+    assert_eq!(s.store.unauthentic(*number, 1).await.unwrap(), kept[1..2]);
+    s.store.forget_unauthentic(vec![*number]).await.unwrap();
+    assert_eq!(s.store.unauthentic(0, 10).await.unwrap(), kept[1..]);
+    assert_eq!(s.store.stats().await.unwrap().unauthentic, 2);
+}
+
+async fn keep_unauthentic(s: &Opened, body: &[u8]) {
+    let request = Unauthentic {
+        received_at: Clock::start().now(),
+        generated_at: "1765977748432".to_owned(),
+        signature: "ab".repeat(32),
+        body: Bytes::copy_from_slice(body),
+    };
+    let bounds = Bounds {
+        requests: 4,
+        bytes: 35,
+    };
+    s.store
+        .keep_unauthentic(vec![request], bounds)
+        .await
+        .unwrap();
+}
+
+async fn an_inspection_of_a_well_store_finds_nothing(s: Opened) {
+    delivering(&s, "done", &["a"]).await;
+    finish(&s, "a", delivered(&s)).await;
+    delivering(&s, "half", &["a"]).await;
+    append(&s.journal, failure("new")).await;
+    quarantine(&s.journal, b"[]").await;
+    assert_eq!(s.store.inspect().await.unwrap(), [] as [&str; 0]);
 }
 
 async fn a_list_has_the_newest_first_and_pages_without_gaps(s: Opened) {
@@ -674,14 +855,7 @@ async fn counts_add_up_to_what_was_appended(s: Opened) {
     delivering(&s, "a", &["a"]).await;
     finish(&s, "a", delivered(&s)).await;
     append(&s.journal, failure("b")).await;
-    s.journal
-        .quarantine(
-            &verified(b"junk".to_vec()),
-            suki_receiver::domain::Malformed::NotJson,
-            s.clock.now(),
-        )
-        .await
-        .unwrap();
+    quarantine(&s.journal, b"junk").await;
     let stats = s.store.stats().await.unwrap();
     let count = |state| {
         stats

@@ -5,18 +5,20 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use suki_receiver::config::OnStale;
+use suki_receiver::config::{Config, OnStale};
 use suki_receiver::domain::{Clock, EventState, Outcome};
-use suki_receiver::journal::Journal;
+use suki_receiver::journal::{Bounds, Journal};
 use suki_receiver::lifecycle::{Readiness, Shutdown};
 use suki_receiver::metrics::Metrics;
-use suki_receiver::net::{Limits, Listener, bind};
+use suki_receiver::net::{Limits, Listener, Sockets};
 use suki_receiver::signature::{SecretBytes, Secrets};
-use suki_receiver::{ingress, sinks, worker};
+use suki_receiver::{ingress, sdp, sinks, worker};
+use tokio_util::sync::CancellationToken;
 
 use super::contract::sqlite;
 use crate::support::{
-    FailingStore, SECRET, Signed, eventually, failure, files_below, files_sink, http,
+    FailingStore, SECRET, Signed, Vendor, completed, eventually, failure, files_below, files_sink,
+    http,
 };
 
 /// The public listener and a worker on a store that fails on demand.
@@ -29,12 +31,17 @@ struct Service {
 
 impl Service {
     async fn start() -> Self {
+        Self::start_following(None).await
+    }
+
+    /// The same, with the vendor's API to follow links at.
+    async fn start_following(vendor: Option<&Vendor>) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
         let store = FailingStore::around(sqlite(dir.path(), clock));
         let (journal, wakeups) = Journal::new(store.clone(), Duration::from_millis(200));
         let (metrics, readiness, tasks) =
             (Metrics::new(), Readiness::default(), Shutdown::new("test"));
-        let state = ingress::State {
+        let (state, _) = ingress::State::new(ingress::Parts {
             secrets: Arc::new(ArcSwap::from_pointee(Secrets::new([SecretBytes {
                 id: "t",
                 key: SECRET.as_bytes(),
@@ -45,17 +52,22 @@ impl Service {
                 body_timeout: Duration::from_secs(5),
                 tolerance: Duration::from_secs(300),
                 on_stale: OnStale::Keep,
+                max_buffered_bytes: 1 << 28,
+                refused: Bounds {
+                    requests: 0,
+                    bytes: 0,
+                },
             },
             clock,
             metrics: metrics.clone(),
             readiness: readiness.clone(),
-        };
+        });
         let sink = files_sink("archive", dir.path().join("out"));
         worker::spawn(
             worker::Parts {
                 journal,
                 wakeups,
-                sdp: None,
+                sdp: vendor.map(client),
                 sinks: vec![(sink.clone(), sinks::build(&sink).unwrap())],
                 follow: suki_receiver::config::Follow {
                     lease: Duration::from_millis(500),
@@ -69,7 +81,8 @@ impl Service {
             },
             &tasks,
         );
-        let socket = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (socket, _) = Sockets::bind(any, any).unwrap().listen().unwrap();
         let url = format!("http://{}", socket.local_addr().unwrap());
         let limits = Limits {
             max_connections: 100,
@@ -85,7 +98,12 @@ impl Service {
         };
         tasks.spawn(
             "listener",
-            listener.serve(ingress::router("/hook", state), readiness, tasks.clone()),
+            listener.serve(
+                ingress::router("/hook", state),
+                readiness,
+                CancellationToken::new(),
+                tasks.clone(),
+            ),
         );
         Self {
             store,
@@ -119,6 +137,14 @@ impl Service {
         })
         .await;
     }
+}
+
+/// A client of this API.
+fn client(vendor: &Vendor) -> sdp::Client {
+    let mut config = Config::default();
+    vendor.follow(&mut config);
+    let auth = config.sdp.auth.clone().unwrap();
+    sdp::Client::new(&config.sdp, &auth, Vec::new(), Metrics::new()).unwrap()
 }
 
 impl Drop for Service {
@@ -196,4 +222,29 @@ async fn work_whose_end_cannot_be_written_down_is_done_again_when_its_lease_runs
         list().await.unwrap().events[0].state == EventState::Done
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_fetched_link_that_cannot_be_written_down_at_once_is_delivered_all_the_same() {
+    let vendor = Vendor::start().await;
+    let service = Service::start_following(Some(&vendor)).await;
+    service.store.records_fail.store(true, SeqCst);
+    vendor.faults("transcript=slow:300ms");
+    let body = completed("s", &vendor.completed("s"));
+    let (status, _) = Signed::new(body)
+        .post(&format!("{}/hook", service.url))
+        .await;
+    assert_eq!(status, 200);
+    service.delivered(1).await;
+    let file = &files_below(&service.dir.path().join("out"))[0];
+    let event: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let groups: Vec<_> = event["data"]["resources"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .collect();
+    assert_eq!(
+        groups,
+        ["contents", "status", "structured_data", "transcripts"]
+    );
 }

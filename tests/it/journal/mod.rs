@@ -1,5 +1,12 @@
 //! The journal's promises: one contract suite for every store, and what the service does when the store fails.
 
 mod contract;
+mod crash;
+mod damage;
+mod disk;
+mod embedded;
 mod failing;
+mod postgres;
+mod refused;
+mod spool;
 mod upgrade;

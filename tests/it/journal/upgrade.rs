@@ -1,5 +1,6 @@
 //! One file, several versions and processes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use suki_receiver::domain::Clock;
@@ -30,6 +31,30 @@ async fn a_file_made_by_the_first_version_is_opened_by_this_one() {
 }
 
 #[tokio::test]
+async fn a_migration_that_is_cut_off_is_made_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data/receiver.db");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = rusqlite::Connection::open(&path).unwrap();
+    // The last thing that a migration writes is that it was made.
+    file.execute_batch(
+        "CREATE TABLE refinery_schema_history (version INT4 PRIMARY KEY, name TEXT, applied_on TEXT, checksum TEXT);
+         CREATE TRIGGER cut BEFORE INSERT ON refinery_schema_history BEGIN SELECT RAISE(ABORT, 'cut off'); END",
+    )
+    .unwrap();
+    let access = Access::Owner {
+        longest_wait: Duration::from_secs(1),
+    };
+    let error = SqliteStore::open(&path, access, 10, Clock::start(), Metrics::new()).unwrap_err();
+    assert!(error.to_string().contains("cut off"), "{error}");
+    file.execute_batch("DROP TRIGGER cut").unwrap();
+    let store = Arc::new(sqlite(dir.path(), Clock::start()));
+    let (journal, _wakeups) = Journal::new(store.clone(), Duration::from_secs(5));
+    append(&journal, failure("s")).await;
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     sqlite(dir.path(), Clock::start()).close().await;
@@ -49,7 +74,7 @@ async fn a_file_of_a_newer_version_is_refused_and_left_alone() {
 #[tokio::test]
 async fn two_services_cannot_serve_from_one_file_but_a_guest_may_look() {
     let dir = tempfile::tempdir().unwrap();
-    let store = std::sync::Arc::new(sqlite(dir.path(), Clock::start()));
+    let store = Arc::new(sqlite(dir.path(), Clock::start()));
     let (journal, _) = Journal::new(store.clone(), Duration::from_secs(5));
     append(&journal, failure("s")).await;
     let path = dir.path().join("data/receiver.db");

@@ -1,3 +1,7 @@
 //! The real binary: starts, drains, reloads, survives.
 
+mod closing;
+mod database;
+mod handover;
+mod instances;
 mod process;

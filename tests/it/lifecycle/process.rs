@@ -41,7 +41,7 @@ async fn what_was_acknowledged_is_delivered_after_a_kill() {
 }
 
 /// Posts new notifications one after another until the receiver no longer takes connections; the ids it acknowledged.
-fn post_until_refused(url: &str, sender: usize) -> tokio::task::JoinHandle<Vec<String>> {
+pub fn post_until_refused(url: &str, sender: usize) -> tokio::task::JoinHandle<Vec<String>> {
     let url = url.to_owned();
     tokio::spawn(async move {
         let (client, mut acknowledged) = (http(), Vec::new());
@@ -58,7 +58,7 @@ fn post_until_refused(url: &str, sender: usize) -> tokio::task::JoinHandle<Vec<S
 }
 
 /// Waits until each of these events is a file.
-async fn all_are_files(out: &std::path::Path, ids: &[String]) {
+pub async fn all_are_files(out: &std::path::Path, ids: &[String]) {
     until("every acknowledged one is delivered", || {
         let names: std::collections::HashSet<String> = files_below(out)
             .iter()

@@ -51,9 +51,37 @@ impl Binary {
         .await;
     }
 
+    /// The same, run by another command.
+    pub async fn start_under(command: &[String], dir: &Path, more: &[(&str, String)]) -> Self {
+        let binary = Self::spawn_under(command, dir, more);
+        let url = format!("http://{}/readyz", binary.public);
+        binary.ready(&http(), &url).await;
+        binary
+    }
+
     /// Starts without waiting.
     pub fn spawn(dir: &Path, more: &[(&str, String)]) -> Self {
-        let (public, admin) = (free_port(), free_port());
+        Self::spawn_under(&[], dir, more)
+    }
+
+    /// The same, run by another command.
+    pub fn spawn_under(command: &[String], dir: &Path, more: &[(&str, String)]) -> Self {
+        Self::spawn_on(command, dir, free_port(), free_port(), more)
+    }
+
+    /// Another process with the same configuration, beside this one.
+    pub fn spawn_successor(&self, more: &[(&str, String)]) -> Self {
+        Self::spawn_on(&[], &self.dir, self.public, self.admin, more)
+    }
+
+    /// The same, run by another command on these addresses.
+    pub fn spawn_on(
+        command: &[String],
+        dir: &Path,
+        public: SocketAddr,
+        admin: SocketAddr,
+        more: &[(&str, String)],
+    ) -> Self {
         let mut variables: BTreeMap<String, String> = [
             ("SERVER__LISTEN", public.to_string()),
             ("SERVER__DRAIN_DELAY", "100ms".to_owned()),
@@ -78,10 +106,13 @@ impl Binary {
             .append(true)
             .open(dir.join("log"))
             .unwrap();
-        let child = Command::new(EXE)
-            .arg("serve")
+        let mut line = command.to_vec();
+        line.extend([EXE.to_owned(), "serve".to_owned()]);
+        let child = Command::new(&line[0])
+            .args(&line[1..])
             .current_dir(dir)
             .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
             .envs(
                 variables
                     .into_iter()
@@ -101,6 +132,20 @@ impl Binary {
 
     pub fn webhook(&self) -> String {
         format!("http://{}/webhooks/notification", self.public)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sets the size, in bytes or `unlimited`, beyond which no file of the process may grow: a write beyond it fails.
+    pub fn limit_files(&self, size: &str) {
+        let done = Command::new("prlimit")
+            .args(["--pid", &self.pid().to_string()])
+            .arg(format!("--fsize={size}:unlimited"))
+            .status()
+            .unwrap();
+        assert!(done.success());
     }
 
     pub fn signal(&self, signal: Signal) {

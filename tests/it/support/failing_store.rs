@@ -1,15 +1,15 @@
 //! A store that fails on demand, around a real one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use suki_receiver::domain::{Document, EventId, Millis};
 use suki_receiver::journal::{
-    Appended, AuditEntry, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due, Ended,
-    Error, EventDetail, EventLease, Filter, Held, LinkUpdate, NewEvent, Page, Purged, ReplayFrom,
-    Replayed, Retrieval, Stats, Store,
+    Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due,
+    Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate, NewEvent, Page,
+    Purged, ReplayFrom, Replayed, Retrieval, Stats, Store, Unauthentic,
 };
 
 /// Switches, and the store behind them.
@@ -17,7 +17,12 @@ pub struct FailingStore {
     inner: Arc<dyn Store>,
     pub appends_fail: AtomicBool,
     pub appends_hang: AtomicBool,
+    /// Appends are kept, and said not to be.
+    pub answers_are_lost: AtomicBool,
+    /// Appends that were asked for.
+    pub appends: AtomicUsize,
     pub claims_fail: AtomicBool,
+    pub records_fail: AtomicBool,
     pub finishes_fail: AtomicBool,
 }
 
@@ -27,9 +32,20 @@ impl FailingStore {
             inner: Arc::new(inner),
             appends_fail: AtomicBool::new(false),
             appends_hang: AtomicBool::new(false),
+            answers_are_lost: AtomicBool::new(false),
+            appends: AtomicUsize::new(0),
             claims_fail: AtomicBool::new(false),
+            records_fail: AtomicBool::new(false),
             finishes_fail: AtomicBool::new(false),
         })
+    }
+}
+
+impl FailingStore {
+    async fn hang(&self) {
+        if self.appends_hang.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -44,11 +60,12 @@ fn check(switch: &AtomicBool) -> Result<(), Error> {
 #[async_trait]
 impl Store for FailingStore {
     async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+        self.appends.fetch_add(1, Ordering::SeqCst);
         check(&self.appends_fail)?;
-        if self.appends_hang.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        self.inner.append(event).await
+        self.hang().await;
+        let kept = self.inner.append(event).await;
+        check(&self.answers_are_lost)?;
+        kept
     }
 
     async fn claim_events(
@@ -61,6 +78,7 @@ impl Store for FailingStore {
     }
 
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
+        check(&self.records_fail)?;
         self.inner.record_links(lease, links).await
     }
 
@@ -92,8 +110,8 @@ impl Store for FailingStore {
         self.inner.release(now).await
     }
 
-    async fn document(&self, id: EventId) -> Result<Option<Document>, Error> {
-        self.inner.document(id).await
+    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error> {
+        self.inner.document(lease).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
@@ -130,15 +148,33 @@ impl Store for FailingStore {
         self.inner.purge(id, actor).await
     }
 
-    async fn retain(
+    async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
+        self.inner.retain(expiry, limit).await
+    }
+
+    async fn keep_unauthentic(
         &self,
-        content_before: Millis,
-        receipts_before: Millis,
+        requests: Vec<Unauthentic>,
+        bounds: Bounds,
+    ) -> Result<(), Error> {
+        check(&self.appends_fail)?;
+        self.inner.keep_unauthentic(requests, bounds).await
+    }
+
+    async fn unauthentic(
+        &self,
+        after: i64,
         limit: usize,
-    ) -> Result<Purged, Error> {
-        self.inner
-            .retain(content_before, receipts_before, limit)
-            .await
+    ) -> Result<Vec<(i64, Unauthentic)>, Error> {
+        self.inner.unauthentic(after, limit).await
+    }
+
+    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error> {
+        self.inner.forget_unauthentic(numbers).await
+    }
+
+    async fn inspect(&self) -> Result<Vec<String>, Error> {
+        self.inner.inspect().await
     }
 
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
@@ -151,6 +187,7 @@ impl Store for FailingStore {
 
     async fn check(&self) -> Result<(), Error> {
         check(&self.appends_fail)?;
+        self.hang().await;
         self.inner.check().await
     }
 

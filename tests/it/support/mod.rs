@@ -4,6 +4,7 @@ mod binary;
 mod client;
 mod failing_store;
 mod http_receiver;
+mod postgres;
 mod receiver;
 mod vendor;
 
@@ -13,8 +14,9 @@ pub use binary::Binary;
 pub use client::{SECRET, Signed, completed, failure, http, raw_exchange};
 pub use failing_store::FailingStore;
 pub use http_receiver::HttpReceiver;
+pub use postgres::{Database, open, open_with, ready};
 pub use receiver::Receiver;
-pub use vendor::{PARTNER_TOKEN, Vendor};
+pub use vendor::Vendor;
 
 /// Longest wait for something that has to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// The partner token that the tests log in with.
-pub const PARTNER_TOKEN: &str = "PHI-partner-token";
+const PARTNER_TOKEN: &str = "PHI-partner-token";
 
 /// A running simulator. Stopped when dropped.
 pub struct Vendor {
@@ -47,6 +47,15 @@ impl Vendor {
             partner_id: "partner-1".to_owned(),
             partner_token: PartnerToken::Given(Secret::literal(PARTNER_TOKEN)),
         });
+    }
+
+    /// The same for a process.
+    pub fn variables(&self) -> [(&'static str, String); 3] {
+        [
+            ("SDP__BASE_URL", format!("http://{}", self.address)),
+            ("SDP__AUTH__PARTNER_ID", "partner-1".to_owned()),
+            ("SDP__AUTH__PARTNER_TOKEN", PARTNER_TOKEN.to_owned()),
+        ]
     }
 
     /// A completed ambient session that the API knows, and the notification's links to it.

@@ -6,8 +6,7 @@ use serde_json::Value;
 use suki_receiver::config::Follow;
 
 use crate::support::{
-    Binary, PARTNER_TOKEN, Receiver, Signed, Vendor, completed, eventually, failure, files_below,
-    until,
+    Binary, Receiver, Signed, Vendor, completed, eventually, failure, files_below, until,
 };
 
 /// The one file that was delivered, when there is one.
@@ -291,11 +290,7 @@ async fn without_credentials_a_completed_session_is_kept_and_followed_after_a_re
 #[tokio::test]
 async fn a_kill_while_links_are_fetched_goes_on_where_it_was() {
     let (vendor, dir) = (Vendor::start().await, tempfile::tempdir().unwrap());
-    let variables = [
-        ("SDP__BASE_URL", format!("http://{}", vendor.address)),
-        ("SDP__AUTH__PARTNER_ID", "p".to_owned()),
-        ("SDP__AUTH__PARTNER_TOKEN", PARTNER_TOKEN.to_owned()),
-    ];
+    let variables = vendor.variables();
     let binary = Binary::start(dir.path(), &variables).await;
     vendor.faults("transcript=slow:60s");
     let body = completed("s1", &vendor.completed("s1"));
@@ -317,6 +312,58 @@ async fn a_kill_while_links_are_fetched_goes_on_where_it_was() {
     for path in ["/content", "/structured-data", "/status"] {
         assert_eq!(vendor.sdp.count(path), 1, "{path} was fetched again");
     }
+    assert_eq!(
+        groups(&the_file(&out)),
+        ["contents", "status", "structured_data", "transcripts"]
+    );
+}
+
+#[tokio::test]
+async fn a_kill_after_an_unknown_session_was_settled_loses_neither_its_end_nor_its_plan() {
+    let (vendor, dir) = (Vendor::start().await, tempfile::tempdir().unwrap());
+    let variables = vendor.variables();
+    let binary = Binary::start(dir.path(), &variables).await;
+    vendor.completed("s1");
+    vendor.faults("content=slow:60s");
+    let body = r#"{"session_id":"s1","encounter_id":"e-s1"}"#;
+    Signed::new(body).post(&binary.webhook()).await;
+    let store = rusqlite::Connection::open(dir.path().join("data/receiver.db")).unwrap();
+    until("something is written down", || {
+        let fetched = "SELECT count(*) FROM links WHERE state = 'fetched'";
+        store
+            .query_row(fetched, [], |row| row.get::<_, u32>(0))
+            .unwrap()
+            > 0
+    })
+    .await;
+    binary.kill();
+    vendor.faults("");
+    let _again = Binary::start(dir.path(), &variables).await;
+    let out = dir.path().join("out");
+    until("it is delivered", || files_below(&out).len() == 1).await;
+    let event = the_file(&out);
+    assert_eq!(event["type"], "ai.suki.session.completed");
+    assert_eq!(event["data"]["session_status"], "completed");
+    assert!(
+        groups(&event).contains(&"contents".to_owned()),
+        "{:?}",
+        groups(&event)
+    );
+}
+
+/// The one event that was delivered.
+fn the_file(out: &std::path::Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(&files_below(out)[0]).unwrap()).unwrap()
+}
+
+/// The groups of which something came.
+fn groups(event: &serde_json::Value) -> Vec<String> {
+    event["data"]["resources"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect()
 }
 
 #[test]

@@ -1,0 +1,394 @@
+//! The child's work on the journal: many at once append, work, replay, purge and close, by chance.
+//!
+//! Before each write it says what it begins and afterwards what it was told, so that the parent knows what must survive.
+//! Writes about one event do not overlap (but for appends), so their order is known; writes about different events do,
+//! so they share commits.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use suki_receiver::domain::{Clock, EventId, Malformed, Notification, Outcome, SessionKind};
+use suki_receiver::journal::{
+    Appended, AuditEntry, ClaimedDelivery, ClaimedEvent, DeliveryEnd, Due, Ended, Expiry, Filter,
+    Held, Journal, LinkUpdate, ReplayFrom, Replayed, Retrieval, SqliteStore,
+};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::task::JoinSet;
+
+use super::content::{Key, Kind};
+use super::history::{Fate, Teller};
+use super::standing::{Act, End, Retrieved};
+use super::{Plan, SINKS, open, update};
+use crate::journal::contract::verified;
+
+/// Appends of one round, over all tasks.
+const APPENDERS: u64 = 4;
+/// Rounds after which a large run stops waiting for a checkpoint.
+const MOST_ROUNDS: u64 = 60;
+
+/// What all tasks of the child share.
+pub struct Shared {
+    plan: Plan,
+    teller: Teller,
+    journal: Journal,
+    clock: Clock,
+    /// Events whose id is known.
+    known: Mutex<BTreeMap<EventId, Key>>,
+    /// One lock for each event: its writes do not overlap.
+    locks: Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    /// Held for reading by every write; alone by what touches many events at once.
+    all: Arc<RwLock<()>>,
+}
+
+/// Does what the plan says with the store below `root`.
+pub async fn drive(root: &Path, plan: Plan) {
+    for session in 0..plan.sessions {
+        let store = Arc::new(open(root).unwrap());
+        work(root, plan, session, Arc::clone(&store)).await;
+        if plan.closes || session + 1 < plan.sessions {
+            let journal = Journal::new(store, Duration::from_secs(60)).0;
+            journal.close().await;
+        }
+    }
+}
+
+async fn work(root: &Path, plan: Plan, session: u64, store: Arc<SqliteStore>) {
+    let (journal, _wakeups) = Journal::new(store, Duration::from_secs(60));
+    let shared = Shared::new(root, plan, journal).await;
+    let size = || std::fs::metadata(root.join(super::FILE)).unwrap().len();
+    let (before, mut more) = (size(), plan.rounds);
+    for round in 0..MOST_ROUNDS {
+        if more == 0 {
+            break;
+        }
+        // A large run goes on until the checkpointer has grown the file, and then for its rounds.
+        if !plan.large || size() > before {
+            more -= 1;
+        }
+        let mut tasks = JoinSet::new();
+        let chance = |task| {
+            let place = (session * MOST_ROUNDS + round) * 16 + task;
+            StdRng::seed_from_u64(plan.seed << 20 | place)
+        };
+        let base = (session * MOST_ROUNDS + round) * 1000;
+        for task in 0..APPENDERS {
+            let from = base + task * 100;
+            tasks.spawn(Arc::clone(&shared).append_some(from, chance(task)));
+        }
+        for task in 0..2 {
+            tasks.spawn(Arc::clone(&shared).work_some(chance(8 + task)));
+        }
+        tasks.spawn(Arc::clone(&shared).operate(base, chance(12)));
+        while let Some(ended) = tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+}
+
+impl Shared {
+    /// Knows the events that are there from an earlier session.
+    pub async fn new(root: &Path, plan: Plan, journal: Journal) -> Arc<Self> {
+        let page = journal.list(Filter::default(), 10_000, None).await;
+        let events = page.unwrap().events.into_iter();
+        let known = events.filter_map(|event| {
+            let key = Key::of_encounter(event.encounter_id?.as_str())?;
+            Some((event.id, key))
+        });
+        Arc::new(Self {
+            plan,
+            teller: Teller::new(root),
+            journal,
+            clock: Clock::start(),
+            known: Mutex::new(known.collect()),
+            locks: Mutex::default(),
+            all: Arc::default(),
+        })
+    }
+
+    /// Until it is dropped, nobody else writes about this event.
+    async fn hold(&self, key: Key) -> (OwnedRwLockReadGuard<()>, tokio::sync::OwnedMutexGuard<()>) {
+        let lock = Arc::clone(self.locks.lock().unwrap().entry(key).or_default());
+        let all = Arc::clone(&self.all).read_owned().await;
+        (all, lock.lock_owned().await)
+    }
+
+    fn any_known(&self, chance: &mut StdRng) -> Option<(EventId, Key)> {
+        let known = self.known.lock().unwrap();
+        let all: Vec<_> = known.iter().map(|(&id, &key)| (id, key)).collect();
+        all.choose(chance).copied()
+    }
+
+    /// Appends one after the other; the numbers of the new ones begin at `from`.
+    pub async fn append_some(self: Arc<Self>, from: u64, mut chance: StdRng) {
+        for n in from..from + self.plan.appends {
+            let repeated = chance.random_bool(0.15);
+            let key = match self.any_known(&mut chance) {
+                Some((_, key)) if repeated => key,
+                _ => self.new_key(n, &mut chance),
+            };
+            let twice = chance.random_bool(0.2);
+            let again = async {
+                if twice {
+                    self.append(key).await;
+                }
+            };
+            tokio::join!(self.append(key), again);
+        }
+    }
+
+    fn new_key(&self, n: u64, chance: &mut StdRng) -> Key {
+        let kinds = [Kind::Success, Kind::Success, Kind::Failure, Kind::Junk];
+        let most = if self.plan.large { 120_000 } else { 6_000 };
+        Key {
+            kind: *kinds.choose(chance).unwrap(),
+            seed: self.plan.seed,
+            // Several for one session now and then.
+            n: if chance.random_bool(0.2) { n / 4 } else { n },
+            variant: chance.random_range(0..3),
+            size: chance.random_range(0..most),
+        }
+    }
+
+    async fn append(&self, key: Key) {
+        let _all = self.all.read().await;
+        let verified = verified(key.body().to_vec());
+        let (now, number) = (self.clock.now(), self.teller.begin(Act::Append(key)));
+        let appended = match key.kind {
+            Kind::Success | Kind::Failure => {
+                let notification = Notification::parse(verified.body().clone()).unwrap();
+                self.journal
+                    .append(&verified, notification, now, false)
+                    .await
+            }
+            Kind::Junk => {
+                self.journal
+                    .quarantine(&verified, Malformed::NotJson, now)
+                    .await
+            }
+        };
+        let (Appended::New(id) | Appended::Duplicate(id)) = appended.unwrap();
+        self.teller
+            .end(number, Fate::Appended { id: id.to_string() });
+        self.known.lock().unwrap().insert(id, key);
+    }
+
+    /// Claims and ends what is due.
+    async fn work_some(self: Arc<Self>, mut chance: StdRng) {
+        for _ in 0..self.plan.appends {
+            let now = self.clock.steady_in(Duration::from_millis(5));
+            // Some leases run out at once, so that two work on the same.
+            let lease = if chance.random_bool(0.2) { -1 } else { 60_000 };
+            let due = Due {
+                now,
+                until: now + lease,
+                limit: chance.random_range(1..6),
+            };
+            for event in self.claim(due).await {
+                self.retrieve(event, &mut chance).await;
+            }
+            let sink = SINKS.choose(&mut chance).unwrap();
+            let claimed = self.journal.claim_deliveries(sink, due).await.unwrap();
+            for delivery in claimed {
+                self.deliver(delivery, sink, &mut chance).await;
+            }
+        }
+    }
+
+    async fn claim(&self, due: Due) -> Vec<ClaimedEvent> {
+        let _all = self.all.read().await;
+        let claimed = self.journal.claim_events(due, due.limit).await.unwrap();
+        for event in &claimed {
+            let key = key_of(event);
+            self.teller.seen(key, event.id.to_string());
+            self.known.lock().unwrap().insert(event.id, key);
+        }
+        claimed
+    }
+
+    async fn retrieve(&self, event: ClaimedEvent, chance: &mut StdRng) {
+        let key = key_of(&event);
+        if chance.random_bool(0.4) {
+            let _held = self.hold(key).await;
+            let links = self.links(chance);
+            let updates = updates(key, &links);
+            let number = self.teller.begin(Act::Links(key, links));
+            let held = self.journal.record_links(event.lease, updates).await;
+            self.teller.end(number, fate(held.unwrap()));
+        }
+        let _held = self.hold(key).await;
+        let (now, links) = (self.clock.steady(), self.links(chance));
+        let updates = updates(key, &links);
+        let (said, end) = match chance.random_range(0..10) {
+            0..7 => {
+                let wanted = chance.random_range(0..=SINKS.len());
+                let sinks: Vec<_> = SINKS[..wanted].iter().map(ToString::to_string).collect();
+                (Retrieved::Deliver(sinks.clone()), deliver(sinks, now))
+            }
+            7..9 => {
+                let end = Retrieval::Retry {
+                    outcome: Outcome::Completed,
+                    kind: SessionKind::Ambient,
+                    session_status: None,
+                    at: now,
+                    reason: "later".to_owned(),
+                };
+                (Retrieved::Retry, end)
+            }
+            _ => {
+                let reason = "never".to_owned();
+                (Retrieved::Dead, Retrieval::Dead { reason })
+            }
+        };
+        let number = self.teller.begin(Act::Retrieval(key, links, said));
+        let held = self
+            .journal
+            .finish_retrieval(event.lease, updates, end)
+            .await;
+        self.teller.end(number, fate(held.unwrap()));
+    }
+
+    async fn deliver(&self, delivery: ClaimedDelivery, sink: &str, chance: &mut StdRng) {
+        let known = self.known.lock().unwrap().get(&delivery.id).copied();
+        let Some(key) = known else { return };
+        let _held = self.hold(key).await;
+        let reason = "no".to_owned();
+        let (said, end) = match chance.random_range(0..10) {
+            0..7 => {
+                let at = self.clock.now();
+                (End::Delivered, DeliveryEnd::Delivered { at })
+            }
+            7..9 => {
+                let at = self.clock.steady();
+                (End::Pending, DeliveryEnd::Retry { at, reason })
+            }
+            _ => (End::Dead, DeliveryEnd::Dead { reason }),
+        };
+        let act = Act::Delivery(key, sink.to_owned(), said);
+        let number = self.teller.begin(act);
+        let ended = self.journal.finish_delivery(delivery.lease, end).await;
+        let fate = match ended.unwrap() {
+            Ended::NotYet | Ended::Event(_) => Fate::Kept,
+            Ended::Lost => Fate::Refused,
+        };
+        self.teller.end(number, fate);
+    }
+
+    /// What operators and retention do, and a release now and then.
+    async fn operate(self: Arc<Self>, round: u64, mut chance: StdRng) {
+        for n in 0..self.plan.appends / 2 {
+            let Some((id, key)) = self.any_known(&mut chance) else {
+                tokio::task::yield_now().await;
+                continue;
+            };
+            match chance.random_range(0..10) {
+                0..5 => self.replay(id, key, &mut chance).await,
+                5 => {
+                    let _held = self.hold(key).await;
+                    let number = self.teller.begin(Act::Purge(key));
+                    let purged = self.journal.purge(id, "an operator".to_owned()).await;
+                    let fate = if purged.unwrap() {
+                        Fate::Kept
+                    } else {
+                        Fate::Refused
+                    };
+                    self.teller.end(number, fate);
+                }
+                6 => self.retain(chance.random_bool(0.3)).await,
+                7 => self.journal.release(self.clock.steady()).await.unwrap(),
+                _ => self.audit(format!("{}-{round}-{n}", self.plan.seed)).await,
+            }
+        }
+    }
+
+    async fn replay(&self, id: EventId, key: Key, chance: &mut StdRng) {
+        let fetch_anew = chance.random_bool(0.5);
+        let sink = chance
+            .random_bool(0.3)
+            .then(|| SINKS.choose(chance).unwrap().to_string());
+        let from = if fetch_anew {
+            ReplayFrom::Retrieve
+        } else {
+            ReplayFrom::Deliver
+        };
+        let sinks: Vec<_> = sink.iter().cloned().collect();
+        let _held = self.hold(key).await;
+        let number = self.teller.begin(Act::Replay {
+            key,
+            fetch_anew,
+            sink,
+        });
+        let replayed = self.journal.replay(id, from, sinks, "me".to_owned()).await;
+        let fate = match replayed.unwrap() {
+            Replayed::Scheduled => Fate::Kept,
+            Replayed::NotFound | Replayed::NoContent | Replayed::NotRetrieved => Fate::Refused,
+        };
+        self.teller.end(number, fate);
+    }
+
+    async fn retain(&self, receipts: bool) {
+        let _alone = self.all.write().await;
+        let number = self.teller.begin(Act::Retain { receipts });
+        let expiry = Expiry {
+            content: i64::MAX,
+            dead: None,
+            quarantined: None,
+            receipts: if receipts { i64::MAX } else { i64::MIN },
+        };
+        let retained = self.journal.retain(expiry, 1_000_000);
+        retained.await.unwrap();
+        self.teller.end(number, Fate::Kept);
+    }
+
+    async fn audit(&self, note: String) {
+        let entry = AuditEntry {
+            at: self.clock.now(),
+            actor: "me".to_owned(),
+            action: note.clone(),
+            event: None,
+        };
+        let number = self.teller.begin(Act::Audit(note));
+        self.journal.audit(entry).await.unwrap();
+        self.teller.end(number, Fate::Kept);
+    }
+
+    /// A few links, each with a version that no other has.
+    fn links(&self, chance: &mut StdRng) -> Vec<(u32, u64)> {
+        (0..chance.random_range(0..3))
+            .map(|n| (n, chance.random()))
+            .collect()
+    }
+}
+
+fn key_of(event: &ClaimedEvent) -> Key {
+    Key::of_encounter(event.encounter_id.as_deref().unwrap()).unwrap()
+}
+
+fn updates(key: Key, links: &[(u32, u64)]) -> Vec<LinkUpdate> {
+    links
+        .iter()
+        .map(|&(n, version)| update(n, key.resource(n, version)))
+        .collect()
+}
+
+/// What there is, is there.
+pub fn deliver(sinks: Vec<String>, at: i64) -> Retrieval {
+    Retrieval::Deliver {
+        outcome: Outcome::Completed,
+        kind: SessionKind::Ambient,
+        session_status: None,
+        sinks,
+        at,
+    }
+}
+
+fn fate(held: Held) -> Fate {
+    match held {
+        Held::Kept => Fate::Kept,
+        Held::Lost => Fate::Refused,
+    }
+}

@@ -1,0 +1,158 @@
+//! A store that is damaged, checked or copied: nothing is replaced in silence, and what is reported is so.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::{Binary, EXE, Signed, failure, files_below, http, until};
+
+/// The command on the store in `dir`.
+fn store(dir: &Path, args: &[&str]) -> Output {
+    let url = format!("sqlite:{}", dir.join("data/receiver.db").display());
+    Command::new(EXE)
+        .arg("store")
+        .args(args)
+        .current_dir(dir)
+        .env_clear()
+        .env("SUKI_RECEIVER__SIGNATURE__SECRET", "x")
+        .env("SUKI_RECEIVER__STORE__URL", url)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Starts, takes `count` notifications, delivers them and stops.
+async fn filled(dir: &Path, count: usize) {
+    let binary = Binary::start(dir, &[]).await;
+    for n in 0..count {
+        let (status, _) = Signed::new(failure(&format!("s{n}")))
+            .post(&binary.webhook())
+            .await;
+        assert_eq!(status, 200);
+    }
+    until("all are delivered", || {
+        files_below(&dir.join("out")).len() == count
+    })
+    .await;
+    binary.signal(nix::sys::signal::Signal::SIGTERM);
+    binary.ended().await;
+}
+
+fn overwrite(file: &Path, at: u64, with: &[u8]) {
+    let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(with).unwrap();
+}
+
+fn aside(dir: &Path) -> Vec<PathBuf> {
+    let mut found = files_below(&dir.join("data"));
+    found.retain(|path| path.to_string_lossy().contains(".corrupt-"));
+    found
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_moved_aside_with_what_to_do_and_the_next_start_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 3).await;
+    let file = dir.path().join("data/receiver.db");
+    overwrite(&file, 0, &[0xa5; 4096]);
+    let damaged = std::fs::read(&file).unwrap();
+
+    let failed = Binary::spawn(dir.path(), &[]);
+    let status = failed.ended().await;
+    assert_eq!(status.code(), Some(1));
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    for part in ["is damaged", "was moved to", "restore a backup", ".recover"] {
+        assert!(log.contains(part), "{part} in {log}");
+    }
+    assert!(!file.exists(), "nothing new was made in its place");
+    let moved = aside(dir.path());
+    assert_eq!(std::fs::read(&moved[0]).unwrap(), damaged);
+
+    let binary = Binary::start(dir.path(), &[]).await;
+    let ready = http().get(format!("http://{}/readyz", binary.public));
+    let ready: Value =
+        serde_json::from_str(&ready.send().await.unwrap().text().await.unwrap()).unwrap();
+    assert_eq!(ready["status"], "degraded");
+    assert!(
+        ready["notes"].to_string().contains("damaged store"),
+        "{ready}"
+    );
+    assert_eq!(aside(dir.path()), moved, "it is still there");
+}
+
+#[tokio::test]
+async fn a_check_says_that_all_is_well_and_names_a_damaged_page() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 30).await;
+    let well = store(dir.path(), &["check"]);
+    assert!(well.status.success(), "{}", text(&well.stdout));
+    assert!(
+        text(&well.stdout).contains("30 events"),
+        "{}",
+        text(&well.stdout)
+    );
+    assert!(text(&well.stdout).contains("all is well"));
+
+    let file = dir.path().join("data/receiver.db");
+    let pages = std::fs::metadata(&file).unwrap().len() / 4096;
+    for page in pages / 2..pages {
+        overwrite(&file, page * 4096, &[0xa5; 64]);
+    }
+    let broken = store(dir.path(), &["check", "--json"]);
+    assert_eq!(broken.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&broken.stdout).unwrap();
+    assert_eq!(found["ok"], false);
+    assert!(!found["problems"].as_array().unwrap().is_empty(), "{found}");
+}
+
+#[tokio::test]
+async fn a_check_finds_counts_that_are_off_and_work_that_nobody_would_take_up() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 2).await;
+    let file = rusqlite::Connection::open(dir.path().join("data/receiver.db")).unwrap();
+    file.execute_batch(
+        "UPDATE counts SET n = 7 WHERE state = 'done';
+         UPDATE events SET state = 'received' WHERE seq = 1;",
+    )
+    .unwrap();
+    let found = store(dir.path(), &["check"]);
+    assert_eq!(found.status.code(), Some(1));
+    let found = text(&found.stdout);
+    assert!(found.contains("are counted as done"), "{found}");
+    assert!(found.contains("nobody would take them up"), "{found}");
+}
+
+#[tokio::test]
+async fn a_backup_of_a_live_store_is_whole_private_and_never_overwrites() {
+    let dir = tempfile::tempdir().unwrap();
+    let binary = Binary::start(dir.path(), &[]).await;
+    for n in 0..20 {
+        Signed::new(failure(&format!("s{n}")))
+            .post(&binary.webhook())
+            .await;
+    }
+    let copy = dir.path().join("copy.db");
+    let name = copy.to_str().unwrap();
+    let made = store(dir.path(), &["backup", name]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let set = format!("store.url=sqlite:{name}");
+    let check = store(dir.path(), &["check", "--json", "--set", &set]);
+    let check: Value = serde_json::from_slice(&check.stdout).unwrap();
+    assert_eq!((&check["ok"], &check["total"]), (&true.into(), &20.into()));
+    let again = store(dir.path(), &["backup", name]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        text(&again.stderr).contains("exists"),
+        "{}",
+        text(&again.stderr)
+    );
+}

@@ -1,0 +1,69 @@
+//! Instances whose system clocks differ by an hour agree on what is due: they go by the server's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use suki_receiver::domain::{Clock, Outcome, SessionKind};
+use suki_receiver::journal::{ClaimedEvent, PostgresStore, Retrieval, Store};
+
+use super::journal;
+use crate::journal::contract::{append, due};
+use crate::support::{Database, failure};
+
+const LEASE: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_millis(5);
+
+struct Instance {
+    store: Arc<PostgresStore>,
+    clock: Clock,
+}
+
+impl Instance {
+    async fn start(database: &Database, clock: Clock) -> Self {
+        let store = Arc::new(database.store(clock).await);
+        Self { store, clock }
+    }
+
+    async fn claim(&self, ahead: Duration) -> Vec<ClaimedEvent> {
+        self.store
+            .claim_events(due(self.clock, ahead, LEASE), 10)
+            .await
+            .unwrap()
+    }
+
+    async fn retry(&self, event: &ClaimedEvent, after: Duration) {
+        let retry = Retrieval::Retry {
+            outcome: Outcome::Failed,
+            kind: SessionKind::Unknown,
+            session_status: None,
+            at: self.clock.steady_in(after),
+            reason: "not yet".to_owned(),
+        };
+        self.store
+            .finish_retrieval(event.lease, vec![], retry)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn neither_steals_a_lease_nor_waits_longer_when_the_clocks_differ_by_an_hour() {
+    let database = Database::create().await;
+    let here = Instance::start(&database, Clock::start()).await;
+    let ahead = Instance::start(&database, Clock::ahead_by(Duration::from_secs(3600))).await;
+    append(&journal(&here.store), failure("s")).await;
+
+    for (one, other) in [(&here, &ahead), (&ahead, &here)] {
+        let held = one.claim(SOON).await.remove(0);
+        let age = one.clock.steady() - held.started_at;
+        assert!(
+            (0..60_000).contains(&age),
+            "began {age} ms ago by its own clock"
+        );
+        assert!(other.claim(SOON).await.is_empty(), "the lease stands");
+        one.retry(&held, Duration::from_secs(30)).await;
+        assert!(other.claim(SOON).await.is_empty(), "not due yet");
+        let due = other.claim(Duration::from_secs(31)).await.remove(0);
+        other.retry(&due, Duration::ZERO).await;
+    }
+}

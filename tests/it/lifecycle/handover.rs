@@ -1,0 +1,293 @@
+//! One process follows another on the same addresses: nobody is refused, nothing is lost, nothing is done twice.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::support::{Binary, EXE, HttpReceiver, PATIENCE, Signed, failure, http, until};
+
+/// Senders that post without pause until they are told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicUsize>,
+    senders: JoinSet<usize>,
+}
+
+impl Load {
+    /// Half of the senders keep their connection, half open a new one for each request. Each checks that it is
+    /// answered 200, whatever happens, and gives back how many it has sent.
+    fn start(url: &str, name: &str) -> Self {
+        let (stop, sent) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicUsize::new(0)),
+        );
+        let mut senders = JoinSet::new();
+        for sender in 0..8 {
+            let (url, name) = (url.to_owned(), format!("{name}-{sender}"));
+            let (stop, sent) = (Arc::clone(&stop), Arc::clone(&sent));
+            senders.spawn(async move {
+                let kept = http();
+                let mut count = 0;
+                while !stop.load(SeqCst) {
+                    let client = if sender % 2 == 0 {
+                        kept.clone()
+                    } else {
+                        http()
+                    };
+                    let signed = Signed::new(failure(&format!("{name}-{count}")));
+                    let answer = signed.try_post(&client, &url).await;
+                    let (status, body) = answer.expect("a connection was refused or reset");
+                    assert_eq!(status, 200, "{body}");
+                    count += 1;
+                    sent.fetch_add(1, SeqCst);
+                }
+                count
+            });
+        }
+        Self {
+            stop,
+            sent,
+            senders,
+        }
+    }
+
+    /// Waits until some more were answered.
+    async fn goes_on(&self) {
+        let before = self.sent.load(SeqCst);
+        until("requests are answered", || {
+            self.sent.load(SeqCst) > before + 50
+        })
+        .await;
+    }
+
+    async fn stop(self) -> usize {
+        self.stop.store(true, SeqCst);
+        self.senders.join_all().await.iter().sum()
+    }
+}
+
+/// How often each event was delivered.
+fn deliveries(sink: &HttpReceiver) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for delivery in sink.received() {
+        let event: Value = serde_json::from_slice(&delivery.body).unwrap();
+        *counts
+            .entry(event["id"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    counts
+}
+
+#[tokio::test]
+async fn processes_follow_one_another_under_load_and_nothing_is_refused_lost_or_done_twice() {
+    let (dir, sink) = (tempfile::tempdir().unwrap(), HttpReceiver::start().await);
+    let settings = [
+        ("SINKS__EHR__TYPE", "http".to_owned()),
+        ("SINKS__EHR__URL", sink.url().to_string()),
+        ("SERVER__DRAIN_DELAY", "500ms".to_owned()),
+    ];
+    let mut current = Binary::start(dir.path(), &settings).await;
+    let load = Load::start(&current.webhook(), "s");
+    for _ in 0..3 {
+        load.goes_on().await;
+        let ready = current
+            .log()
+            .matches("a successor has the listening sockets")
+            .count();
+        let next = current.spawn_successor(&settings);
+        until("the successor takes notifications", || {
+            current
+                .log()
+                .matches("a successor has the listening sockets")
+                .count()
+                > ready
+        })
+        .await;
+        load.goes_on().await;
+        for path in ["readyz", "livez"] {
+            let answer = http()
+                .get(format!("http://{}/{path}", current.public))
+                .send()
+                .await;
+            assert_eq!(answer.unwrap().status(), 200, "{path}");
+        }
+        current.signal(Signal::SIGTERM);
+        load.goes_on().await;
+        assert!(current.ended().await.success());
+        load.goes_on().await;
+        let metrics = http()
+            .get(format!("http://{}/metrics", next.admin))
+            .send()
+            .await;
+        assert_eq!(
+            metrics.unwrap().status(),
+            200,
+            "the admin listener went over as well"
+        );
+        current = next;
+    }
+    let sent = load.stop().await;
+    until("everything is delivered", || {
+        deliveries(&sink).len() == sent
+    })
+    .await;
+    let twice: Vec<_> = deliveries(&sink)
+        .into_iter()
+        .filter(|(_, count)| *count > 1)
+        .collect();
+    assert_eq!(twice, [], "delivered more than once");
+}
+
+#[tokio::test]
+async fn a_successor_takes_over_the_work_of_a_process_that_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Binary::start(dir.path(), &[]).await;
+    let second = first.spawn_successor(&[]);
+    until("the successor takes notifications", || {
+        first
+            .log()
+            .contains("a successor has the listening sockets")
+    })
+    .await;
+    let webhook = first.webhook();
+    first.kill();
+    for n in 0..10 {
+        assert_eq!(
+            Signed::new(failure(&format!("s{n}")))
+                .post(&webhook)
+                .await
+                .0,
+            200
+        );
+    }
+    let out = dir.path().join("out");
+    until("all are delivered", || {
+        crate::support::files_below(&out).len() == 10
+    })
+    .await;
+    let third = second.spawn_successor(&[]);
+    until("the next one follows the second", || {
+        second
+            .log()
+            .matches("a successor has the listening sockets")
+            .count()
+            == 2
+    })
+    .await;
+    drop(third);
+    until("the second goes on alone", || {
+        second.log().contains("the successor is gone")
+    })
+    .await;
+    assert_eq!(Signed::new(failure("last")).post(&webhook).await.0, 200);
+}
+
+#[tokio::test]
+async fn another_user_does_not_get_the_sockets() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = other.path().join("handover.sock");
+    let settings = [("SERVER__HANDOVER_SOCKET", path.display().to_string())];
+    let binary = Binary::start(dir.path(), &settings).await;
+    until("the socket is there", || path.exists()).await;
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Even were the file's mode wrong, the peer is looked at.
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(other.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let exe = other.path().join("suki-receiver");
+    std::fs::copy(EXE, &exe).unwrap();
+    let errors = std::fs::File::create(other.path().join("errors")).unwrap();
+    let mut newcomer = Command::new(&exe)
+        .arg("serve")
+        .uid(65534)
+        .current_dir(other.path())
+        .env_clear()
+        .env("SUKI_RECEIVER__SIGNATURE__SECRET", "x")
+        .env("SUKI_RECEIVER__SERVER__HANDOVER_SOCKET", &path)
+        .stderr(errors)
+        .spawn()
+        .unwrap();
+    // Were it let in, it would run for ever.
+    let deadline = Instant::now() + PATIENCE;
+    while newcomer.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    newcomer.kill().unwrap();
+    assert_eq!(newcomer.wait().unwrap().code(), Some(1));
+    let error = std::fs::read_to_string(other.path().join("errors")).unwrap();
+    assert!(error.contains("belongs to user 0"), "{error}");
+    assert!(
+        !binary
+            .log()
+            .contains("a successor has the listening sockets")
+    );
+    assert_eq!(
+        Signed::new(failure("s")).post(&binary.webhook()).await.0,
+        200
+    );
+}
+
+#[tokio::test]
+async fn on_sockets_of_the_service_manager_a_restart_refuses_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [public, admin] = sockets
+        .each_ref()
+        .map(|socket| socket.local_addr().unwrap());
+    let start = || activated(&sockets, dir.path(), public, admin);
+    let url = format!("http://{public}/webhooks/notification");
+    // Sent before anything runs: it waits in the queue.
+    let early = tokio::spawn({
+        let url = url.clone();
+        async move { Signed::new(failure("early")).post(&url).await.0 }
+    });
+    let mut binary = start();
+    assert_eq!(early.await.unwrap(), 200);
+    for n in 0..3 {
+        binary.signal(Signal::SIGTERM);
+        assert!(binary.ended().await.success());
+        let waiting = tokio::spawn({
+            let url = url.clone();
+            async move {
+                Signed::new(failure(&format!("between-{n}")))
+                    .post(&url)
+                    .await
+                    .0
+            }
+        });
+        binary = start();
+        assert_eq!(waiting.await.unwrap(), 200);
+    }
+}
+
+/// Starts as systemd does: the sockets are descriptors 3 and 4.
+fn activated(
+    sockets: &[TcpListener; 2],
+    dir: &std::path::Path,
+    public: SocketAddr,
+    admin: SocketAddr,
+) -> Binary {
+    for socket in sockets {
+        rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
+    }
+    let script = format!(
+        "exec 3<&{} 4<&{}; LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\"",
+        sockets[0].as_raw_fd(),
+        sockets[1].as_raw_fd()
+    );
+    let command = ["bash", "-c", &script, "bash"].map(str::to_owned);
+    Binary::spawn_on(&command, dir, public, admin, &[])
+}
