@@ -156,7 +156,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
         self.writer()?
-            .try_write(move |connection| append::append(connection, &event))
+            .append(move |connection| append::append(connection, &event))
             .await
     }
 

@@ -4,11 +4,12 @@
 //! waits for nobody.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
 use super::lock::Turn;
 use crate::journal::Error;
@@ -16,6 +17,8 @@ use crate::metrics::Metrics;
 
 /// Most writes in one transaction.
 const BATCH: usize = 512;
+/// Most writes other than appends that are queued at once; further ones wait for room.
+const OTHERS: usize = 1024;
 
 /// Tells the caller how its write ended, once the commit has.
 type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -23,9 +26,18 @@ type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
 /// One write: does its work on the connection and gives back the reply to send after the commit.
 type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
 
-/// The writing thread's handle.
+/// The writing thread's handle. Appends have room of their own in the queue: however much the worker writes, it makes no
+/// notification be refused.
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Job>,
+    queue: mpsc::UnboundedSender<Queued>,
+    appends: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+}
+
+/// A job, and its room in the queue until it runs. So the queue is bounded though its channel is not.
+struct Queued {
+    job: Job,
+    room: OwnedSemaphorePermit,
 }
 
 /// How a write is kept apart from the others of its batch.
@@ -38,32 +50,39 @@ pub(super) enum Atomicity {
 }
 
 impl Writer {
-    /// Starts the thread on its connection. It ends when the writer is dropped and the queue is empty.
+    /// Starts the thread on its connection. At most `appends` of [`Writer::append`] are queued at once. It ends when
+    /// the writer is dropped and the queue is empty.
     pub(super) fn spawn(
         connection: Connection,
         turn: Turn,
-        queue: usize,
+        appends: usize,
         metrics: Metrics,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
-        let (jobs, queued) = mpsc::channel(queue);
+        let (queue, queued) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || run(&connection, &turn, queued, &metrics))?;
-        Ok((Self { jobs }, thread))
+        let writer = Self {
+            queue,
+            appends: Arc::new(Semaphore::new(appends.min(Semaphore::MAX_PERMITS))),
+            others: Arc::new(Semaphore::new(OTHERS)),
+        };
+        Ok((writer, thread))
     }
 
-    /// Queues a write if there is room, and waits for its commit.
-    pub(super) async fn try_write<T, F>(&self, job: F) -> Result<T, Error>
+    /// Queues an append if there is room, and waits for its commit.
+    pub(super) async fn append<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        let (job, reply) = package(Atomicity::Single, job);
-        self.jobs.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Error::Closed,
-        })?;
-        reply.await.map_err(|_| dropped())?
+        let room = Arc::clone(&self.appends)
+            .try_acquire_owned()
+            .map_err(|error| match error {
+                TryAcquireError::NoPermits => Error::Overloaded,
+                TryAcquireError::Closed => Error::Closed,
+            })?;
+        self.run(room, Atomicity::Single, job).await
     }
 
     /// Waits for room, queues a write and waits for its commit.
@@ -72,8 +91,24 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        let (job, reply) = package(Atomicity::Several, job);
-        self.jobs.send(job).await.map_err(|_| Error::Closed)?;
+        let room = Arc::clone(&self.others).acquire_owned().await;
+        let room = room.map_err(|_: AcquireError| Error::Closed)?;
+        self.run(room, Atomicity::Several, job).await
+    }
+
+    async fn run<T, F>(
+        &self,
+        room: OwnedSemaphorePermit,
+        atomicity: Atomicity,
+        job: F,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        let (job, reply) = package(atomicity, job);
+        let queued = Queued { job, room };
+        self.queue.send(queued).map_err(|_| Error::Closed)?;
         reply.await.map_err(|_| dropped())?
     }
 }
@@ -111,7 +146,12 @@ fn in_savepoint<T>(
     result
 }
 
-fn run(connection: &Connection, turn: &Turn, mut queued: mpsc::Receiver<Job>, metrics: &Metrics) {
+fn run(
+    connection: &Connection,
+    turn: &Turn,
+    mut queued: mpsc::UnboundedReceiver<Queued>,
+    metrics: &Metrics,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while queued.blocking_recv_many(&mut batch, BATCH) > 0 {
         let (size, start) = (batch.len(), Instant::now());
@@ -121,12 +161,13 @@ fn run(connection: &Connection, turn: &Turn, mut queued: mpsc::Receiver<Job>, me
 }
 
 /// Runs a batch in one transaction and replies to every job, whatever happens.
-fn commit(connection: &Connection, turn: &Turn, batch: &mut Vec<Job>) {
+fn commit(connection: &Connection, turn: &Turn, batch: &mut Vec<Queued>) {
     let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
     let committed = (|| {
         let _turn = turn.take()?;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        for job in batch.drain(..) {
+        for Queued { job, room } in batch.drain(..) {
+            drop(room);
             let reply = std::panic::catch_unwind(AssertUnwindSafe(|| job(connection)));
             // The batch is undone as a whole: what a job that panicked left behind is not known.
             replies.push(reply.map_err(|_| Error::Commit("a write panicked".to_owned()))?);
@@ -164,4 +205,53 @@ fn commit(connection: &Connection, turn: &Turn, batch: &mut Vec<Job>) {
 
 fn dropped() -> Error {
     Error::Commit("the write was dropped before it ran".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn other_writes_take_no_room_from_appends_and_appends_beyond_theirs_fail_at_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        let connection = super::super::open::connect(&path).expect("a file");
+        let turn = Turn::of(&path).expect("a turn");
+        let (writer, thread) =
+            Writer::spawn(connection, turn, 1, Metrics::new()).expect("a thread");
+        let writer = Arc::new(writer);
+
+        // The thread stands still, and behind it more waits than all the room there is for others.
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let mut writes = tokio::task::JoinSet::new();
+        let first = Arc::clone(&writer);
+        writes.spawn(async move {
+            let standing = move |_: &Connection| {
+                tell.send(()).ok();
+                wait.recv().ok();
+                Ok(())
+            };
+            first.write(standing).await
+        });
+        told.await.expect("it stands");
+        for _ in 0..OTHERS + 10 {
+            let writer = Arc::clone(&writer);
+            writes.spawn(async move { writer.write(|_| Ok(())).await });
+        }
+        while writer.others.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+
+        let taken = tokio::join!(writer.append(|_| Ok(1)), writer.append(|_| Ok(2)), async {
+            go_on.send(()).expect("it stands");
+        });
+        assert_eq!(taken.0.expect("room for one"), 1);
+        assert!(matches!(taken.1, Err(Error::Overloaded)));
+        for written in writes.join_all().await {
+            written.expect("all others");
+        }
+        drop(writer);
+        thread.join().expect("it ends");
+    }
 }
