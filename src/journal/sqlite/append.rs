@@ -3,19 +3,24 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::row;
-use crate::domain::{EventState, Outcome, SessionKind};
+use crate::domain::{EventState, Millis, Outcome, SessionKind};
 use crate::journal::record::NewContent;
 use crate::journal::{Appended, Error, NewEvent};
 
 const INSERT: &str = "INSERT INTO events
     (id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code,
      state, needs_sdp, started_at, next_attempt_at, last_error, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?5, ?15, ?16, ?17)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
     ON CONFLICT (session_id, dedupe) DO NOTHING";
 const FIND: &str = "SELECT id FROM events WHERE session_id = ?1 AND dedupe = ?2";
 
-/// Keeps an event or finds the one that it repeats.
-pub(super) fn append(connection: &Connection, event: &NewEvent) -> Result<Appended, Error> {
+/// Keeps an event or finds the one that it repeats. It is due at `now`, by the steady clock: the wall clock, which says
+/// when it was received, may have jumped since the start.
+pub(super) fn append(
+    connection: &Connection,
+    event: &NewEvent,
+    now: Millis,
+) -> Result<Appended, Error> {
     let received_at = event.received_at.as_millisecond();
     let generated_at = event.generated_at.map(|time| time.as_millisecond());
     let mut insert = connection.prepare_cached(INSERT)?;
@@ -37,7 +42,8 @@ pub(super) fn append(connection: &Connection, event: &NewEvent) -> Result<Append
                 notification.error_code,
                 EventState::Received.as_str(),
                 notification.needs_sdp(),
-                received_at,
+                now,
+                now,
                 None::<&str>,
                 &notification.body[..],
             ])?;
@@ -63,6 +69,7 @@ pub(super) fn append(connection: &Connection, event: &NewEvent) -> Result<Append
                 None::<&str>,
                 EventState::Quarantined.as_str(),
                 false,
+                now,
                 None::<i64>,
                 reason,
                 &body[..],

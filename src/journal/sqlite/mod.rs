@@ -155,8 +155,9 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+        let now = self.clock.steady();
         self.writer()?
-            .append(move |connection| append::append(connection, &event))
+            .append(move |connection| append::append(connection, &event, now))
             .await
     }
 

@@ -10,8 +10,9 @@ const DONE: &str = "SELECT seq FROM events
     WHERE state = 'done' AND body IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
 const DEAD: &str = "SELECT seq FROM events
     WHERE state = 'dead' AND body IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
+/// By the steady time at which it was kept.
 const QUARANTINED: &str = "SELECT seq FROM events
-    WHERE state = 'quarantined' AND body IS NOT NULL AND received_at < ?1 ORDER BY seq LIMIT ?2";
+    WHERE state = 'quarantined' AND body IS NOT NULL AND started_at < ?1 ORDER BY seq LIMIT ?2";
 /// What an operator or an age limit has taken the content of is decided, and goes as what is done does.
 const RECEIPTS: &str = "SELECT seq FROM events
     WHERE ended_at < ?1 AND (state = 'done' OR (state IN ('dead', 'quarantined') AND body IS NULL))

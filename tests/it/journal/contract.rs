@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use suki_receiver::domain::{
     Clock, EventId, EventState, LinkGroup, LinkState, Malformed, Notification, Outcome, SessionKind,
 };
@@ -80,11 +81,13 @@ pub async fn append(journal: &Journal, body: Vec<u8>) -> Appended {
 }
 
 pub async fn try_append(journal: &Journal, body: Vec<u8>) -> Result<Appended, Error> {
+    append_at(journal, body, Clock::start().now()).await
+}
+
+async fn append_at(journal: &Journal, body: Vec<u8>, at: Timestamp) -> Result<Appended, Error> {
     let verified = verified(body);
     let notification = Notification::parse(verified.body().clone()).unwrap();
-    journal
-        .append(&verified, notification, Clock::start().now(), false)
-        .await
+    journal.append(&verified, notification, at, false).await
 }
 
 async fn quarantine(journal: &Journal, body: &[u8]) -> EventId {
@@ -153,6 +156,7 @@ contract! {
     an_event_goes_from_receipt_to_done,
     a_duplicate_has_the_first_ones_id_and_changes_nothing,
     what_is_claimed_is_not_claimed_again_until_its_lease_runs_out,
+    a_system_clock_that_jumps_while_the_store_is_open_neither_stalls_nor_ages_what_comes,
     a_lost_lease_writes_nothing,
     events_that_need_no_call_are_claimed_while_the_api_is_down,
     links_that_were_written_down_are_there_at_the_next_attempt,
@@ -257,7 +261,7 @@ async fn what_is_claimed_is_not_claimed_again_until_its_lease_runs_out(s: Opened
     let lease = Duration::from_secs(60);
     assert_eq!(
         s.store
-            .claim_events(due(s.clock, Duration::ZERO, lease), 10)
+            .claim_events(due(s.clock, Duration::from_millis(5), lease), 10)
             .await
             .unwrap()
             .len(),
@@ -278,12 +282,34 @@ async fn what_is_claimed_is_not_claimed_again_until_its_lease_runs_out(s: Opened
     assert_eq!(again[0].attempt, 2);
 }
 
+async fn a_system_clock_that_jumps_while_the_store_is_open_neither_stalls_nor_ages_what_comes(
+    s: Opened,
+) {
+    let hour = Duration::from_secs(3600);
+    let before = s.clock.steady();
+    for (session, at) in [
+        ("ahead", s.clock.now() + hour),
+        ("back", s.clock.now() - hour),
+    ] {
+        append_at(&s.journal, failure(session), at).await.unwrap();
+    }
+    let claimed = s.store.claim_events(soon(s.clock), 10).await.unwrap();
+    assert_eq!(claimed.len(), 2, "both are due");
+    for event in claimed {
+        let session = event.session_id;
+        assert!(
+            (before - 1000..=s.clock.steady() + 1000).contains(&event.started_at),
+            "{session}: its attempts begin now, not when the system clock says"
+        );
+    }
+}
+
 async fn a_lost_lease_writes_nothing(s: Opened) {
     let event = id(append(&s.journal, completed("s", &[("contents", "/0".to_owned())])).await);
     let lease = Duration::from_secs(1);
     let first = s
         .store
-        .claim_events(due(s.clock, Duration::ZERO, lease), 10)
+        .claim_events(due(s.clock, Duration::from_millis(5), lease), 10)
         .await
         .unwrap()
         .remove(0);
