@@ -1,75 +1,149 @@
 //! Moves what is in the write-ahead log into the store's file, on a thread of its own: inside the writer it is what the
 //! tail of the answer times consists of.
 
-use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::fs::File;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
 use super::lock::Turn;
-use super::with_suffix;
+use super::{open, with_suffix};
+use crate::journal::Error;
 
 /// How often the log is looked at.
 const EVERY: Duration = Duration::from_millis(200);
-/// From this size on it is copied back without disturbing anyone.
-const PASSIVE: u64 = 4 << 20;
-/// From this size on writers wait for the rest of the copy, so that the log starts anew and stays bounded.
+/// A log that holds so much is copied back.
+const COPY: u64 = 4 << 20;
+/// A log that holds so much starts anew, so that it stays bounded.
 const RESTART: u64 = 128 << 20;
-/// Most copies in a row, and the pages that may be left for the writers to wait for.
-const COPIES: usize = 5;
-const REST: u64 = 2000;
-/// A log that ever grew beyond this is cut back once it is copied.
+/// A log whose file ever grew beyond this is cut back.
 const TRUNCATE: u64 = 512 << 20;
+/// Before a new start the log is copied until a copy is so short, since the writers wait for as much again; or so often.
+const SHORT: Duration = Duration::from_millis(10);
+const COPIES: usize = 5;
 
-/// Checkpoints until `stop` is dropped or sent to, then once more in full.
-pub(super) fn run(connection: &Connection, path: &Path, turn: &Turn, stop: &Receiver<()>) {
-    let wal = with_suffix(path, "-wal");
-    loop {
-        let mode = match stop.recv_timeout(EVERY) {
-            Err(RecvTimeoutError::Timeout) => {
-                match std::fs::metadata(&wal).map_or(0, |meta| meta.len()) {
-                    0..PASSIVE => continue,
-                    PASSIVE..RESTART => "PASSIVE",
-                    RESTART..TRUNCATE => "RESTART",
-                    TRUNCATE.. => "TRUNCATE",
-                }
-            }
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => {
-                checkpoint(connection, "PASSIVE");
-                let _turn = turn.take();
-                checkpoint(connection, "TRUNCATE");
-                return;
-            }
-        };
-        // The bulk of the copy disturbs nobody; only for the rest do the writers wait. What they write during one copy is
-        // left to the next, which is shorter, until the rest is small. A log beyond all bounds is not waited with.
-        let mut left = u64::MAX;
-        for _ in 0..COPIES {
-            left = checkpoint(connection, "PASSIVE");
-            if mode == "PASSIVE" || left <= REST {
-                break;
-            }
-        }
-        if mode == "TRUNCATE" || (mode == "RESTART" && left <= REST) {
-            let _turn = turn.take();
-            checkpoint(connection, mode);
-        }
+/// The thread.
+pub(super) struct Checkpointer {
+    thread: JoinHandle<()>,
+    stop: mpsc::Sender<()>,
+}
+
+impl Checkpointer {
+    /// Starts the thread for the store at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened once more, or the system has no thread to give.
+    pub(super) fn spawn(path: &Path) -> Result<Self, Error> {
+        let (log, turn) = (Log::of(path)?, Turn::of(path)?);
+        let (stop, stopped) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("journal-checkpoint".to_owned())
+            .spawn(move || run(&log, &turn, &stopped))
+            .map_err(|source| Error::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self { thread, stop })
+    }
+
+    /// Copies what is left and ends the thread.
+    pub(super) fn finish(self) -> std::thread::Result<()> {
+        drop(self.stop);
+        self.thread.join()
     }
 }
 
-/// Says how many pages of the log are not copied yet. A checkpoint that finds the store busy or the disk full is tried
-/// again; the log has everything meanwhile.
-fn checkpoint(connection: &Connection, mode: &str) -> u64 {
-    let left = |row: &rusqlite::Row<'_>| {
-        let (log, copied): (i64, i64) = (row.get(1)?, row.get(2)?);
-        Ok(u64::try_from(log - copied).unwrap_or(0))
-    };
-    match connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], left) {
-        Ok(left) => left,
-        Err(error) => {
-            tracing::warn!(error = %error, mode, "the store's log could not be copied back; trying again");
-            u64::MAX
+fn run(log: &Log, turn: &Turn, stop: &mpsc::Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
+        log.look(turn);
+    }
+    log.copy();
+    let _turn = turn.take();
+    log.checkpoint("TRUNCATE");
+}
+
+/// The log of a store.
+struct Log {
+    connection: Connection,
+    page_size: u64,
+    path: PathBuf,
+    /// The store's file, to be synced beside the writers.
+    ///
+    /// Never closed: the system would take that for the end of all locks that SQLite has on the file in this process
+    /// (fcntl(2), "Advisory record locking").
+    file: Option<ManuallyDrop<File>>,
+}
+
+impl Log {
+    fn of(path: &Path) -> Result<Self, Error> {
+        let connection = open::connect(path)?;
+        // It has the writers' turn when it finds a reader in its way: it comes again, rather than have them wait.
+        connection.busy_timeout(Duration::ZERO)?;
+        Ok(Self {
+            page_size: connection.pragma_query_value(None, "page_size", |row| row.get(0))?,
+            connection,
+            path: with_suffix(path, "-wal"),
+            file: File::open(path).map(ManuallyDrop::new).ok(),
+        })
+    }
+
+    /// Does what is needed now. The bulk of it disturbs nobody; the writers wait only for what they have written during
+    /// the last copy.
+    fn look(&self, turn: &Turn) {
+        if self.file_size() < COPY {
+            return;
+        }
+        let is_large = self.file_size() >= TRUNCATE;
+        for _ in 0..COPIES {
+            let start = Instant::now();
+            if self.copy() < RESTART && !is_large {
+                return;
+            }
+            if start.elapsed() < SHORT {
+                break;
+            }
+        }
+        let _turn = turn.take();
+        self.checkpoint(if is_large { "TRUNCATE" } else { "RESTART" });
+    }
+
+    fn file_size(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
+    }
+
+    /// Copies back what there is while writers go on, and says how many bytes the log holds.
+    ///
+    /// SQLite syncs the store's file only after the very last page of the log. Under load that is in the checkpoint that
+    /// the writers wait for, and they would wait until all that was ever copied is on the disk. So it is synced here, bit
+    /// by bit. Nothing depends on it: SQLite syncs what it has to.
+    fn copy(&self) -> u64 {
+        let pages = self.checkpoint("PASSIVE");
+        if pages > 0
+            && let Some(file) = &self.file
+        {
+            file.sync_data().ok();
+        }
+        pages * self.page_size
+    }
+
+    /// How many pages the log holds. A checkpoint that finds the store busy or the disk full is tried again; the log has
+    /// everything meanwhile.
+    fn checkpoint(&self, mode: &str) -> u64 {
+        let pragma = format!("PRAGMA wal_checkpoint({mode})");
+        // -1: there is no log.
+        let pages = self
+            .connection
+            .query_row(&pragma, [], |row| row.get::<_, i64>(1));
+        match pages {
+            Ok(pages) => u64::try_from(pages).unwrap_or(0),
+            Err(error) => {
+                tracing::warn!(error = %error, mode, "the store's log could not be copied back; trying again");
+                0
+            }
         }
     }
 }

@@ -32,9 +32,11 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 pub use self::backup::backup;
+use self::checkpoint::Checkpointer;
 pub use self::damage::damaged_beside;
 use self::lock::Turn;
 use self::readers::Readers;
+pub(super) use self::spool::Spooled;
 use self::writer::Writer;
 use super::{
     Access, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
@@ -63,8 +65,7 @@ pub struct SqliteStore {
 
 struct Threads {
     writer: JoinHandle<()>,
-    checkpoint: JoinHandle<()>,
-    stop_checkpoint: std::sync::mpsc::Sender<()>,
+    checkpoint: Option<Checkpointer>,
 }
 
 impl SqliteStore {
@@ -103,12 +104,11 @@ impl SqliteStore {
             // A guest leaves the schema as it is: the service beside it may be an older version.
             Access::Guest => open::connect(path)?,
         };
-        let (stop_checkpoint, stopped) = std::sync::mpsc::channel();
-        let (checkpointer, file, turn) = (open::connect(path)?, path.to_owned(), Turn::of(path)?);
-        let checkpoint = std::thread::Builder::new()
-            .name("journal-checkpoint".to_owned())
-            .spawn(move || checkpoint::run(&checkpointer, &file, &turn, &stopped))
-            .map_err(io)?;
+        let checkpoint = match access {
+            Access::Owner { .. } | Access::Successor { .. } => Some(Checkpointer::spawn(path)?),
+            // The service beside it does that.
+            Access::Guest => None,
+        };
         let turn = Turn::of(path)?;
         let (writer, thread) = Writer::spawn(connection, turn, queue, metrics).map_err(io)?;
         Ok(Self {
@@ -117,7 +117,6 @@ impl SqliteStore {
             threads: Mutex::new(Some(Threads {
                 writer: thread,
                 checkpoint,
-                stop_checkpoint,
             })),
             owned: Mutex::new(owned),
             path: path.to_owned(),
@@ -134,7 +133,7 @@ impl SqliteStore {
         after: i64,
         limit: usize,
         bytes: usize,
-    ) -> Result<Vec<(i64, NewEvent)>, Error> {
+    ) -> Result<Vec<Spooled>, Error> {
         self.readers
             .read(move |connection| spool::oldest(connection, after, limit, bytes))
             .await
@@ -320,11 +319,10 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), Error> {
-        // Touches a page, so that a full or read-only disk is found out.
         self.writer()?
             .write(|connection| {
                 connection
-                    .prepare_cached("UPDATE counts SET n = n WHERE state = 'received'")?
+                    .prepare_cached("UPDATE pulse SET n = n + 1")?
                     .execute([])?;
                 Ok(())
             })
@@ -335,13 +333,13 @@ impl Store for SqliteStore {
         let Access::Successor { longest_wait } = self.access else {
             return Ok(());
         };
-        let owned = loop {
+        // Kept when the take-over fails: another try would be shut out by the lock of this one.
+        while lock(&self.owned).is_none() {
             match lock::try_own(&self.path)? {
-                Some(owned) => break owned,
+                Some(owned) => *lock(&self.owned) = Some(owned),
                 None => tokio::time::sleep(LOOK).await,
             }
-        };
-        *lock(&self.owned) = Some(owned);
+        }
         let (holder, now) = (self.holder, self.clock.steady());
         self.writer()?
             .write(move |connection| claim::take_over(connection, holder, now, longest_wait))
@@ -356,8 +354,7 @@ impl Store for SqliteStore {
         };
         let joined = tokio::task::spawn_blocking(move || {
             let writer = threads.writer.join();
-            drop(threads.stop_checkpoint);
-            writer.and(threads.checkpoint.join())
+            writer.and(threads.checkpoint.map_or(Ok(()), Checkpointer::finish))
         });
         if !matches!(joined.await, Ok(Ok(()))) {
             tracing::error!("a thread of the store ended by a panic");

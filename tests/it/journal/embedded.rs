@@ -4,12 +4,15 @@
 use std::path::Path;
 use std::time::Duration;
 
-use suki_receiver::domain::Clock;
-use suki_receiver::journal::{Appended, Due, Expiry, Journal, Retrieval, Store};
+use suki_receiver::domain::{Clock, EventId};
+use suki_receiver::journal::{
+    Access, Appended, Due, Expiry, Journal, Retrieval, SqliteStore, Store,
+};
+use suki_receiver::metrics::Metrics;
 use tokio::task::JoinSet;
 
 use super::contract::{append, sqlite};
-use crate::support::{Receiver, Signed, eventually, failure, http};
+use crate::support::{PATIENCE, Receiver, Signed, eventually, failure, http};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -143,6 +146,73 @@ async fn a_clock_that_is_an_hour_ahead_after_a_restart_repeats_nothing() {
     );
     assert_eq!(journal.claim_events(due(ahead), 0).await.unwrap().len(), 1);
     assert_eq!(journal.claim_events(due(ahead), 0).await.unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_check_writes_so_that_a_full_disk_is_found_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = sqlite(dir.path(), Clock::start());
+    store.check().await.unwrap();
+    let log = dir.path().join("data/receiver.db-wal");
+    let before = std::fs::metadata(&log).unwrap().len();
+    store.check().await.unwrap();
+    assert!(std::fs::metadata(&log).unwrap().len() > before);
+}
+
+#[tokio::test]
+async fn a_long_read_of_a_large_log_holds_up_no_append() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    let store = std::sync::Arc::new(sqlite(dir.path(), clock));
+    let (journal, _wakeups) = Journal::new(store, Duration::from_secs(2));
+    append(&journal, failure("first")).await;
+    let reader = rusqlite::Connection::open(dir.path().join("data/receiver.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM events").unwrap();
+    let log = dir.path().join("data/receiver.db-wal");
+    // Beyond this size it would start anew, which it cannot while someone reads.
+    let bulk = rusqlite::Connection::open(dir.path().join("data/receiver.db")).unwrap();
+    bulk.execute_batch("CREATE TABLE bulk (x)").unwrap();
+    while std::fs::metadata(&log).unwrap().len() <= 128 << 20 {
+        bulk.execute("INSERT INTO bulk VALUES (zeroblob(8 << 20))", [])
+            .unwrap();
+    }
+    // Through several looks of the checkpointer.
+    let start = std::time::Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        append(&journal, failure(&EventId::generate().to_string())).await;
+    }
+    drop(reader);
+    eventually("the log starts anew", || async {
+        append(&journal, failure(&EventId::generate().to_string())).await;
+        let log = rusqlite::Connection::open(dir.path().join("data/receiver.db")).unwrap();
+        log.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+            row.get::<_, i64>(1)
+        })
+        .unwrap()
+            < 10_000
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_successor_whose_take_over_fails_at_first_takes_over_when_it_can() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    let before = sqlite(dir.path(), clock);
+    let path = dir.path().join("data/receiver.db");
+    let access = Access::Successor {
+        longest_wait: Duration::from_secs(300),
+    };
+    let after = SqliteStore::open(&path, access, 10, clock, Metrics::new()).unwrap();
+    before.close().await;
+    let file = rusqlite::Connection::open(&path).unwrap();
+    file.execute_batch("ALTER TABLE deliveries RENAME TO elsewhere")
+        .unwrap();
+    after.own().await.unwrap_err();
+    file.execute_batch("ALTER TABLE elsewhere RENAME TO deliveries")
+        .unwrap();
+    tokio::time::timeout(PATIENCE, after.own())
+        .await
+        .expect("it is not shut out by itself")
+        .unwrap();
 }
 
 #[tokio::test]
