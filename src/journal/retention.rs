@@ -16,10 +16,22 @@ pub struct Expiry {
 }
 
 /// What a retention run removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purged {
     /// Events whose content went.
     pub content: usize,
     /// Receipts that went.
     pub receipts: usize,
+    /// Whether nothing is left that has been kept for long enough.
+    pub is_all: bool,
+}
+
+impl Default for Purged {
+    fn default() -> Self {
+        Self {
+            content: 0,
+            receipts: 0,
+            is_all: true,
+        }
+    }
 }

@@ -19,7 +19,7 @@ const BATCH: usize = 200;
 pub(super) async fn run(shared: &Shared, retention: Retention, tasks: &Shutdown) {
     loop {
         let pause = match purge(shared, retention).await {
-            Some(purged) if purged.content >= BATCH || purged.receipts >= BATCH => BREATH,
+            Some(purged) if !purged.is_all => BREATH,
             Some(_) | None => EVERY,
         };
         tokio::select! {

@@ -39,7 +39,9 @@ pub(super) async fn retain(
     for (which, before) in kinds {
         let Some(before) = before else { continue };
         let before = clock.distance(before);
-        purged.content += count(client, &purge(which), before, limit).await?;
+        let gone = count(client, &purge(which), before, limit).await?;
+        purged.content += gone;
+        purged.is_all &= gone < limit;
     }
     if let Some(before) = expiry.quarantined {
         client
@@ -50,6 +52,7 @@ pub(super) async fn retain(
             .await?;
     }
     purged.receipts = count(client, RECEIPTS, clock.distance(expiry.receipts), limit).await?;
+    purged.is_all &= purged.receipts < limit;
     counts::fold(client).await?;
     Ok(purged)
 }
