@@ -34,11 +34,14 @@ pub(super) fn owned(
     match &config.store.url {
         StoreUrl::Sqlite(_) => Ok((journal, wakeups)),
         StoreUrl::Postgres(_) => {
-            let path = spool_file(config);
+            let (path, queue) = (spool_file(config), config.store.queue);
+            let at = path.display().to_string();
             // Its commits are no store's, so they are not among the store's figures.
-            let file = SqliteStore::open(&path, access, config.store.queue, clock, Metrics::new())
-                .with_context(|| format!("store.spool_dir: cannot use {}", path.display()))?;
-            Ok((journal.with_spool(file), wakeups))
+            let open = move || SqliteStore::open(&path, access, queue, clock, Metrics::new());
+            let journal = journal
+                .with_spool(open)
+                .with_context(|| format!("store.spool_dir: cannot use {at}"))?;
+            Ok((journal, wakeups))
         }
     }
 }

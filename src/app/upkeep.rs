@@ -46,6 +46,14 @@ async fn look(state: &admin::State) {
             readiness.well(Part::Store);
             match taking {
                 Taking::Store => readiness.well(Part::Spool),
+                Taking::StoreAlone => readiness.unwell(
+                    Part::Spool,
+                    "it takes no writes: nothing could stand in for the store (see store.spool_dir's disk)",
+                ),
+                Taking::StoreRefusing(count) => readiness.unwell(
+                    Part::Spool,
+                    format!("{count} notifications in it cannot be read, or the store refuses them; see the log"),
+                ),
                 Taking::Spool => readiness.unwell(
                     Part::Spool,
                     "it takes the notifications while the store does not",

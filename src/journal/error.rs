@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use rusqlite::ErrorCode;
+
 /// Why the store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -103,14 +105,44 @@ impl Error {
             Self::Database { code, .. } => !is_about_the_data(code),
             Self::Sqlite(error) => !matches!(
                 error.sqlite_error_code(),
-                Some(
-                    rusqlite::ErrorCode::ConstraintViolation
-                        | rusqlite::ErrorCode::TooBig
-                        | rusqlite::ErrorCode::TypeMismatch
-                )
+                Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
             ),
             Self::Overloaded | Self::Corrupt { .. } => false,
         }
+    }
+
+    /// Whether the file system, for now, is what is in the way: it is full, read-only or failing.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Io { .. })
+            || matches!(
+                self.sqlite_code(),
+                Some(
+                    ErrorCode::DiskFull
+                        | ErrorCode::ReadOnly
+                        | ErrorCode::SystemIoFailure
+                        | ErrorCode::CannotOpen
+                )
+            )
+    }
+
+    /// Whether SQLite found the file to be damaged.
+    pub(super) fn is_damage(&self) -> bool {
+        matches!(
+            self.sqlite_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        )
+    }
+
+    /// What SQLite says, however deep in the error that is.
+    fn sqlite_code(&self) -> Option<ErrorCode> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(rusqlite::Error::SqliteFailure(failure, _)) = error.downcast_ref() {
+                return Some(failure.code);
+            }
+            cause = error.source();
+        }
+        None
     }
 
     /// Whether the same call may succeed a little later.

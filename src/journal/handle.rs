@@ -49,14 +49,19 @@ impl Journal {
         )
     }
 
-    /// The same, with a local spool in `file` that takes what the store does not take within the deadline. It is
-    /// emptied into the store by [`Journal::drain`].
-    #[must_use]
-    pub fn with_spool(self, file: SqliteStore) -> Self {
-        Self {
-            spool: Some(Spool::new(file, self.deadline)),
+    /// The same, with a local spool in the file that `open` opens, which takes what the store does not take within the
+    /// deadline. It is emptied into the store by [`Journal::drain`].
+    ///
+    /// # Errors
+    /// When the file can never be used as it is. While its disk is the reason, it is opened later.
+    pub fn with_spool(
+        self,
+        open: impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            spool: Some(Spool::new(open, self.deadline)?),
             ..self
-        }
+        })
     }
 
     /// Keeps a notification. It is on disk when this returns `Ok`.
@@ -122,7 +127,9 @@ impl Journal {
     pub async fn taking(&self) -> Result<Taking, Error> {
         match &self.spool {
             Some(spool) => spool.check(&*self.store).await,
-            None => self.store.check().await.map(|()| Taking::Store),
+            None => within(self.deadline, self.store.check())
+                .await
+                .map(|()| Taking::Store),
         }
     }
 

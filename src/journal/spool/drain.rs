@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::{Bounds, Error, NewEvent, Spool, Store};
+use super::{Bounds, Error, Spool, Store};
 use crate::domain::EventId;
 use crate::journal::Appended;
 use crate::journal::deadline::within;
+use crate::journal::sqlite::Spooled;
 use crate::metrics::Metrics;
 
 /// Most events moved at once, and most bytes of them.
@@ -32,36 +33,45 @@ pub(in crate::journal) struct Drain<'a> {
 
 /// How a round went.
 enum Round {
-    /// Nothing is spooled, and the store is up.
-    Idle,
-    /// Something was moved; there may be more.
-    Moved,
-    /// What is left is refused by a store that is up: it waits for an operator, and is tried again now and then.
-    Stuck,
+    /// The spool is empty, but for what waits for an operator, and the store is up.
+    AtRest,
+    /// There may be more to move.
+    Again,
+    /// The store or the spool's file did not do what it was asked.
+    Failed,
+}
+
+/// How a batch went.
+#[derive(Default)]
+struct Batch {
+    /// Kept by the store, and gone from the spool.
+    moved: usize,
+    /// Refused by the store for what they are, or unreadable: they stay, for an operator.
+    refused: u64,
+    /// Whether some stay because the store did not take so many in time.
+    is_late: bool,
+    /// Whether some stay because the store, or the removal from the spool, failed.
+    has_failed: bool,
 }
 
 impl Drain<'_> {
     /// Drains for ever.
     pub(in crate::journal) async fn run(&self) {
-        if let Err(error) = self.spool.file.own().await {
-            tracing::error!(error = %error, "the spool cannot be taken over; it is drained at the next start");
-            return std::future::pending().await;
-        }
-        let mut wait = FIRST_WAIT;
+        self.spool.own().await;
+        let (mut wait, mut size) = (FIRST_WAIT, BATCH);
         loop {
-            let round = self.round().await;
+            let round = self.round(&mut size).await;
             self.count().await;
             match round {
-                Ok(Round::Moved) => wait = FIRST_WAIT,
-                Ok(Round::Idle | Round::Stuck) => {
+                Round::Again => wait = FIRST_WAIT,
+                Round::AtRest => {
                     wait = FIRST_WAIT;
                     tokio::select! {
                         () = self.spool.filled.notified() => {}
                         () = tokio::time::sleep(IDLE) => {}
                     }
                 }
-                Err(error) => {
-                    tracing::debug!(error = %error, "the store is still down");
+                Round::Failed => {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(LAST_WAIT);
                 }
@@ -69,72 +79,131 @@ impl Drain<'_> {
         }
     }
 
-    async fn round(&self) -> Result<Round, Error> {
-        self.move_unauthentic().await?;
-        let (mut after, mut moved, start) = (0, 0, Instant::now());
+    /// Moves what there is, in batches of `size`: halved when one is not taken in time, since a slow way to the store may
+    /// do with a smaller one, and doubled again when one is.
+    async fn round(&self, size: &mut usize) -> Round {
+        let (mut after, mut moved, mut refused, start) = (0, 0, 0, Instant::now());
         loop {
-            let batch = self.spool.file.oldest(after, BATCH, BATCH_BYTES).await?;
+            let batch = match self.next(after, *size).await {
+                Ok(batch) => batch,
+                Err(error) => {
+                    tracing::error!(error = %error, "the spool cannot be read; trying again");
+                    // Whatever is wrong with the spool, a store that takes notifications is to get them.
+                    self.look().await;
+                    return Round::Failed;
+                }
+            };
             let Some((last, _)) = batch.last() else { break };
             after = *last;
-            moved += self.move_batch(batch).await?;
+            let went = self.move_batch(batch).await;
+            moved += went.moved;
+            refused += went.refused;
             self.count().await;
+            // From the oldest again, so that the order stays.
+            if went.is_late && *size > 1 {
+                *size /= 2;
+                return Round::Again;
+            }
+            if went.is_late || went.has_failed {
+                return Round::Failed;
+            }
+            *size = (*size * 2).min(BATCH);
         }
-        if moved == 0 && self.spool.switch.is_down() {
-            self.tell(within(self.spool.deadline, self.store.check()).await)?;
+        self.spool.refuses(refused);
+        if self.spool.switch.is_down() && !self.look().await {
+            return Round::Failed;
         }
-        if moved > 0 {
-            tracing::info!(
-                events = moved,
-                took_ms = start.elapsed().as_millis(),
-                "the spool was drained into the store"
-            );
-            return Ok(Round::Moved);
+        if let Err(error) = self.move_unauthentic().await {
+            tracing::warn!(error = %error, "refused requests stay in the spool; trying again");
+            return Round::Failed;
         }
-        Ok(if after == 0 {
-            Round::Idle
-        } else {
-            Round::Stuck
-        })
+        if moved == 0 {
+            return Round::AtRest;
+        }
+        tracing::info!(
+            events = moved,
+            took_ms = start.elapsed().as_millis(),
+            "the spool was drained into the store"
+        );
+        Round::Again
     }
 
-    /// Moves a batch, and says how many of it. The store commits it as one; each event is removed here only after that.
-    async fn move_batch(&self, batch: Vec<(i64, NewEvent)>) -> Result<usize, Error> {
+    async fn next(&self, after: i64, size: usize) -> Result<Vec<Spooled>, Error> {
+        let file = self.spool.file()?;
+        file.oldest(after, size, BATCH_BYTES / BATCH * size).await
+    }
+
+    /// Asks the store whether it takes notifications, and turns the switch if it does.
+    async fn look(&self) -> bool {
+        let taken = within(self.spool.deadline, self.store.check()).await;
+        if let Err(error) = &taken {
+            tracing::debug!(error = %error, "the store is still down");
+        }
+        self.tell(taken).is_ok()
+    }
+
+    /// Moves a batch. The store commits it as one; each event is removed here only after that.
+    async fn move_batch(&self, batch: Vec<Spooled>) -> Batch {
         let appends = batch.into_iter().map(|(number, event)| async move {
+            let event = event?;
             let id = event.id;
             let kept = within(self.spool.deadline, self.store.append(event)).await;
-            (number, id, kept)
+            kept.map(|appended| (number, id, appended))
         });
-        let (mut moved, mut outage) = (Vec::new(), None);
-        for (number, id, kept) in join_all(appends).await {
+        let (mut moved, mut batch, mut outage) = (Vec::new(), Batch::default(), None);
+        for kept in join_all(appends).await {
             match kept {
-                Ok(appended) => {
+                Ok((number, id, appended)) => {
                     moved.push(number);
                     self.announce(id, appended);
                 }
-                Err(error) if error.is_outage() || matches!(error, Error::Overloaded) => {
-                    outage = Some(error);
-                }
+                // A whole batch may take longer than the one event that an intake waits for.
+                Err(Error::Deadline | Error::Overloaded) => batch.is_late = true,
+                Err(error) if error.is_outage() => outage = Some(error),
                 Err(error) => {
-                    tracing::error!(event.id = %id, error = %error, "the store refuses a spooled notification; it stays in the spool");
+                    batch.refused += 1;
+                    tracing::debug!(error = %error, "the store refuses a spooled notification");
                 }
             }
         }
+        // The switch before the spool's file: that may be what is broken, and the store must not wait for it.
+        if let Some(error) = outage {
+            tracing::debug!(error = %error, "the store is still down");
+            batch.has_failed = true;
+            self.tell::<()>(Err(error)).ok();
+        } else if !moved.is_empty() {
+            self.tell(Ok(())).ok();
+        }
         let count = moved.len();
-        self.spool.file.remove(moved).await?;
-        self.tell(outage.map_or(Ok(()), Err))?;
-        Ok(count)
+        match self.remove(moved).await {
+            Ok(()) => batch.moved = count,
+            // The store finds them to be duplicates of themselves.
+            Err(error) => {
+                tracing::error!(error = %error, "what was moved to the store cannot be removed from the spool; trying again");
+                batch.has_failed = true;
+            }
+        }
+        batch
+    }
+
+    async fn remove(&self, numbers: Vec<i64>) -> Result<(), Error> {
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        self.spool.file()?.remove(numbers).await
     }
 
     async fn move_unauthentic(&self) -> Result<(), Error> {
+        let file = self.spool.file()?;
         loop {
-            let batch = self.spool.file.unauthentic(0, 16).await?;
+            let batch = file.unauthentic(0, 16).await?;
             if batch.is_empty() {
                 return Ok(());
             }
             let (numbers, requests) = batch.into_iter().unzip();
             let kept = self.store.keep_unauthentic(requests, self.bounds);
             self.tell(within(self.spool.deadline, kept).await)?;
-            self.spool.file.forget_unauthentic(numbers).await?;
+            file.forget_unauthentic(numbers).await?;
         }
     }
 

@@ -8,7 +8,8 @@
 mod drain;
 mod switch;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -19,24 +20,86 @@ use super::{Appended, Bounds, Error, NewEvent, SqliteStore, Store, Unauthentic};
 
 pub(super) use drain::Drain;
 
+/// Opens the spool's file.
+type Opener = Box<dyn Fn() -> Result<SqliteStore, Error> + Send + Sync>;
+
+/// A wait between two tries to open the file, or to take it over.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
 /// The spool and the switch in front of it. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Spool {
-    file: Arc<SqliteStore>,
+    file: Arc<OnceLock<SqliteStore>>,
+    open: Arc<Opener>,
     switch: Arc<Switch>,
     filled: Arc<Notify>,
+    refused: Arc<AtomicU64>,
     deadline: Duration,
 }
 
 impl Spool {
-    /// A spool in this file. The store, and then the file, has `deadline` to take an event.
-    pub(super) fn new(file: SqliteStore, deadline: Duration) -> Self {
-        Self {
+    /// A spool in the file that `open` opens. The store, and then the file, has `deadline` to take an event.
+    ///
+    /// A disk that is full or read-only does not keep the service from starting while its store is well: the file is then
+    /// opened when that can be done.
+    ///
+    /// # Errors
+    /// When the file can never be used as it is: it is damaged, in use, or a newer version's.
+    pub(super) fn new(
+        open: impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static,
+        deadline: Duration,
+    ) -> Result<Self, Error> {
+        let file = OnceLock::new();
+        match open() {
+            Ok(opened) => {
+                file.set(opened).ok();
+            }
+            Err(error) if error.is_of_the_disk() => {
+                tracing::error!(error = %error, "the spool cannot be opened; without it notifications depend on the store alone. Trying again");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Self {
             file: Arc::new(file),
+            open: Arc::new(Box::new(open)),
             switch: Arc::default(),
             filled: Arc::default(),
+            refused: Arc::default(),
             deadline,
+        })
+    }
+
+    /// The file, as soon as it is open.
+    fn file(&self) -> Result<&SqliteStore, Error> {
+        self.file
+            .get()
+            .ok_or_else(|| Error::Commit("the spool is not open".to_owned()))
+    }
+
+    /// Opens the file if it is not, and waits until no other process works on it.
+    async fn own(&self) {
+        loop {
+            let owned = match self.file.get() {
+                Some(file) => file.own().await,
+                None => self.open().await,
+            };
+            match owned {
+                Ok(()) if self.file.get().is_some() => return,
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(error = %error, "the spool cannot be drained yet; trying again");
+                    tokio::time::sleep(AFTER_ERROR).await;
+                }
+            }
         }
+    }
+
+    async fn open(&self) -> Result<(), Error> {
+        let open = Arc::clone(&self.open);
+        let opened = tokio::task::spawn_blocking(move || open()).await;
+        self.file.set(opened.map_err(|_| Error::Closed)??).ok();
+        tracing::info!("the spool is open");
+        Ok(())
     }
 
     /// Keeps an event in the store, or here while the store does not take it.
@@ -59,7 +122,7 @@ impl Spool {
                 }
             }
         }
-        let kept = within(self.deadline, self.file.append(event)).await;
+        let kept = within(self.deadline, self.file()?.append(event)).await;
         self.filled.notify_one();
         kept
     }
@@ -81,7 +144,8 @@ impl Spool {
         {
             return Ok(());
         }
-        within(self.deadline, self.file.keep_unauthentic(requests, bounds)).await
+        let file = self.file()?;
+        within(self.deadline, file.keep_unauthentic(requests, bounds)).await
     }
 
     /// Whether notifications are taken, and by whom. `Err` when neither takes them.
@@ -91,12 +155,18 @@ impl Spool {
         {
             self.store_failed(&error);
         }
-        within(self.deadline, self.file.check()).await?;
-        Ok(if self.switch.is_down() {
-            Taking::Spool
-        } else {
-            Taking::Store
-        })
+        let spool = match self.file() {
+            Ok(file) => within(self.deadline, file.check()).await,
+            Err(error) => Err(error),
+        };
+        match (self.switch.is_down(), spool) {
+            (true, spool) => spool.map(|()| Taking::Spool),
+            (false, Err(_)) => Ok(Taking::StoreAlone),
+            (false, Ok(())) => Ok(match self.refused.load(Ordering::Relaxed) {
+                0 => Taking::Store,
+                refused => Taking::StoreRefusing(refused),
+            }),
+        }
     }
 
     /// Waits until the switch is turned, either way.
@@ -106,12 +176,24 @@ impl Spool {
 
     /// Events that wait here.
     pub(super) async fn count(&self) -> Result<u64, Error> {
-        Ok(self.file.stats().await?.total())
+        Ok(self.file()?.stats().await?.total())
     }
 
     /// Closes the file.
     pub(super) async fn close(&self) {
-        self.file.close().await;
+        if let Some(file) = self.file.get() {
+            file.close().await;
+        }
+    }
+
+    /// Notes how many spooled events the store refuses for what they are. Said once for each number.
+    fn refuses(&self, count: u64) {
+        if self.refused.swap(count, Ordering::Relaxed) != count && count > 0 {
+            tracing::error!(
+                events = count,
+                "notifications in the spool cannot be read, or the store refuses them; they stay in the spool"
+            );
+        }
     }
 
     fn store_failed(&self, error: &Error) {
@@ -127,6 +209,10 @@ impl Spool {
 pub enum Taking {
     /// The store, as it should be.
     Store,
+    /// The store, but the local spool could not take its place.
+    StoreAlone,
+    /// The store, but for so many spooled ones that it refuses or that cannot be read.
+    StoreRefusing(u64),
     /// The local spool.
     Spool,
 }

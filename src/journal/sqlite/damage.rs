@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::ErrorCode;
 
 use super::{folder, with_suffix};
 use crate::journal::Error;
@@ -15,7 +14,7 @@ const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// Moves the file and its log aside if `error` says that it is damaged, and says where to.
 pub(super) fn move_aside(path: &Path, error: Error) -> Error {
-    if !is_damage(&error) {
+    if !error.is_damage() {
         return error;
     }
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
@@ -61,19 +60,4 @@ pub fn damaged_beside(path: &Path) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(is_aside)
         .collect()
-}
-
-/// Whether SQLite found the file to be damaged, however deep in the error that is.
-fn is_damage(error: &Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(rusqlite::Error::SqliteFailure(failure, _)) = error.downcast_ref() {
-            return matches!(
-                failure.code,
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase
-            );
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -1,24 +1,28 @@
 //! What the spool needs of the embedded store: its events oldest first, as they were appended, and their removal.
 
-use rusqlite::{Connection, params};
+use bytes::Bytes;
+use rusqlite::{Connection, Row, params};
 
 use super::row;
 use crate::domain::{DedupeKey, EventState, Notification};
 use crate::journal::record::NewContent;
 use crate::journal::{Error, NewEvent};
 
+/// A spooled event with its number. One that cannot be read has its number as well.
+pub(in crate::journal) type Spooled = (i64, Result<NewEvent, Error>);
+
 const OLDEST: &str =
     "SELECT seq, id, received_at, generated_at, source, stale, state, last_error, body FROM events
     WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2";
 
 /// The oldest events after number `after`, in order, with their numbers: at most `limit`, and no more than fit into
-/// `bytes` together (but one at least).
+/// `bytes` together (but one at least). One that cannot be read does not stand in the way of the others.
 pub(super) fn oldest(
     connection: &Connection,
     after: i64,
     limit: usize,
     bytes: usize,
-) -> Result<Vec<(i64, NewEvent)>, Error> {
+) -> Result<Vec<Spooled>, Error> {
     let mut statement = connection.prepare_cached(OLDEST)?;
     let mut rows = statement.query(params![after, limit])?;
     let (mut found, mut total) = (Vec::new(), 0);
@@ -28,29 +32,32 @@ pub(super) fn oldest(
         if total > bytes && !found.is_empty() {
             break;
         }
-        let content = if row::word::<EventState>(event, 6, "state")? == EventState::Quarantined {
-            NewContent::Junk {
-                dedupe: DedupeKey::of_raw(&body),
-                body,
-                reason: event.get::<_, Option<String>>(7)?.unwrap_or_default(),
-            }
-        } else {
-            let notification = Notification::parse(body);
-            NewContent::Notification(Box::new(
-                notification.map_err(|_| Error::Corrupt { what: "body" })?,
-            ))
-        };
-        let new = NewEvent {
-            id: row::id(event.get(1)?),
-            received_at: row::time(event.get(2)?)?,
-            generated_at: row::optional_time(event.get(3)?)?,
-            source: row::word(event, 4, "source")?,
-            stale: event.get(5)?,
-            content,
-        };
-        found.push((event.get(0)?, new));
+        found.push((event.get(0)?, new_event(event, body)));
     }
     Ok(found)
+}
+
+fn new_event(event: &Row<'_>, body: Bytes) -> Result<NewEvent, Error> {
+    let content = if row::word::<EventState>(event, 6, "state")? == EventState::Quarantined {
+        NewContent::Junk {
+            dedupe: DedupeKey::of_raw(&body),
+            body,
+            reason: event.get::<_, Option<String>>(7)?.unwrap_or_default(),
+        }
+    } else {
+        let notification = Notification::parse(body);
+        NewContent::Notification(Box::new(
+            notification.map_err(|_| Error::Corrupt { what: "body" })?,
+        ))
+    };
+    Ok(NewEvent {
+        id: row::id(event.get(1)?),
+        received_at: row::time(event.get(2)?)?,
+        generated_at: row::optional_time(event.get(3)?)?,
+        source: row::word(event, 4, "source")?,
+        stale: event.get(5)?,
+        content,
+    })
 }
 
 /// Removes events that are kept elsewhere now.

@@ -1,12 +1,13 @@
 //! The spool, in front of a store that fails, hangs or forgets to answer on demand.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use suki_receiver::domain::{Clock, EventId};
 use suki_receiver::journal::{
-    Appended, Bounds, Filter, Journal, Store, Taking, Unauthentic, Wakeups,
+    Appended, Bounds, Error, Filter, Journal, SqliteStore, Store, Taking, Unauthentic, Wakeups,
 };
 use suki_receiver::metrics::Metrics;
 
@@ -39,7 +40,7 @@ impl Spooled {
         let (journal, wakeups) = Journal::new(store.clone(), deadline);
         Self {
             store,
-            journal: journal.with_spool(sqlite(&dir.path().join("spool"), clock)),
+            journal: journal.with_spool(spool(dir.path(), clock)).unwrap(),
             metrics: Metrics::new(),
             _wakeups: wakeups,
             dir,
@@ -77,6 +78,15 @@ impl Spooled {
     async fn count(&self) -> usize {
         self.sessions().await.len()
     }
+}
+
+/// Opens the spool's file.
+fn spool(
+    dir: &std::path::Path,
+    clock: Clock,
+) -> impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static {
+    let path = dir.join("spool");
+    move || Ok(sqlite(&path, clock))
 }
 
 fn new(appended: Appended) -> EventId {
@@ -233,7 +243,7 @@ async fn what_is_in_the_spool_is_drained_after_a_restart() {
     let clock = Clock::start();
     let store = Arc::new(sqlite(&s.dir.path().join("shared"), clock));
     let (journal, _wakeups) = Journal::new(store.clone(), DEADLINE);
-    let journal = journal.with_spool(sqlite(&s.dir.path().join("spool"), clock));
+    let journal = journal.with_spool(spool(s.dir.path(), clock)).unwrap();
     let draining = journal.clone();
     tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
     eventually("it is in the store", || async {
@@ -265,6 +275,103 @@ async fn refused_requests_go_through_the_spool_as_well() {
         kept.iter().map(|(_, kept)| kept).eq([&request])
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_way_to_the_store_that_is_too_slow_for_a_whole_batch_is_drained_in_smaller_ones() {
+    let s = Spooled::new();
+    s.store.appends_fail.store(true, SeqCst);
+    for n in 0..40 {
+        append(&s.journal, failure(&format!("s{n:02}"))).await;
+    }
+    s.store.crowd.store(8, SeqCst);
+    s.store.appends_fail.store(false, SeqCst);
+    s.drain();
+    eventually("all are in the store", || async { s.count().await == 40 }).await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_back_gets_notifications_though_the_spool_cannot_let_go_of_what_it_has() {
+    let s = Spooled::new();
+    s.store.appends_fail.store(true, SeqCst);
+    append(&s.journal, failure("spooled")).await;
+    let file = rusqlite_lock(&s.dir.path().join("spool/data/receiver.db"));
+    s.store.appends_fail.store(false, SeqCst);
+    s.drain();
+    eventually("the store takes notifications", || async {
+        s.journal
+            .taking()
+            .await
+            .is_ok_and(|taking| taking == Taking::StoreAlone)
+    })
+    .await;
+    append(&s.journal, failure("later")).await;
+    assert_eq!(s.sessions().await, ["spooled", "later"]);
+    drop(file);
+    s.is_drained().await;
+    assert_eq!(s.count().await, 2, "once each");
+}
+
+#[tokio::test]
+async fn a_spooled_notification_that_cannot_be_read_stays_is_told_of_and_holds_up_no_other() {
+    let s = Spooled::new();
+    s.store.appends_fail.store(true, SeqCst);
+    for name in ["a", "b", "c"] {
+        append(&s.journal, failure(name)).await;
+    }
+    let file = rusqlite::Connection::open(s.dir.path().join("spool/data/receiver.db")).unwrap();
+    file.execute("UPDATE events SET source = '?' WHERE session_id = 'b'", [])
+        .unwrap();
+    s.store.appends_fail.store(false, SeqCst);
+    s.drain();
+    eventually("the others are in the store", || async {
+        s.count().await == 2
+    })
+    .await;
+    assert_eq!(s.sessions().await, ["a", "c"]);
+    eventually("an operator can see it", || async {
+        s.journal.taking().await.unwrap() == Taking::StoreRefusing(1)
+    })
+    .await;
+    file.execute("UPDATE events SET source = 'webhook'", [])
+        .unwrap();
+    s.is_drained().await;
+    eventually("all is well", || async {
+        s.journal.taking().await.unwrap() == Taking::Store
+    })
+    .await;
+    assert_eq!(s.count().await, 3);
+}
+
+#[tokio::test]
+async fn a_spool_whose_disk_is_full_at_the_start_is_opened_when_there_is_room() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    let store = FailingStore::around(sqlite(&dir.path().join("shared"), clock));
+    let (journal, _wakeups) = Journal::new(store.clone(), DEADLINE);
+    let (is_full, open) = (Arc::new(AtomicBool::new(true)), spool(dir.path(), clock));
+    let room = Arc::clone(&is_full);
+    let journal = journal
+        .with_spool(move || {
+            if room.load(SeqCst) {
+                return Err(Error::Io {
+                    path: "spool.db".into(),
+                    source: std::io::ErrorKind::StorageFull.into(),
+                });
+            }
+            open()
+        })
+        .unwrap();
+    let draining = journal.clone();
+    tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
+    append(&journal, failure("a")).await;
+    assert_eq!(journal.taking().await.unwrap(), Taking::StoreAlone);
+    is_full.store(false, SeqCst);
+    eventually("the spool is there", || async {
+        journal.taking().await.unwrap() == Taking::Store
+    })
+    .await;
+    store.appends_fail.store(true, SeqCst);
+    append(&journal, failure("b")).await;
 }
 
 /// Holds the write lock of a store's file.

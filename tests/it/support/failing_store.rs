@@ -17,6 +17,9 @@ pub struct FailingStore {
     inner: Arc<dyn Store>,
     pub appends_fail: AtomicBool,
     pub appends_hang: AtomicBool,
+    /// Appends hang when more than so many are under way at once, as on a slow way to the store.
+    pub crowd: AtomicUsize,
+    under_way: AtomicUsize,
     /// Appends are kept, and said not to be.
     pub answers_are_lost: AtomicBool,
     /// Appends that were asked for.
@@ -32,6 +35,8 @@ impl FailingStore {
             inner: Arc::new(inner),
             appends_fail: AtomicBool::new(false),
             appends_hang: AtomicBool::new(false),
+            crowd: AtomicUsize::new(usize::MAX),
+            under_way: AtomicUsize::new(0),
             answers_are_lost: AtomicBool::new(false),
             appends: AtomicUsize::new(0),
             claims_fail: AtomicBool::new(false),
@@ -46,6 +51,35 @@ impl FailingStore {
         if self.appends_hang.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
+    }
+
+    async fn wait_in_the_crowd(&self) {
+        let most = self.crowd.load(Ordering::SeqCst);
+        if most == usize::MAX {
+            return;
+        }
+        let _under_way = UnderWay::enter(&self.under_way);
+        // The others of a batch come as well before anyone looks.
+        tokio::task::yield_now().await;
+        if self.under_way.load(Ordering::SeqCst) > most {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Counted until it is dropped.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -63,6 +97,7 @@ impl Store for FailingStore {
         self.appends.fetch_add(1, Ordering::SeqCst);
         check(&self.appends_fail)?;
         self.hang().await;
+        self.wait_in_the_crowd().await;
         let kept = self.inner.append(event).await;
         check(&self.answers_are_lost)?;
         kept

@@ -33,7 +33,8 @@ pub async fn drive(root: &Path, plan: Plan) {
     for session in 0..plan.sessions {
         let store = FailingStore::around(open(&root.join(ELSEWHERE)).unwrap());
         let (journal, _wakeups) = Journal::new(store.clone(), DEADLINE);
-        let journal = journal.with_spool(open(root).unwrap());
+        let file = root.to_owned();
+        let journal = journal.with_spool(move || open(&file)).unwrap();
         let shared = Shared::new(root, plan, journal.clone()).await;
         let draining = journal.clone();
         let draining = tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
@@ -84,9 +85,11 @@ async fn append(shared: &Arc<Shared>, from: u64, chance: &mut StdRng) {
 /// Opens what a crash left of the spool below `root` and drains it; then the store has everything, and the spool nothing.
 pub async fn check(root: &Path, knowledge: &Knowledge) -> Result<Knowledge, Wrong> {
     let store = open(&root.join(ELSEWHERE)).map_err(text)?;
-    let spool = open(root).map_err(|error| format!("the spool cannot be opened: {error}"))?;
+    let file = root.to_owned();
     let (journal, _wakeups) = Journal::new(Arc::new(store), DEADLINE);
-    let journal = journal.with_spool(spool);
+    let journal = journal
+        .with_spool(move || open(&file))
+        .map_err(|error| format!("the spool cannot be opened: {error}"))?;
     let emptied = tokio::time::timeout(PATIENCE, is_empty(root));
     tokio::select! {
         () = journal.drain(BOUNDS, Metrics::new()) => {}
