@@ -74,6 +74,12 @@ async fn look(state: &admin::State) {
 
 /// Does anything wait for an operator?
 async fn remark(state: &admin::State) {
+    if state.journal.is_damaged() {
+        state.readiness.unwell(
+            Part::Damage,
+            "a part of the store cannot be read; run `suki-receiver store check`",
+        );
+    }
     let Ok(stats) = state.journal.stats().await else {
         return;
     };

@@ -67,6 +67,13 @@ pub struct EventLease {
     pub(super) fence: i64,
 }
 
+impl EventLease {
+    /// Whether it is the event's first, so that nothing was written of it before.
+    pub(super) fn is_first(self) -> bool {
+        self.fence == 1
+    }
+}
+
 /// The right to deliver an event to one sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryLease {

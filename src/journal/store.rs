@@ -122,6 +122,11 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store takes writes: commits one.
     async fn check(&self) -> Result<(), Error>;
 
+    /// Whether damage was met since the store was opened: some of it cannot be read.
+    fn is_damaged(&self) -> bool {
+        false
+    }
+
     /// Finishes what is queued and closes the store.
     async fn close(&self);
 }

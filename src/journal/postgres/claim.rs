@@ -37,12 +37,14 @@ const CLAIM_DELIVERIES: &str = "WITH due AS (
 const LINKS: &str =
     "SELECT event, n, link_group, href, state, http_status, bytes, fetched_at, reason FROM links
     WHERE event = ANY ($1) ORDER BY event, n";
+/// A lease that stands ends later than now: so the index of what is due finds it, and nothing that ended is read.
 const RELEASE_EVENTS: &str =
     "UPDATE events SET next_attempt_at = server_millis() + $1::bigint, holder = NULL,
-    fence = fence + 1, attempts = attempts - 1 WHERE next_attempt_at IS NOT NULL AND holder = $2";
+    fence = fence + 1, attempts = attempts - 1
+    WHERE needs_sdp IN (false, true) AND next_attempt_at > server_millis() AND holder = $2";
 const RELEASE_DELIVERIES: &str =
     "UPDATE deliveries SET next_attempt_at = server_millis() + $1::bigint, holder = NULL,
-    fence = fence + 1, attempts = attempts - 1 WHERE next_attempt_at IS NOT NULL AND holder = $2";
+    fence = fence + 1, attempts = attempts - 1 WHERE next_attempt_at > server_millis() AND holder = $2";
 
 /// Claims due events: first those that need no call to the vendor's API, then at most `most_with_sdp` of those that do.
 pub(super) async fn events(
@@ -88,7 +90,7 @@ pub(super) async fn events(
 async fn add_links(client: &Client, claimed: &mut [ClaimedEvent]) -> Result<(), Error> {
     let again: Vec<i64> = claimed
         .iter()
-        .filter(|event| event.lease.fence > 1)
+        .filter(|event| !event.lease.is_first())
         .map(|event| event.lease.event)
         .collect();
     if again.is_empty() {

@@ -1,6 +1,7 @@
 //! A copy of a store while it is in use.
 
 use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -19,6 +20,12 @@ pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
         path: copy.to_owned(),
         source,
     };
+    let name = copy.to_str().ok_or_else(|| {
+        io(std::io::Error::new(
+            ErrorKind::InvalidInput,
+            "a copy's name must be UTF-8",
+        ))
+    })?;
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(super::BUSY)?;
     let file = OpenOptions::new()
@@ -28,7 +35,7 @@ pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
         .open(copy)
         .map_err(io)?;
     let copied = connection
-        .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
+        .execute("VACUUM INTO ?1", [name])
         .map_err(Error::from)
         .and_then(|_| file.sync_all().map_err(io))
         .and_then(|()| sync_folder(copy).map_err(io));

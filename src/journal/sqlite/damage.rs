@@ -1,6 +1,8 @@
 //! A file that is damaged is moved aside, never replaced: what is in it may still be recovered.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 
@@ -11,6 +13,38 @@ use crate::journal::Error;
 const MARK: &str = ".corrupt-";
 /// What belongs to a store beside the file itself.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+
+/// Whether damage has been met since the start, in a file that passed for whole then. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Met(Arc<(PathBuf, AtomicBool)>);
+
+impl Met {
+    /// None so far in the store at `path`.
+    pub(super) fn none(path: &Path) -> Self {
+        Self(Arc::new((path.to_owned(), AtomicBool::new(false))))
+    }
+
+    /// Looks at how something ended. Damage is said once.
+    pub(super) fn watch<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result
+            && error.is_damage()
+            && !self.0.1.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(
+                path = %self.0.0.display(),
+                error = %error,
+                "the store is damaged: what stands on the damaged pages cannot be delivered, all else goes on; \
+                 see `suki-receiver store check` and docs/OPERATIONS.md, Disks"
+            );
+        }
+        result
+    }
+
+    /// Whether it has.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.0.1.load(Ordering::Relaxed)
+    }
+}
 
 /// Moves the file and its log aside if `error` says that it is damaged, and says where to.
 pub(super) fn move_aside(path: &Path, error: Error) -> Error {

@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 pub use self::backup::backup;
 use self::checkpoint::Checkpointer;
+use self::damage::Met;
 pub use self::damage::damaged_beside;
 use self::lock::Turn;
 use self::readers::Readers;
@@ -55,6 +56,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct SqliteStore {
     writer: Mutex<Option<std::sync::Arc<Writer>>>,
     readers: Readers,
+    damage: Met,
     threads: Mutex<Option<Threads>>,
     owned: Mutex<Option<File>>,
     path: PathBuf,
@@ -110,10 +112,13 @@ impl SqliteStore {
             Access::Guest => None,
         };
         let turn = Turn::of(path)?;
-        let (writer, thread) = Writer::spawn(connection, turn, queue, metrics).map_err(io)?;
+        let damage = Met::none(path);
+        let (writer, thread) =
+            Writer::spawn(connection, turn, queue, damage.clone(), metrics).map_err(io)?;
         Ok(Self {
             writer: Mutex::new(Some(std::sync::Arc::new(writer))),
-            readers: Readers::new(path.to_owned()),
+            readers: Readers::new(path.to_owned(), damage.clone()),
+            damage,
             threads: Mutex::new(Some(Threads {
                 writer: thread,
                 checkpoint,
@@ -165,9 +170,24 @@ impl Store for SqliteStore {
         due: Due,
         most_with_sdp: usize,
     ) -> Result<Vec<ClaimedEvent>, Error> {
-        let holder = self.holder;
-        self.writer()?
-            .write(move |connection| claim::events(connection, holder, due, most_with_sdp))
+        let (holder, damage) = (self.holder, self.damage.clone());
+        let found = self
+            .readers
+            .read(move |connection| claim::due_events(connection, &damage, due, most_with_sdp))
+            .await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claimed = self
+            .writer()?
+            .write(move |connection| claim::take_events(connection, holder, due.until, found))
+            .await?;
+        if claimed.iter().all(|event| event.lease.is_first()) {
+            return Ok(claimed);
+        }
+        let damage = self.damage.clone();
+        self.readers
+            .read(move |connection| claim::with_links(connection, &damage, claimed))
             .await
     }
 
@@ -190,9 +210,16 @@ impl Store for SqliteStore {
     }
 
     async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {
-        let (holder, sink) = (self.holder, sink.to_owned());
+        let (holder, damage, sink) = (self.holder, self.damage.clone(), sink.to_owned());
+        let found = self
+            .readers
+            .read(move |connection| claim::due_deliveries(connection, &damage, &sink, due))
+            .await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
         self.writer()?
-            .write(move |connection| claim::deliveries(connection, holder, &sink, due))
+            .write(move |connection| claim::take_deliveries(connection, holder, due.until, found))
             .await
     }
 
@@ -344,6 +371,10 @@ impl Store for SqliteStore {
         self.writer()?
             .write(move |connection| claim::take_over(connection, holder, now, longest_wait))
             .await
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.damage.is_damaged()
     }
 
     async fn close(&self) {

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
+use super::damage::Met;
 use crate::journal::Error;
 
 /// Most reads at once.
-const READERS: usize = 4;
+const READERS: usize = 8;
 
 /// A few reading connections, opened when first needed.
 #[derive(Clone)]
@@ -17,15 +18,17 @@ pub(super) struct Readers(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
+    damage: Met,
     idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
 }
 
 impl Readers {
     /// Readers of the store at `path`.
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, damage: Met) -> Self {
         Self(Arc::new(Inner {
             path,
+            damage,
             idle: Mutex::default(),
             permits: Semaphore::new(READERS),
         }))
@@ -39,7 +42,7 @@ impl Readers {
     {
         let _permit = self.0.permits.acquire().await.map_err(|_| Error::Closed)?;
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
+        let read = tokio::task::spawn_blocking(move || {
             let connection = inner.take()?;
             let moment = connection.unchecked_transaction()?;
             let result = query(&moment);
@@ -52,9 +55,8 @@ impl Readers {
                     .push(connection);
             }
             result
-        })
-        .await
-        .map_err(|_| Error::Closed)?
+        });
+        self.0.damage.watch(read.await.map_err(|_| Error::Closed)?)
     }
 
     /// Closes what is idle.
@@ -100,7 +102,8 @@ mod tests {
         let count = |connection: &Connection| {
             connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u64>(0))
         };
-        let readers = Readers::new(path);
+        let damage = Met::none(&path);
+        let readers = Readers::new(path, damage);
         let twice = readers.read(move |connection| {
             let before = count(connection)?;
             writer.execute_batch("INSERT INTO t VALUES (1)")?;

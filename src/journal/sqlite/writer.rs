@@ -11,6 +11,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
+use super::damage::Met;
 use super::lock::Turn;
 use crate::journal::Error;
 use crate::metrics::Metrics;
@@ -32,6 +33,7 @@ pub(super) struct Writer {
     queue: mpsc::UnboundedSender<Queued>,
     appends: Arc<Semaphore>,
     others: Arc<Semaphore>,
+    damage: Met,
 }
 
 /// A job, and its room in the queue until it runs. So the queue is bounded though its channel is not.
@@ -56,6 +58,7 @@ impl Writer {
         connection: Connection,
         turn: Turn,
         appends: usize,
+        damage: Met,
         metrics: Metrics,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, queued) = mpsc::unbounded_channel();
@@ -66,6 +69,7 @@ impl Writer {
             queue,
             appends: Arc::new(Semaphore::new(appends.min(Semaphore::MAX_PERMITS))),
             others: Arc::new(Semaphore::new(OTHERS)),
+            damage,
         };
         Ok((writer, thread))
     }
@@ -109,7 +113,7 @@ impl Writer {
         let (job, reply) = package(atomicity, job);
         let queued = Queued { job, room };
         self.queue.send(queued).map_err(|_| Error::Closed)?;
-        reply.await.map_err(|_| dropped())?
+        self.damage.watch(reply.await.map_err(|_| dropped())?)
     }
 }
 
@@ -122,7 +126,7 @@ where
     let job: Job = Box::new(move |connection| {
         let result = match atomicity {
             Atomicity::Single => job(connection),
-            Atomicity::Several => in_savepoint(connection, job),
+            Atomicity::Several => in_savepoint(connection, || job(connection)),
         };
         Box::new(move |committed| {
             // The caller may have given up waiting; what is committed stays committed.
@@ -133,12 +137,13 @@ where
     (job, told)
 }
 
+/// Does `work` as a whole or not at all, within the transaction.
 fn in_savepoint<T>(
     connection: &Connection,
-    job: impl FnOnce(&Connection) -> Result<T, Error>,
+    work: impl FnOnce() -> Result<T, Error>,
 ) -> Result<T, Error> {
     connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-    let result = job(connection);
+    let result = work();
     if result.is_err() {
         connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
     }
@@ -218,7 +223,7 @@ mod tests {
         let connection = super::super::open::connect(&path).expect("a file");
         let turn = Turn::of(&path).expect("a turn");
         let (writer, thread) =
-            Writer::spawn(connection, turn, 1, Metrics::new()).expect("a thread");
+            Writer::spawn(connection, turn, 1, Met::none(&path), Metrics::new()).expect("a thread");
         let writer = Arc::new(writer);
 
         // The thread stands still, and behind it more waits than all the room there is for others.

@@ -4,9 +4,14 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use suki_receiver::domain::Clock;
+use suki_receiver::journal::Journal;
 
+use super::contract::{append, soon, sqlite};
 use crate::support::{Binary, EXE, Signed, failure, files_below, http, until};
 
 /// The command on the store in `dir`.
@@ -85,6 +90,49 @@ async fn a_damaged_store_is_moved_aside_with_what_to_do_and_the_next_start_says_
         "{ready}"
     );
     assert_eq!(aside(dir.path()), moved, "it is still there");
+}
+
+#[tokio::test]
+async fn a_damaged_page_holds_up_only_what_stands_on_it_and_an_operator_can_see_it() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    let store = Arc::new(sqlite(dir.path(), clock));
+    let (journal, _wakeups) = Journal::new(store, Duration::from_secs(5));
+    for n in 100..200 {
+        let filler = "x".repeat(600);
+        let body = format!(r#"{{"session_id":"s{n}","status":"failure","body":"{n} {filler}"}}"#);
+        append(&journal, body.into_bytes()).await;
+    }
+    journal.close().await;
+    let file = dir.path().join("data/receiver.db");
+    let content = std::fs::read(&file).unwrap();
+    // Only a body has this, so it stands on a page of the table. The first one is what is left of it on the table's root,
+    // from when that was all.
+    let at = content
+        .windows(13)
+        .rposition(|bytes| bytes == br#""body":"100 x"#)
+        .unwrap();
+    overwrite(&file, at as u64 / 4096 * 4096, &[0xa5; 8]);
+
+    let store = Arc::new(sqlite(dir.path(), clock));
+    let (journal, _wakeups) = Journal::new(store, Duration::from_secs(5));
+    let claimed = journal.claim_events(soon(clock), 0).await.unwrap();
+    assert_eq!(claimed.len(), 10, "as many as were asked for");
+    assert!(journal.is_damaged());
+    let mut sessions: Vec<_> = claimed.into_iter().map(|event| event.session_id).collect();
+    loop {
+        let claimed = journal.claim_events(soon(clock), 0).await.unwrap();
+        if claimed.is_empty() {
+            break;
+        }
+        sessions.extend(claimed.into_iter().map(|event| event.session_id));
+    }
+    assert!(
+        (90..100).contains(&sessions.len()) && !sessions.contains(&"s100".to_owned()),
+        "all but those of one page: {sessions:?}"
+    );
+    append(&journal, failure("later")).await;
+    let later = journal.claim_events(soon(clock), 0).await.unwrap();
+    assert_eq!(later[0].session_id, "later");
 }
 
 #[tokio::test]
