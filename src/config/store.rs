@@ -19,7 +19,7 @@ pub struct Store {
     pub password: Option<Secret>,
     /// PostgreSQL: further trusted certificate authorities, PEM file.
     pub ca_file: Option<PathBuf>,
-    /// PostgreSQL: most connections of this instance, beside one that listens.
+    /// PostgreSQL: most connections of this instance, beside two that take notifications and one that listens.
     pub pool_size: usize,
     /// PostgreSQL: folder of the local spool.
     pub spool_dir: PathBuf,

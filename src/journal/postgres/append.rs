@@ -18,9 +18,9 @@ use crate::metrics::Metrics;
 const BATCH: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
 /// Batches under way at once, each on a connection of its own: while one waits for the disk the next one is on its way.
-const AT_ONCE: usize = 2;
-/// Longest time for one batch. Its callers have gone by then.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(super) const AT_ONCE: usize = 2;
+/// Shortest limit on one batch's time, should its callers wait for less.
+const LEAST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// An event that waits, and whom to tell.
 struct Queued {
@@ -36,15 +36,18 @@ pub(super) struct Intake {
 /// What a batch needs.
 struct Batches {
     pool: Pool,
+    deadline: Duration,
     metrics: Metrics,
     kept: watch::Sender<Option<EventId>>,
 }
 
 impl Intake {
-    /// Starts the task in `tasks`. At most `queue` events wait.
+    /// Starts the task in `tasks`. At most `queue` events wait, each for at most `deadline`. The pool is to have
+    /// [`AT_ONCE`] connections, and to be the intake's own: whatever else is asked of the database, this goes on.
     pub(super) fn spawn(
         pool: Pool,
         queue: usize,
+        deadline: Duration,
         metrics: Metrics,
         kept: watch::Sender<Option<EventId>>,
         tasks: &Shutdown,
@@ -52,6 +55,7 @@ impl Intake {
         let (sender, queued) = mpsc::channel(queue);
         let batches = Arc::new(Batches {
             pool,
+            deadline: deadline.max(LEAST_DEADLINE),
             metrics,
             kept,
         });
@@ -146,8 +150,8 @@ impl Batches {
 
     /// As many results as events.
     async fn keep(&self, events: &[&NewEvent]) -> Result<Vec<Appended>, Error> {
-        let lent = within(DEADLINE, self.pool.lend()).await?;
-        let kept = within(DEADLINE, insert::batch(&lent, events)).await;
+        let lent = within(self.deadline, self.pool.lend()).await?;
+        let kept = within(self.deadline, insert::batch(&lent, events)).await;
         lent.settle(kept)
     }
 

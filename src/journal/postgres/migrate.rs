@@ -31,16 +31,23 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     }
     // A migration must not queue up behind a long transaction for long: everything else would queue behind it. The next
     // attempt comes with the next try to connect.
-    client
-        .batch_execute("SET statement_timeout = 0; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = 0")
-        .await?;
-    client
-        .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
-        .await?;
+    within(LOOK, async {
+        let settings = "SET statement_timeout = 0; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = 0";
+        client.batch_execute(settings).await?;
+        client
+            .execute("SELECT pg_advisory_lock($1)", &[&LOCK])
+            .await?;
+        Ok(())
+    })
+    .await?;
     let migrated = within(MIGRATE, run(client)).await;
-    client
-        .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
-        .await?;
+    within(LOOK, async {
+        client
+            .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
+            .await?;
+        Ok(())
+    })
+    .await?;
     migrated
 }
 

@@ -60,6 +60,7 @@ const CLOSING: Duration = Duration::from_secs(15);
 pub struct PostgresStore {
     intake: Mutex<Option<std::sync::Arc<Intake>>>,
     pool: Pool,
+    intake_pool: Pool,
     heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
     batches: Shutdown,
     keeper: Shutdown,
@@ -97,7 +98,8 @@ impl PostgresStore {
             Access::Guest => Standing::Ready,
         };
         let (standing, known) = watch::channel(first);
-        let pool = Pool::new(connector.clone(), settings.pool_size, known)?;
+        let pool = Pool::new(connector.clone(), settings.pool_size, known.clone())?;
+        let intake_pool = Pool::new(connector.clone(), append::AT_ONCE, known)?;
         let mut guests = None;
         match access {
             Access::Owner { .. } | Access::Successor { .. } => {
@@ -112,10 +114,18 @@ impl PostgresStore {
             }
             Access::Guest => guests = Some(standing),
         }
-        let intake = Intake::spawn(pool.clone(), settings.queue, metrics, kept, &batches);
+        let intake = Intake::spawn(
+            intake_pool.clone(),
+            settings.queue,
+            settings.deadline,
+            metrics,
+            kept,
+            &batches,
+        );
         Ok(Self {
             intake: Mutex::new(Some(std::sync::Arc::new(intake))),
             pool,
+            intake_pool,
             heard: tokio::sync::Mutex::new(heard),
             batches,
             keeper,
@@ -330,6 +340,7 @@ impl Store for PostgresStore {
             .finished(Instant::now() + Duration::from_secs(1))
             .await;
         self.pool.close();
+        self.intake_pool.close();
     }
 }
 
