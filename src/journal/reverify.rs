@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::handle::Journal;
 use super::{Appended, Error, Unauthentic};
+use crate::config::OnStale;
 use crate::domain::Notification;
 use crate::signature::{self, Secrets};
 
@@ -21,20 +22,23 @@ pub struct Reverified {
     pub duplicates: usize,
     /// Authentic, but no notification: in the quarantine now.
     pub quarantined: usize,
-    /// Still not authentic; they stay.
+    /// Still not authentic, or stale where that is refused; they stay.
     pub refused: usize,
+    /// Authentic, but the store does not take them; they stay.
+    pub failed: usize,
 }
 
 impl Journal {
     /// Verifies every refused request again under `secrets`. Those that hold are kept as they would have been when they
-    /// came, marked stale where their `generated-at` was further than `tolerance` from their receipt.
+    /// came: those whose `generated-at` was further than `tolerance` from their receipt by `on_stale`.
     ///
     /// # Errors
-    /// When the store fails. What was taken up before that is; call again for the rest.
+    /// When the store as a whole fails. What was taken up before that is; call again for the rest.
     pub async fn reverify(
         &self,
         secrets: &Secrets,
         tolerance: Duration,
+        on_stale: OnStale,
     ) -> Result<Reverified, Error> {
         let (mut done, mut after) = (Reverified::default(), 0);
         loop {
@@ -46,8 +50,17 @@ impl Journal {
             let mut taken = Vec::new();
             for (number, request) in page {
                 done.checked += 1;
-                if self.take_up(request, secrets, tolerance, &mut done).await? {
-                    taken.push(number);
+                match self
+                    .take_up(request, secrets, tolerance, on_stale, &mut done)
+                    .await
+                {
+                    Ok(true) => taken.push(number),
+                    Ok(false) => done.refused += 1,
+                    Err(error) if error.is_outage() => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(error = %error, "the store does not take a refused request that is authentic now; it stays");
+                        done.failed += 1;
+                    }
                 }
             }
             self.forget_unauthentic(taken).await?;
@@ -60,6 +73,7 @@ impl Journal {
         request: Unauthentic,
         secrets: &Secrets,
         tolerance: Duration,
+        on_stale: OnStale,
         done: &mut Reverified,
     ) -> Result<bool, Error> {
         let verified = signature::verify(
@@ -69,18 +83,18 @@ impl Journal {
             request.body,
         );
         let Ok(verified) = verified else {
-            done.refused += 1;
             return Ok(false);
         };
         let at = request.received_at;
+        let stale = verified.is_stale(at, tolerance);
+        if stale && on_stale == OnStale::Reject {
+            return Ok(false);
+        }
         match Notification::parse(verified.body().clone()) {
-            Ok(notification) => {
-                let stale = verified.is_stale(at, tolerance);
-                match self.append(&verified, notification, at, stale).await? {
-                    Appended::New(_) => done.accepted += 1,
-                    Appended::Duplicate(_) => done.duplicates += 1,
-                }
-            }
+            Ok(notification) => match self.append(&verified, notification, at, stale).await? {
+                Appended::New(_) => done.accepted += 1,
+                Appended::Duplicate(_) => done.duplicates += 1,
+            },
             Err(malformed) => {
                 self.quarantine(&verified, malformed, at).await?;
                 done.quarantined += 1;

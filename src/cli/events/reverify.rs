@@ -32,7 +32,11 @@ pub(super) async fn run(
     let (journal, _) = Journal::new(store, config.store.deadline);
     let secrets = app::signing_secrets(config);
     let done = journal
-        .reverify(&secrets, config.signature.tolerance)
+        .reverify(
+            &secrets,
+            config.signature.tolerance,
+            config.signature.on_stale,
+        )
         .await?;
     let Reverified {
         checked,
@@ -40,17 +44,20 @@ pub(super) async fn run(
         duplicates,
         quarantined,
         refused,
+        failed,
     } = done;
+    let ended = if failed == 0 { Done::Well } else { Done::No };
     if args.json {
-        return emit_json(&json!({
+        emit_json(&json!({
             "checked": checked, "accepted": accepted, "duplicates": duplicates,
-            "quarantined": quarantined, "refused": refused,
-        }));
+            "quarantined": quarantined, "refused": refused, "failed": failed,
+        }))?;
+        return Ok(ended);
     }
     let text = format!(
         "{checked} refused requests verified again: {accepted} accepted, {duplicates} known already, \
-         {quarantined} to the quarantine, {refused} still not authentic\n"
+         {quarantined} to the quarantine, {refused} still refused, {failed} not taken by the store\n"
     );
     emit(text.as_bytes())?;
-    Ok(Done::Well)
+    Ok(ended)
 }

@@ -44,7 +44,7 @@ async fn what_was_refused_for_a_wrong_secret_is_delivered_after_a_reverify() {
 
     let done = reverify(dir.path());
     let expected = serde_json::json!({
-        "checked": 7, "accepted": 5, "duplicates": 0, "quarantined": 1, "refused": 1,
+        "checked": 7, "accepted": 5, "duplicates": 0, "quarantined": 1, "refused": 1, "failed": 0,
     });
     assert_eq!(done, expected);
     until("all five are delivered", || {
