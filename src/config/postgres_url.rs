@@ -34,6 +34,18 @@ impl PostgresUrl {
                 return Err(format!("names no {what}; {FORM}"));
             }
         }
+        // What stands there then may be the end of the password.
+        let has_at = |name: &str| name.contains('@');
+        let hosts = parsed.get_hosts().iter();
+        if parsed.get_dbname().is_some_and(has_at)
+            || hosts
+                .clone()
+                .any(|host| matches!(host, Host::Tcp(name) if has_at(name)))
+        {
+            return Err(format!(
+                "has an @ too many (in a password it is written %40, and / is %2F); {FORM}"
+            ));
+        }
         Ok(Self(Box::new(parsed)))
     }
 

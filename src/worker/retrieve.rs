@@ -180,9 +180,11 @@ impl Retriever {
         // The whole plan is written down with the first batch: were the process killed after it, the next attempt would
         // take what it finds for all there is.
         let mut updates = Updates::default();
-        if claimed.links.is_empty() {
-            links.iter().for_each(|link| updates.put(link, None));
-        }
+        let is_new = |link: &&Link| claimed.links.iter().all(|known| known.n != link.n);
+        links
+            .iter()
+            .filter(is_new)
+            .for_each(|link| updates.put(link, None));
         let mut asked = None;
         while let Some((at, result)) = pending.next().await {
             let body = self.apply(&mut links[at], result, since, &mut session, &mut asked);
