@@ -45,9 +45,10 @@ impl Sdp {
         let of_session = endpoints
             .iter()
             .map(|(group, endpoint)| (*group, *endpoint, session.id.as_str()));
-        let of_encounter = session.encounter_id.iter().flat_map(|id| {
-            of_encounter.map(|(group, endpoint)| (group, endpoint, id.as_str()))
-        });
+        let of_encounter = session
+            .encounter_id
+            .iter()
+            .flat_map(|id| of_encounter.map(|(group, endpoint)| (group, endpoint, id.as_str())));
         of_session
             .chain(of_encounter)
             .filter_map(|(group, endpoint, id)| {

@@ -96,6 +96,15 @@ impl Stage {
             dir,
         })
     }
+
+    /// Ends the receivers for good, and tells what was wrong with how they ran and ended.
+    pub(super) async fn finish(&self) -> anyhow::Result<Vec<String>> {
+        let mut ends = Vec::new();
+        for instance in &self.instances {
+            ends.extend(instance.lock().await.finish().await?);
+        }
+        Ok(ends)
+    }
 }
 
 impl Vendor {

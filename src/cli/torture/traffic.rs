@@ -62,15 +62,27 @@ fn announce(sdp: &Sdp, planned: &Planned) {
 async fn send(senders: &[Sender], first: usize, planned: &Planned, ledger: &Ledger) {
     ledger.sending(planned);
     for n in 0..senders.len() {
-        match senders[(first + n) % senders.len()]
-            .send(&planned.message)
-            .await
-        {
-            Ok(answer) => return ledger.answered(planned, &answer),
-            // Nothing was sent, so another one may have it.
-            Err(error) if error.is_connect() => {}
-            Err(_) => break,
+        let instance = (first + n) % senders.len();
+        match senders[instance].send(&planned.message).await {
+            Ok(answer) => return ledger.answered(planned, instance, &answer),
+            Err(error) => {
+                ledger.unanswered(instance, told(&error));
+                // Only where nothing was sent another one may have it.
+                if !error.is_connect() {
+                    return;
+                }
+            }
         }
     }
-    ledger.unanswered();
+}
+
+/// An error with its causes; the last one says what happened.
+fn told(error: &reqwest::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        told += &format!(": {error}");
+        cause = error.source();
+    }
+    told
 }
