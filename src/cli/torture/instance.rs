@@ -1,7 +1,7 @@
 //! One receiver as a process of its own, that can be killed, restarted, followed and starved of disk.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
+
+use crate::simulator::own_address;
 
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -39,7 +41,7 @@ impl Instance {
     /// Starts one in `dir`, whose `receiver.toml` is made of `settings`, and waits until it is ready.
     pub(super) async fn start(dir: &Path, settings: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir)?;
-        let (public, admin) = (free_address()?, free_address()?);
+        let (public, admin) = (own_address()?, own_address()?);
         let config = dir.join("receiver.toml");
         let text = settings
             .replace("PUBLIC", &public.to_string())
@@ -227,11 +229,6 @@ fn told(log: &Path, what: &str) -> anyhow::Result<usize> {
 
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
-}
-
-/// An address that was free a moment ago.
-fn free_address() -> std::io::Result<SocketAddr> {
-    TcpListener::bind("127.0.0.1:0")?.local_addr()
 }
 
 #[cfg(test)]
