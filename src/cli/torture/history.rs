@@ -39,20 +39,28 @@ impl History {
         counts
     }
 
-    /// Whether nobody need have been there: the receiver was killed or stopped, and not yet ready again. A hand-over is
-    /// no excuse, since there is a listener at every moment of it.
-    pub(super) fn is_down(&self, instance: usize, at: Instant) -> bool {
+    /// Whether nobody need have been there at some moment of a request: the receiver was killed or stopped, and not yet
+    /// ready again. A hand-over is no excuse, since there is a listener at every moment of it.
+    pub(super) fn was_down(&self, instance: usize, from: Instant, to: Instant) -> bool {
         self.0.iter().any(|act| {
             matches!(act.fault, Fault::Kill | Fault::Restart)
                 && act.instance == instance
-                && act.is_felt(at, at)
+                && act.is_felt(from, to)
         })
     }
 
-    /// Whether a receiver could keep nothing: its disk was full, and so a shared store has to be away as well.
-    pub(super) fn is_unable(&self, instance: usize, at: Instant, is_shared: bool) -> bool {
-        let during =
-            |fits: &dyn Fn(&Act) -> bool| self.0.iter().any(|act| fits(act) && act.is_felt(at, at));
+    /// Whether a receiver could keep nothing at some moment of a request: its disk was full, and the store, where it is
+    /// shared, away as well.
+    pub(super) fn was_unable(
+        &self,
+        instance: usize,
+        from: Instant,
+        to: Instant,
+        is_shared: bool,
+    ) -> bool {
+        let during = |fits: &dyn Fn(&Act) -> bool| {
+            self.0.iter().any(|act| fits(act) && act.is_felt(from, to))
+        };
         let is_full = during(&|act| act.fault == Fault::FullDisk && act.instance == instance);
         is_full && (!is_shared || during(&|act| act.fault.is_of_database()))
     }
@@ -99,30 +107,34 @@ mod tests {
     fn a_receiver_is_down_while_it_is_killed_or_restarted_and_at_no_other_time() {
         for fault in [Fault::Kill, Fault::Restart] {
             let (history, at) = of(fault);
-            assert!(history.is_down(0, at(1.5)));
-            assert!(history.is_down(0, at(2.2)), "seen a little later");
-            assert!(!history.is_down(1, at(1.5)), "the other one");
-            assert!(!history.is_down(0, at(0.5)));
-            assert!(!history.is_down(0, at(2.5)));
+            assert!(history.was_down(0, at(1.5), at(1.6)));
+            assert!(history.was_down(0, at(0.5), at(1.5)), "as it came");
+            assert!(history.was_down(0, at(2.2), at(2.3)), "seen a little later");
+            assert!(!history.was_down(1, at(1.5), at(1.6)), "the other one");
+            assert!(!history.was_down(0, at(0.5), at(0.6)));
+            assert!(!history.was_down(0, at(2.5), at(2.6)));
         }
         for fault in [Fault::HandOver, Fault::FullDisk, Fault::DatabaseCut] {
             let (history, at) = of(fault);
-            assert!(!history.is_down(0, at(1.5)), "{fault:?}");
+            assert!(!history.was_down(0, at(1.5), at(1.6)), "{fault:?}");
         }
     }
 
     #[test]
     fn a_full_disk_excuses_an_embedded_store_and_a_shared_one_only_while_the_database_is_away() {
         let (full, at) = of(Fault::FullDisk);
-        assert!(full.is_unable(0, at(1.5), false));
-        assert!(!full.is_unable(0, at(2.5), false));
-        assert!(!full.is_unable(1, at(1.5), false), "the other one");
-        assert!(!full.is_unable(0, at(1.5), true));
+        assert!(full.was_unable(0, at(1.5), at(1.6), false));
+        assert!(!full.was_unable(0, at(2.5), at(2.6), false));
+        assert!(
+            !full.was_unable(1, at(1.5), at(1.6), false),
+            "the other one"
+        );
+        assert!(!full.was_unable(0, at(1.5), at(1.6), true));
         let (away, _) = of(Fault::DatabaseCut);
-        assert!(!away.is_unable(0, at(1.5), true));
+        assert!(!away.was_unable(0, at(1.5), at(1.6), true));
         let both = History::new([full.0, away.0].concat());
-        assert!(both.is_unable(0, at(1.5), true));
-        assert!(!both.is_unable(0, at(2.5), true));
+        assert!(both.was_unable(0, at(1.5), at(1.6), true));
+        assert!(!both.was_unable(0, at(2.5), at(2.6), true));
     }
 
     #[test]

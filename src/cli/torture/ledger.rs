@@ -48,8 +48,9 @@ pub(super) struct SentSession {
 pub(super) struct Failure {
     /// The receiver.
     pub(super) instance: usize,
-    /// When that was known.
-    pub(super) at: Instant,
+    /// From when to when it had the request.
+    pub(super) from: Instant,
+    pub(super) to: Instant,
     pub(super) how: Refused,
 }
 
@@ -60,6 +61,8 @@ pub(super) enum Refused {
     Unavailable,
     /// There was no whole answer, and why.
     Unanswered(String),
+    /// There was none until the sender gave up waiting. A process that dies is noticed at once, so no fault is an excuse.
+    Silent,
 }
 
 impl Ledger {
@@ -98,8 +101,14 @@ impl Ledger {
     }
 
     /// Notes a receiver's answer.
-    pub(super) fn answered(&self, planned: &Planned, instance: usize, answer: &Answer) {
-        let (mut sent, at) = (self.lock(), Instant::now());
+    pub(super) fn answered(
+        &self,
+        planned: &Planned,
+        instance: usize,
+        from: Instant,
+        answer: &Answer,
+    ) {
+        let (mut sent, to) = (self.lock(), Instant::now());
         *sent.answers.entry(answer.label()).or_default() += 1;
         match (answer.status, planned.expect, &planned.session) {
             (200, Expect::Accepted | Expect::Duplicate, Some(session)) => {
@@ -120,7 +129,8 @@ impl Ledger {
             (503, Expect::Accepted | Expect::Duplicate | Expect::Malformed, _) => {
                 sent.failures.push(Failure {
                     instance,
-                    at,
+                    from,
+                    to,
                     how: Refused::Unavailable,
                 });
             }
@@ -135,13 +145,14 @@ impl Ledger {
 
     /// Notes that a receiver gave no answer. When no other took it the vendor would have lost it, and nothing is promised
     /// of it; but there must be a reason.
-    pub(super) fn unanswered(&self, instance: usize, why: String) {
-        let (mut sent, at) = (self.lock(), Instant::now());
+    pub(super) fn unanswered(&self, instance: usize, from: Instant, how: Refused) {
+        let (mut sent, to) = (self.lock(), Instant::now());
         *sent.answers.entry("no answer".to_owned()).or_default() += 1;
         sent.failures.push(Failure {
             instance,
-            at,
-            how: Refused::Unanswered(why),
+            from,
+            to,
+            how,
         });
     }
 
@@ -190,7 +201,7 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             latency: Duration::ZERO,
         };
-        ledger.answered(&planned, 0, &answer);
+        ledger.answered(&planned, 0, Instant::now(), &answer);
         let sent = ledger.lock();
         (sent.wrong.clone(), sent.failures.clone())
     }

@@ -128,8 +128,11 @@ impl Rule {
 /// Not taken, and nothing was done to that receiver at that moment that would explain it.
 fn unexplained(sent: &Sent, history: &History, is_shared: bool) -> Vec<String> {
     let is_explained = |failure: &&Failure| match failure.how {
-        Refused::Unavailable => history.is_unable(failure.instance, failure.at, is_shared),
-        Refused::Unanswered(_) => history.is_down(failure.instance, failure.at),
+        Refused::Unavailable => {
+            history.was_unable(failure.instance, failure.from, failure.to, is_shared)
+        }
+        Refused::Unanswered(_) => history.was_down(failure.instance, failure.from, failure.to),
+        Refused::Silent => false,
     };
     let unexplained = sent
         .failures
@@ -140,8 +143,9 @@ fn unexplained(sent: &Sent, history: &History, is_shared: bool) -> Vec<String> {
             let how = match &failure.how {
                 Refused::Unavailable => "answered 503",
                 Refused::Unanswered(why) => why,
+                Refused::Silent => "no answer until the sender gave up",
             };
-            let at = failure.at.saturating_duration_since(sent.start);
+            let at = failure.to.saturating_duration_since(sent.start);
             format!(
                 "receiver {} after {:.1} s: {how}",
                 failure.instance,
@@ -351,11 +355,13 @@ mod tests {
 
         /// A receiver did not take something ten seconds after the beginning.
         fn refused(&mut self, instance: usize, how: Refused) {
-            let at = self.at(10);
-            self.ledger
-                .lock()
-                .failures
-                .push(Failure { instance, at, how });
+            let failure = Failure {
+                instance,
+                from: self.at(10),
+                to: self.at(10),
+                how,
+            };
+            self.ledger.lock().failures.push(failure);
         }
 
         fn unanswered(&mut self, instance: usize) {
@@ -417,6 +423,11 @@ mod tests {
             known.unanswered(0);
         });
         assert_eq!(other_time, [REFUSAL]);
+        let silent = broken(|known| {
+            known.act(Fault::Kill, 9, 11);
+            known.refused(0, Refused::Silent);
+        });
+        assert_eq!(silent, [REFUSAL]);
     }
 
     #[test]

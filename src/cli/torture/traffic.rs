@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Refused};
 use super::stage::{SECRET, Stage};
 use crate::simulator::{Plan, Planned, Sdp, Sender};
 
@@ -63,15 +63,20 @@ async fn send(senders: &[Sender], first: usize, planned: &Planned, ledger: &Ledg
     ledger.sending(planned);
     for n in 0..senders.len() {
         let instance = (first + n) % senders.len();
-        match senders[instance].send(&planned.message).await {
-            Ok(answer) => return ledger.answered(planned, instance, &answer),
-            Err(error) => {
-                ledger.unanswered(instance, told(&error));
-                // Only where nothing was sent another one may have it.
-                if !error.is_connect() {
-                    return;
-                }
-            }
+        let from = Instant::now();
+        let error = match senders[instance].send(&planned.message).await {
+            Ok(answer) => return ledger.answered(planned, instance, from, &answer),
+            Err(error) => error,
+        };
+        let how = if error.is_timeout() {
+            Refused::Silent
+        } else {
+            Refused::Unanswered(told(&error))
+        };
+        ledger.unanswered(instance, from, how);
+        // Only where nothing was sent another one may have it.
+        if !error.is_connect() {
+            return;
         }
     }
 }
