@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::deliveries::Deliveries;
 use super::history::History;
-use super::ledger::{Failure, Refused, Sent};
+use super::ledger::{Failure, Refused, Sent, SentSession};
 use super::{balance, intact};
 use crate::simulator::Sdp;
 
@@ -70,7 +70,7 @@ pub(super) fn rules(evidence: Evidence<'_>) -> Vec<Rule> {
     {
         rules.push(rule(
             format!("every notification answered 200 was delivered to {name}"),
-            lost(sent, got),
+            lost(sent, got, evidence.is_shared),
         ));
         rules.push(rule(
             format!("nothing was delivered to {name} that was not sent, and all of it intact"),
@@ -164,18 +164,20 @@ fn idle(sent: &Sent) -> Vec<String> {
         .collect()
 }
 
-/// Acknowledged, and not there. The id of a 200 counts; a spool's id may turn out to be another's duplicate, so the
-/// session's event counts as well.
-fn lost(sent: &Sent, got: &Deliveries) -> Vec<String> {
-    let sessions: HashSet<&str> = got
-        .values()
-        .map(|event| event.content.session.as_str())
-        .collect();
+/// Acknowledged, and not there as the event that the 200 named. Only with a spool that may be another: what it took under
+/// an id of its own may turn out to be known in the store, and then the first one stays.
+fn lost(sent: &Sent, got: &Deliveries, is_shared: bool) -> Vec<String> {
+    let mut ids: HashMap<&str, HashSet<&String>> = HashMap::new();
+    for (id, event) in got {
+        ids.entry(&event.content.session).or_default().insert(id);
+    }
+    let is_there = |session: &str, known: &SentSession| {
+        ids.get(session)
+            .is_some_and(|ids| is_shared || known.acknowledged.iter().all(|id| ids.contains(id)))
+    };
     sent.sessions
         .iter()
-        .filter(|(session, known)| {
-            !known.acknowledged.is_empty() && !sessions.contains(session.as_str())
-        })
+        .filter(|(session, known)| !known.acknowledged.is_empty() && !is_there(session, known))
         .map(|(session, known)| format!("{session}, answered 200 as {:?}", known.acknowledged))
         .collect()
 }
@@ -217,7 +219,7 @@ mod tests {
     use super::super::deliveries::{Content, Delivered, Resource};
     use super::super::faults::Fault;
     use super::super::history::Act;
-    use super::super::ledger::{Ledger, SentSession};
+    use super::super::ledger::Ledger;
     use super::*;
     use crate::simulator::{Options, Session};
 
@@ -382,6 +384,16 @@ mod tests {
         });
         let rule = "every notification answered 200 was delivered to x";
         assert_eq!(lost, [rule, BALANCE]);
+        let as_another = |is_shared| {
+            broken(|known| {
+                known.is_shared = is_shared;
+                let mut sent = known.ledger.lock();
+                let session = sent.sessions.get_mut("a").expect("the one session");
+                session.acknowledged = ["7".to_owned()].into();
+            })
+        };
+        assert_eq!(as_another(false), [rule]);
+        assert_eq!(as_another(true), NOTHING, "a spool's id may give way");
         let split = broken(|known| known.another("a"));
         assert_eq!(split, ["each session is one event at x", BALANCE]);
     }
