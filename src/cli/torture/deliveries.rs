@@ -173,3 +173,48 @@ pub(super) fn files(dir: &Path) -> anyhow::Result<Deliveries> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// An envelope with this note.
+    fn envelope(note: &str) -> Vec<u8> {
+        format!(
+            r#"{{"id":"1","type":"ai.suki.session.completed","subject":"a","data":{{
+                "notification":{{"session_id":"a"}},"session_status":null,"stale":false,
+                "resources":{{"contents":[{{"href":"/a","http_status":200,"fetched_at":"","body":{note}}}]}},
+                "missing":[]}}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn what_comes_again_is_counted_timed_and_compared() {
+        let (mut got, start) = (Deliveries::new(), Instant::now());
+        let later = start + Duration::from_secs(1);
+        for at in [later, start] {
+            assert_eq!(
+                add(&mut got, &envelope(r#"{"x":1}"#), at).as_deref(),
+                Some("1")
+            );
+        }
+        let one = &got["1"];
+        assert_eq!((one.times, one.first, one.last), (2, start, later));
+        assert!(one.is_always_the_same);
+        let note = Resource::new("contents", "/a", 200, br#"{"x":1}"#);
+        assert_eq!(one.content.resources, [note]);
+        add(&mut got, &envelope(r#"{"x":2}"#), later);
+        assert!(!got["1"].is_always_the_same);
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_no_delivery() {
+        assert_eq!(
+            add(&mut Deliveries::new(), b"{\"id\":\"1\"}", Instant::now()),
+            None
+        );
+    }
+}
