@@ -69,6 +69,9 @@ impl Stage {
                     "sqlite:{}",
                     home.join("data/receiver.db").display()
                 )),
+                // A database that is silent is one for its spool soon. An embedded store has nobody to turn to: only a
+                // full disk may make it refuse, and not a busy machine.
+                deadline = if url.is_some() { "2s" } else { "10s" },
                 spool = home.join("spool").display(),
                 sdp = vendor.address,
                 out = dir.join("delivered").display(),
