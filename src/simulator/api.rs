@@ -101,6 +101,12 @@ impl Sdp {
         })
     }
 
+    /// The body of an answer that no fault has its way with; `None` where it would be an error.
+    pub(super) fn body(&self, endpoint: Endpoint, id: &str) -> Option<Bytes> {
+        let body = self.read(endpoint, id, false).ok()?;
+        Some(Bytes::from(body.to_string()))
+    }
+
     fn session(&self, kind: SessionKind, id: &str) -> Result<Session, Refusal> {
         let session = self.0.sessions.find(kind, id);
         session.ok_or_else(|| Refusal::not_found("no such session"))

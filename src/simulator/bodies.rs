@@ -74,8 +74,7 @@ impl Bodies {
 
     fn ambient_links(&self, id: &str, encounter: &str, random: &mut StdRng) -> Value {
         let session = format!("/api/v1/ambient/session/{id}");
-        let encoded = utf8_percent_encode(encounter, ENCODED);
-        let encounter = format!("/api/v1/ambient/encounter/{encoded}");
+        let encounter = format!("/api/v1/ambient/encounter/{}", encoded(encounter));
         let mut link = |of: &str, name: &str| self.link(&format!("{of}/{name}"), name, random);
         json!({
             "contents": [link(&session, "content")],
@@ -107,6 +106,11 @@ impl Bodies {
             "type": "application/json",
         })
     }
+}
+
+/// An id as it stands in a path.
+pub(super) fn encoded(id: &str) -> String {
+    utf8_percent_encode(id, ENCODED).to_string()
 }
 
 /// The same body again: in the same bytes, with other white space, or with its keys in another order.

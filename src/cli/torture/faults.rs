@@ -2,7 +2,6 @@
 //!
 //! Two hands work at the same time, so that faults meet: one on the receivers themselves, one on what is around them.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -10,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use super::history::{Act, History};
 use super::inbox::Mood;
 use super::stage::Stage;
 
@@ -75,6 +75,11 @@ impl Fault {
         }
     }
 
+    /// Whether it takes the database away.
+    pub(super) fn is_of_database(self) -> bool {
+        Self::DATABASE.contains(&self)
+    }
+
     /// Whether an event that is being delivered at that moment may be delivered once more.
     pub(super) fn may_repeat(self) -> bool {
         match self {
@@ -93,23 +98,19 @@ impl Fault {
     }
 }
 
-/// How often each was done.
-pub(super) type Done = BTreeMap<Fault, u32>;
-
 /// Does faults of both hands until `until`, and undoes the last ones.
-pub(super) async fn run(stage: &Stage, seed: u64, until: Instant) -> anyhow::Result<Done> {
+pub(super) async fn run(stage: &Stage, seed: u64, until: Instant) -> anyhow::Result<History> {
     let mut around = Fault::AROUND.to_vec();
     if stage.database.is_some() {
         // As likely as all the others together: it is what a shared store is about.
         around.extend(Fault::DATABASE.repeat(2));
     }
-    let (receivers, around) = tokio::try_join!(
+    let (mut acts, others) = tokio::try_join!(
         hand(stage, &Fault::RECEIVERS, StdRng::seed_from_u64(seed), until),
         hand(stage, &around, StdRng::seed_from_u64(!seed), until),
     )?;
-    let mut done = receivers;
-    done.extend(around);
-    Ok(done)
+    acts.extend(others);
+    Ok(History::new(acts))
 }
 
 /// Goes through its faults in a random order, again and again.
@@ -118,8 +119,8 @@ async fn hand(
     faults: &[Fault],
     mut random: StdRng,
     until: Instant,
-) -> anyhow::Result<Done> {
-    let (mut done, mut deck) = (Done::new(), Vec::new());
+) -> anyhow::Result<Vec<Act>> {
+    let (mut acts, mut deck) = (Vec::new(), Vec::new());
     loop {
         // A deck, so that a short run has as many kinds as it can.
         if deck.is_empty() {
@@ -129,15 +130,23 @@ async fn hand(
         let pause = Duration::from_millis(random.random_range(50..1000));
         tokio::time::sleep(pause).await;
         let Some(fault) = deck.pop().filter(|_| Instant::now() < until) else {
-            return Ok(done);
+            return Ok(acts);
         };
         let lasts = Duration::from_millis(random.random_range(100..2500));
         let lasts = lasts.min(until.saturating_duration_since(Instant::now()));
-        let which = random.random_range(0..stage.instances.len());
-        commit(stage, fault, which, lasts)
+        let (instance, from) = (
+            random.random_range(0..stage.instances.len()),
+            Instant::now(),
+        );
+        commit(stage, fault, instance, lasts)
             .await
             .with_context(|| format!("fault: {}", fault.name()))?;
-        *done.entry(fault).or_default() += 1;
+        acts.push(Act {
+            fault,
+            instance,
+            from,
+            to: Instant::now(),
+        });
     }
 }
 

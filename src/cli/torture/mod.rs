@@ -1,26 +1,30 @@
 //! `torture`: is it true that what was answered 200 is delivered? Sends notifications while it kills, restarts, fills,
 //! cuts and stops everything that may be, then counts.
 
+mod balance;
+mod deliveries;
 mod faults;
+mod history;
 mod inbox;
 mod instance;
+mod intact;
 mod ledger;
 mod proof;
+mod rest;
 mod stage;
 mod traffic;
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::faults::Done as FaultsDone;
+use self::balance::Balance;
+use self::history::History;
 use self::ledger::Ledger;
-use self::proof::{Balance, Rule};
+use self::proof::{Evidence, Rule, Sink};
 use self::stage::Stage;
 use super::Done;
 use super::output::emit;
@@ -36,8 +40,6 @@ Exit code 0 when nothing was lost, repeated beyond what is allowed, or changed; 
 
 /// What is sent.
 const MIX: &str = "success=8,failure=4,timeout=1,cancelled=1,form-filling=1,no-links=1,duplicate=3,bad-signature=1,malformed=1";
-/// How long the receivers have to come to rest after the last fault.
-const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What `torture` takes.
@@ -63,7 +65,7 @@ struct Run {
     seed: u64,
     took: Duration,
     sent: u64,
-    faults: FaultsDone,
+    history: History,
     ledger: Arc<Ledger>,
     balance: Balance,
     rules: Vec<Rule>,
@@ -107,77 +109,43 @@ async fn torture(args: &Args, stage: &Stage, seed: u64) -> anyhow::Result<Run> {
         }
         progress.finish();
     };
-    let (sent, faults, ()) = tokio::join!(traffic, faults, watch);
-    let (sent, faults) = (sent?, faults?);
+    let (sent, history, ()) = tokio::join!(traffic, faults, watch);
+    let (sent, history) = (sent?, history?);
     eprintln!("faults are over; waiting for the receivers to come to rest");
-    let balance = come_to_rest(stage).await?;
-    let findings = check(stage).await?;
+    let balance = rest::come_to_rest(stage).await?;
+    let findings = rest::check(stage).await?;
+    let ends = stage.finish().await?;
     let sinks = [
-        (
-            "the files sink",
-            inbox::files(&stage.dir.join("delivered"))?,
-        ),
-        ("the http sink", stage.inbox.got()),
+        Sink {
+            name: "the files sink",
+            got: deliveries::files(&stage.dir.join("delivered"))?,
+            is_counted: false,
+        },
+        Sink {
+            name: "the http sink",
+            got: stage.inbox.got(),
+            is_counted: true,
+        },
     ];
-    let rules = proof::rules(&ledger.lock(), &sinks, &faults, balance, findings);
+    let rules = proof::rules(Evidence {
+        sent: &ledger.lock(),
+        history: &history,
+        sdp: &stage.vendor.sdp,
+        sinks: &sinks,
+        balance,
+        findings,
+        ends,
+        is_shared: stage.database.is_some(),
+    });
     Ok(Run {
         seed,
         took: start.elapsed(),
         sent,
-        faults,
+        history,
         ledger,
         balance,
         rules,
     })
-}
-
-/// Waits until nothing is pending or spooled, or the patience ends.
-async fn come_to_rest(stage: &Stage) -> anyhow::Result<Balance> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut balance = Balance::default();
-        for instance in &stage.instances {
-            let instance = instance.lock().await;
-            balance.spooled += instance.spooled().await?;
-            let stats = instance.stats().await?;
-            let count = |state: &str| stats["events"][state].as_u64().unwrap_or_default();
-            // Instances of a shared store say the same.
-            balance = Balance {
-                total: stats["total"].as_u64().unwrap_or_default(),
-                done: count("done"),
-                dead: count("dead"),
-                quarantined: count("quarantined"),
-                pending: count("received") + count("retrieving") + count("delivering"),
-                ..balance
-            };
-        }
-        if balance.pending + balance.spooled == 0 || Instant::now() > deadline {
-            return Ok(balance);
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Has `store check` look at every store and spool, beside the running receivers.
-async fn check(stage: &Stage) -> anyhow::Result<Vec<String>> {
-    let mut findings = Vec::new();
-    for instance in &stage.instances {
-        let config = instance.lock().await.config().to_owned();
-        let exe = std::env::current_exe()?;
-        let output = tokio::task::spawn_blocking(move || {
-            Command::new(exe)
-                .args(["store", "check", "--json", "--config"])
-                .arg(config)
-                .env_clear()
-                .output()
-        })
-        .await??;
-        let found: Value = serde_json::from_slice(&output.stdout)
-            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
-        let problems = found["problems"].as_array().cloned().unwrap_or_default();
-        findings.extend(problems.iter().map(Value::to_string));
-    }
-    Ok(findings)
 }
 
 impl Run {
@@ -188,7 +156,7 @@ impl Run {
             answers.row([answer.clone(), count.to_string()]);
         }
         let mut faults = Table::plain();
-        for (fault, count) in &self.faults {
+        for (fault, count) in self.history.counts() {
             faults.row([fault.name().to_owned(), count.to_string()]);
         }
         let mut rules = String::new();
@@ -200,7 +168,6 @@ impl Run {
             }
         }
         let Balance {
-            total,
             done,
             dead,
             quarantined,
@@ -210,7 +177,7 @@ impl Run {
         format!(
             "Seed {}, {:.0} s, {} notifications sent\n\nAnswers\n{answers}\n\
              Time to a 200: p50 {} ms, p99 {} ms, longest {} ms\n\nFaults\n{faults}\n\
-             Store: {total} events = {done} done + {dead} dead + {quarantined} quarantined + {pending} pending; {spooled} spooled\n\n\
+             Store: {done} done + {dead} dead + {quarantined} quarantined + {pending} pending; {spooled} spooled\n\n\
              Proof\n{rules}",
             self.seed,
             self.took.as_secs_f64(),

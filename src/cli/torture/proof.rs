@@ -2,28 +2,41 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::faults::Done;
-use super::inbox::Deliveries;
-use super::ledger::Sent;
+use super::deliveries::Deliveries;
+use super::history::History;
+use super::ledger::{Failure, Refused, Sent, SentSession};
+use super::{balance, intact};
+use crate::simulator::Sdp;
 
 /// Most breaches that are told of one rule.
 const TELL: usize = 5;
 
-/// What the receivers say of their store at the end.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Balance {
-    /// Events.
-    pub(super) total: u64,
-    /// Delivered.
-    pub(super) done: u64,
-    /// Given up.
-    pub(super) dead: u64,
-    /// In the quarantine.
-    pub(super) quarantined: u64,
-    /// Not at an end.
-    pub(super) pending: u64,
-    /// In a spool.
-    pub(super) spooled: u64,
+/// All that is known when the run is over.
+pub(super) struct Evidence<'a> {
+    /// What was sent.
+    pub(super) sent: &'a Sent,
+    /// What was done meanwhile.
+    pub(super) history: &'a History,
+    /// What the vendor's API has to give.
+    pub(super) sdp: &'a Sdp,
+    /// What came out.
+    pub(super) sinks: &'a [Sink],
+    /// What the store holds.
+    pub(super) balance: balance::Balance,
+    /// What `store check` says.
+    pub(super) findings: Vec<String>,
+    /// Receivers that ended as they should not, and panics.
+    pub(super) ends: Vec<String>,
+    /// Whether the store is a database, with a spool before it.
+    pub(super) is_shared: bool,
+}
+
+/// A sink, and what came out there.
+pub(super) struct Sink {
+    pub(super) name: &'static str,
+    pub(super) got: Deliveries,
+    /// Whether it shows that an event came again: in a folder the second file takes the first one's place.
+    pub(super) is_counted: bool,
 }
 
 /// One rule, and what breaks it.
@@ -36,37 +49,56 @@ pub(super) struct Rule {
 }
 
 /// All rules.
-pub(super) fn rules(
-    sent: &Sent,
-    sinks: &[(&str, Deliveries)],
-    faults: &Done,
-    balance: Balance,
-    findings: Vec<String>,
-) -> Vec<Rule> {
-    let mut rules = vec![rule(
-        "every answer is one that a fault or the message explains",
-        sent.wrong.clone(),
-    )];
-    for (name, got) in sinks {
+pub(super) fn rules(evidence: Evidence<'_>) -> Vec<Rule> {
+    let Evidence { sent, history, .. } = evidence;
+    let mut rules = vec![
+        rule(
+            "every answer is one that the message explains",
+            sent.wrong.clone(),
+        ),
+        rule(
+            "every refusal is one that a fault of that moment explains",
+            unexplained(sent, history, evidence.is_shared),
+        ),
+        rule("notifications were accepted", idle(sent)),
+    ];
+    for Sink {
+        name,
+        got,
+        is_counted,
+    } in evidence.sinks
+    {
         rules.push(rule(
             format!("every notification answered 200 was delivered to {name}"),
-            lost(sent, got),
+            lost(sent, got, evidence.is_shared),
         ));
         rules.push(rule(
             format!("nothing was delivered to {name} that was not sent, and all of it intact"),
-            foreign(sent, got),
+            intact::foreign(sent, got, evidence.sdp),
         ));
         rules.push(rule(
             format!("each session is one event at {name}"),
             split(got),
         ));
-        rules.push(rule(
-            format!("nothing came to {name} more often than at-least-once allows"),
-            repeated(got, faults),
-        ));
+        if *is_counted {
+            rules.push(rule(
+                format!("nothing came to {name} more often than at-least-once allows"),
+                repeated(got, history),
+            ));
+        }
     }
-    rules.push(rule("the balance is zero", off(sent, balance)));
-    rules.push(rule("a check of the store finds nothing", findings));
+    rules.push(rule(
+        "the balance is zero",
+        evidence.balance.off(sent, evidence.sinks),
+    ));
+    rules.push(rule(
+        "a check of the store finds nothing",
+        evidence.findings,
+    ));
+    rules.push(rule(
+        "every receiver ended as it was told to, and none panicked",
+        evidence.ends,
+    ));
     rules
 }
 
@@ -93,54 +125,68 @@ impl Rule {
     }
 }
 
-/// Acknowledged, and not there. The id of a 200 counts; a spool's id may turn out to be another's duplicate, so the
-/// session's event counts as well.
-fn lost(sent: &Sent, got: &Deliveries) -> Vec<String> {
-    let sessions: HashSet<&str> = got.values().map(|event| event.session.as_str()).collect();
-    sent.sessions
+/// Not taken, and nothing was done to that receiver at that moment that would explain it.
+fn unexplained(sent: &Sent, history: &History, is_shared: bool) -> Vec<String> {
+    let is_explained = |failure: &&Failure| match failure.how {
+        Refused::Unavailable => {
+            history.was_unable(failure.instance, failure.from, failure.to, is_shared)
+        }
+        Refused::Unanswered(_) => history.was_down(failure.instance, failure.from, failure.to),
+        Refused::Silent => false,
+    };
+    let unexplained = sent
+        .failures
         .iter()
-        .filter(|(session, known)| {
-            !known.acknowledged.is_empty() && !sessions.contains(session.as_str())
+        .filter(|failure| !is_explained(failure));
+    unexplained
+        .map(|failure| {
+            let how = match &failure.how {
+                Refused::Unavailable => "answered 503",
+                Refused::Unanswered(why) => why,
+                Refused::Silent => "no answer until the sender gave up",
+            };
+            let at = failure.to.saturating_duration_since(sent.start);
+            format!(
+                "receiver {} after {:.1} s: {how}",
+                failure.instance,
+                at.as_secs_f64()
+            )
         })
-        .map(|(session, known)| format!("{session}, answered 200 as {:?}", known.acknowledged))
         .collect()
 }
 
-/// There, and not as it was sent.
-fn foreign(sent: &Sent, got: &Deliveries) -> Vec<String> {
-    let mut found = Vec::new();
-    for (id, event) in got {
-        let Some(known) = sent.sessions.get(&event.session) else {
-            found.push(format!("{id} is of a session that was not sent"));
-            continue;
-        };
-        if !known
-            .bodies
-            .iter()
-            .any(|body| body.trim() == event.notification.trim())
-        {
-            found.push(format!("{id} has another notification than was sent"));
-        }
-        if !event.is_always_the_same {
-            found.push(format!("{id} came in different forms"));
-        }
-        if known.has_note && is_success(&event.notification) && event.notes == 0 {
-            found.push(format!("{id} came without its note"));
-        }
-    }
-    found
+/// Nothing was accepted, so all else says nothing.
+fn idle(sent: &Sent) -> Vec<String> {
+    let is_idle = sent.latency.is_empty();
+    is_idle
+        .then(|| "none was answered 200".to_owned())
+        .into_iter()
+        .collect()
 }
 
-fn is_success(notification: &str) -> bool {
-    serde_json::from_str::<serde_json::Value>(notification)
-        .is_ok_and(|notification| notification["status"] == "success")
+/// Acknowledged, and not there as the event that the 200 named. Only with a spool that may be another: what it took under
+/// an id of its own may turn out to be known in the store, and then the first one stays.
+fn lost(sent: &Sent, got: &Deliveries, is_shared: bool) -> Vec<String> {
+    let mut ids: HashMap<&str, HashSet<&String>> = HashMap::new();
+    for (id, event) in got {
+        ids.entry(&event.content.session).or_default().insert(id);
+    }
+    let is_there = |session: &str, known: &SentSession| {
+        ids.get(session)
+            .is_some_and(|ids| is_shared || known.acknowledged.iter().all(|id| ids.contains(id)))
+    };
+    sent.sessions
+        .iter()
+        .filter(|(session, known)| !known.acknowledged.is_empty() && !is_there(session, known))
+        .map(|(session, known)| format!("{session}, answered 200 as {:?}", known.acknowledged))
+        .collect()
 }
 
 /// One session under two ids: a duplicate was not recognised.
 fn split(got: &Deliveries) -> Vec<String> {
     let mut ids: HashMap<&str, usize> = HashMap::new();
     for event in got.values() {
-        *ids.entry(&event.session).or_default() += 1;
+        *ids.entry(&event.content.session).or_default() += 1;
     }
     ids.into_iter()
         .filter(|(_, count)| *count > 1)
@@ -149,155 +195,410 @@ fn split(got: &Deliveries) -> Vec<String> {
 }
 
 /// A delivery may be repeated only when the sink itself denied it, when it was cut off, or when its end could not be
-/// written down: the last two at most once for each fault that does so.
-fn repeated(got: &Deliveries, faults: &Done) -> Vec<String> {
-    let repeats: u32 = faults
-        .iter()
-        .filter(|(fault, _)| fault.may_repeat())
-        .map(|(_, count)| count)
-        .sum();
+/// written down: the last two at most once for each fault that does so, and only by one that was not over when the event
+/// came for the first time, nor began after it came for the last.
+fn repeated(got: &Deliveries, history: &History) -> Vec<String> {
     got.iter()
-        .filter(|(_, event)| event.times > 1 + repeats + event.denied)
-        .map(|(id, event)| {
-            format!(
-                "{id} came {} times in a run with {repeats} faults",
-                event.times
-            )
+        .filter_map(|(id, event)| {
+            let repeats = history.repeats(event.first, event.last);
+            (event.times > 1 + repeats + event.denied).then(|| {
+                format!(
+                    "{id} came {} times, was denied {} times, and met {repeats} faults",
+                    event.times, event.denied
+                )
+            })
         })
         .collect()
 }
 
-fn off(sent: &Sent, balance: Balance) -> Vec<String> {
-    let mut found = Vec::new();
-    let ended = balance.done + balance.dead + balance.quarantined;
-    if balance.total != ended + balance.pending {
-        found.push(format!(
-            "{} events, of which {ended} ended and {} pending",
-            balance.total, balance.pending
-        ));
-    }
-    if balance.pending + balance.spooled > 0 {
-        found.push(format!(
-            "{} still pending, {} in a spool",
-            balance.pending, balance.spooled
-        ));
-    }
-    if balance.dead > 0 {
-        found.push(format!("{} were given up", balance.dead));
-    }
-    let acknowledged = sent
-        .sessions
-        .values()
-        .filter(|session| !session.acknowledged.is_empty())
-        .count() as u64;
-    if balance.done < acknowledged {
-        found.push(format!(
-            "{acknowledged} sessions acknowledged, {} done",
-            balance.done
-        ));
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::balance::Balance;
+    use super::super::deliveries::{Content, Delivered, Resource};
     use super::super::faults::Fault;
-    use super::super::inbox::Delivered;
-    use super::super::ledger::{Ledger, SentSession};
+    use super::super::history::Act;
+    use super::super::ledger::Ledger;
     use super::*;
+    use crate::simulator::{Options, Session};
 
-    const BODY: &str = r#"{"session_id":"a","status":"success"}"#;
+    const BODY: &str = r#"{"_links":{},"session_id":"a","status":"success"}"#;
 
-    /// One notification that was acknowledged, and delivered as it should be.
-    fn well() -> (Ledger, Deliveries, Balance) {
-        let ledger = Ledger::new().expect("a histogram");
-        let session = SentSession {
+    /// All that is known of a run, to be changed by a test.
+    struct Known {
+        ledger: Ledger,
+        sdp: Sdp,
+        got: Deliveries,
+        is_counted: bool,
+        balance: Balance,
+        acts: Vec<Act>,
+        findings: Vec<String>,
+        ends: Vec<String>,
+        is_shared: bool,
+    }
+
+    /// One notification that was acknowledged, and delivered as it should be, and one that was quarantined.
+    fn well() -> Known {
+        let (ledger, sdp) = (
+            Ledger::new().expect("a histogram"),
+            Sdp::new(&Options::default()),
+        );
+        let session = Session::ambient("a").in_encounter("e");
+        sdp.add_session(session.clone());
+        sdp.add_session(Session::ambient("b"));
+        let mut sent = ledger.lock();
+        let start = sent.start;
+        (sent.malformed, sent.quarantined) = (1, 1);
+        sent.latency.saturating_record(1);
+        let served = sdp.served(&session);
+        let known = SentSession {
+            session,
             bodies: [BODY.to_owned()].into(),
             acknowledged: ["1".to_owned()].into(),
-            has_note: true,
         };
-        ledger.lock().sessions.insert("a".to_owned(), session);
+        sent.sessions.insert("a".to_owned(), known);
+        drop(sent);
         let delivered = Delivered {
-            session: "a".to_owned(),
-            notification: BODY.to_owned(),
-            notes: 1,
+            content: Content {
+                r#type: "ai.suki.session.completed".to_owned(),
+                session: "a".to_owned(),
+                notification: BODY.to_owned(),
+                status: Some("completed".to_owned()),
+                resources: served
+                    .into_iter()
+                    .map(|one| Resource::new(one.group, one.href, 200, &one.body))
+                    .collect(),
+                missing: Vec::new(),
+            },
             is_always_the_same: true,
             times: 1,
             denied: 0,
+            first: start,
+            last: start,
         };
-        let balance = Balance {
-            total: 1,
-            done: 1,
-            ..Balance::default()
-        };
-        (ledger, [("1".to_owned(), delivered)].into(), balance)
+        Known {
+            ledger,
+            sdp,
+            got: [("1".to_owned(), delivered)].into(),
+            is_counted: true,
+            balance: Balance {
+                done: 1,
+                quarantined: 1,
+                ..Balance::default()
+            },
+            acts: Vec::new(),
+            findings: Vec::new(),
+            ends: Vec::new(),
+            is_shared: false,
+        }
     }
 
     /// The rules that break after a change of what is well.
-    fn broken(change: impl FnOnce(&mut Sent, &mut Deliveries, &mut Balance)) -> Vec<String> {
-        let (ledger, mut got, mut balance) = well();
-        change(&mut ledger.lock(), &mut got, &mut balance);
-        let faults = Done::from([(Fault::Kill, 1)]);
-        let rules = rules(&ledger.lock(), &[("x", got)], &faults, balance, Vec::new());
+    fn broken(change: impl FnOnce(&mut Known)) -> Vec<String> {
+        let mut known = well();
+        change(&mut known);
+        let rules = rules(Evidence {
+            sent: &known.ledger.lock(),
+            history: &History::new(known.acts),
+            sdp: &known.sdp,
+            sinks: &[Sink {
+                name: "x",
+                got: known.got,
+                is_counted: known.is_counted,
+            }],
+            balance: known.balance,
+            findings: known.findings,
+            ends: known.ends,
+            is_shared: known.is_shared,
+        });
         let broken = rules.into_iter().filter(|rule| !rule.holds());
         broken.map(|rule| rule.text).collect()
     }
 
-    fn one(got: &mut Deliveries) -> &mut Delivered {
-        got.get_mut("1").expect("the one delivery")
+    const NOTHING: [&str; 0] = [];
+    const REFUSAL: &str = "every refusal is one that a fault of that moment explains";
+    const INTACT: &str = "nothing was delivered to x that was not sent, and all of it intact";
+    const REPEATED: &str = "nothing came to x more often than at-least-once allows";
+    const BALANCE: &str = "the balance is zero";
+
+    impl Known {
+        fn one(&mut self) -> &mut Delivered {
+            self.got.get_mut("1").expect("the one delivery")
+        }
+
+        fn content(&mut self) -> &mut Content {
+            &mut self.one().content
+        }
+
+        /// Another event like the one.
+        fn another(&mut self, session: &str) {
+            let mut other = self.one().clone();
+            other.content.session = session.to_owned();
+            self.got.insert("2".to_owned(), other);
+            self.balance.done += 1;
+        }
+
+        /// So many seconds after the beginning.
+        fn at(&self, seconds: u64) -> Instant {
+            self.ledger.lock().start + Duration::from_secs(seconds)
+        }
+
+        /// Something was done to the first receiver from one second to another.
+        fn act(&mut self, fault: Fault, from: u64, to: u64) {
+            let (from, to) = (self.at(from), self.at(to));
+            self.acts.push(Act {
+                fault,
+                instance: 0,
+                from,
+                to,
+            });
+        }
+
+        /// A receiver did not take something ten seconds after the beginning.
+        fn refused(&mut self, instance: usize, how: Refused) {
+            let failure = Failure {
+                instance,
+                from: self.at(10),
+                to: self.at(10),
+                how,
+            };
+            self.ledger.lock().failures.push(failure);
+        }
+
+        fn unanswered(&mut self, instance: usize) {
+            self.refused(instance, Refused::Unanswered("reset".to_owned()));
+        }
     }
 
     #[test]
-    fn all_holds_where_all_is_well_and_a_repeat_is_explained_by_a_kill() {
-        assert_eq!(broken(|_, _, _| {}), [] as [&str; 0]);
-        assert_eq!(broken(|_, got, _| one(got).times = 2), [] as [&str; 0]);
-        let denied = broken(|_, got, _| (one(got).times, one(got).denied) = (5, 3));
-        assert_eq!(denied, [] as [&str; 0]);
+    fn all_holds_where_all_is_well() {
+        assert_eq!(broken(|_| {}), NOTHING);
     }
 
     #[test]
-    fn each_rule_finds_what_breaks_it() {
-        let lost = broken(|_, got, _| got.clear());
-        assert_eq!(lost, ["every notification answered 200 was delivered to x"]);
-        let foreign = "nothing was delivered to x that was not sent, and all of it intact";
-        assert_eq!(
-            broken(|_, got, _| one(got).notification.push('x')),
-            [foreign]
-        );
-        assert_eq!(broken(|_, got, _| one(got).notes = 0), [foreign]);
-        assert_eq!(
-            broken(|_, got, _| one(got).is_always_the_same = false),
-            [foreign]
-        );
-        let unsent = broken(|_, got, _| {
-            let mut other = one(got).clone();
-            other.session = "b".to_owned();
-            got.insert("2".to_owned(), other);
+    fn what_was_acknowledged_and_not_delivered_or_delivered_as_two_is_found() {
+        let lost = broken(|known| {
+            known.got.clear();
+            known.balance.done = 0;
         });
-        assert_eq!(unsent, [foreign]);
-        let split = broken(|_, got, _| {
-            let other = one(got).clone();
-            got.insert("2".to_owned(), other);
+        let rule = "every notification answered 200 was delivered to x";
+        assert_eq!(lost, [rule, BALANCE]);
+        let as_another = |is_shared| {
+            broken(|known| {
+                known.is_shared = is_shared;
+                let mut sent = known.ledger.lock();
+                let session = sent.sessions.get_mut("a").expect("the one session");
+                session.acknowledged = ["7".to_owned()].into();
+            })
+        };
+        assert_eq!(as_another(false), [rule]);
+        assert_eq!(as_another(true), NOTHING, "a spool's id may give way");
+        let split = broken(|known| known.another("a"));
+        assert_eq!(split, ["each session is one event at x", BALANCE]);
+    }
+
+    #[test]
+    fn a_wrong_answer_and_a_run_without_any_200_are_found() {
+        let wrong = broken(|known| known.ledger.lock().wrong.push("500".to_owned()));
+        assert_eq!(wrong, ["every answer is one that the message explains"]);
+        let idle = broken(|known| known.ledger.lock().latency.clear());
+        assert_eq!(idle, ["notifications were accepted"]);
+    }
+
+    #[test]
+    fn no_answer_is_allowed_of_a_receiver_that_is_down_and_of_no_other() {
+        for fault in [Fault::Kill, Fault::Restart] {
+            let explained = broken(|known| {
+                known.act(fault, 9, 11);
+                known.unanswered(0);
+            });
+            assert_eq!(explained, NOTHING);
+        }
+        let without_fault = broken(|known| known.unanswered(0));
+        assert_eq!(without_fault, [REFUSAL]);
+        for fault in [Fault::HandOver, Fault::FullDisk, Fault::DatabaseCut] {
+            let other_fault = broken(|known| {
+                known.act(fault, 9, 11);
+                known.unanswered(0);
+            });
+            assert_eq!(other_fault, [REFUSAL], "{fault:?}");
+        }
+        let other_receiver = broken(|known| {
+            known.act(Fault::Kill, 9, 11);
+            known.unanswered(1);
         });
-        assert_eq!(split, ["each session is one event at x"]);
-        let repeated = broken(|_, got, _| one(got).times = 3);
+        assert_eq!(other_receiver, [REFUSAL]);
+        let other_time = broken(|known| {
+            known.act(Fault::Kill, 7, 9);
+            known.act(Fault::Kill, 11, 13);
+            known.unanswered(0);
+        });
+        assert_eq!(other_time, [REFUSAL]);
+        let silent = broken(|known| {
+            known.act(Fault::Kill, 9, 11);
+            known.refused(0, Refused::Silent);
+        });
+        assert_eq!(silent, [REFUSAL]);
+    }
+
+    #[test]
+    fn a_503_is_allowed_while_nothing_can_be_kept_and_at_no_other_time() {
+        let refused = |is_shared, faults: &[Fault]| {
+            broken(|known| {
+                known.is_shared = is_shared;
+                faults.iter().for_each(|fault| known.act(*fault, 9, 11));
+                known.refused(0, Refused::Unavailable);
+            })
+        };
+        assert_eq!(refused(false, &[Fault::FullDisk]), NOTHING);
+        for faults in [&[][..], &[Fault::Kill], &[Fault::VendorDown]] {
+            assert_eq!(refused(false, faults), [REFUSAL], "{faults:?}");
+        }
+        for away in [Fault::DatabaseCut, Fault::DatabaseStalls] {
+            assert_eq!(refused(true, &[Fault::FullDisk, away]), NOTHING);
+            assert_eq!(refused(true, &[away]), [REFUSAL]);
+        }
+        assert_eq!(refused(true, &[Fault::FullDisk]), [REFUSAL]);
+    }
+
+    #[test]
+    fn what_was_not_sent_or_is_another_than_was_sent_is_found() {
         assert_eq!(
-            repeated,
-            ["nothing came to x more often than at-least-once allows"]
+            broken(|known| known.content().notification.push('x')),
+            [INTACT]
         );
+        assert_eq!(
+            broken(|known| known.one().is_always_the_same = false),
+            [INTACT]
+        );
+        assert_eq!(
+            broken(|known| known.content().r#type = "ai.suki.session.failed".to_owned()),
+            [INTACT]
+        );
+        assert_eq!(
+            broken(|known| known.content().status = Some("failed".to_owned())),
+            [INTACT]
+        );
+        assert_eq!(broken(|known| known.another("b")), [INTACT, BALANCE]);
+    }
+
+    #[test]
+    fn a_resource_that_is_lacking_damaged_or_of_another_session_is_found_whatever_its_group() {
+        let count = well().content().resources.len();
+        assert_eq!(count, 6);
+        for n in 0..count {
+            let lacking = broken(|known| drop(known.content().resources.remove(n)));
+            assert_eq!(lacking, [INTACT], "{n}");
+            let damaged = broken(|known| known.content().resources[n].body[0] ^= 1);
+            assert_eq!(damaged, [INTACT], "{n}");
+            let empty = broken(|known| {
+                let one = &mut known.content().resources[n];
+                *one = Resource::new(&one.group, &one.href, 200, b"null");
+            });
+            assert_eq!(empty, [INTACT], "{n}");
+        }
+        let of_another = broken(|known| {
+            let note = known.sdp.served(&Session::ambient("b")).remove(0);
+            let one = &mut known.content().resources[0];
+            assert_eq!(one.group, note.group);
+            *one = Resource::new(note.group, &one.href, 200, &note.body);
+        });
+        assert_eq!(of_another, [INTACT]);
+        let twice = broken(|known| {
+            let one = known.content().resources[0].clone();
+            known.content().resources.push(one);
+        });
+        assert_eq!(twice, [INTACT]);
+        let missing = broken(|known| {
+            let one = known.content().resources.pop().expect("one");
+            known.content().missing.push(one.href);
+        });
+        assert_eq!(missing, [INTACT]);
+    }
+
+    #[test]
+    fn without_links_all_but_the_status_is_expected() {
+        let body = r#"{"session_id":"a","status":"success"}"#;
+        let without_links = |known: &mut Known| {
+            known.content().notification = body.to_owned();
+            let mut sent = known.ledger.lock();
+            let session = sent.sessions.get_mut("a").expect("the one session");
+            session.bodies = [body.to_owned()].into();
+        };
+        assert_eq!(broken(without_links), [INTACT]);
+        let broken = broken(|known| {
+            without_links(known);
+            known
+                .content()
+                .resources
+                .retain(|one| one.group != "status");
+        });
+        assert_eq!(broken, NOTHING);
+    }
+
+    #[test]
+    fn an_event_may_come_again_once_for_each_fault_that_it_met_and_each_time_it_was_denied() {
+        let came = |times, denied, faults: &[(Fault, u64, u64)]| {
+            broken(|known| {
+                for (fault, from, to) in faults {
+                    known.act(*fault, *from, *to);
+                }
+                let (first, last) = (known.at(5), known.at(10));
+                let one = known.one();
+                (one.times, one.denied) = (times, denied);
+                (one.first, one.last) = (first, last);
+            })
+        };
+        assert_eq!(came(2, 0, &[(Fault::Kill, 6, 7)]), NOTHING);
+        assert_eq!(came(5, 3, &[(Fault::Kill, 6, 7)]), NOTHING);
+        assert_eq!(came(2, 0, &[]), [REPEATED]);
+        assert_eq!(came(3, 0, &[(Fault::Kill, 6, 7)]), [REPEATED]);
+        assert_eq!(came(2, 0, &[(Fault::SinkDown, 6, 7)]), [REPEATED]);
+        let others = [(Fault::Kill, 1, 2), (Fault::Kill, 11, 12)];
+        assert_eq!(came(2, 0, &others), [REPEATED]);
+        let uncounted = broken(|known| {
+            known.one().times = 2;
+            known.is_counted = false;
+        });
+        assert_eq!(uncounted, NOTHING);
+    }
+
+    #[test]
+    fn a_balance_that_does_not_agree_with_what_was_sent_and_what_came_out_is_found() {
         for change in [
             |balance: &mut Balance| balance.dead = 1,
             |balance: &mut Balance| balance.pending = 1,
             |balance: &mut Balance| balance.spooled = 1,
             |balance: &mut Balance| balance.done = 0,
+            |balance: &mut Balance| balance.done = 2,
+            |balance: &mut Balance| balance.quarantined = 0,
+            |balance: &mut Balance| balance.quarantined = 2,
         ] {
-            let off = broken(|_, _, balance| change(balance));
-            assert_eq!(off, ["the balance is zero"]);
+            let off = broken(|known| change(&mut known.balance));
+            assert_eq!(off, [BALANCE]);
         }
-        let wrong = broken(|sent, _, _| sent.wrong.push("success was answered 500".to_owned()));
+    }
+
+    #[test]
+    fn what_was_sent_and_not_acknowledged_may_be_in_the_store() {
+        let kept = broken(|known| {
+            let mut sent = known.ledger.lock();
+            let session = sent.sessions.get_mut("a").expect("the one session");
+            session.acknowledged.clear();
+            sent.quarantined = 0;
+        });
+        assert_eq!(kept, NOTHING);
+    }
+
+    #[test]
+    fn what_a_check_of_the_store_finds_and_how_receivers_end_is_told() {
+        let found = broken(|known| known.findings.push("a damaged page".to_owned()));
+        assert_eq!(found, ["a check of the store finds nothing"]);
+        let ended = broken(|known| known.ends.push("a panic".to_owned()));
         assert_eq!(
-            wrong,
-            ["every answer is one that a fault or the message explains"]
+            ended,
+            ["every receiver ended as it was told to, and none panicked"]
         );
     }
 }

@@ -69,6 +69,9 @@ impl Stage {
                     "sqlite:{}",
                     home.join("data/receiver.db").display()
                 )),
+                // A database that is silent is one for its spool soon. An embedded store has nobody to turn to: only a
+                // full disk may make it refuse, and not a busy machine.
+                deadline = if url.is_some() { "2s" } else { "10s" },
                 spool = home.join("spool").display(),
                 sdp = vendor.address,
                 out = dir.join("delivered").display(),
@@ -95,6 +98,15 @@ impl Stage {
             database,
             dir,
         })
+    }
+
+    /// Ends the receivers for good, and tells what was wrong with how they ran and ended.
+    pub(super) async fn finish(&self) -> anyhow::Result<Vec<String>> {
+        let mut ends = Vec::new();
+        for instance in &self.instances {
+            ends.extend(instance.lock().await.finish().await?);
+        }
+        Ok(ends)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Refused};
 use super::stage::{SECRET, Stage};
 use crate::simulator::{Plan, Planned, Sdp, Sender};
 
@@ -62,15 +62,32 @@ fn announce(sdp: &Sdp, planned: &Planned) {
 async fn send(senders: &[Sender], first: usize, planned: &Planned, ledger: &Ledger) {
     ledger.sending(planned);
     for n in 0..senders.len() {
-        match senders[(first + n) % senders.len()]
-            .send(&planned.message)
-            .await
-        {
-            Ok(answer) => return ledger.answered(planned, &answer),
-            // Nothing was sent, so another one may have it.
-            Err(error) if error.is_connect() => {}
-            Err(_) => break,
+        let instance = (first + n) % senders.len();
+        let from = Instant::now();
+        let error = match senders[instance].send(&planned.message).await {
+            Ok(answer) => return ledger.answered(planned, instance, from, &answer),
+            Err(error) => error,
+        };
+        let how = if error.is_timeout() {
+            Refused::Silent
+        } else {
+            Refused::Unanswered(told(&error))
+        };
+        ledger.unanswered(instance, from, how);
+        // Only where nothing was sent another one may have it.
+        if !error.is_connect() {
+            return;
         }
     }
-    ledger.unanswered();
+}
+
+/// An error with its causes; the last one says what happened.
+fn told(error: &reqwest::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        told += &format!(": {error}");
+        cause = error.source();
+    }
+    told
 }

@@ -14,7 +14,7 @@ async fn a_kill_of_one_of_three_instances_loses_nothing_that_was_answered_200() 
         std::fs::create_dir(&dir).unwrap();
         let settings = [
             ("STORE__URL", database.url()),
-            ("STORE__POOL_SIZE", "5".to_owned()),
+            ("STORE__POOL_SIZE", "3".to_owned()),
             ("FOLLOW__LEASE", "2s".to_owned()),
             ("SINKS__ARCHIVE__DIR", out.display().to_string()),
         ];
@@ -40,6 +40,7 @@ async fn a_kill_of_one_of_three_instances_loses_nothing_that_was_answered_200() 
     std::fs::create_dir(&dir).unwrap();
     let settings = [
         ("STORE__URL", database.url()),
+        ("STORE__POOL_SIZE", "3".to_owned()),
         ("SINKS__ARCHIVE__DIR", out.display().to_string()),
     ];
     let _newcomer = Binary::start(&dir, &settings).await;

@@ -1,13 +1,14 @@
 //! The real binary as a process: started with an environment of its own, signalled, killed, its log read.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use suki_receiver::simulator::own_address;
 
 use super::client::{SECRET, http};
 use super::{PATIENCE, eventually};
@@ -34,8 +35,10 @@ impl Binary {
 
     /// The same over HTTPS, asked by a client that trusts it.
     pub async fn start_tls(dir: &Path, more: &[(&str, String)], client: reqwest::Client) -> Self {
-        let binary = Self::spawn(dir, more);
-        let url = format!("https://localhost:{}/readyz", binary.public.port());
+        // The certificate is for this name, and the name for this one address.
+        let public = SocketAddr::from(([127, 0, 0, 1], own_address().unwrap().port()));
+        let binary = Self::spawn_on(&[], dir, public, own_address().unwrap(), more);
+        let url = format!("https://localhost:{}/readyz", public.port());
         binary.ready(&client, &url).await;
         binary
     }
@@ -66,7 +69,8 @@ impl Binary {
 
     /// The same, run by another command.
     pub fn spawn_under(command: &[String], dir: &Path, more: &[(&str, String)]) -> Self {
-        Self::spawn_on(command, dir, free_port(), free_port(), more)
+        let (public, admin) = (own_address().unwrap(), own_address().unwrap());
+        Self::spawn_on(command, dir, public, admin, more)
     }
 
     /// Another process with the same configuration, beside this one.
@@ -185,12 +189,4 @@ impl Drop for Binary {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// An address that was free a moment ago.
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }

@@ -1,0 +1,81 @@
+//! Do the receivers' own counts agree with what was counted outside of them?
+
+use serde_json::Value;
+
+use super::ledger::Sent;
+use super::proof::Sink;
+
+/// What the receivers say of their store at the end.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Balance {
+    /// Delivered.
+    pub(super) done: u64,
+    /// Given up.
+    pub(super) dead: u64,
+    /// In the quarantine.
+    pub(super) quarantined: u64,
+    /// Not at an end.
+    pub(super) pending: u64,
+    /// In a spool.
+    pub(super) spooled: u64,
+}
+
+impl Balance {
+    /// What `/api/v1/stats` says.
+    pub(super) fn of_stats(stats: &Value) -> Self {
+        let count = |state: &str| stats["events"][state].as_u64().unwrap_or_default();
+        Self {
+            done: count("done"),
+            dead: count("dead"),
+            quarantined: count("quarantined"),
+            pending: count("received") + count("retrieving") + count("delivering"),
+            spooled: 0,
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pending + self.spooled == 0
+    }
+
+    /// What does not add up. What was acknowledged must be in the store. What was sent and not acknowledged may be: its
+    /// answer was lost, or came before its commit. What came out at a sink must be just what is in the store.
+    pub(super) fn off(&self, sent: &Sent, sinks: &[Sink]) -> Vec<String> {
+        let mut found = Vec::new();
+        if !self.is_at_rest() {
+            found.push(format!(
+                "{} still pending, {} in a spool",
+                self.pending, self.spooled
+            ));
+        }
+        if self.dead > 0 {
+            found.push(format!("{} were given up", self.dead));
+        }
+        let acknowledged = sent
+            .sessions
+            .values()
+            .filter(|session| !session.acknowledged.is_empty())
+            .count() as u64;
+        let (events, all) = (
+            self.done + self.dead + self.pending,
+            sent.sessions.len() as u64,
+        );
+        if !(acknowledged..=all).contains(&events) {
+            found.push(format!(
+                "{events} events of {all} that were sent and {acknowledged} that were acknowledged"
+            ));
+        }
+        for Sink { name, got, .. } in sinks {
+            if got.len() as u64 != self.done {
+                found.push(format!("{} done, {} came to {name}", self.done, got.len()));
+            }
+        }
+        if !(sent.quarantined..=sent.malformed).contains(&self.quarantined) {
+            found.push(format!(
+                "{} in the quarantine, of {} that were sent and {} that were answered 400",
+                self.quarantined, sent.malformed, sent.quarantined
+            ));
+        }
+        found
+    }
+}

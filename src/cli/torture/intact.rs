@@ -1,0 +1,69 @@
+//! Was it delivered as it was sent, with just what the vendor's API has of that session?
+
+use super::deliveries::{Content, Deliveries, Resource};
+use super::ledger::{Sent, SentSession};
+use crate::domain::SessionStatus;
+use crate::simulator::Sdp;
+
+/// There, and not as it was sent or served.
+pub(super) fn foreign(sent: &Sent, got: &Deliveries, sdp: &Sdp) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, event) in got {
+        let Some(known) = sent.sessions.get(&event.content.session) else {
+            found.push(format!("{id} is of a session that was not sent"));
+            continue;
+        };
+        if !event.is_always_the_same {
+            found.push(format!("{id} came in different forms"));
+        }
+        let wrong = wrong(known, &event.content, sdp);
+        found.extend(wrong.into_iter().map(|wrong| format!("{id} {wrong}")));
+    }
+    found
+}
+
+fn wrong(known: &SentSession, content: &Content, sdp: &Sdp) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let is_sent = |body: &String| body.trim() == content.notification.trim();
+    if !known.bodies.iter().any(is_sent) {
+        wrong.push("has another notification than was sent".to_owned());
+    }
+    let status = &known.session.status;
+    let r#type = format!(
+        "ai.suki.session.{}",
+        SessionStatus::new(status).outcome().as_str()
+    );
+    if content.r#type != r#type || content.status.as_ref().is_some_and(|told| told != status) {
+        wrong.push(format!(
+            "is {} and {:?} of a session that is {status}",
+            content.r#type, content.status
+        ));
+    }
+    // Links are waited for much longer than any fault lasts, also the best-effort ones.
+    for missing in &content.missing {
+        wrong.push(format!("lacks {missing}"));
+    }
+    let expected = expected(known, content, sdp);
+    for resource in &expected {
+        if !content.resources.contains(resource) {
+            wrong.push(format!("came without {} as it is served", resource.href));
+        }
+    }
+    // Each is there, so one more is one too many.
+    if content.resources.len() > expected.len() {
+        wrong.push(format!("came with {} resources", content.resources.len()));
+    }
+    wrong
+}
+
+/// What comes with a notification: all that its links lead to, or the standard links where it has none. Of these the
+/// status is no part: it was asked for to know which links are the standard ones.
+fn expected(known: &SentSession, content: &Content, sdp: &Sdp) -> Vec<Resource> {
+    let has_links = serde_json::from_str::<serde_json::Value>(&content.notification)
+        .is_ok_and(|notification| notification.get("_links").is_some());
+    sdp.served(&known.session)
+        .into_iter()
+        .filter(|served| has_links || served.group != "status")
+        .map(|served| Resource::new(served.group, served.href, 200, &served.body))
+        .collect()
+}
