@@ -35,7 +35,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     let mut app = App::build_on(loaded.config, inherited()?).await?;
     announce(&app, is_https, loaded.file.as_deref());
     app.watch_log(logging.dropped());
-    notify(&[NotifyState::Ready]);
+    app.when_ready(|| notify(&[NotifyState::Ready]));
 
     let reloader = app.reloader();
     let stop = async move {
@@ -68,15 +68,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
 /// What systemd has opened for this process, where it has (sd_listen_fds(3)).
 fn inherited() -> anyhow::Result<Inherited> {
     let mut sockets = ListenFd::from_env();
-    let mut take = |index| {
-        sockets
+    let mut inherited = Vec::new();
+    for index in 0..sockets.len() {
+        let socket = sockets
             .take_tcp_listener(index)
-            .with_context(|| format!("LISTEN_FDS: socket {index} is no TCP listener"))
-    };
-    Ok(Inherited {
-        public: take(0)?,
-        admin: take(1)?,
-    })
+            .with_context(|| format!("LISTEN_FDS: socket {index} is no TCP listener"))?;
+        inherited.extend(socket);
+    }
+    Ok(Inherited(inherited))
 }
 
 fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {
