@@ -16,7 +16,7 @@ use crate::net::{BindError, Predecessor, Sockets};
 /// How long the public address may be in use by a process that hands nothing over. It is let go of early in a drain.
 const PUBLIC: Duration = Duration::from_secs(2);
 /// A wait before the next look.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What a start needs before all else.
 pub(super) struct Start {

@@ -32,7 +32,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     }
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let is_https = loaded.config.server.tls.is_some();
-    let mut app = App::build_on(loaded.config, inherited()?).await?;
+    let mut app = tokio::select! {
+        app = App::build_on(loaded.config, inherited()?) => app?,
+        // It may have to wait for a process before it.
+        signal = signals.stop(|| {}) => {
+            tracing::info!(signal, "stopped before it had started");
+            return Ok(Done::Well);
+        }
+    };
     announce(&app, is_https, loaded.file.as_deref());
     app.watch_log(logging.dropped());
     app.when_ready(|| notify(&[NotifyState::Ready]));

@@ -216,6 +216,21 @@ async fn a_start_waits_a_moment_for_its_address_and_its_store() {
 }
 
 #[tokio::test]
+async fn a_start_that_waits_can_be_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    let lock = std::fs::File::create(dir.path().join("data/receiver.db.lock")).unwrap();
+    lock.lock().unwrap();
+    let binary = Binary::spawn(dir.path(), &[]);
+    until("it waits", || {
+        binary.log().contains("waiting for another process to end")
+    })
+    .await;
+    binary.signal(Signal::SIGTERM);
+    assert!(binary.ended().await.success());
+}
+
+#[tokio::test]
 async fn a_store_that_hangs_does_not_keep_a_process_that_is_to_end() {
     let dir = tempfile::tempdir().unwrap();
     let settings = [

@@ -271,6 +271,7 @@ async fn whoever_takes_the_sockets_and_stands_still_holds_up_neither_a_successor
     let dir = tempfile::tempdir().unwrap();
     let first = Binary::start(dir.path(), &[]).await;
     let path = dir.path().join("data/handover.sock");
+    until("it offers the sockets", || path.exists()).await;
     let stuck = UnixStream::connect(&path).unwrap();
     let next = first.spawn_successor(&[]);
     until("the next one follows", || first.log().contains(FOLLOWED)).await;
