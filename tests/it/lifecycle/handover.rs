@@ -347,7 +347,9 @@ async fn the_service_manager_hears_of_readiness_once_the_next_process_may_follow
 #[tokio::test]
 async fn a_process_that_is_stopped_before_its_successor_is_ready_refuses_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Binary::start(dir.path(), &[]).await;
+    // Long enough for each kept connection to hear that it is to close.
+    let settings = [("SERVER__DRAIN_DELAY", "1s".to_owned())];
+    let first = Binary::start(dir.path(), &settings).await;
     let load = Load::start(&first.webhook(), "s");
     load.goes_on().await;
     // The next one has the sockets and does not get on: what it reads then has no end yet.
