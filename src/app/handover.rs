@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::lifecycle::{Part, Readiness, Shutdown};
-use crate::net::{Offer, Predecessor, Sockets};
+use crate::net::{Lent, Offer, Predecessor, Sockets, Withdraw};
 use crate::worker;
 
 /// A wait after a take-over that failed.
@@ -24,33 +22,32 @@ pub(super) struct Handover {
 
 impl Handover {
     /// Tells the process before that this one takes notifications; offers the sockets to the next one, as soon as the
-    /// one before has ended.
-    pub(super) async fn spawn(
-        self,
-        readiness: &Readiness,
-        accepting: &CancellationToken,
-        group: &Shutdown,
-    ) {
+    /// one before has ended. Without one the offer stands when this returns.
+    pub(super) async fn spawn(self, readiness: &Readiness, group: &Shutdown) -> Withdraw {
         let Self {
             path,
             sockets,
-            mut predecessor,
+            predecessor,
         } = self;
-        if let Some(before) = &mut predecessor {
-            before.ready().await;
-        }
-        let (readiness, accepting, tasks) = (readiness.clone(), accepting.clone(), group.clone());
+        let (lent, withdraw) = Lent::new(sockets);
+        let (readiness, tasks) = (readiness.clone(), group.clone());
+        let Some(mut before) = predecessor else {
+            if let Some(offer) = offer(&path) {
+                group.spawn("hand-over", offer.serve(lent, readiness, tasks));
+            }
+            return withdraw;
+        };
+        before.ready().await;
         group.spawn("hand-over", async move {
-            if let Some(before) = predecessor {
-                tokio::select! {
-                    () = before.ended() => tracing::info!("the process before has ended"),
-                    () = tasks.stopping() => return,
-                }
+            tokio::select! {
+                () = before.ended() => tracing::info!("the process before has ended"),
+                () = lent.withdrawn() => return,
             }
             if let Some(offer) = offer(&path) {
-                offer.serve(sockets, readiness, accepting, tasks).await;
+                offer.serve(lent, readiness, tasks).await;
             }
         });
+        withdraw
     }
 }
 

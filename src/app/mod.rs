@@ -4,6 +4,7 @@ mod admin_token;
 mod handover;
 pub mod online;
 mod sockets;
+mod start;
 pub mod stores;
 pub mod telemetry;
 mod upkeep;
@@ -11,7 +12,7 @@ mod wiring;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ pub use self::sockets::Inherited;
 
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
+use crate::domain::Clock;
 use crate::ingress;
 use crate::journal::Journal;
 use crate::lifecycle::Shutdown;
@@ -29,6 +31,9 @@ use crate::metrics::Metrics;
 use crate::net::{Listener, ServerTls, TlsError};
 use crate::signature::{SecretBytes, Secrets};
 use crate::worker;
+
+/// How long beyond the drain's time the store has to close.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// The service, built and bound, not yet accepting.
 pub struct App {
@@ -42,6 +47,7 @@ pub struct App {
     worker: worker::Parts,
     reloader: Reloader,
     log_dropped: Option<ErrorCounter>,
+    on_ready: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// How a run ended.
@@ -108,6 +114,11 @@ impl App {
         self.log_dropped = Some(dropped);
     }
 
+    /// Calls `tell` once notifications are taken and, where no process runs before this one, the next one may follow.
+    pub fn when_ready(&mut self, tell: impl FnOnce() + Send + 'static) {
+        self.on_ready = Some(Box::new(tell));
+    }
+
     /// Runs until `stop` ends, then drains: readiness off while still accepting, stop accepting and finish requests, stop
     /// claiming and finish work, give leases back, close the store, and the admin listener last.
     ///
@@ -118,7 +129,7 @@ impl App {
             Shutdown::new("worker"),
             Shutdown::new("admin"),
         );
-        let accepting = CancellationToken::new();
+        let (accepting, admin_accepting) = (CancellationToken::new(), CancellationToken::new());
         let (journal, readiness, clock) = (
             self.ingress.journal.clone(),
             self.ingress.readiness.clone(),
@@ -126,22 +137,32 @@ impl App {
         );
         upkeep::spawn(&self.admin_state, self.log_dropped, &side);
         spawn_keepers(self.refusals, &self.ingress, &workers);
-        let listen = |listener: Listener, router, group: &Shutdown| {
-            let (readiness, accepting) = (readiness.clone(), accepting.clone());
-            let name = listener.name;
-            group.spawn(
-                name,
-                listener.serve(router, readiness, accepting, group.clone()),
-            );
-        };
-        listen(self.admin, admin::router(self.admin_state), &side);
+        let listen =
+            |listener: Listener, router, accepting: &CancellationToken, group: &Shutdown| {
+                let (readiness, accepting) = (readiness.clone(), accepting.clone());
+                let name = listener.name;
+                group.spawn(
+                    name,
+                    listener.serve(router, readiness, accepting, group.clone()),
+                );
+            };
+        listen(
+            self.admin,
+            admin::router(self.admin_state),
+            &admin_accepting,
+            &side,
+        );
         listen(
             self.public,
             ingress::router(&self.server.path, self.ingress),
+            &accepting,
             &public,
         );
         handover::spawn_worker(self.worker, self.handover.predecessor.is_some(), &workers);
-        self.handover.spawn(&readiness, &accepting, &side).await;
+        let lent = self.handover.spawn(&readiness, &side).await;
+        if let Some(tell) = self.on_ready {
+            tell();
+        }
 
         stop.await;
 
@@ -149,6 +170,7 @@ impl App {
         readiness.drain();
         if readiness.has_successor() {
             accepting.cancel();
+            admin_accepting.cancel();
         }
         tracing::info!(
             seconds = self.server.drain_delay.as_secs_f64(),
@@ -156,25 +178,45 @@ impl App {
             "draining: open connections are still served"
         );
         tokio::time::sleep(self.server.drain_delay).await;
+        // Before the listeners close theirs: what connects is refused only when the last of the sockets is closed, and
+        // would be reset if it waited in this one.
+        lent.withdraw().await;
         accepting.cancel();
+        if readiness.has_successor() {
+            admin_accepting.cancel();
+        }
         public.stop();
         let requests = public.finished(deadline).await;
         workers.stop();
         let work = workers.finished(deadline).await;
-        if let Err(error) = journal.release(clock.steady()).await {
-            tracing::warn!(error = %error, "cannot give leases back; they run out by themselves");
-        }
-        journal.close().await;
+        let closed = close(&journal, clock, deadline + GRACE).await;
+        admin_accepting.cancel();
         side.stop();
         let aside = side
-            .finished(deadline.max(Instant::now() + std::time::Duration::from_millis(200)))
+            .finished(deadline.max(Instant::now() + Duration::from_millis(200)))
             .await;
-        if requests && work && aside {
+        if requests && work && closed && aside {
             Ended::Drained
         } else {
             Ended::TimedOut
         }
     }
+}
+
+/// Gives leases back and closes the store; `false` where it does not do so in time. A store that hangs must not keep the
+/// process: its lock would be held as long, and nobody could follow.
+async fn close(journal: &Journal, clock: Clock, deadline: Instant) -> bool {
+    let closing = async {
+        if let Err(error) = journal.release(clock.steady()).await {
+            tracing::warn!(error = %error, "cannot give leases back; they run out by themselves");
+        }
+        journal.close().await;
+    };
+    let closed = tokio::time::timeout_at(deadline.into(), closing).await;
+    if closed.is_err() {
+        tracing::error!("the store does not close in time; the next start takes up what is left");
+    }
+    closed.is_ok()
 }
 
 impl Reloader {

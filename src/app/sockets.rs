@@ -3,33 +3,29 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 
 use crate::config::Config;
-use crate::net::{Predecessor, Sockets, ask};
+use crate::net::{BindError, Predecessor, Sockets, ask};
 
-/// Sockets that the service manager has opened (systemd's `LISTEN_FDS`): the first is the public one, the second the
-/// admin one. Those that are missing are bound.
+/// Sockets that the service manager has opened (systemd's `LISTEN_FDS`), in any order. Which is which their addresses
+/// say. What is missing is bound.
 #[derive(Debug, Default)]
-pub struct Inherited {
-    /// For notifications.
-    pub public: Option<TcpListener>,
-    /// For operators.
-    pub admin: Option<TcpListener>,
-}
+pub struct Inherited(pub Vec<TcpListener>);
 
 /// The sockets, and the process that gave them and still runs.
 pub(super) async fn obtain(
     config: &Config,
-    inherited: Inherited,
+    inherited: &Inherited,
 ) -> anyhow::Result<(Sockets, Option<Predecessor>)> {
     let (public, admin) = (config.server.listen, config.admin.listen);
-    if inherited.public.is_some() || inherited.admin.is_some() {
-        tracing::info!("the service manager has opened the listening sockets");
+    if !inherited.0.is_empty() {
+        let (public_socket, admin_socket) = inherited.told_apart(public, admin)?;
         let sockets = Sockets {
-            public: or_bound(inherited.public, public)?,
-            admin: or_bound(inherited.admin, admin)?,
+            public: or_bound(public_socket, public)?,
+            admin: or_bound(admin_socket, admin)?,
         };
+        tracing::info!("the service manager has opened the listening sockets");
         return Ok((sockets, None));
     }
     let path = handover_path(config);
@@ -42,12 +38,10 @@ pub(super) async fn obtain(
     let Some((given, predecessor)) = asked else {
         return Ok((Sockets::bind(public, admin)?, None));
     };
+    must_be_at(&given.public, "server.listen", public)?;
+    must_be_at(&given.admin, "admin.listen", admin)?;
     tracing::info!("a process runs already; this one takes notifications beside it and follows it");
-    let sockets = Sockets {
-        public: or_bound(is_at(&given.public, public).then_some(given.public), public)?,
-        admin: or_bound(is_at(&given.admin, admin).then_some(given.admin), admin)?,
-    };
-    Ok((sockets, Some(predecessor)))
+    Ok((given, Some(predecessor)))
 }
 
 /// Where the next process asks for the sockets of this one.
@@ -59,11 +53,104 @@ pub(super) fn handover_path(config: &Config) -> PathBuf {
         .unwrap_or_else(|| config.store.folder().join("handover.sock"))
 }
 
-fn or_bound(socket: Option<TcpListener>, address: SocketAddr) -> std::io::Result<TcpListener> {
+impl Inherited {
+    /// The public one and the admin one. A mistake must not put the operators' API on the public address.
+    fn told_apart(
+        &self,
+        public: SocketAddr,
+        admin: SocketAddr,
+    ) -> anyhow::Result<(Option<TcpListener>, Option<TcpListener>)> {
+        let mut told = (None, None);
+        for socket in &self.0 {
+            let found = socket.local_addr()?;
+            let place = if is_at(found, public) {
+                &mut told.0
+            } else if is_at(found, admin) {
+                &mut told.1
+            } else if public.port() == 0 && told.0.is_none() {
+                &mut told.0
+            } else if admin.port() == 0 {
+                &mut told.1
+            } else {
+                bail!(
+                    "LISTEN_FDS: a socket is at {found}, which is neither server.listen ({public}) nor admin.listen ({admin})"
+                );
+            };
+            ensure!(
+                place.replace(socket.try_clone()?).is_none(),
+                "LISTEN_FDS: two sockets are for one address, the second at {found}"
+            );
+        }
+        Ok(told)
+    }
+}
+
+fn or_bound(socket: Option<TcpListener>, address: SocketAddr) -> Result<TcpListener, BindError> {
     socket.map_or_else(|| Sockets::bind_one(address), Ok)
 }
 
-/// Whether a socket is where the configuration wants it; port 0 is anywhere.
-fn is_at(socket: &TcpListener, wanted: SocketAddr) -> bool {
-    wanted.port() == 0 || socket.local_addr().is_ok_and(|found| found == wanted)
+/// The process before must be where this one is to be: two processes on one store at two addresses are not one that
+/// follows the other, and what came to the first address would be refused once the first has ended.
+fn must_be_at(socket: &TcpListener, key: &str, wanted: SocketAddr) -> anyhow::Result<()> {
+    let found = socket.local_addr()?;
+    ensure!(
+        wanted.port() == 0 || is_at(found, wanted),
+        "a process with this data folder listens on {found}, and {key} is {wanted}; stop it first, or set {key} to its address"
+    );
+    Ok(())
+}
+
+/// Whether an address is the configured one. All of IPv6 is all of IPv4 as well.
+fn is_at(found: SocketAddr, wanted: SocketAddr) -> bool {
+    found == wanted
+        || (found.port() == wanted.port()
+            && found.ip().is_unspecified()
+            && wanted.ip().is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket() -> (TcpListener, SocketAddr) {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        (socket, address)
+    }
+
+    fn address(socket: Option<TcpListener>) -> Option<SocketAddr> {
+        socket.map(|socket| socket.local_addr().expect("an address"))
+    }
+
+    #[test]
+    fn inherited_sockets_are_told_apart_by_their_addresses_whatever_their_order() {
+        let ((one, public), (other, admin)) = (socket(), socket());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let inherited = Inherited(vec![other, one]);
+        for (wants_public, wants_admin) in [(public, admin), (any, admin), (public, any)] {
+            let (found, for_operators) = inherited
+                .told_apart(wants_public, wants_admin)
+                .expect("both are known");
+            assert_eq!(address(found), Some(public));
+            assert_eq!(address(for_operators), Some(admin));
+        }
+    }
+
+    #[test]
+    fn an_inherited_socket_at_no_configured_address_is_an_error() {
+        let ((one, public), (other, stray)) = (socket(), socket());
+        let admin = SocketAddr::from(([127, 0, 0, 1], 1));
+        let error = Inherited(vec![one, other])
+            .told_apart(public, admin)
+            .expect_err("one is unknown");
+        assert!(error.to_string().contains(&stray.to_string()), "{error}");
+    }
+
+    #[test]
+    fn the_admin_address_of_one_interface_is_not_all_interfaces() {
+        let at = |text: &str| text.parse().expect("an address");
+        assert!(is_at(at("[::]:80"), at("0.0.0.0:80")));
+        assert!(!is_at(at("0.0.0.0:80"), at("127.0.0.1:80")));
+        assert!(!is_at(at("0.0.0.0:80"), at("0.0.0.0:81")));
+    }
 }

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::handover::Handover;
 use super::sockets::{self, Inherited};
+use super::start::Start;
 use super::{App, Reloader, admin_token, signing_secrets, stores};
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
@@ -22,10 +23,8 @@ use crate::{sdp, sinks, worker};
 /// Most connections of the admin listener at once.
 const ADMIN_CONNECTIONS: usize = 256;
 
-/// Builds the service. Ports are bound first, so that a clash fails before anything is touched.
+/// Builds the service. It listens at the very end: what could connect before would be reset if the start failed.
 pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Result<App> {
-    let (sockets, predecessor) = sockets::obtain(&config, inherited).await?;
-    let (public, admin) = sockets.try_clone()?.listen()?;
     let tls = config
         .server
         .tls
@@ -35,8 +34,12 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         .context("[server.tls]")?;
 
     let (clock, metrics, readiness) = (Clock::start(), Metrics::new(), Readiness::default());
-    let (journal, wakeups) =
-        stores::owned(&config, predecessor.is_some(), clock, &metrics).context("[store]")?;
+    let Start {
+        sockets,
+        predecessor,
+        journal,
+        wakeups,
+    } = Start::wait(&config, &inherited, clock, &metrics).await?;
     let sdp = sdp_client(&config, &metrics).context("[sdp]")?;
     let sinks = build_sinks(&config)?;
     note_what_is_missing(&config, &readiness);
@@ -63,6 +66,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
     };
+    let (public, admin) = sockets.try_clone()?.listen()?;
     Ok(App {
         handover: Handover {
             path: sockets::handover_path(&config),
@@ -108,6 +112,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         server: config.server,
         reloader,
         log_dropped: None,
+        on_ready: None,
     })
 }
 

@@ -32,10 +32,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     }
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let is_https = loaded.config.server.tls.is_some();
-    let mut app = App::build_on(loaded.config, inherited()?).await?;
+    let mut app = tokio::select! {
+        app = App::build_on(loaded.config, inherited()?) => app?,
+        // It may have to wait for a process before it.
+        signal = signals.stop(|| {}) => {
+            tracing::info!(signal, "stopped before it had started");
+            return Ok(Done::Well);
+        }
+    };
     announce(&app, is_https, loaded.file.as_deref());
     app.watch_log(logging.dropped());
-    notify(&[NotifyState::Ready]);
+    app.when_ready(|| notify(&[NotifyState::Ready]));
 
     let reloader = app.reloader();
     let stop = async move {
@@ -68,15 +75,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
 /// What systemd has opened for this process, where it has (sd_listen_fds(3)).
 fn inherited() -> anyhow::Result<Inherited> {
     let mut sockets = ListenFd::from_env();
-    let mut take = |index| {
-        sockets
+    let mut inherited = Vec::new();
+    for index in 0..sockets.len() {
+        let socket = sockets
             .take_tcp_listener(index)
-            .with_context(|| format!("LISTEN_FDS: socket {index} is no TCP listener"))
-    };
-    Ok(Inherited {
-        public: take(0)?,
-        admin: take(1)?,
-    })
+            .with_context(|| format!("LISTEN_FDS: socket {index} is no TCP listener"))?;
+        inherited.extend(socket);
+    }
+    Ok(Inherited(inherited))
 }
 
 fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {

@@ -6,13 +6,13 @@ use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::{HeaderMap, Request, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 
 use super::State;
 use super::reject::Reject;
-use super::room::Taken;
+use super::room::{Room, Taken};
 use crate::config::OnStale;
 use crate::domain::{EventId, Notification};
 use crate::journal::Appended;
@@ -58,7 +58,7 @@ async fn receive(state: &State, request: Request<Body>) -> Result<Receipt, Rejec
     let mut taken = Taken::default();
     let body = read(state, &parts.headers, body, &mut taken).await?;
     let received_at = state.clock.now();
-    let verified = verify(state, &parts.headers, body, received_at)?;
+    let verified = verify(state, &parts.headers, body, received_at, &mut taken)?;
     let stale = verified.is_stale(received_at, state.settings.tolerance);
     if stale && state.settings.on_stale == OnStale::Reject {
         return Err(Reject::Stale);
@@ -95,7 +95,7 @@ async fn receive(state: &State, request: Request<Body>) -> Result<Receipt, Rejec
 async fn read(
     state: &State,
     headers: &HeaderMap,
-    mut body: Body,
+    body: Body,
     taken: &mut Taken,
 ) -> Result<Bytes, Reject> {
     let limit = state.settings.max_body_bytes;
@@ -105,30 +105,44 @@ async fn read(
     if announced.is_some_and(|length| length > u64::try_from(limit).unwrap_or(u64::MAX)) {
         return Err(Reject::TooLarge(limit));
     }
-    let reading = async {
-        let (mut pieces, mut size) = (Vec::new(), 0);
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| Reject::BrokenOff)?.into_data() else {
-                continue;
-            };
-            size += data.len();
-            if size > limit {
-                return Err(Reject::TooLarge(limit));
-            }
-            if !state.room.take(data.len(), taken) {
-                return Err(Reject::Busy);
-            }
-            pieces.push(data);
-        }
-        // Most bodies come in one piece, which then needs no copy.
-        Ok(match pieces.len() {
-            1 => pieces.remove(0),
-            _ => Bytes::from(pieces.concat()),
-        })
-    };
+    let reading = collect(body, limit, &state.room, taken);
     tokio::time::timeout(state.settings.body_timeout, reading)
         .await
         .map_err(|_| Reject::TooSlow)?
+}
+
+/// Puts the body together. Each piece holds the whole buffer that it was read into, so none is kept but a single one:
+/// most bodies come in one piece, which then needs no copy.
+async fn collect(
+    mut body: Body,
+    limit: usize,
+    room: &Room,
+    taken: &mut Taken,
+) -> Result<Bytes, Reject> {
+    let (mut first, mut whole, mut size) = (Bytes::new(), BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|_| Reject::BrokenOff)?.into_data() else {
+            continue;
+        };
+        size += piece.len();
+        if size > limit {
+            return Err(Reject::TooLarge(limit));
+        }
+        if !room.take(piece.len(), taken) {
+            return Err(Reject::Busy);
+        }
+        if size == piece.len() {
+            first = piece;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&piece);
+        }
+    }
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    })
 }
 
 fn verify(
@@ -136,16 +150,20 @@ fn verify(
     headers: &HeaderMap,
     body: Bytes,
     received_at: Timestamp,
+    taken: &mut Taken,
 ) -> Result<Verified, Reject> {
     let value = |name: &str| headers.get(name).map(|value| value.as_bytes());
     let (signature, generated_at) = (value(SIGNATURE_HEADER), value(GENERATED_AT_HEADER));
     let secrets = state.secrets.load();
     let result = signature::verify(&secrets, signature, generated_at, body.clone());
     if let Err(Rejection::Mismatch) = result {
-        // Perhaps it is the secret that is wrong.
-        state
-            .refusals
-            .hand_in(received_at, generated_at, signature, body);
+        // Perhaps it is the secret that is wrong. While much is being received what may be authentic comes first.
+        if state.room.is_ample() {
+            let taken = std::mem::take(taken);
+            state
+                .refusals
+                .hand_in(received_at, generated_at, signature, body, taken);
+        }
     }
     Ok(result?)
 }
@@ -227,4 +245,52 @@ fn request_id(headers: &HeaderMap) -> String {
             (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         })
         .map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A piece of one byte that holds a buffer for as long as it is kept.
+    struct Piece {
+        _buffer: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Piece {
+        fn as_ref(&self) -> &[u8] {
+            b"x"
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_in_many_pieces_does_not_hold_what_they_were_read_into() {
+        let buffers = Arc::new(());
+        let pieces = (0..1000).map({
+            let buffers = Arc::clone(&buffers);
+            move |_| {
+                // This one, the one of the test, the first piece and the last.
+                assert!(Arc::strong_count(&buffers) <= 4, "pieces are held");
+                Ok::<_, Infallible>(Bytes::from_owner(Piece {
+                    _buffer: Arc::clone(&buffers),
+                }))
+            }
+        });
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let (room, mut taken) = (Room::new(1000), Taken::default());
+        let whole = collect(body, 1000, &room, &mut taken).await;
+        assert_eq!(whole.expect("within the limit"), "x".repeat(1000));
+        assert_eq!(Arc::strong_count(&buffers), 1);
+        assert!(!room.take(1, &mut taken), "every byte is counted");
+    }
+
+    #[tokio::test]
+    async fn a_body_in_one_piece_is_not_copied() {
+        let piece = Bytes::from(vec![b'x'; 1000]);
+        let (room, mut taken) = (Room::new(1000), Taken::default());
+        let whole = collect(Body::from(piece.clone()), 1000, &room, &mut taken).await;
+        assert_eq!(whole.expect("within the limit").as_ptr(), piece.as_ptr());
+    }
 }

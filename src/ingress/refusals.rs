@@ -5,6 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::room::Taken;
 use crate::journal::{Bounds, Journal, Unauthentic};
 use crate::lifecycle::Shutdown;
 
@@ -13,11 +14,14 @@ const WAITING: usize = 32;
 
 /// Where refused requests are handed in. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Refusals(Option<mpsc::Sender<Unauthentic>>);
+pub(super) struct Refusals(Option<mpsc::Sender<Waiting>>);
+
+/// A request, and the room that its body takes until it is written.
+type Waiting = (Unauthentic, Taken);
 
 /// Writes them down.
 pub struct RefusalKeeper {
-    waiting: mpsc::Receiver<Unauthentic>,
+    waiting: mpsc::Receiver<Waiting>,
     bounds: Bounds,
 }
 
@@ -39,6 +43,7 @@ impl Refusals {
         generated_at: Option<&[u8]>,
         signature: Option<&[u8]>,
         body: Bytes,
+        taken: Taken,
     ) {
         let (Some(waiting), Some(generated_at), Some(signature)) =
             (&self.0, generated_at, signature)
@@ -52,7 +57,7 @@ impl Refusals {
             signature: text(signature),
             body,
         };
-        if waiting.try_send(request).is_err() {
+        if waiting.try_send((request, taken)).is_err() {
             tracing::warn!("more refused requests come than can be kept; one was not");
         }
     }
@@ -73,10 +78,8 @@ impl RefusalKeeper {
                 }
             }
             let count = batch.len();
-            if let Err(error) = journal
-                .refuse(std::mem::take(&mut batch), self.bounds)
-                .await
-            {
+            let (requests, _taken): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            if let Err(error) = journal.refuse(requests, self.bounds).await {
                 tracing::warn!(error = %error, count, "refused requests could not be kept");
             }
         }

@@ -8,7 +8,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Room for so many bytes. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct Room {
+    free: Arc<Semaphore>,
+    ample: usize,
+}
 
 /// Bytes that are taken until this is dropped.
 #[derive(Debug, Default)]
@@ -17,14 +20,23 @@ pub(super) struct Taken(Option<OwnedSemaphorePermit>);
 impl Room {
     /// Room for `bytes`.
     pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        Self {
+            free: Arc::new(Semaphore::new(bytes)),
+            ample: bytes / 2,
+        }
+    }
+
+    /// Whether half of it is free: room for what is only nice to have.
+    pub(super) fn is_ample(&self) -> bool {
+        self.free.available_permits() >= self.ample
     }
 
     /// Takes so many more bytes; `false` when there is no room. Never waits: who waits holds what came before.
     pub(super) fn take(&self, bytes: usize, taken: &mut Taken) -> bool {
         let more = u32::try_from(bytes)
             .ok()
-            .and_then(|bytes| Arc::clone(&self.0).try_acquire_many_owned(bytes).ok());
+            .and_then(|bytes| Arc::clone(&self.free).try_acquire_many_owned(bytes).ok());
         match (&mut taken.0, more) {
             (_, None) => return false,
             (Some(permit), Some(more)) => permit.merge(more),
@@ -46,7 +58,9 @@ mod tests {
         assert!(!room.take(4, &mut other), "7 of 10 are taken");
         assert!(room.take(3, &mut other));
         drop(one);
+        assert!(room.is_ample());
         assert!(room.take(7, &mut other));
+        assert!(!room.is_ample());
         assert!(!room.take(1, &mut other));
     }
 }

@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::Notify;
 
 /// No headers are being read.
 const NONE: u64 = u64::MAX;
@@ -25,7 +24,8 @@ pub(super) struct Activity {
     head_since: AtomicU64,
     is_http2: AtomicBool,
     has_served: AtomicBool,
-    served: Notify,
+    /// Bytes of a head have come, and not all of it.
+    has_begun: AtomicBool,
 }
 
 /// What to do with a connection.
@@ -49,7 +49,7 @@ impl Activity {
             head_since: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
             has_served: AtomicBool::new(false),
-            served: Notify::new(),
+            has_begun: AtomicBool::new(false),
         })
     }
 
@@ -58,25 +58,17 @@ impl Activity {
         self.is_http2.store(is_http2, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
-        if !self.has_served.swap(true, Ordering::Relaxed) {
-            self.served.notify_one();
-        }
+        self.has_begun.store(false, Ordering::Relaxed);
+        self.has_served.store(true, Ordering::Relaxed);
         InRequest(Arc::clone(self))
     }
 
-    /// Whether no request has come yet.
-    pub(super) fn is_fresh(&self) -> bool {
-        !self.has_served.load(Ordering::Relaxed)
-    }
-
-    /// Waits for the first request's headers. To be waited for by one task.
-    pub(super) async fn first_request(&self) {
-        self.served.notified().await;
-    }
-
-    /// How long the connection has been open.
-    pub(super) fn age(&self) -> Duration {
-        self.opened.elapsed()
+    /// Whether a request is on the way that nothing is known of but that its head has begun, or that the connection is
+    /// not older than `fresh` and is there for one.
+    pub(super) fn expects_request(&self, fresh: Duration) -> bool {
+        let is_fresh = !self.has_served.load(Ordering::Relaxed) && self.opened.elapsed() < fresh;
+        self.requests.load(Ordering::Relaxed) == 0
+            && (self.has_begun.load(Ordering::Relaxed) || is_fresh)
     }
 
     /// What the time says.
@@ -101,6 +93,7 @@ impl Activity {
             self.head_since
                 .compare_exchange(NONE, self.now(), Ordering::Relaxed, Ordering::Relaxed)
                 .ok();
+            self.has_begun.store(true, Ordering::Relaxed);
         }
     }
 

@@ -14,13 +14,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, sockopt,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixStream};
-use tokio_util::sync::CancellationToken;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::lifecycle::{Readiness, Shutdown};
 
@@ -32,7 +34,7 @@ const READY: u8 = b'r';
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Connections that wait to be accepted; the system may allow fewer (net.core.somaxconn).
-const BACKLOG: u32 = 4096;
+const BACKLOG: i32 = 4096;
 /// The listening sockets: the public one, then the admin one.
 const COUNT: usize = 2;
 /// Bytes of control data that [`COUNT`] sockets need.
@@ -47,6 +49,16 @@ pub struct Sockets {
     pub admin: StdListener,
 }
 
+/// An address that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system says.
+    pub source: io::Error,
+}
+
 /// The running process that has handed its sockets over.
 #[derive(Debug)]
 pub struct Predecessor(UnixStream);
@@ -58,11 +70,13 @@ pub struct Predecessor(UnixStream);
 pub async fn ask(path: &Path) -> io::Result<Option<(Sockets, Predecessor)>> {
     let stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
-        // A socket that a killed process left behind refuses.
+        // A socket that a killed process left behind refuses. At a path that is too long for one nobody can be.
         Err(error)
             if matches!(
                 error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::InvalidInput
             ) =>
         {
             return Ok(None);
@@ -116,69 +130,129 @@ impl Offer {
         })
     }
 
-    /// Hands `sockets` to one successor at a time, and tells `readiness` while there is one. Ends when `shutdown` stops,
-    /// or when `accepting` does and nobody has asked: then the sockets must be closed, so that a load balancer is refused
-    /// and goes elsewhere.
-    pub async fn serve(
-        self,
-        sockets: Sockets,
-        readiness: Readiness,
-        accepting: CancellationToken,
-        shutdown: Shutdown,
-    ) {
-        // Within the branches: once a successor sees this end of the stream closed, the name is its own.
-        let forget = || std::fs::remove_file(&self.path).ok();
+    /// Hands the sockets to whoever asks, until one of them takes notifications; tells `readiness` while that one does.
+    /// Ends when `shutdown` stops, or when the sockets are withdrawn and nobody follows: they must be closed then, so
+    /// that a load balancer is refused and goes elsewhere.
+    pub async fn serve(self, lent: Lent, readiness: Readiness, shutdown: Shutdown) {
         tokio::select! {
-            () = async { shutdown.stopping().await; forget(); } => {}
-            () = async { self.hand_over(&sockets, &readiness, &accepting).await; forget(); } => {}
+            // Within the branch: once a successor sees this end of the stream closed, the name is its own.
+            () = async { shutdown.stopping().await; self.forget(); } => {}
+            () = self.hand_over(lent, &readiness) => {}
         }
     }
 
-    async fn hand_over(
-        &self,
-        sockets: &Sockets,
-        readiness: &Readiness,
-        accepting: &CancellationToken,
-    ) {
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = accepting.cancelled() => return,
+    async fn hand_over(&self, lent: Lent, readiness: &Readiness) {
+        let withdrawn = lent.withdrawn.clone();
+        let mut lent = Some(lent);
+        // Each by itself: one that stands still, or takes long to start, holds up no other.
+        let mut askers = FuturesUnordered::new();
+        while let Some(Lent { sockets, .. }) = &lent {
+            let asked = tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => give(stream, sockets).await.map(|stream| {
+                        askers.push(ready(stream));
+                        None
+                    }),
+                    Err(error) => {
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        Err(error)
+                    }
+                },
+                Some(successor) = askers.next() => successor.map(Some),
+                () = withdrawn.cancelled() => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let successor = match asked {
+                Ok(Some(successor)) => successor,
+                Ok(None) => continue,
                 Err(error) => {
-                    tracing::warn!(error = %error, "cannot accept a successor; trying again");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tracing::warn!(error = %error, "the sockets were not handed over; this process goes on alone");
                     continue;
                 }
             };
-            if let Err(error) = give(stream, sockets, readiness).await {
-                tracing::warn!(error = %error, "the sockets were not handed over; this process goes on alone");
+            readiness.set_successor(true);
+            tracing::info!(
+                "a successor has the listening sockets and takes notifications; this process may be stopped"
+            );
+            let mut gone = std::pin::pin!(gone(successor));
+            tokio::select! {
+                () = &mut gone => {}
+                () = withdrawn.cancelled() => {
+                    lent = None;
+                    gone.await;
+                }
             }
             readiness.set_successor(false);
         }
+        // Before the askers' streams are closed, as above.
+        self.forget();
+    }
+
+    fn forget(&self) {
+        std::fs::remove_file(&self.path).ok();
     }
 }
 
-/// Gives the sockets to whoever asks, if that is the same user, and stays with it until it is gone.
-async fn give(mut stream: UnixStream, sockets: &Sockets, readiness: &Readiness) -> io::Result<()> {
+/// This process's own copies of the sockets, to be handed over.
+#[derive(Debug)]
+pub struct Lent {
+    sockets: Sockets,
+    withdrawn: CancellationToken,
+    _closed: DropGuard,
+}
+
+/// Asks for [`Lent`] sockets back.
+#[derive(Debug)]
+pub struct Withdraw {
+    withdrawn: CancellationToken,
+    closed: CancellationToken,
+}
+
+impl Lent {
+    /// To be handed over until they are withdrawn.
+    pub fn new(sockets: Sockets) -> (Self, Withdraw) {
+        let (withdrawn, closed) = (CancellationToken::new(), CancellationToken::new());
+        let lent = Self {
+            sockets,
+            withdrawn: withdrawn.clone(),
+            _closed: closed.clone().drop_guard(),
+        };
+        (lent, Withdraw { withdrawn, closed })
+    }
+
+    /// Ends when they are withdrawn. Whoever holds them is to drop them then.
+    pub async fn withdrawn(&self) {
+        self.withdrawn.cancelled().await;
+    }
+}
+
+impl Withdraw {
+    /// From now on nobody gets the sockets; ends when these copies are closed.
+    pub async fn withdraw(&self) {
+        self.withdrawn.cancel();
+        self.closed.cancelled().await;
+    }
+}
+
+/// Gives the sockets to whoever asks, if that is the same user.
+async fn give(stream: UnixStream, sockets: &Sockets) -> io::Result<UnixStream> {
     must_be_ours(&stream)?;
     within(PATIENCE, send(&stream, sockets)).await?;
+    Ok(stream)
+}
+
+/// Ends when whoever got the sockets takes notifications. How long it needs to start is its own affair.
+async fn ready(mut stream: UnixStream) -> io::Result<UnixStream> {
     if stream.read_u8().await? != READY {
         return Err(io::Error::other("the successor says something else"));
     }
-    readiness.set_successor(true);
-    tracing::info!(
-        "a successor has the listening sockets and takes notifications; this process may be stopped"
-    );
-    match stream.read_u8().await {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            tracing::warn!("the successor is gone");
-            Ok(())
-        }
-        other => other.map(|_| ()),
-    }
+    Ok(stream)
+}
+
+/// Ends when the successor does.
+async fn gone(mut successor: UnixStream) {
+    // It sends nothing more, so whatever comes is the end.
+    successor.read_u8().await.ok();
+    tracing::warn!("the successor is gone");
 }
 
 async fn send(stream: &UnixStream, sockets: &Sockets) -> io::Result<()> {
@@ -246,11 +320,11 @@ async fn within<T>(time: Duration, work: impl Future<Output = io::Result<T>>) ->
 }
 
 impl Sockets {
-    /// Binds both addresses. An error names the address.
+    /// Binds both addresses. Nobody can connect before [`Sockets::listen`].
     ///
     /// # Errors
     /// When an address is in use or not ours.
-    pub fn bind(public: SocketAddr, admin: SocketAddr) -> io::Result<Self> {
+    pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, BindError> {
         Ok(Self {
             public: Self::bind_one(public)?,
             admin: Self::bind_one(admin)?,
@@ -261,21 +335,8 @@ impl Sockets {
     ///
     /// # Errors
     /// As [`Sockets::bind`].
-    pub fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
-        let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        };
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4(),
-            SocketAddr::V6(_) => TcpSocket::new_v6(),
-        }
-        .map_err(named)?;
-        socket.set_reuseaddr(true).map_err(named)?;
-        socket.bind(address).map_err(named)?;
-        socket
-            .listen(BACKLOG)
-            .and_then(TcpListener::into_std)
-            .map_err(named)
+    pub fn bind_one(address: SocketAddr) -> Result<StdListener, BindError> {
+        bound(address).map_err(|source| BindError { address, source })
     }
 
     /// The same sockets once more.
@@ -289,15 +350,42 @@ impl Sockets {
         })
     }
 
-    /// The sockets, ready to accept: the public one and the admin one.
+    /// The sockets, ready to accept: the public one and the admin one. From now on what connects waits to be accepted.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When another process was faster, or the system refuses.
     pub fn listen(self) -> io::Result<(TcpListener, TcpListener)> {
         let ready = |socket: StdListener| {
-            socket.set_nonblocking(true)?;
+            let listening = || {
+                // One that was handed over listens already, which does no harm.
+                rustix::net::listen(&socket, BACKLOG)?;
+                socket.set_nonblocking(true)
+            };
+            listening().map_err(|error| match socket.local_addr() {
+                Ok(address) => io::Error::new(
+                    error.kind(),
+                    BindError {
+                        address,
+                        source: error,
+                    },
+                ),
+                Err(_) => error,
+            })?;
             TcpListener::from_std(socket)
         };
         Ok((ready(self.public)?, ready(self.admin)?))
     }
+}
+
+/// A socket at an address that does not listen yet.
+fn bound(address: SocketAddr) -> io::Result<StdListener> {
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // What an earlier process has closed may linger on the address for a minute.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket.into())
 }

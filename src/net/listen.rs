@@ -2,12 +2,12 @@
 //! lets the others finish when it stops.
 
 use std::io;
+use std::net::TcpListener as StdListener;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::{HeaderValue, Request, Version, header};
-use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,10 +25,17 @@ use crate::metrics::Metrics;
 
 /// A wait after an accept that failed for want of file descriptors or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// How long a connection that is accepted just before a stop has for its first request.
+/// How long a request that is on the way at a stop has to come: one whose head has begun, and the first of a connection
+/// that was accepted just before.
 const FRESH: Duration = Duration::from_secs(2);
+/// How often that is looked at. What the kernel has of a connection at a stop is read within the first time.
+const SETTLE: Duration = Duration::from_millis(20);
+/// HTTP/1.1: most bytes of a head, and of what is read of a body at once.
+const HEAD: usize = 64 * 1024;
 /// HTTP/2: most requests at once on one connection.
-const STREAMS: u32 = 256;
+const STREAMS: u32 = 64;
+/// HTTP/2: most bytes of a request's headers, counted as the protocol does (RFC 9113, section 6.5.2).
+const HEADERS: u32 = 16 * 1024;
 
 /// How long and how many.
 #[derive(Debug, Clone, Copy)]
@@ -66,25 +73,28 @@ impl Listener {
         accepting: CancellationToken,
         shutdown: Shutdown,
     ) {
-        let permits = Arc::new(Semaphore::new(self.limits.max_connections));
         let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1().timer(TokioTimer::new());
+        http.http1().timer(TokioTimer::new()).max_buf_size(HEAD);
         http.http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEADERS)
             .keep_alive_interval(self.limits.idle_timeout / 2)
             .keep_alive_timeout(self.limits.header_timeout);
         let connections = Connections {
+            listener: self.name,
             http,
             router,
             readiness,
+            permits: Arc::new(Semaphore::new(self.limits.max_connections)),
             limits: self.limits,
             tls: self.tls,
-            shutdown: shutdown.clone(),
+            metrics: self.metrics,
+            shutdown,
         };
         loop {
             let permit = tokio::select! {
-                permit = room(&permits, self.metrics.as_ref()) => permit,
+                permit = connections.room() => permit,
                 () = accepting.cancelled() => break,
             };
             let accepted = tokio::select! {
@@ -92,24 +102,16 @@ impl Listener {
                 () = accepting.cancelled() => break,
             };
             match accepted {
-                Ok((stream, _)) => connections
-                    .clone()
-                    .spawn(stream, permit, self.metrics.clone()),
-                Err(error) if is_the_peers(&error) => {}
-                Err(error) => {
-                    tracing::warn!(listener = self.name, error = %error, "cannot accept a connection; trying again");
-                    tokio::time::sleep(ACCEPT_BACKOFF).await;
-                }
+                Ok((stream, _)) => connections.clone().spawn(stream, permit),
+                Err(error) => connections.cannot_accept(&error).await,
             }
         }
-        // What waits in the queue would be reset when the socket closes; a successor takes it from the same queue.
-        while !connections.readiness.has_successor()
-            && let Ok(permit) = Arc::clone(&permits).try_acquire_owned()
-            && let Some(Ok((stream, _))) = self.socket.accept().now_or_never()
-        {
-            connections
-                .clone()
-                .spawn(stream, permit, self.metrics.clone());
+        // The system is asked itself what waits: the runtime also says "nothing" when it only wants a pause.
+        match self.socket.into_std() {
+            Ok(socket) => connections.accept_what_waits(&socket).await,
+            Err(error) => {
+                tracing::warn!(listener = self.name, error = %error, "what waits to be accepted is reset");
+            }
         }
     }
 }
@@ -117,20 +119,64 @@ impl Listener {
 /// What all connections of a listener share.
 #[derive(Clone)]
 struct Connections {
+    listener: &'static str,
     http: auto::Builder<TokioExecutor>,
     router: Router,
     readiness: Readiness,
+    permits: Arc<Semaphore>,
     limits: Limits,
     tls: Option<ServerTls>,
+    metrics: Option<Metrics>,
     shutdown: Shutdown,
 }
 
 impl Connections {
-    fn spawn(self, stream: TcpStream, permit: OwnedSemaphorePermit, metrics: Option<Metrics>) {
+    /// Accepts what waits in the queue, which would be reset when the socket closes. A successor takes it from the same
+    /// queue.
+    async fn accept_what_waits(&self, socket: &StdListener) {
+        while !self.readiness.has_successor() {
+            let permit = self.room().await;
+            let accepted = socket.accept().and_then(|(stream, _)| {
+                stream.set_nonblocking(true)?;
+                TcpStream::from_std(stream)
+            });
+            match accepted {
+                Ok(stream) => self.clone().spawn(stream, permit),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => self.cannot_accept(&error).await,
+            }
+        }
+    }
+
+    async fn cannot_accept(&self, error: &io::Error) {
+        if !is_the_peers(error) {
+            tracing::warn!(listener = self.listener, error = %error, "cannot accept a connection; trying again");
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
+        }
+    }
+
+    /// Waits for room under the bound of connections.
+    async fn room(&self) -> OwnedSemaphorePermit {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return permit;
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.connections_full();
+        }
+        tracing::warn!(
+            "the bound of open connections is reached (server.max_connections); new ones wait"
+        );
+        Arc::clone(&self.permits)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed")
+    }
+
+    fn spawn(self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         // Answers are small and final: nothing is gained by waiting for more.
         stream.set_nodelay(true).ok();
         self.shutdown.clone().spawn("connection", async move {
-            let _open = Open::new(permit, metrics);
+            let _open = Open::new(permit, self.metrics.clone());
             self.serve(stream).await;
         });
     }
@@ -173,6 +219,7 @@ impl Connections {
         });
         let mut connection = std::pin::pin!(self.http.serve_connection(io, service));
         let mut look = tokio::time::interval(self.limits.look_every());
+        let mut stopping = std::pin::pin!(self.stopping(&activity));
         let mut is_closing = false;
         loop {
             tokio::select! {
@@ -194,7 +241,7 @@ impl Connections {
                         return;
                     }
                 },
-                () = self.stopping(&activity), if !is_closing => {
+                () = &mut stopping, if !is_closing => {
                     is_closing = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -204,15 +251,15 @@ impl Connections {
 }
 
 impl Connections {
-    /// Ends when the connection is to be closed. One that was only just accepted has its first request on the way: it has
-    /// a moment to bring it.
+    /// Ends when the connection is to be closed. A request that is on the way has a moment to come: hyper counts a
+    /// connection as idle until it has a whole head.
     async fn stopping(&self, activity: &Activity) {
         self.shutdown.stopping().await;
-        let fresh = FRESH.saturating_sub(activity.age());
-        if activity.is_fresh() && !fresh.is_zero() {
-            tokio::select! {
-                () = activity.first_request() => {}
-                () = tokio::time::sleep(fresh) => {}
+        let stopped = Instant::now();
+        loop {
+            tokio::time::sleep(SETTLE).await;
+            if !activity.expects_request(FRESH) || stopped.elapsed() > FRESH {
+                return;
             }
         }
     }
@@ -224,23 +271,6 @@ impl Limits {
         (self.header_timeout.min(self.idle_timeout) / 4)
             .clamp(Duration::from_millis(10), Duration::from_secs(1))
     }
-}
-
-/// Waits for room under the bound of connections.
-async fn room(permits: &Arc<Semaphore>, metrics: Option<&Metrics>) -> OwnedSemaphorePermit {
-    if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
-        return permit;
-    }
-    if let Some(metrics) = metrics {
-        metrics.connections_full();
-    }
-    tracing::warn!(
-        "the bound of open connections is reached (server.max_connections); new ones wait"
-    );
-    Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed")
 }
 
 /// Counts a connection while it is open.

@@ -10,7 +10,7 @@ mod resolver;
 mod tls;
 
 pub use answer::{error_response, method_not_allowed, not_found};
-pub use handover::{Offer, Predecessor, Sockets, ask};
+pub use handover::{BindError, Lent, Offer, Predecessor, Sockets, Withdraw, ask};
 pub use health::routes as health_routes;
 pub use http_client::{
     BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,

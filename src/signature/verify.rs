@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use super::{GENERATED_AT_HEADER, SIGNATURE_HEADER, Secrets};
 
 const MAC_BYTES: usize = 32;
+/// Most digits of a time; none that there is has as many.
+const DIGITS: usize = 20;
 
 /// A body whose signature holds, as received.
 #[derive(Clone)]
@@ -98,9 +100,9 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// A decimal number of milliseconds that is a time. Digits only: no sign, no white space.
+/// A decimal number of milliseconds that is a time. Digits only, and not without end: no sign, no white space.
 fn milliseconds(text: &[u8]) -> Option<Timestamp> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+    if text.is_empty() || text.len() > DIGITS || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use suki_receiver::config::{NamedSecret, OnStale, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Receiver, Signed, completed, failure, files_below, http, until};
+use crate::support::{Receiver, Signed, completed, eventually, failure, files_below, http, until};
 
 #[tokio::test]
 async fn a_new_notification_is_accepted_and_the_same_again_is_a_duplicate_with_the_same_id() {
@@ -54,6 +54,29 @@ async fn many_at_once_of_the_same_are_one_event() {
             .iter()
             .all(|answer| answer["id"] == answers[0]["id"])
     );
+}
+
+#[tokio::test]
+async fn a_time_of_more_digits_than_any_has_is_401_even_when_it_is_signed_and_is_not_kept() {
+    let receiver = Receiver::start().await;
+    let mut signed = Signed::new(failure("s"));
+    for (zeros, expected) in [(20 - signed.generated_at.len(), 200), (10_000, 401)] {
+        let time = signed.generated_at.trim_start_matches('0');
+        signed.generated_at = format!("{}{time}", "0".repeat(zeros));
+        let signed = signed.clone().with_secret(crate::support::SECRET);
+        assert_eq!(signed.post(&receiver.webhook()).await.0, expected);
+    }
+    let forged = signed.with_secret("a guess");
+    assert_eq!(forged.post(&receiver.webhook()).await.0, 401);
+    // What is kept is kept in order: were that one kept, it would be there before this one.
+    let known = Signed::new(failure("s")).with_secret("a guess");
+    assert_eq!(known.post(&receiver.webhook()).await.0, 401);
+    let kept = || async {
+        let (_, stats) = receiver.admin_get("/api/v1/stats").await;
+        stats["refused_kept"].as_u64().unwrap()
+    };
+    eventually("one is kept", || async { kept().await > 0 }).await;
+    assert_eq!(kept().await, 1);
 }
 
 #[tokio::test]

@@ -59,6 +59,18 @@ async fn an_endless_chunked_body_is_413_without_reading_it_all() {
 }
 
 #[tokio::test]
+async fn a_head_is_read_up_to_64_kib_and_beyond_that_it_is_431() {
+    let receiver = Receiver::start().await;
+    let start = "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-long: ";
+    let endless = format!("{start}{}", "a".repeat(64 * 1024 - start.len()));
+    let answer = raw_exchange(receiver.public, endless.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let long = format!("{start}{}\r\n\r\n", "a".repeat(60 * 1024));
+    let answer = raw_exchange(receiver.public, long.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_client_that_sends_its_headers_a_byte_at_a_time_is_cut_off_and_holds_up_nobody() {
     // The others have no more time for their headers, and a busy machine may be slow to bring them.
     let receiver =

@@ -207,3 +207,43 @@ async fn a_certificate_replaced_on_disk_is_taken_up_on_sighup_without_a_dropped_
             .is_err()
     );
 }
+
+#[tokio::test]
+async fn a_successor_goes_on_with_https_on_the_same_socket() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let files = ca.issue(dir.path(), 2100);
+    let settings = [
+        (
+            "SERVER__TLS__CERT_FILE",
+            files.cert_file.display().to_string(),
+        ),
+        (
+            "SERVER__TLS__KEY_FILE",
+            files.key_file.display().to_string(),
+        ),
+    ];
+    let client = || ca.client().build().unwrap();
+    let first = Binary::start_tls(dir.path(), &settings, client()).await;
+    let url = format!(
+        "https://localhost:{}/webhooks/notification",
+        first.public.port()
+    );
+    let next = first.spawn_successor(&settings);
+    until("it follows", || {
+        first
+            .log()
+            .contains("a successor has the listening sockets")
+    })
+    .await;
+    let post = async |name: &str| {
+        let signed = Signed::new(failure(name));
+        signed.try_post(&client(), &url).await.unwrap().0
+    };
+    assert_eq!(post("beside").await, 200);
+    first.signal(Signal::SIGTERM);
+    assert_eq!(post("while the first ends").await, 200);
+    assert!(first.ended().await.success());
+    assert_eq!(post("alone").await, 200);
+    next.signal(Signal::SIGTERM);
+    assert!(next.ended().await.success());
+}

@@ -1,16 +1,22 @@
 //! One process follows another on the same addresses: nobody is refused, nothing is lost, nothing is done twice.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use rustix::process::Uid;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -207,6 +213,8 @@ async fn another_user_does_not_get_the_sockets() {
     // Even were the file's mode wrong, the peer is looked at.
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
     std::fs::set_permissions(other.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    assert_eq!(asked_as(65534, &path), "", "the server gave something");
+    // Nor does a newcomer trust a process of another user.
     let exe = other.path().join("suki-receiver");
     std::fs::copy(EXE, &exe).unwrap();
     let errors = std::fs::File::create(other.path().join("errors")).unwrap();
@@ -240,6 +248,130 @@ async fn another_user_does_not_get_the_sockets() {
     );
 }
 
+/// What a client of this user gets that asks for the sockets and checks nothing itself.
+fn asked_as(user: u32, path: &Path) -> String {
+    let path = path.to_owned();
+    // The system knows a user for each thread.
+    let asking = std::thread::spawn(move || {
+        let user = Uid::from_raw(user);
+        rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    asking.join().unwrap()
+}
+
+const FOLLOWED: &str = "a successor has the listening sockets";
+
+#[tokio::test]
+async fn whoever_takes_the_sockets_and_stands_still_holds_up_neither_a_successor_nor_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Binary::start(dir.path(), &[]).await;
+    let path = dir.path().join("data/handover.sock");
+    until("it offers the sockets", || path.exists()).await;
+    let stuck = UnixStream::connect(&path).unwrap();
+    let next = first.spawn_successor(&[]);
+    until("the next one follows", || first.log().contains(FOLLOWED)).await;
+    first.signal(Signal::SIGTERM);
+    assert!(first.ended().await.success());
+    until("the next one offers the sockets", || path.exists()).await;
+    let stuck_too = UnixStream::connect(&path).unwrap();
+    // One that goes away without having been ready changes nothing either.
+    drop(stuck);
+    drop(UnixStream::connect(&path).unwrap());
+    until("it is noticed", || {
+        next.log().contains("this process goes on alone")
+    })
+    .await;
+    assert_eq!(Signed::new(failure("s")).post(&next.webhook()).await.0, 200);
+    next.signal(Signal::SIGTERM);
+    assert!(next.ended().await.success());
+    drop(stuck_too);
+}
+
+#[tokio::test]
+async fn a_start_at_another_address_is_refused_while_a_process_has_the_data_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = Binary::start(dir.path(), &[]).await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = free.local_addr().unwrap();
+    drop(free);
+    for (public, admin, key, found) in [
+        (elsewhere, first.admin, "server.listen", first.public),
+        (first.public, elsewhere, "admin.listen", first.admin),
+    ] {
+        let other = Binary::spawn_on(&[], dir.path(), public, admin, &[]);
+        assert_eq!(other.ended().await.code(), Some(1));
+        let log = first.log();
+        let problem = format!(
+            "a process with this data folder listens on {found}, and {key} is {elsewhere}; stop it first"
+        );
+        assert!(log.contains(&problem), "{log}");
+    }
+    assert!(!first.log().contains(FOLLOWED));
+    first.signal(Signal::SIGTERM);
+    assert!(first.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_folder_whose_path_is_too_long_for_the_hand_over_is_served_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("x".repeat(120));
+    let url = format!("sqlite:{}", folder.join("receiver.db").display());
+    let binary = Binary::start(dir.path(), &[("STORE__URL", url)]).await;
+    assert_eq!(
+        Signed::new(failure("s")).post(&binary.webhook()).await.0,
+        200
+    );
+    assert!(binary.log().contains("no other process can follow"));
+}
+
+#[tokio::test]
+async fn the_service_manager_hears_of_readiness_once_the_next_process_may_follow() {
+    let dir = tempfile::tempdir().unwrap();
+    let notify = UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    let variable = format!("NOTIFY_SOCKET={}", dir.path().join("notify").display());
+    let command = ["env".to_owned(), variable];
+    let binary = Binary::spawn_under(&command, dir.path(), &[]);
+    let mut told = [0; 64];
+    let size = notify.recv(&mut told).unwrap();
+    assert_eq!(told[..size].trim_ascii(), b"READY=1");
+    UnixStream::connect(dir.path().join("data/handover.sock")).expect("the offer stands");
+    drop(binary);
+}
+
+#[tokio::test]
+async fn a_process_that_is_stopped_before_its_successor_is_ready_refuses_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    // Long enough for each kept connection to hear that it is to close.
+    let settings = [("SERVER__DRAIN_DELAY", "1s".to_owned())];
+    let first = Binary::start(dir.path(), &settings).await;
+    let load = Load::start(&first.webhook(), "s");
+    load.goes_on().await;
+    // The next one has the sockets and does not get on: what it reads then has no end yet.
+    let token = dir.path().join("data/admin-token");
+    std::fs::remove_file(&token).unwrap();
+    mkfifo(&token, Mode::S_IRWXU).unwrap();
+    let next = first.spawn_successor(&[]);
+    let stands = tokio::task::spawn_blocking({
+        let token = token.clone();
+        move || std::fs::File::create(token).unwrap()
+    });
+    let mut stands = stands.await.unwrap();
+    assert!(next.log().contains("a process runs already"));
+    first.signal(Signal::SIGTERM);
+    assert!(first.ended().await.success());
+    assert!(!next.log().contains(FOLLOWED));
+    stands.write_all(b"a token").unwrap();
+    drop(stands);
+    load.goes_on().await;
+    assert!(load.stop().await > 0);
+}
+
 #[tokio::test]
 async fn on_sockets_of_the_service_manager_a_restart_refuses_nobody() {
     let dir = tempfile::tempdir().unwrap();
@@ -271,6 +403,30 @@ async fn on_sockets_of_the_service_manager_a_restart_refuses_nobody() {
         binary = start();
         assert_eq!(waiting.await.unwrap(), 200);
     }
+}
+
+#[tokio::test]
+async fn sockets_of_the_service_manager_in_another_order_are_told_apart_and_strange_ones_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [admin, public] = sockets
+        .each_ref()
+        .map(|socket| socket.local_addr().unwrap());
+    let binary = activated(&sockets, dir.path(), public, admin);
+    let signed = Signed::new(failure("s"));
+    assert_eq!(signed.post(&binary.webhook()).await.0, 200);
+    for (address, status) in [(public, 404), (admin, 200)] {
+        let answer = http().get(format!("http://{address}/metrics")).send().await;
+        assert_eq!(answer.unwrap().status(), status);
+    }
+    drop(binary);
+
+    let elsewhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let binary = activated(&sockets, dir.path(), elsewhere, admin);
+    assert_eq!(binary.ended().await.code(), Some(1));
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    let problem = format!("a socket is at {public}, which is neither server.listen");
+    assert!(log.contains(&problem), "{log}");
 }
 
 /// Starts as systemd does: the sockets are descriptors 3 and 4.
