@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -20,6 +21,8 @@ use crate::metrics::Metrics;
 use crate::net::{Limits, Listener, ServerTls};
 use crate::{sdp, sinks, worker};
 
+/// How long open connections have at a stop to bring a notification that is on its way.
+const LINGER: Duration = Duration::from_secs(2);
 /// Most connections of the admin listener at once.
 const ADMIN_CONNECTIONS: usize = 256;
 
@@ -61,10 +64,11 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         metrics: metrics.clone(),
         readiness: readiness.clone(),
     });
-    let limits = |max_connections| Limits {
+    let limits = |max_connections, linger| Limits {
         max_connections,
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
+        linger,
     };
     let (public, admin) = sockets.try_clone()?.listen()?;
     Ok(App {
@@ -77,14 +81,14 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
             name: "public listener",
             socket: public,
             tls,
-            limits: limits(config.server.max_connections),
+            limits: limits(config.server.max_connections, LINGER),
             metrics: Some(metrics.clone()),
         },
         admin: Listener {
             name: "admin listener",
             socket: admin,
             tls: None,
-            limits: limits(ADMIN_CONNECTIONS),
+            limits: limits(ADMIN_CONNECTIONS, Duration::ZERO),
             metrics: None,
         },
         ingress,

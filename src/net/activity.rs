@@ -23,7 +23,6 @@ pub(super) struct Activity {
     idle_since: AtomicU64,
     head_since: AtomicU64,
     is_http2: AtomicBool,
-    has_served: AtomicBool,
     /// Bytes of a head have come, and not all of it.
     has_begun: AtomicBool,
 }
@@ -48,7 +47,6 @@ impl Activity {
             // The first request's headers are due from the start.
             head_since: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
-            has_served: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
         })
     }
@@ -59,16 +57,17 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
         self.has_begun.store(false, Ordering::Relaxed);
-        self.has_served.store(true, Ordering::Relaxed);
         InRequest(Arc::clone(self))
     }
 
-    /// Whether a request is on the way that nothing is known of but that its head has begun, or that the connection is
-    /// not older than `fresh` and is there for one.
-    pub(super) fn expects_request(&self, fresh: Duration) -> bool {
-        let is_fresh = !self.has_served.load(Ordering::Relaxed) && self.opened.elapsed() < fresh;
-        self.requests.load(Ordering::Relaxed) == 0
-            && (self.has_begun.load(Ordering::Relaxed) || is_fresh)
+    /// Whether a request is being worked on.
+    pub(super) fn is_in_request(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether a part of the next request's head has come, and not all of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Relaxed)
     }
 
     /// What the time says.

@@ -25,11 +25,8 @@ use crate::metrics::Metrics;
 
 /// A wait after an accept that failed for want of file descriptors or memory.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// How long a request that is on the way at a stop has to come: one whose head has begun, and the first of a connection
-/// that was accepted just before.
-const FRESH: Duration = Duration::from_secs(2);
-/// How often that is looked at. What the kernel has of a connection at a stop is read within the first time.
-const SETTLE: Duration = Duration::from_millis(20);
+/// How often a connection is looked at that is to close after its next request.
+const LOOK: Duration = Duration::from_millis(20);
 /// HTTP/1.1: most bytes of a head, and of what is read of a body at once.
 const HEAD: usize = 64 * 1024;
 /// HTTP/2: most requests at once on one connection.
@@ -46,6 +43,9 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Between two requests.
     pub idle_timeout: Duration,
+    /// How long an open connection has at a stop to bring a request that is on its way; its answer closes it. As long
+    /// again when the request has begun to come.
+    pub linger: Duration,
 }
 
 /// A listener that is bound and not yet accepting.
@@ -251,16 +251,22 @@ impl Connections {
 }
 
 impl Connections {
-    /// Ends when the connection is to be closed. A request that is on the way has a moment to come: hyper counts a
-    /// connection as idle until it has a whole head.
+    /// Ends when the connection is to be closed: while a request is worked on, since that is then finished, or when none
+    /// has come for so long that none is on its way. A sender learns too late of a connection that was closed while idle,
+    /// and Suki sends once.
     async fn stopping(&self, activity: &Activity) {
         self.shutdown.stopping().await;
-        let stopped = Instant::now();
-        loop {
-            tokio::time::sleep(SETTLE).await;
-            if !activity.expects_request(FRESH) || stopped.elapsed() > FRESH {
+        let (stopped, linger) = (Instant::now(), self.limits.linger);
+        while !activity.is_in_request() {
+            let patience = if activity.has_begun() {
+                linger * 2
+            } else {
+                linger
+            };
+            if stopped.elapsed() >= patience {
                 return;
             }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }

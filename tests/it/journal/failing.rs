@@ -88,6 +88,7 @@ impl Service {
             max_connections: 100,
             header_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(5),
+            linger: Duration::from_secs(2),
         };
         let listener = Listener {
             name: "test",
