@@ -54,11 +54,9 @@ pub(super) async fn notification(Shared(state): Shared<State>, request: Request<
 
 async fn receive(state: &State, request: Request<Body>) -> Result<Receipt, Reject> {
     let (parts, body) = request.into_parts();
-    // Held until the answer: the bytes are in memory as long.
-    let mut taken = Taken::default();
-    let body = read(state, &parts.headers, body, &mut taken).await?;
+    let body = read(state, &parts.headers, body).await?;
     let received_at = state.clock.now();
-    let verified = verify(state, &parts.headers, body, received_at, &mut taken)?;
+    let verified = verify(state, &parts.headers, body, received_at)?;
     let stale = verified.is_stale(received_at, state.settings.tolerance);
     if stale && state.settings.on_stale == OnStale::Reject {
         return Err(Reject::Stale);
@@ -92,12 +90,7 @@ async fn receive(state: &State, request: Request<Body>) -> Result<Receipt, Rejec
 }
 
 /// Reads the body up to the cap. An announced length beyond it is refused unread.
-async fn read(
-    state: &State,
-    headers: &HeaderMap,
-    body: Body,
-    taken: &mut Taken,
-) -> Result<Bytes, Reject> {
+async fn read(state: &State, headers: &HeaderMap, body: Body) -> Result<Bytes, Reject> {
     let limit = state.settings.max_body_bytes;
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -105,7 +98,7 @@ async fn read(
     if announced.is_some_and(|length| length > u64::try_from(limit).unwrap_or(u64::MAX)) {
         return Err(Reject::TooLarge(limit));
     }
-    let reading = collect(body, limit, &state.room, taken);
+    let reading = collect(body, limit, &state.room);
     tokio::time::timeout(state.settings.body_timeout, reading)
         .await
         .map_err(|_| Reject::TooSlow)?
@@ -113,12 +106,8 @@ async fn read(
 
 /// Puts the body together. Each piece holds the whole buffer that it was read into, so none is kept but a single one:
 /// most bodies come in one piece, which then needs no copy.
-async fn collect(
-    mut body: Body,
-    limit: usize,
-    room: &Room,
-    taken: &mut Taken,
-) -> Result<Bytes, Reject> {
+async fn collect(mut body: Body, limit: usize, room: &Room) -> Result<Bytes, Reject> {
+    let mut taken = Taken::default();
     let (mut first, mut whole, mut size) = (Bytes::new(), BytesMut::new(), 0);
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(|_| Reject::BrokenOff)?.into_data() else {
@@ -128,7 +117,7 @@ async fn collect(
         if size > limit {
             return Err(Reject::TooLarge(limit));
         }
-        if !room.take(piece.len(), taken) {
+        if !room.take(piece.len(), &mut taken) {
             return Err(Reject::Busy);
         }
         if size == piece.len() {
@@ -138,11 +127,11 @@ async fn collect(
             whole.extend_from_slice(&piece);
         }
     }
-    Ok(if whole.is_empty() {
+    Ok(taken.by(if whole.is_empty() {
         first
     } else {
         whole.freeze()
-    })
+    }))
 }
 
 fn verify(
@@ -150,7 +139,6 @@ fn verify(
     headers: &HeaderMap,
     body: Bytes,
     received_at: Timestamp,
-    taken: &mut Taken,
 ) -> Result<Verified, Reject> {
     let value = |name: &str| headers.get(name).map(|value| value.as_bytes());
     let (signature, generated_at) = (value(SIGNATURE_HEADER), value(GENERATED_AT_HEADER));
@@ -159,10 +147,9 @@ fn verify(
     if let Err(Rejection::Mismatch) = result {
         // Perhaps it is the secret that is wrong. While much is being received what may be authentic comes first.
         if state.room.is_ample() {
-            let taken = std::mem::take(taken);
             state
                 .refusals
-                .hand_in(received_at, generated_at, signature, body, taken);
+                .hand_in(received_at, generated_at, signature, body);
         }
     }
     Ok(result?)
@@ -279,18 +266,20 @@ mod tests {
             }
         });
         let body = Body::from_stream(futures_util::stream::iter(pieces));
-        let (room, mut taken) = (Room::new(1000), Taken::default());
-        let whole = collect(body, 1000, &room, &mut taken).await;
-        assert_eq!(whole.expect("within the limit"), "x".repeat(1000));
+        let room = Room::new(1000);
+        let whole = collect(body, 1000, &room).await.expect("within the limit");
+        assert_eq!(whole, "x".repeat(1000));
         assert_eq!(Arc::strong_count(&buffers), 1);
-        assert!(!room.take(1, &mut taken), "every byte is counted");
+        assert!(
+            !room.take(1, &mut Taken::default()),
+            "every byte is counted"
+        );
     }
 
     #[tokio::test]
     async fn a_body_in_one_piece_is_not_copied() {
         let piece = Bytes::from(vec![b'x'; 1000]);
-        let (room, mut taken) = (Room::new(1000), Taken::default());
-        let whole = collect(Body::from(piece.clone()), 1000, &room, &mut taken).await;
+        let whole = collect(Body::from(piece.clone()), 1000, &Room::new(1000)).await;
         assert_eq!(whole.expect("within the limit").as_ptr(), piece.as_ptr());
     }
 }

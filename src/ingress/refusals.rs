@@ -5,7 +5,6 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::room::Taken;
 use crate::journal::{Bounds, Journal, Unauthentic};
 use crate::lifecycle::Shutdown;
 
@@ -14,14 +13,11 @@ const WAITING: usize = 32;
 
 /// Where refused requests are handed in. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Refusals(Option<mpsc::Sender<Waiting>>);
-
-/// A request, and the room that its body takes until it is written.
-type Waiting = (Unauthentic, Taken);
+pub(super) struct Refusals(Option<mpsc::Sender<Unauthentic>>);
 
 /// Writes them down.
 pub struct RefusalKeeper {
-    waiting: mpsc::Receiver<Waiting>,
+    waiting: mpsc::Receiver<Unauthentic>,
     bounds: Bounds,
 }
 
@@ -43,7 +39,6 @@ impl Refusals {
         generated_at: Option<&[u8]>,
         signature: Option<&[u8]>,
         body: Bytes,
-        taken: Taken,
     ) {
         let (Some(waiting), Some(generated_at), Some(signature)) =
             (&self.0, generated_at, signature)
@@ -57,7 +52,7 @@ impl Refusals {
             signature: text(signature),
             body,
         };
-        if waiting.try_send((request, taken)).is_err() {
+        if waiting.try_send(request).is_err() {
             tracing::warn!("more refused requests come than can be kept; one was not");
         }
     }
@@ -78,7 +73,7 @@ impl RefusalKeeper {
                 }
             }
             let count = batch.len();
-            let (requests, _taken): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
+            let requests = std::mem::take(&mut batch);
             if let Err(error) = journal.refuse(requests, self.bounds).await {
                 tracing::warn!(error = %error, count, "refused requests could not be kept");
             }

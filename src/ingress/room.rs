@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Room for so many bytes. Cheap to clone.
@@ -16,6 +17,26 @@ pub(super) struct Room {
 /// Bytes that are taken until this is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Taken(Option<OwnedSemaphorePermit>);
+
+impl Taken {
+    /// The body that takes this room. It is free again when nobody holds the bytes any more: the request may be answered
+    /// long before what it brought is written down, as when a disk hangs.
+    pub(super) fn by(self, body: Bytes) -> Bytes {
+        Bytes::from_owner(Held { body, _room: self })
+    }
+}
+
+/// A body and its room.
+struct Held {
+    body: Bytes,
+    _room: Taken,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
 
 impl Room {
     /// Room for `bytes`.
@@ -62,5 +83,18 @@ mod tests {
         assert!(room.take(7, &mut other));
         assert!(!room.is_ample());
         assert!(!room.take(1, &mut other));
+    }
+
+    #[test]
+    fn a_body_takes_its_room_for_as_long_as_anyone_holds_it() {
+        let (room, mut taken) = (Room::new(4), Taken::default());
+        assert!(room.take(4, &mut taken));
+        let body = taken.by(Bytes::from_static(b"body"));
+        let queued = body.clone();
+        drop(body);
+        assert!(!room.take(1, &mut Taken::default()));
+        assert_eq!(&queued[..], b"body");
+        drop(queued);
+        assert!(room.take(4, &mut Taken::default()));
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use suki_receiver::config::{HttpSink, SinkTarget};
 
 use crate::support::{
-    HttpReceiver, Receiver, Signed, eventually, failure, files_below, files_sink, sink, until,
+    HttpReceiver, Receiver, Signed, all_files_below, eventually, failure, files_below, files_sink,
+    sink, until,
 };
 
 #[tokio::test]
@@ -60,7 +61,7 @@ async fn a_file_stands_under_its_day_and_id_and_no_part_of_one_is_left() {
     for folder in [out, receiver.dir.join("out2")] {
         let expected = folder.join(format!("{day}/{id}.json"));
         until("it is there", || expected.exists()).await;
-        assert_eq!(files_below(&folder), [expected]);
+        assert_eq!(all_files_below(&folder), [expected]);
     }
 }
 

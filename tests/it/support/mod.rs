@@ -39,8 +39,15 @@ pub async fn until(name: &str, mut what: impl FnMut() -> bool) {
     eventually(name, || std::future::ready(what())).await;
 }
 
-/// Every file below a folder.
+/// Every file below a folder, but for those that a sink is still writing.
 pub fn files_below(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = all_files_below(dir);
+    files.retain(|path| path.extension().is_none_or(|end| end != "part"));
+    files
+}
+
+/// Every file below a folder.
+pub fn all_files_below(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = std::fs::read_dir(dir) else {
         return found;
@@ -48,7 +55,7 @@ pub fn files_below(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(files_below(&path))
+            found.extend(all_files_below(&path))
         } else {
             found.push(path)
         }
