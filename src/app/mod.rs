@@ -59,9 +59,11 @@ pub enum Ended {
     TimedOut,
 }
 
-/// Swaps what a reload can change: signing secrets, admin tokens, the certificate. Open connections go on.
+/// Swaps what a reload can change: signing secrets, admin tokens, the certificate, the database's password. Open
+/// connections go on.
 #[derive(Clone)]
 pub struct Reloader {
+    journal: Journal,
     secrets: Arc<ArcSwap<Secrets>>,
     tokens: Arc<ArcSwap<Tokens>>,
     tls: Option<ServerTls>,
@@ -220,7 +222,7 @@ async fn close(journal: &Journal, clock: Clock, deadline: Instant) -> bool {
 }
 
 impl Reloader {
-    /// Takes up secrets, tokens and certificate from a configuration that was loaded anew.
+    /// Takes up secrets, tokens, password and certificate from a configuration that was loaded anew.
     ///
     /// # Errors
     /// When the certificate cannot be used; the old one stays, and so do the old secrets.
@@ -228,6 +230,7 @@ impl Reloader {
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
+        self.journal.reload(&config.store);
         self.secrets.store(Arc::new(signing_secrets(config)));
         // A token that was made at start stays; there is none in the configuration to replace it.
         if !config.admin.tokens.is_empty() {

@@ -52,6 +52,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         &config,
     )?)));
     let reloader = Reloader {
+        journal: journal.clone(),
         secrets: Arc::clone(&secrets),
         tokens: Arc::clone(&tokens),
         tls: tls.clone(),

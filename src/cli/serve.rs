@@ -115,7 +115,7 @@ fn reload(config: &ConfigArgs, reloader: &Reloader) {
         });
     match result {
         Ok(()) => tracing::info!(
-            "reloaded: signing secrets, admin tokens, certificate; other settings need a restart"
+            "reloaded: signing secrets, admin tokens, certificate, store.password; other settings need a restart"
         ),
         Err(error) => tracing::error!(error, "not reloaded; what was in force stays in force"),
     }

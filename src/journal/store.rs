@@ -8,6 +8,7 @@ use super::{
     Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate, NewEvent, Page,
     Purged, ReplayFrom, Replayed, Retrieval, Stats, Unauthentic,
 };
+use crate::config;
 use crate::domain::{Document, EventId, Millis};
 
 /// Keeps events. Every method that returns `Ok` for a write has committed it to disk.
@@ -126,6 +127,9 @@ pub trait Store: Send + Sync + 'static {
     fn is_damaged(&self) -> bool {
         false
     }
+
+    /// Takes up the secrets of a configuration that was loaded anew.
+    fn reload(&self, _settings: &config::Store) {}
 
     /// Finishes what is queued and closes the store.
     async fn close(&self);

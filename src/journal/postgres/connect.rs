@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{StreamExt, poll_fn};
@@ -19,7 +20,7 @@ use tokio_postgres::config::{Host, SslMode, SslNegotiation};
 use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::config::{PostgresUrl, Store};
+use crate::config::{PostgresUrl, Secret, Store};
 use crate::journal::Error;
 
 /// Longest time for one address to take the connection.
@@ -45,6 +46,7 @@ const SESSION: &str = "SET statement_timeout = '20s';
 #[derive(Clone)]
 pub(super) struct Connector {
     config: Config,
+    password: Arc<ArcSwap<Option<Secret>>>,
     tls: MakeRustlsConnect,
 }
 
@@ -55,17 +57,28 @@ impl Connector {
     /// When the CA file cannot be used.
     pub(super) fn new(store: &Store, url: &PostgresUrl) -> Result<Self, Error> {
         let mut config = url.expose().clone();
-        if let Some(password) = &store.password {
-            config.password(password.expose());
-        }
         settle(&mut config);
         let tls = MakeRustlsConnect::new(client_tls(&config, store.ca_file.as_deref())?);
-        Ok(Self { config, tls })
+        let password = Arc::new(ArcSwap::from_pointee(store.password.clone()));
+        Ok(Self {
+            config,
+            password,
+            tls,
+        })
     }
 
-    /// The driver's own settings, for the pool.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+    /// The password of connections that are made from now on. One that is in the address stays.
+    pub(super) fn set_password(&self, password: Option<Secret>) {
+        self.password.store(Arc::new(password));
+    }
+
+    /// The driver's settings.
+    pub(super) fn config(&self) -> Config {
+        let mut config = self.config.clone();
+        if let Some(password) = self.password.load().as_ref() {
+            config.password(password.expose());
+        }
+        config
     }
 
     /// A connection with its session set up, and the task that drives it. What the server announces goes to `heard`, as
@@ -74,7 +87,7 @@ impl Connector {
         &self,
         heard: Option<mpsc::Sender<Notification>>,
     ) -> Result<(Client, JoinHandle<()>), tokio_postgres::Error> {
-        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let (client, mut connection) = self.config().connect(self.tls.clone()).await?;
         let driver = tokio::spawn(async move {
             let mut messages = poll_fn(move |cx| connection.poll_message(cx));
             while let Some(message) = messages.next().await {
@@ -204,6 +217,20 @@ mod tests {
         let mut config: Config = url.parse().expect(url);
         settle(&mut config);
         config.get_ssl_mode()
+    }
+
+    #[test]
+    fn connections_are_made_with_the_newest_password() {
+        let url = PostgresUrl::parse("postgres://u@localhost/d").expect("an address");
+        let password = |text: &str| Some(Secret::literal(text));
+        let store = Store {
+            password: password("old"),
+            ..Store::default()
+        };
+        let connector = Connector::new(&store, &url).expect("settings");
+        let of_the_pool = connector.clone();
+        connector.set_password(password("new"));
+        assert_eq!(of_the_pool.config().get_password(), Some(&b"new"[..]));
     }
 
     #[test]

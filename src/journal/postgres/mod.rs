@@ -58,6 +58,7 @@ const CLOSING: Duration = Duration::from_secs(15);
 
 /// The shared store.
 pub struct PostgresStore {
+    connector: Connector,
     intake: Mutex<Option<std::sync::Arc<Intake>>>,
     pool: Pool,
     intake_pool: Pool,
@@ -104,7 +105,7 @@ impl PostgresStore {
         match access {
             Access::Owner { .. } | Access::Successor { .. } => {
                 let task = Keeper {
-                    connector,
+                    connector: connector.clone(),
                     standing,
                     kept: newest,
                     heard: tell,
@@ -123,6 +124,7 @@ impl PostgresStore {
             &batches,
         );
         Ok(Self {
+            connector,
             intake: Mutex::new(Some(std::sync::Arc::new(intake))),
             pool,
             intake_pool,
@@ -321,6 +323,10 @@ impl Store for PostgresStore {
         let lent = self.pool.lend().await?;
         let written = within(WORK, counts::touch(&lent)).await;
         lent.settle(written)
+    }
+
+    fn reload(&self, settings: &config::Store) {
+        self.connector.set_password(settings.password.clone());
     }
 
     async fn close(&self) {

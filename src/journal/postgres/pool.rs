@@ -50,7 +50,7 @@ impl Pool {
         standing: watch::Receiver<Standing>,
     ) -> Result<Self, Error> {
         let manager = Manager::from_connect(
-            connector.config().clone(),
+            connector.config(),
             connector,
             ManagerConfig {
                 recycling_method: RecyclingMethod::Fast,
