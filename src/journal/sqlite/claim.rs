@@ -5,13 +5,13 @@
 //! bodies, and a damaged page is met by a reader: within a transaction that writes it would undo the appends of its
 //! batch.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::damage::Met;
+use super::readers::Readers;
 use super::row;
+use super::writer::Writer;
 use crate::domain::{Millis, SessionKind};
 use crate::journal::{ClaimedDelivery, ClaimedEvent, DeliveryLease, Due, Error, EventLease};
 
@@ -31,13 +31,62 @@ const TAKE_DELIVERY: &str = "UPDATE deliveries
     WHERE sink = ?3 AND event = ?4 AND fence = ?5 - 1 AND next_attempt_at = ?6";
 
 /// Something that is due, as it will be once it is claimed, and since when it is due.
-pub(super) struct Found<T> {
+struct Found<T> {
     item: T,
     due_at: Millis,
 }
 
+/// Whom to ask.
+pub(super) struct Claims<'a> {
+    pub(super) readers: &'a Readers,
+    pub(super) writer: &'a Writer,
+    pub(super) damage: &'a Met,
+    pub(super) holder: Uuid,
+}
+
+impl Claims<'_> {
+    /// Claims due events: first those that need no call to the vendor's API, then at most `most_with_sdp` of those that
+    /// do.
+    pub(super) async fn events(
+        &self,
+        due: Due,
+        most_with_sdp: usize,
+    ) -> Result<Vec<ClaimedEvent>, Error> {
+        let (holder, damage) = (self.holder, self.damage.clone());
+        let find = move |reader: &Connection| due_events(reader, &damage, due, most_with_sdp);
+        let found = self.readers.read(find).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let take = move |writer: &Connection| take_events(writer, holder, due.until, found);
+        let claimed = self.writer.write(take).await?;
+        if claimed.iter().all(|event| event.lease.is_first()) {
+            return Ok(claimed);
+        }
+        let damage = self.damage.clone();
+        let add_links = move |reader: &Connection| with_links(reader, &damage, claimed);
+        self.readers.read(add_links).await
+    }
+
+    /// Claims due deliveries to a sink.
+    pub(super) async fn deliveries(
+        &self,
+        sink: &str,
+        due: Due,
+    ) -> Result<Vec<ClaimedDelivery>, Error> {
+        let (holder, damage, sink) = (self.holder, self.damage.clone(), sink.to_owned());
+        let find = move |reader: &Connection| due_deliveries(reader, &damage, &sink, due);
+        let found = self.readers.read(find).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let take = move |writer: &Connection| take_deliveries(writer, holder, due.until, found);
+        self.writer.write(take).await
+    }
+}
+
 /// Finds due events: first those that need no call to the vendor's API, then at most `most_with_sdp` of those that do.
-pub(super) fn due_events(
+fn due_events(
     connection: &Connection,
     damage: &Met,
     due: Due,
@@ -112,7 +161,7 @@ fn event(found: &Row<'_>) -> Result<Found<ClaimedEvent>, Error> {
 }
 
 /// Claims those that are still as they were found.
-pub(super) fn take_events(
+fn take_events(
     connection: &Connection,
     holder: Uuid,
     until: Millis,
@@ -131,7 +180,7 @@ pub(super) fn take_events(
 
 /// Adds the links that earlier attempts wrote down; no such attempt can write any more. An event whose links cannot be
 /// read for damage is left out.
-pub(super) fn with_links(
+fn with_links(
     connection: &Connection,
     damage: &Met,
     claimed: Vec<ClaimedEvent>,
@@ -155,7 +204,7 @@ pub(super) fn with_links(
 }
 
 /// Finds due deliveries to a sink.
-pub(super) fn due_deliveries(
+fn due_deliveries(
     connection: &Connection,
     damage: &Met,
     sink: &str,
@@ -184,7 +233,7 @@ fn delivery(found: &Row<'_>) -> Result<Found<ClaimedDelivery>, Error> {
 }
 
 /// Claims those that are still as they were found.
-pub(super) fn take_deliveries(
+fn take_deliveries(
     connection: &Connection,
     holder: Uuid,
     until: Millis,
@@ -207,50 +256,4 @@ pub(super) fn take_deliveries(
         }
     }
     Ok(claimed)
-}
-
-/// Both tables with the index of what is due, and what makes a search by time use it. A lease that stands ends later
-/// than now; one that ran out is due as it is. So neither stop nor start reads what has been waiting.
-const HELD: [(&str, &str); 2] = [
-    ("events INDEXED BY events_due", "needs_sdp IN (0, 1) AND"),
-    ("deliveries INDEXED BY deliveries_due", ""),
-];
-
-/// Gives back what this holder has: it is due at `now`, and the attempts that were cut short do not count.
-pub(super) fn release(connection: &Connection, holder: Uuid, now: Millis) -> Result<(), Error> {
-    for (table, and) in HELD {
-        connection.execute(
-            &format!(
-                "UPDATE {table} SET next_attempt_at = ?1, holder = NULL, fence = fence + 1, attempts = attempts - 1
-                 WHERE {and} next_attempt_at > ?1 AND holder = ?2"
-            ),
-            params![now, holder.as_bytes()],
-        )?;
-    }
-    Ok(())
-}
-
-/// At start: what an earlier process held is due now, and nothing waits longer than it would from now on, should the
-/// system clock have been set back in between.
-pub(super) fn take_over(
-    connection: &Connection,
-    holder: Uuid,
-    now: Millis,
-    longest_wait: Duration,
-) -> Result<(), Error> {
-    let longest = Millis::try_from(longest_wait.as_millis()).unwrap_or(Millis::MAX);
-    for (table, and) in HELD {
-        connection.execute(
-            &format!(
-                "UPDATE {table} SET next_attempt_at = ?1, holder = NULL, fence = fence + 1
-                 WHERE {and} next_attempt_at > ?1 AND holder IS NOT NULL AND holder <> ?2"
-            ),
-            params![now, holder.as_bytes()],
-        )?;
-        connection.execute(
-            &format!("UPDATE {table} SET next_attempt_at = ?1 WHERE {and} next_attempt_at > ?2"),
-            params![now, now.saturating_add(longest)],
-        )?;
-    }
-    Ok(())
 }

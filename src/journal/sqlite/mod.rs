@@ -10,6 +10,7 @@ mod damage;
 mod finish;
 mod folder;
 mod inspect;
+mod lease;
 mod lock;
 mod open;
 mod operate;
@@ -33,6 +34,7 @@ use uuid::Uuid;
 
 pub use self::backup::backup;
 use self::checkpoint::Checkpointer;
+use self::claim::Claims;
 use self::damage::Met;
 pub use self::damage::damaged_beside;
 use self::lock::Turn;
@@ -151,6 +153,15 @@ impl SqliteStore {
             .await
     }
 
+    fn claims<'a>(&'a self, writer: &'a Writer) -> Claims<'a> {
+        Claims {
+            readers: &self.readers,
+            writer,
+            damage: &self.damage,
+            holder: self.holder,
+        }
+    }
+
     fn writer(&self) -> Result<std::sync::Arc<Writer>, Error> {
         lock(&self.writer).clone().ok_or(Error::Closed)
     }
@@ -170,25 +181,8 @@ impl Store for SqliteStore {
         due: Due,
         most_with_sdp: usize,
     ) -> Result<Vec<ClaimedEvent>, Error> {
-        let (holder, damage) = (self.holder, self.damage.clone());
-        let found = self
-            .readers
-            .read(move |connection| claim::due_events(connection, &damage, due, most_with_sdp))
-            .await?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let claimed = self
-            .writer()?
-            .write(move |connection| claim::take_events(connection, holder, due.until, found))
-            .await?;
-        if claimed.iter().all(|event| event.lease.is_first()) {
-            return Ok(claimed);
-        }
-        let damage = self.damage.clone();
-        self.readers
-            .read(move |connection| claim::with_links(connection, &damage, claimed))
-            .await
+        let writer = self.writer()?;
+        self.claims(&writer).events(due, most_with_sdp).await
     }
 
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
@@ -210,17 +204,8 @@ impl Store for SqliteStore {
     }
 
     async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {
-        let (holder, damage, sink) = (self.holder, self.damage.clone(), sink.to_owned());
-        let found = self
-            .readers
-            .read(move |connection| claim::due_deliveries(connection, &damage, &sink, due))
-            .await?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.writer()?
-            .write(move |connection| claim::take_deliveries(connection, holder, due.until, found))
-            .await
+        let writer = self.writer()?;
+        self.claims(&writer).deliveries(sink, due).await
     }
 
     async fn finish_delivery(
@@ -237,7 +222,7 @@ impl Store for SqliteStore {
     async fn release(&self, now: Millis) -> Result<(), Error> {
         let holder = self.holder;
         self.writer()?
-            .write(move |connection| claim::release(connection, holder, now))
+            .write(move |connection| lease::release(connection, holder, now))
             .await
     }
 
@@ -369,7 +354,7 @@ impl Store for SqliteStore {
         }
         let (holder, now) = (self.holder, self.clock.steady());
         self.writer()?
-            .write(move |connection| claim::take_over(connection, holder, now, longest_wait))
+            .write(move |connection| lease::take_over(connection, holder, now, longest_wait))
             .await
     }
 

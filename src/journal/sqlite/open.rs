@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{BUSY, claim, folder};
+use super::{BUSY, folder, lease};
 use crate::domain::Clock;
 use crate::journal::Error;
 
@@ -23,7 +23,7 @@ pub(super) fn prepare(
     longest_wait: Duration,
 ) -> Result<Connection, Error> {
     let connection = migrated(path)?;
-    claim::take_over(&connection, holder, clock.steady(), longest_wait)?;
+    lease::take_over(&connection, holder, clock.steady(), longest_wait)?;
     Ok(connection)
 }
 
