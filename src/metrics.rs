@@ -86,6 +86,33 @@ impl Answer {
     ];
 }
 
+/// Which bound made an answer a 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// `server.max_buffered_bytes`.
+    Memory,
+    /// `store.queue`.
+    Queue,
+    /// `store.deadline`.
+    Deadline,
+    /// None: the store failed, and so did the spool where there is one.
+    Store,
+}
+
+impl Bound {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Queue => "queue",
+            Self::Deadline => "deadline",
+            Self::Store => "store",
+        }
+    }
+
+    const ALL: [Self; 4] = [Self::Memory, Self::Queue, Self::Deadline, Self::Store];
+}
+
 impl Metrics {
     /// A registry of its own.
     pub fn new() -> Self {
@@ -129,6 +156,15 @@ impl Metrics {
         )
         .set(1.0);
         gauge(&recorder, "spool_events", &[]).set(0.0);
+        for bound in Bound::ALL {
+            counter(
+                &recorder,
+                "unavailable_total",
+                &[("reason", bound.as_str())],
+            )
+            .absolute(0);
+        }
+        counter(&recorder, "refused_not_kept_total", &[]).absolute(0);
         Self(Arc::new(Inner {
             recorder,
             handle,
@@ -161,6 +197,17 @@ impl Metrics {
             }
         }
         hot.ack_seconds.record(took);
+    }
+
+    /// A notification was answered 503.
+    pub fn unavailable(&self, bound: Bound) {
+        let labels = [("reason", bound.as_str())];
+        counter(&self.0.recorder, "unavailable_total", &labels).increment(1);
+    }
+
+    /// Refused requests were not kept: more came than are written down.
+    pub fn refused_not_kept(&self) {
+        counter(&self.0.recorder, "refused_not_kept_total", &[]).increment(1);
     }
 
     /// The store committed a batch of `size` writes.
@@ -298,7 +345,7 @@ fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 19] = [
+    let texts: [(Describe, &str, &'static str); 21] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -351,6 +398,16 @@ fn describe(recorder: &PrometheusRecorder) {
             gauges,
             "refused_kept",
             "Requests that no secret matched and that are kept for `events reverify`.",
+        ),
+        (
+            counters,
+            "unavailable_total",
+            "Notifications answered 503, by what was in the way: memory, queue, deadline or store.",
+        ),
+        (
+            counters,
+            "refused_not_kept_total",
+            "Requests that no secret matched and that were not kept, since too many came at once.",
         ),
         (gauges, "spool_events", "Events in the local spool."),
         (gauges, "build_info", "The version that runs."),

@@ -45,6 +45,9 @@ pub(super) async fn notification(Shared(state): Shared<State>, request: Request<
         Ok(receipt) => accepted(&receipt, &request_id),
         Err(reject) => {
             log_reject(&reject, &request_id);
+            if let Some(bound) = reject.bound() {
+                state.metrics.unavailable(bound);
+            }
             (reject.answer(), reject.into_response())
         }
     };
@@ -146,10 +149,12 @@ fn verify(
     let result = signature::verify(&secrets, signature, generated_at, body.clone());
     if let Err(Rejection::Mismatch) = result {
         // Perhaps it is the secret that is wrong. While much is being received what may be authentic comes first.
-        if state.room.is_ample() {
-            state
+        let is_kept = state.room.is_ample()
+            && state
                 .refusals
                 .hand_in(received_at, generated_at, signature, body);
+        if !is_kept {
+            state.metrics.refused_not_kept();
         }
     }
     Ok(result?)

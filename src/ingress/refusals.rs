@@ -32,18 +32,19 @@ impl Refusals {
         )
     }
 
-    /// Hands in a request whose headers are well-formed and match no secret.
+    /// Hands in a request whose headers are well-formed and match no secret; `false` when none is to be kept, or more
+    /// come than are written down.
     pub(super) fn hand_in(
         &self,
         received_at: Timestamp,
         generated_at: Option<&[u8]>,
         signature: Option<&[u8]>,
         body: Bytes,
-    ) {
+    ) -> bool {
         let (Some(waiting), Some(generated_at), Some(signature)) =
             (&self.0, generated_at, signature)
         else {
-            return;
+            return false;
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let request = Unauthentic {
@@ -52,9 +53,7 @@ impl Refusals {
             signature: text(signature),
             body,
         };
-        if waiting.try_send(request).is_err() {
-            tracing::warn!("more refused requests come than can be kept; one was not");
-        }
+        waiting.try_send(request).is_ok()
     }
 }
 

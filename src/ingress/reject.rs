@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::domain::Malformed;
 use crate::journal;
-use crate::metrics::Answer;
+use crate::metrics::{Answer, Bound};
 use crate::net::error_response;
 use crate::signature::Rejection;
 
@@ -52,6 +52,22 @@ impl Reject {
             Self::TooLarge(_) => Answer::TooLarge,
             Self::TooSlow => Answer::TimedOut,
             Self::Busy | Self::Unavailable(_) => Answer::Unavailable,
+        }
+    }
+
+    /// What was in the way, where the answer is 503.
+    pub(super) fn bound(&self) -> Option<Bound> {
+        match self {
+            Self::Busy => Some(Bound::Memory),
+            Self::Unavailable(journal::Error::Overloaded) => Some(Bound::Queue),
+            Self::Unavailable(journal::Error::Deadline) => Some(Bound::Deadline),
+            Self::Unavailable(_) => Some(Bound::Store),
+            Self::Unauthorized(_)
+            | Self::Stale
+            | Self::Malformed(_)
+            | Self::TooLarge(_)
+            | Self::TooSlow
+            | Self::BrokenOff => None,
         }
     }
 

@@ -226,10 +226,9 @@ async fn more_bodies_at_once_than_memory_is_allowed_are_503_early_and_taken_once
     assert_eq!(status, 200, "there is room for a small one");
     drop(held);
     eventually("the large one is taken", || large_is(200)).await;
+    let metrics = receiver.metrics().await;
     assert!(
-        receiver
-            .metrics()
-            .await
-            .contains(r#"notifications_total{result="unavailable"}"#)
+        !metrics.contains(r#"unavailable_total{reason="memory"} 0"#),
+        "{metrics}"
     );
 }

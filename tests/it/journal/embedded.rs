@@ -251,6 +251,11 @@ async fn more_than_the_queue_holds_is_503_at_once_and_the_rest_is_taken_when_the
         rest.contains(&200),
         "what was in the queue is taken: {rest:?}"
     );
+    let metrics = receiver.metrics().await;
+    assert!(
+        !metrics.contains(r#"unavailable_total{reason="queue"} 0"#),
+        "{metrics}"
+    );
     eventually("it is ready", || async {
         receiver.get("/readyz").await.0 == 200
     })
