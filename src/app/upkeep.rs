@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::admin;
-use crate::journal::Taking;
+use crate::journal::{Error, Taking};
 use crate::lifecycle::{Part, Shutdown};
 
 /// How often the store is asked while it is well, and while it is not.
@@ -63,6 +63,8 @@ async fn look(state: &admin::State) {
                 tracing::info!("notifications are taken again");
             }
         }
+        // The process is about to end.
+        Err(Error::Closed) => {}
         Err(error) => {
             readiness.unwell(Part::Store, "it does not take writes now");
             if was_well {

@@ -25,8 +25,11 @@ const LEAST_DEADLINE: Duration = Duration::from_secs(5);
 /// An event that waits, and whom to tell.
 struct Queued {
     event: NewEvent,
-    reply: oneshot::Sender<Result<Appended, Error>>,
+    reply: Reply,
 }
+
+/// Whom to tell.
+type Reply = oneshot::Sender<Result<Appended, Error>>;
 
 /// The queue's entrance. The task behind it ends when this is dropped and the queue is empty.
 pub(super) struct Intake {
@@ -124,42 +127,60 @@ impl Batches {
         }
         let start = Instant::now();
         let size = batch.len();
-        let events: Vec<&NewEvent> = batch.iter().map(|queued| &queued.event).collect();
-        match self.keep(&events).await {
+        let (events, mut replies): (Vec<NewEvent>, Vec<Reply>) = batch
+            .into_iter()
+            .map(|queued| (queued.event, queued.reply))
+            .unzip();
+        let kept = tokio::select! {
+            kept = self.keep(&events) => kept,
+            () = all_gone(&mut replies) => {
+                // It hangs, and most likely so do the connections beside it. What comes next is not to wait for them.
+                self.pool.close_idle();
+                return;
+            }
+        };
+        match kept {
             Ok(kept) => {
                 self.metrics.journal_commit(size, start.elapsed());
-                for (queued, appended) in batch.into_iter().zip(kept) {
-                    self.answer(queued, Ok(appended));
+                for (reply, appended) in replies.into_iter().zip(kept) {
+                    self.answer(reply, Ok(appended));
                 }
             }
             // One that cannot be kept must not take the others with it.
             Err(error) if size > 1 && (!error.is_outage() || class(&error) == Some("40")) => {
-                for queued in batch {
-                    let kept = self.keep(&[&queued.event]).await;
-                    self.answer(queued, kept.map(|kept| kept[0]));
+                for (event, reply) in events.iter().zip(replies) {
+                    let kept = self.keep(std::slice::from_ref(event)).await;
+                    self.answer(reply, kept.map(|kept| kept[0]));
                 }
             }
             Err(error) => {
                 tracing::error!(error = %error, writes = size, "the store could not commit");
-                for queued in batch {
-                    self.answer(queued, Err(again(&error)));
+                for reply in replies {
+                    self.answer(reply, Err(again(&error)));
                 }
             }
         }
     }
 
     /// As many results as events.
-    async fn keep(&self, events: &[&NewEvent]) -> Result<Vec<Appended>, Error> {
+    async fn keep(&self, events: &[NewEvent]) -> Result<Vec<Appended>, Error> {
         let lent = within(self.deadline, self.pool.lend()).await?;
         let kept = within(self.deadline, insert::batch(&lent, events)).await;
         lent.settle(kept)
     }
 
-    fn answer(&self, queued: Queued, appended: Result<Appended, Error>) {
+    fn answer(&self, reply: Reply, appended: Result<Appended, Error>) {
         if let Ok(Appended::New(id)) = appended {
             self.kept.send_replace(Some(id));
         }
         // The caller may have given up waiting; what is committed stays committed.
-        queued.reply.send(appended).ok();
+        reply.send(appended).ok();
+    }
+}
+
+/// Ends when nobody waits for an answer any more.
+async fn all_gone(replies: &mut [Reply]) {
+    for reply in replies {
+        reply.closed().await;
     }
 }

@@ -33,12 +33,15 @@ const KEEPALIVE_RETRIES: u32 = 3;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// What a session is set to. The limits are the server's side of this side's deadlines: what nobody waits for any more
-/// ends there as well. The isolation is what the statements are written for. A commit that the role or the database has
+/// ends there as well, and a session whose client is gone lets go of its locks while it waits for others (PostgreSQL 14
+/// and later). The isolation is what the statements are written for. A commit that the role or the database has
 /// made weaker than "on disk" is made that again; a stronger one stays.
 const SESSION: &str = "SET statement_timeout = '20s';
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '30s';
     SET default_transaction_isolation = 'read committed';
+    SELECT set_config('client_connection_check_interval', '1s', false)
+        WHERE EXISTS (SELECT FROM pg_settings WHERE name = 'client_connection_check_interval');
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') IN ('off', 'local', 'remote_write')";
 

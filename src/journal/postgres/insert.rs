@@ -34,7 +34,7 @@ const FIND: &str = "SELECT wanted.n, events.id
 const TRIES: usize = 3;
 
 /// Keeps events, or finds those that they repeat. Gives as many results, in their order. Committed when it returns.
-pub(super) async fn batch(client: &Client, events: &[&NewEvent]) -> Result<Vec<Appended>, Error> {
+pub(super) async fn batch(client: &Client, events: &[NewEvent]) -> Result<Vec<Appended>, Error> {
     let mut found: Vec<Option<Appended>> = vec![None; events.len()];
     for _ in 0..TRIES {
         let left: Vec<usize> = (0..events.len())
@@ -43,7 +43,7 @@ pub(super) async fn batch(client: &Client, events: &[&NewEvent]) -> Result<Vec<A
         if left.is_empty() {
             break;
         }
-        let rows: Vec<Columns<'_>> = left.iter().map(|&at| columns(events[at])).collect();
+        let rows: Vec<Columns<'_>> = left.iter().map(|&at| columns(&events[at])).collect();
         let new = insert(client, &rows).await?;
         let (kept, others): (Vec<usize>, Vec<usize>) =
             (0..rows.len()).partition(|&row| new.contains(&rows[row].id));

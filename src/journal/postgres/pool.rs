@@ -39,7 +39,7 @@ pub(super) struct Pool {
 /// that is dropped in the middle is closed.
 pub(super) struct Lent {
     client: Option<Client>,
-    connections: deadpool_postgres::Pool,
+    pool: Pool,
 }
 
 impl Pool {
@@ -78,8 +78,13 @@ impl Pool {
         let client = self.connections.get().await?;
         Ok(Lent {
             client: Some(client),
-            connections: self.connections.clone(),
+            pool: self.clone(),
         })
+    }
+
+    /// Closes what is idle: it is most likely no better than what has just failed.
+    pub(super) fn close_idle(&self) {
+        self.connections.retain(|_, _| false);
     }
 
     /// Closes what is idle; what is on loan is closed when it comes back.
@@ -119,9 +124,9 @@ impl Lent {
         match error {
             // The server that was written to takes no writes any more, or is going away: so it is for the others.
             Error::Database { code, .. } if code == "25006" || class(error) == Some("57") => {
-                self.close_idle();
+                self.pool.close_idle();
             }
-            Error::Unreachable { .. } => self.close_idle(),
+            Error::Unreachable { .. } => self.pool.close_idle(),
             Error::Database { .. } | Error::Corrupt { .. } => self.give_back(),
             _ => {}
         }
@@ -130,11 +135,6 @@ impl Lent {
 
     fn give_back(&mut self) {
         drop(self.client.take());
-    }
-
-    /// Idle connections are most likely no better than one that has just failed.
-    fn close_idle(&self) {
-        self.connections.retain(|_, _| false);
     }
 }
 

@@ -47,6 +47,32 @@ async fn it_opens_while_the_server_is_down_and_works_when_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_batch_that_nobody_waits_for_any_more_makes_room_for_the_next() {
+    let database = Database::create().await;
+    let store = Arc::new(database.store(Clock::start()).await);
+    let (journal, _wakeups) = Journal::new(store.clone(), Duration::from_secs(1));
+    append(&journal, failure("one")).await;
+    append(&journal, failure("two")).await;
+    // Whoever keeps one of them again has to wait for what becomes of this.
+    let client = database.client().await;
+    client
+        .batch_execute("BEGIN; DELETE FROM events")
+        .await
+        .unwrap();
+    for name in ["one", "two"] {
+        let late = try_append(&journal, name).await;
+        assert!(matches!(late, Err(Error::Deadline)), "{late:?}");
+    }
+    // As many batches hang as there may be at once.
+    try_append(&journal, "three").await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(matches!(
+        append(&journal, failure("one")).await,
+        Appended::Duplicate(_)
+    ));
+}
+
+#[tokio::test]
 async fn after_a_cut_it_connects_again() {
     let database = Database::create().await;
     let (proxy, store) = behind_a_proxy(&database).await;
