@@ -19,6 +19,8 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Waits between attempts while the store is down: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(2);
+/// A wait between two tries to open the spool's file, or to take it over.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// How often the drain looks when nothing tells it to.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -57,7 +59,14 @@ struct Batch {
 impl Drain<'_> {
     /// Drains for ever.
     pub(in crate::journal) async fn run(&self) {
-        self.spool.own().await;
+        while let Err(error) = self.spool.own().await {
+            tracing::error!(error = %error, "the spool cannot be drained yet; trying again");
+            // Nobody else would find out that the store is back.
+            if self.spool.switch.is_down() {
+                self.look().await;
+            }
+            tokio::time::sleep(AFTER_ERROR).await;
+        }
         let (mut wait, mut size) = (FIRST_WAIT, BATCH);
         loop {
             let round = self.round(&mut size).await;

@@ -23,9 +23,6 @@ pub(super) use drain::Drain;
 /// Opens the spool's file.
 type Opener = Box<dyn Fn() -> Result<SqliteStore, Error> + Send + Sync>;
 
-/// A wait between two tries to open the file, or to take it over.
-const AFTER_ERROR: Duration = Duration::from_secs(1);
-
 /// The spool and the switch in front of it. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Spool {
@@ -77,21 +74,11 @@ impl Spool {
     }
 
     /// Opens the file if it is not, and waits until no other process works on it.
-    async fn own(&self) {
-        loop {
-            let owned = match self.file.get() {
-                Some(file) => file.own().await,
-                None => self.open().await,
-            };
-            match owned {
-                Ok(()) if self.file.get().is_some() => return,
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::error!(error = %error, "the spool cannot be drained yet; trying again");
-                    tokio::time::sleep(AFTER_ERROR).await;
-                }
-            }
+    async fn own(&self) -> Result<(), Error> {
+        if self.file.get().is_none() {
+            self.open().await?;
         }
+        self.file()?.own().await
     }
 
     async fn open(&self) -> Result<(), Error> {

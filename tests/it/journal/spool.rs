@@ -365,6 +365,13 @@ async fn a_spool_whose_disk_is_full_at_the_start_is_opened_when_there_is_room() 
     tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
     append(&journal, failure("a")).await;
     assert_eq!(journal.taking().await.unwrap(), Taking::StoreAlone);
+    store.appends_fail.store(true, SeqCst);
+    try_append(&journal, failure("nowhere")).await.unwrap_err();
+    store.appends_fail.store(false, SeqCst);
+    eventually("a store that is back is used without a spool", || async {
+        try_append(&journal, failure("back")).await.is_ok()
+    })
+    .await;
     is_full.store(false, SeqCst);
     eventually("the spool is there", || async {
         journal.taking().await.unwrap() == Taking::Store
