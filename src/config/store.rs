@@ -72,6 +72,10 @@ impl Setting for StoreUrl {
             Some("" | ":memory:") => {
                 Err("names no file; use sqlite:PATH, such as sqlite:data/receiver.db".to_owned())
             }
+            Some(path) if path.contains('?') || path.starts_with("file:") => Err(
+                "holds options of SQLite (a '?' or 'file:'), which are not taken; use sqlite:PATH, such as sqlite:data/receiver.db"
+                    .to_owned(),
+            ),
             Some(path) if path.starts_with("//") => Err(
                 "has slashes before its path; use sqlite:PATH, such as sqlite:/var/lib/receiver.db"
                     .to_owned(),

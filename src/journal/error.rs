@@ -38,6 +38,16 @@ pub enum Error {
         /// What SQLite says.
         reason: String,
     },
+    /// A file of the store is not the one that is open any more.
+    #[error(
+        "{path} is not the file that is open: {why}. Put the file back that was there, or restart the service to go on with what is there now"
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// What stands there instead.
+        why: String,
+    },
     /// The file's folder or lock cannot be made.
     #[error("cannot use {path}: {source}")]
     Io {
@@ -97,6 +107,7 @@ impl Error {
             | Self::InUse { .. }
             | Self::Damaged { .. }
             | Self::Io { .. }
+            | Self::Replaced { .. }
             | Self::CaFile { .. }
             | Self::Tls(_)
             | Self::Migration(_)
@@ -153,6 +164,7 @@ impl Error {
             | Self::Sqlite(_)
             | Self::Commit(_)
             | Self::Unreachable { .. }
+            | Self::Replaced { .. }
             | Self::Io { .. } => true,
             Self::Database { code, .. } => !is_about_the_data(code),
             Self::Closed

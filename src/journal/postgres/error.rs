@@ -93,6 +93,7 @@ pub(super) fn again(error: &Error) -> Error {
         | Error::InUse { .. }
         | Error::Damaged { .. }
         | Error::Io { .. }
+        | Error::Replaced { .. }
         | Error::CaFile { .. }
         | Error::Tls(_)
         | Error::Migration(_)

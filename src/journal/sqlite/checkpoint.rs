@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::files::OpenFiles;
 use super::lock::Turn;
 use super::{open, with_suffix};
 use crate::journal::Error;
@@ -37,12 +38,12 @@ impl Checkpointer {
     ///
     /// # Errors
     /// When the file cannot be opened once more, or the system has no thread to give.
-    pub(super) fn spawn(path: &Path) -> Result<Self, Error> {
+    pub(super) fn spawn(path: &Path, files: OpenFiles) -> Result<Self, Error> {
         let (log, turn) = (Log::of(path)?, Turn::of(path)?);
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("journal-checkpoint".to_owned())
-            .spawn(move || run(&log, &turn, &stopped))
+            .spawn(move || run(&log, &turn, &files, &stopped))
             .map_err(|source| Error::Io {
                 path: path.to_owned(),
                 source,
@@ -57,13 +58,14 @@ impl Checkpointer {
     }
 }
 
-fn run(log: &Log, turn: &Turn, stop: &mpsc::Receiver<()>) {
+fn run(log: &Log, turn: &Turn, files: &OpenFiles, stop: &mpsc::Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
         log.look(turn);
     }
     log.copy();
     let _turn = turn.take();
     log.checkpoint("TRUNCATE");
+    files.before_close(&log.connection);
 }
 
 /// The log of a store.

@@ -7,6 +7,7 @@ mod backup;
 mod checkpoint;
 mod claim;
 mod damage;
+mod files;
 mod finish;
 mod folder;
 mod inspect;
@@ -37,6 +38,7 @@ use self::checkpoint::Checkpointer;
 use self::claim::Claims;
 use self::damage::Met;
 pub use self::damage::damaged_beside;
+use self::files::OpenFiles;
 use self::lock::Turn;
 use self::readers::Readers;
 pub(super) use self::spool::Spooled;
@@ -108,18 +110,27 @@ impl SqliteStore {
             // A guest leaves the schema as it is: the service beside it may be an older version.
             Access::Guest => open::connect(path)?,
         };
-        let checkpoint = match access {
-            Access::Owner { .. } | Access::Successor { .. } => Some(Checkpointer::spawn(path)?),
+        let (checkpoint, files) = match access {
+            Access::Owner { .. } | Access::Successor { .. } => {
+                let files = OpenFiles::of(path)?;
+                (Some(Checkpointer::spawn(path, files.clone())?), files)
+            }
             // The service beside it does that.
-            Access::Guest => None,
+            Access::Guest => (None, OpenFiles::none()),
         };
         let turn = Turn::of(path)?;
         let damage = Met::none(path);
-        let (writer, thread) =
-            Writer::spawn(connection, turn, queue, damage.clone(), metrics).map_err(io)?;
+        let (writer, thread) = Writer::spawn(
+            connection,
+            turn,
+            queue,
+            (damage.clone(), files.clone()),
+            metrics,
+        )
+        .map_err(io)?;
         Ok(Self {
             writer: Mutex::new(Some(std::sync::Arc::new(writer))),
-            readers: Readers::new(path.to_owned(), damage.clone()),
+            readers: Readers::new(path.to_owned(), damage.clone(), files),
             damage,
             threads: Mutex::new(Some(Threads {
                 writer: thread,

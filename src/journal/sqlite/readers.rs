@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::damage::Met;
+use super::files::OpenFiles;
 use crate::journal::Error;
 
 /// Most reads at once.
@@ -19,16 +20,18 @@ pub(super) struct Readers(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     damage: Met,
+    files: OpenFiles,
     idle: Mutex<Vec<Connection>>,
     permits: Semaphore,
 }
 
 impl Readers {
     /// Readers of the store at `path`.
-    pub(super) fn new(path: PathBuf, damage: Met) -> Self {
+    pub(super) fn new(path: PathBuf, damage: Met, files: OpenFiles) -> Self {
         Self(Arc::new(Inner {
             path,
             damage,
+            files,
             idle: Mutex::default(),
             permits: Semaphore::new(READERS),
         }))
@@ -62,11 +65,10 @@ impl Readers {
     /// Closes what is idle.
     pub(super) fn close(&self) {
         self.0.permits.close();
-        self.0
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        for connection in idle.drain(..) {
+            self.0.files.before_close(&connection);
+        }
     }
 }
 
@@ -80,6 +82,8 @@ impl Inner {
         {
             return Ok(connection);
         }
+        // A connection of today to a file of yesterday would read what nobody writes.
+        self.files.check()?;
         let connection = Connection::open_with_flags(
             &self.path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -103,7 +107,7 @@ mod tests {
             connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u64>(0))
         };
         let damage = Met::none(&path);
-        let readers = Readers::new(path, damage);
+        let readers = Readers::new(path, damage, OpenFiles::none());
         let twice = readers.read(move |connection| {
             let before = count(connection)?;
             writer.execute_batch("INSERT INTO t VALUES (1)")?;

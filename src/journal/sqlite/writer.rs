@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
 use super::damage::Met;
+use super::files::OpenFiles;
 use super::lock::Turn;
 use crate::journal::Error;
 use crate::metrics::Metrics;
@@ -58,13 +59,13 @@ impl Writer {
         connection: Connection,
         turn: Turn,
         appends: usize,
-        damage: Met,
+        (damage, files): (Met, OpenFiles),
         metrics: Metrics,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, queued) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || run(&connection, &turn, queued, &metrics))?;
+            .spawn(move || run(&connection, &turn, &files, queued, &metrics))?;
         let writer = Self {
             queue,
             appends: Arc::new(Semaphore::new(appends.min(Semaphore::MAX_PERMITS))),
@@ -154,22 +155,25 @@ fn in_savepoint<T>(
 fn run(
     connection: &Connection,
     turn: &Turn,
+    files: &OpenFiles,
     mut queued: mpsc::UnboundedReceiver<Queued>,
     metrics: &Metrics,
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while queued.blocking_recv_many(&mut batch, BATCH) > 0 {
         let (size, start) = (batch.len(), Instant::now());
-        commit(connection, turn, &mut batch);
+        commit(connection, turn, files, &mut batch);
         metrics.journal_commit(size, start.elapsed());
     }
+    files.before_close(connection);
 }
 
 /// Runs a batch in one transaction and replies to every job, whatever happens.
-fn commit(connection: &Connection, turn: &Turn, batch: &mut Vec<Queued>) {
+fn commit(connection: &Connection, turn: &Turn, files: &OpenFiles, batch: &mut Vec<Queued>) {
     let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
     let committed = (|| {
         let _turn = turn.take()?;
+        files.check()?;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for Queued { job, room } in batch.drain(..) {
             drop(room);
@@ -185,7 +189,8 @@ fn commit(connection: &Connection, turn: &Turn, batch: &mut Vec<Queued>) {
             }
         }
         connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
+        // What is committed to a file that no start will open is not kept.
+        files.check()
     })();
     if committed.is_err()
         && !connection.is_autocommit()
@@ -193,7 +198,9 @@ fn commit(connection: &Connection, turn: &Turn, batch: &mut Vec<Queued>) {
     {
         tracing::error!(error = %error, "the store could not roll back");
     }
-    if let Err(error) = &committed {
+    if let Err(error) = &committed
+        && !matches!(error, Error::Replaced { .. })
+    {
         tracing::error!(error = %error, writes = replies.len(), "the store could not commit");
     }
     // What never ran goes unanswered, which its caller sees as `dropped`.
@@ -222,8 +229,14 @@ mod tests {
         let path = dir.path().join("file");
         let connection = super::super::open::connect(&path).expect("a file");
         let turn = Turn::of(&path).expect("a turn");
-        let (writer, thread) =
-            Writer::spawn(connection, turn, 1, Met::none(&path), Metrics::new()).expect("a thread");
+        let (writer, thread) = Writer::spawn(
+            connection,
+            turn,
+            1,
+            (Met::none(&path), OpenFiles::none()),
+            Metrics::new(),
+        )
+        .expect("a thread");
         let writer = Arc::new(writer);
 
         // The thread stands still, and behind it more waits than all the room there is for others.

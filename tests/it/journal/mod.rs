@@ -6,6 +6,7 @@ mod damage;
 mod disk;
 mod embedded;
 mod failing;
+mod files;
 mod postgres;
 mod refused;
 mod spool;
