@@ -2,7 +2,8 @@
 //!
 //! No identifier of a patient, session or encounter is ever a label.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LockResult, PoisonError, RwLock};
 use std::time::Duration;
 
 use ::metrics::{
@@ -30,6 +31,8 @@ struct Inner {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     hot: Hot,
+    /// By the secret's name, which is known only when it is used.
+    signatures: RwLock<HashMap<String, Counter>>,
 }
 
 /// The metrics of the request path, looked up once.
@@ -165,10 +168,12 @@ impl Metrics {
             .absolute(0);
         }
         counter(&recorder, "refused_not_kept_total", &[]).absolute(0);
+        counter(&recorder, "misrouted_total", &[]).absolute(0);
         Self(Arc::new(Inner {
             recorder,
             handle,
             hot,
+            signatures: RwLock::default(),
         }))
     }
 
@@ -199,6 +204,22 @@ impl Metrics {
         hot.ack_seconds.record(took);
     }
 
+    /// A notification came to another path than the webhook's.
+    pub fn misrouted(&self) {
+        counter(&self.0.recorder, "misrouted_total", &[]).increment(1);
+    }
+
+    /// A signature held, under the secret of this name.
+    pub fn signature(&self, secret: &str) {
+        let known = &self.0.signatures;
+        if let Some(counter) = lock(known.read()).get(secret) {
+            return counter.increment(1);
+        }
+        let counter = counter(&self.0.recorder, "signatures_total", &[("secret", secret)]);
+        counter.increment(1);
+        lock(known.write()).insert(secret.to_owned(), counter);
+    }
+
     /// A notification was answered 503.
     pub fn unavailable(&self, bound: Bound) {
         let labels = [("reason", bound.as_str())];
@@ -227,6 +248,16 @@ impl Metrics {
     /// The public listener is at its bound of connections.
     pub fn connections_full(&self) {
         counter(&self.0.recorder, "connections_full_total", &[]).increment(1);
+    }
+
+    /// So many connections were refused before any handler saw a request.
+    pub fn connections_refused(&self, reason: &'static str, count: u64) {
+        counter(
+            &self.0.recorder,
+            "connections_refused_total",
+            &[("reason", reason)],
+        )
+        .increment(count);
     }
 
     /// A call to the vendor's API ended; `code` is its HTTP status, or a word when there was none.
@@ -314,6 +345,10 @@ impl std::fmt::Debug for Metrics {
     }
 }
 
+fn lock<G>(guard: LockResult<G>) -> G {
+    guard.unwrap_or_else(PoisonError::into_inner)
+}
+
 fn key(name: &str, labels: &[(&'static str, &str)]) -> Key {
     let labels: Vec<Label> = labels
         .iter()
@@ -345,7 +380,7 @@ fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 21] = [
+    let texts: [(Describe, &str, &'static str); 24] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -409,6 +444,16 @@ fn describe(recorder: &PrometheusRecorder) {
             "refused_not_kept_total",
             "Requests that no secret matched and that were not kept, since too many came at once.",
         ),
+        (
+            counters,
+            "misrouted_total",
+            "Notifications that came to another path than server.path.",
+        ),
+        (
+            counters,
+            "signatures_total",
+            "Notifications by the signing secret that they were signed with.",
+        ),
         (gauges, "spool_events", "Events in the local spool."),
         (gauges, "build_info", "The version that runs."),
         (
@@ -420,6 +465,11 @@ fn describe(recorder: &PrometheusRecorder) {
             counters,
             "connections_full_total",
             "Times the public listener was at its bound of connections.",
+        ),
+        (
+            counters,
+            "connections_refused_total",
+            "Connections refused before a request was handled, by reason.",
         ),
         (
             counters,

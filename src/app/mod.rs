@@ -127,7 +127,7 @@ impl App {
     /// With a successor on the same sockets readiness stays on, and it does the accepting from the first moment.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
         let (public, workers, side) = (
-            Shutdown::new("public listener"),
+            self.ingress.tasks.clone(),
             Shutdown::new("worker"),
             Shutdown::new("admin"),
         );

@@ -16,9 +16,9 @@ use crate::config::{Config, Server};
 use crate::domain::Clock;
 use crate::ingress;
 use crate::journal::Bounds;
-use crate::lifecycle::{Part, Readiness};
+use crate::lifecycle::{Part, Readiness, Shutdown};
 use crate::metrics::Metrics;
-use crate::net::{Limits, Listener, ServerTls};
+use crate::net::{self, Limits, Listener, ServerTls};
 use crate::{sdp, sinks, worker};
 
 /// How long open connections have at a stop to bring a notification that is on its way.
@@ -64,6 +64,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         clock,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
+        tasks: Shutdown::new("public listener"),
     });
     let limits = |max_connections, linger| Limits {
         max_connections,
@@ -82,7 +83,10 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
             name: "public listener",
             socket: public,
             tls,
-            limits: limits(config.server.max_connections, LINGER),
+            limits: limits(
+                net::connections_within(net::raise_open_files(), config.server.max_connections),
+                LINGER,
+            ),
             metrics: Some(metrics.clone()),
         },
         admin: Listener {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::{Done, input};
-use crate::signature::{SecretBytes, Secrets, verify};
+use crate::signature::{Claim, Received, SecretBytes, Secrets, verify};
 
 const EXAMPLE: &str = "Example:
   suki-receiver verify --secret-file secret.txt --generated-at 1765977748432 --signature 760d16… body.json";
@@ -41,9 +41,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     Ok(
         match verify(
             &secrets,
-            Some(signature),
-            Some(generated_at),
-            Bytes::from(body),
+            &Claim::of(Some(signature), Some(generated_at)),
+            &Received::plain(Bytes::from(body)),
         ) {
             Ok(_) => {
                 println!("the signature holds");

@@ -21,13 +21,14 @@ pub struct Server {
     pub max_body_bytes: usize,
     /// Most bytes of bodies in memory at once. Beyond it the answer is 503.
     pub max_buffered_bytes: usize,
-    /// Most connections open at once; further ones wait in the listen queue.
+    /// Most connections open at once. For a further one the longest idle one is closed.
     pub max_connections: usize,
-    /// Longest time for a TLS handshake, and for the headers of a request once its first byte came.
+    /// Longest time for a TLS handshake, and for the head of a request, each from its first byte on.
     pub header_timeout: Duration,
     /// Longest time from the end of the headers to the end of the body.
     pub body_timeout: Duration,
-    /// How long a connection may be idle between two requests. Keep it above the load balancer's own limit.
+    /// How long a connection on which nothing has begun is kept. Keep it above the load balancer's own limit: what it sends
+    /// on a connection that is being closed is lost.
     pub idle_timeout: Duration,
     /// After SIGTERM: how long `/readyz` answers 503 while requests are still taken.
     pub drain_delay: Duration,
@@ -59,7 +60,7 @@ impl Default for Server {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(15),
-            idle_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(620),
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(25),
             handover_socket: None,

@@ -13,16 +13,20 @@ use sha2::{Digest, Sha256};
 pub struct DedupeKey([u8; 32]);
 
 impl DedupeKey {
-    /// The key of a parsed body. Consumes the value, since sorting changes it.
-    pub(super) fn of(session_id: &str, status: Option<&str>, mut body: Value) -> Self {
+    /// The key of a notification. Where no canonical form of its body can be made (it is JSON that holds what cannot be
+    /// read into values, such as half a surrogate pair), its bytes are the form.
+    pub(super) fn of(session_id: &str, status: Option<&str>, body: &[u8]) -> Self {
+        let Ok(mut value) = serde_json::from_slice::<Value>(body) else {
+            return Self::of_raw(body);
+        };
         // Maps are sorted already unless some dependency turns serde_json's `preserve_order` on; this makes sure.
-        body.sort_all_objects();
+        value.sort_all_objects();
         let mut hash = Sha256::new();
         for part in [session_id, status.unwrap_or_default()] {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(part);
         }
-        hash.update(body.to_string());
+        hash.update(value.to_string());
         Self(hash.finalize().into())
     }
 

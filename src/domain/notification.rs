@@ -1,13 +1,16 @@
 //! The notification that the vendor sends, read without ever refusing what is merely unknown.
 //!
 //! Only a body that is not JSON, not an object, or has no usable `session_id` is malformed. Unknown statuses, fields
-//! and link groups are kept: the vendor sends once, and a refusal would lose the note.
+//! and link groups are kept: the vendor sends once, and a refusal would lose the note. Beyond the few fields that are
+//! needed nothing is read, so nothing beside them can make a notification unreadable.
 
 use std::fmt;
 
-use bytes::Bytes;
-use serde_json::{Map, Value};
+use bytes::{Buf, Bytes};
+use serde_json::value::RawValue;
 
+use super::fields::{self, Fields};
+use super::json;
 use super::{DedupeKey, EncounterId, Link, LinkGroup, Outcome, SessionId, SessionKind};
 
 /// A notification, read from its body. The body itself stays as received. Prints no clinical content.
@@ -29,14 +32,14 @@ pub struct Notification {
     pub kind: SessionKind,
     /// Equal for the same notification sent again.
     pub dedupe: DedupeKey,
-    /// The bytes as received.
+    /// The bytes as received, without a byte order mark in front.
     pub body: Bytes,
 }
 
 /// Why a body is no notification. Safe to show to the sender: it quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Not JSON, or not UTF-8.
+    /// Not JSON.
     #[error("the body is not JSON")]
     NotJson,
     /// JSON, but no object.
@@ -52,31 +55,32 @@ impl Notification {
     ///
     /// # Errors
     /// [`Malformed`] where there is nothing to go by.
-    pub fn parse(body: Bytes) -> Result<Self, Malformed> {
-        let value: Value = serde_json::from_slice(&body).map_err(|_| Malformed::NotJson)?;
-        let Value::Object(fields) = value else {
-            return Err(Malformed::NotAnObject);
-        };
-        let session_id = text(&fields, "session_id")
+    pub fn parse(mut body: Bytes) -> Result<Self, Malformed> {
+        body.advance(body.len() - json::without_bom(&body).len());
+        // Text that is not UTF-8 is repaired for reading only.
+        let (readable, _) = json::readable(&body);
+        let fields = Fields::of(&readable)
+            .map_err(|_| Malformed::NotJson)?
+            .ok_or(Malformed::NotAnObject)?;
+        let session_id = fields
+            .text("session_id")
             .and_then(SessionId::new)
             .ok_or(Malformed::NoSessionId)?;
-        let status = text(&fields, "status").map(str::to_owned);
-        let links = links(fields.get("_links"));
-        Ok(Self {
-            encounter_id: text(&fields, "encounter_id").and_then(EncounterId::new),
+        let status = fields.text("status");
+        let links = fields.get("_links").map(links).unwrap_or_default();
+        let read = Self {
+            encounter_id: fields.text("encounter_id").and_then(EncounterId::new),
             outcome: Outcome::of_notification(status.as_deref()),
-            error_code: error_code(fields.get("error_code")),
+            error_code: fields.get("error_code").and_then(error_code),
             kind: kind(&links),
             links,
-            dedupe: DedupeKey::of(
-                session_id.as_str(),
-                status.as_deref(),
-                Value::Object(fields),
-            ),
+            dedupe: DedupeKey::of(session_id.as_str(), status.as_deref(), &body),
             session_id,
             status,
-            body,
-        })
+            body: Bytes::new(),
+        };
+        drop(readable);
+        Ok(Self { body, ..read })
     }
 
     /// Whether the vendor's API has to be asked before this can be delivered: there are links to follow, the outcome
@@ -96,17 +100,13 @@ impl fmt::Debug for Notification {
     }
 }
 
-fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
-    fields.get(key).and_then(Value::as_str)
-}
-
-/// An error code may be a word or a number (vendor.md 1.6). Anything longer than a code is not taken for one, so that no
-/// free text about a patient comes in by this field.
-fn error_code(value: Option<&Value>) -> Option<String> {
-    let code = match value? {
-        Value::String(word) => word.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+/// An error code may be a word or a number. Anything longer than a code is not taken for one, so that no free text about
+/// a patient comes in by this field.
+fn error_code(value: &RawValue) -> Option<String> {
+    let code = match value.get().as_bytes().first()? {
+        b'"' => fields::text(value)?,
+        b'-' | b'0'..=b'9' => value.get().to_owned(),
+        _ => return None,
     };
     let is_code = code.len() <= 100
         && code
@@ -115,20 +115,28 @@ fn error_code(value: Option<&Value>) -> Option<String> {
     (is_code && !code.is_empty()).then_some(code)
 }
 
-/// Every link whose `href` is a string, known groups first; other shapes are left to whoever reads the body.
-fn links(value: Option<&Value>) -> Vec<Link> {
+/// Every link, known groups first. A group is a list, or a single link in its place; a link is an object with an `href`,
+/// or the bare address. Other shapes are left to whoever reads the body.
+fn links(value: &RawValue) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
-    for (group, entries) in value.and_then(Value::as_object).into_iter().flatten() {
-        for entry in entries.as_array().into_iter().flatten() {
-            let href = entry.get("href").and_then(Value::as_str);
+    let Some(groups) = Fields::within(value) else {
+        return links;
+    };
+    for (group, entries) in groups.iter() {
+        for entry in fields::items(entries) {
+            let fields = Fields::within(entry);
+            let href = match &fields {
+                Some(fields) => fields.text("href"),
+                None => fields::text(entry),
+            };
             let Some(href) = href.filter(|href| !href.trim().is_empty()) else {
                 continue;
             };
-            let method = entry.get("method").and_then(Value::as_str);
+            let method = fields.and_then(|fields| fields.text("method"));
             links.push(Link {
                 group: LinkGroup::new(group),
-                href: href.to_owned(),
-                is_get: method.unwrap_or("GET").eq_ignore_ascii_case("GET"),
+                href,
+                is_get: method.is_none_or(|method| method.eq_ignore_ascii_case("GET")),
             });
         }
     }
@@ -181,6 +189,56 @@ mod tests {
         ] {
             let body = format!(r#"{{"session_id":"s","status":"success","_links":{links}}}"#);
             assert!(parse(&body).expect(links).links.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_group_may_be_a_list_one_link_or_one_address() {
+        for group in [
+            r#"[{"href":"/c","method":"GET"}]"#,
+            r#"{"href":"/c"}"#,
+            r#""/c""#,
+            r#"["/c"]"#,
+            r#"{"href":"\u002fc","method":null,"\ud800":{}}"#,
+        ] {
+            let body = format!(r#"{{"session_id":"s","_links":{{"contents":{group}}}}}"#);
+            let links = parse(&body).expect("parses").links;
+            let hrefs: Vec<_> = links.iter().map(|link| link.href.as_str()).collect();
+            assert_eq!(hrefs, ["/c"], "{group}");
+            assert!(links[0].is_get, "{group}");
+        }
+    }
+
+    #[test]
+    fn what_is_json_by_its_grammar_is_kept_whatever_stands_in_it() {
+        let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+        for beside in [
+            &br#""\ud800""#[..],
+            br#"{"\udc00":1}"#,
+            br#"{"$serde_json::private::Number":"x"}"#,
+            b"\"caf\xE9\"",
+            b"1e99999",
+            deep.as_bytes(),
+        ] {
+            let body = [
+                &b"\xEF\xBB\xBF{\"x\":"[..],
+                beside,
+                br#","session_id":"s"}"#,
+            ]
+            .concat();
+            let read = Notification::parse(Bytes::from(body.clone())).expect("kept");
+            assert_eq!(read.session_id.as_str(), "s");
+            assert_eq!(&read.body[..], &body[3..], "passed on as it came");
+            let again = Notification::parse(Bytes::from(body[3..].to_vec())).expect("kept");
+            assert_eq!(read.dedupe, again.dedupe, "the mark makes no difference");
+        }
+        for other in [
+            &b"\xEF\xBB\xBF"[..],
+            b"{\"session_id\":\"s\"}{}",
+            b"\xFE\xFF\0{\0}",
+        ] {
+            let read = Notification::parse(Bytes::from_static(other));
+            assert_eq!(read.expect_err("no JSON"), Malformed::NotJson);
         }
     }
 

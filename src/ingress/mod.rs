@@ -1,31 +1,35 @@
 //! The public listener's routes: the webhook and the health paths. Knows the journal and nothing behind it.
 
+mod arrival;
+mod body;
+mod budget;
 mod handler;
+mod intake;
 mod refusals;
 mod reject;
-mod room;
 mod state;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::net;
-use crate::net::health_routes;
+use crate::net::{self, health_routes};
 
 pub use refusals::RefusalKeeper;
 pub use state::{Parts, Settings, State};
 
 /// The routes of the public listener.
 pub fn router(path: &str, state: State) -> Router {
-    let health = health_routes(state.readiness.clone());
+    let elsewhere = health_routes(state.readiness.clone())
+        .fallback(|| async { net::not_found() })
+        .layer(from_fn_with_state(state.clone(), handler::elsewhere));
     Router::new()
         .route(
             path,
-            post(handler::notification).fallback(|| async { net::method_not_allowed("POST") }),
+            post(handler::notification).fallback(handler::other_method),
         )
         .with_state(state)
-        .merge(health)
-        .fallback(|| async { net::not_found() })
+        .fallback_service(elsewhere)
         .layer(CatchPanicLayer::custom(reject::panicked))
 }

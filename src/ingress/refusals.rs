@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::journal::{Bounds, Journal, Unauthentic};
 use crate::lifecycle::Shutdown;
+use crate::signature::Claim;
 
 /// Requests that wait to be written; further ones are not kept. Each may be as large as the largest body.
 const WAITING: usize = 32;
@@ -34,15 +35,9 @@ impl Refusals {
 
     /// Hands in a request whose headers are well-formed and match no secret; `false` when none is to be kept, or more
     /// come than are written down.
-    pub(super) fn hand_in(
-        &self,
-        received_at: Timestamp,
-        generated_at: Option<&[u8]>,
-        signature: Option<&[u8]>,
-        body: Bytes,
-    ) -> bool {
+    pub(super) fn hand_in(&self, received_at: Timestamp, claim: &Claim<'_>, body: Bytes) -> bool {
         let (Some(waiting), Some(generated_at), Some(signature)) =
-            (&self.0, generated_at, signature)
+            (&self.0, claim.generated_at(), claim.signature())
         else {
             return false;
         };

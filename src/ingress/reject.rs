@@ -3,14 +3,19 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::arrival::Arrival;
 use crate::domain::Malformed;
 use crate::journal;
 use crate::metrics::{Answer, Bound};
-use crate::net::error_response;
+use crate::net::{ACCEPTED_CODINGS, error_response};
 use crate::signature::Rejection;
 
 /// Seconds after which a sender may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Marks the answer to a request on another path than the webhook's that did not verify.
+#[derive(Clone)]
+pub(super) struct NotAuthentic;
 
 /// Why a notification is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,11 @@ pub(super) enum Reject {
     /// Authentic, but no notification.
     #[error("{0}; it is kept in the quarantine")]
     Malformed(Malformed),
+    /// With a content coding that is not known, and not authentic as it came.
+    #[error(
+        "the signature does not match the bytes as sent, and their Content-Encoding is not known; {ACCEPTED_CODINGS} are"
+    )]
+    UnknownCoding,
     /// Larger than allowed.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -47,7 +57,7 @@ impl Reject {
     /// How it is counted.
     pub(super) fn answer(&self) -> Answer {
         match self {
-            Self::Unauthorized(_) | Self::Stale => Answer::Unauthorized,
+            Self::Unauthorized(_) | Self::Stale | Self::UnknownCoding => Answer::Unauthorized,
             Self::Malformed(_) | Self::BrokenOff => Answer::Malformed,
             Self::TooLarge(_) => Answer::TooLarge,
             Self::TooSlow => Answer::TimedOut,
@@ -63,6 +73,7 @@ impl Reject {
             Self::Unavailable(journal::Error::Deadline) => Some(Bound::Deadline),
             Self::Unavailable(_) => Some(Bound::Store),
             Self::Unauthorized(_)
+            | Self::UnknownCoding
             | Self::Stale
             | Self::Malformed(_)
             | Self::TooLarge(_)
@@ -71,12 +82,44 @@ impl Reject {
         }
     }
 
+    /// Whether it is for want of something here, and not for what came.
+    pub(super) fn is_ours(&self) -> bool {
+        self.status().is_server_error()
+    }
+
+    /// Says in the log what was not accepted, where it came from, and nothing of what came.
+    pub(super) fn log(&self, arrival: &Arrival) {
+        let peer = arrival.peer.map(tracing::field::display);
+        let forwarded_for = arrival.forwarded_for.map(tracing::field::display);
+        let (request_id, path) = (&arrival.request_id, &arrival.other_path);
+        let result = self.answer().as_str();
+        match self {
+            Self::Busy => {
+                tracing::error!(request.id = request_id, http.path = path, result, peer, forwarded_for, reason = %self, "notification not taken; answered 503");
+            }
+            Self::Unavailable(error) => {
+                tracing::error!(request.id = request_id, http.path = path, result, peer, forwarded_for, error = %error, "notification not stored; answered 503");
+            }
+            Self::Unauthorized(_)
+            | Self::UnknownCoding
+            | Self::Stale
+            | Self::Malformed(_)
+            | Self::TooLarge(_)
+            | Self::TooSlow
+            | Self::BrokenOff => {
+                tracing::warn!(request.id = request_id, http.path = path, result, peer, forwarded_for, reason = %self, "notification refused");
+            }
+        }
+    }
+
     fn leaves_body_unread(&self) -> bool {
         match self {
             Self::TooLarge(_) | Self::TooSlow | Self::BrokenOff | Self::Busy => true,
-            Self::Unauthorized(_) | Self::Stale | Self::Malformed(_) | Self::Unavailable(_) => {
-                false
-            }
+            Self::Unauthorized(_)
+            | Self::UnknownCoding
+            | Self::Stale
+            | Self::Malformed(_)
+            | Self::Unavailable(_) => false,
         }
     }
 
@@ -84,6 +127,7 @@ impl Reject {
         match self {
             Self::Malformed(_) | Self::BrokenOff => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) | Self::Stale => StatusCode::UNAUTHORIZED,
+            Self::UnknownCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -98,6 +142,12 @@ impl IntoResponse for Reject {
         if self.leaves_body_unread() {
             // So the connection cannot be used again.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if matches!(self, Self::UnknownCoding) {
+            headers.insert(
+                header::ACCEPT_ENCODING,
+                HeaderValue::from_static(ACCEPTED_CODINGS),
+            );
         }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::budget::MemoryBudget;
 use super::refusals::{RefusalKeeper, Refusals};
-use super::room::Room;
 use crate::config::OnStale;
 use crate::domain::Clock;
 use crate::journal::{Bounds, Journal};
-use crate::lifecycle::Readiness;
+use crate::lifecycle::{Readiness, Shutdown};
 use crate::metrics::Metrics;
 use crate::signature::Secrets;
 
@@ -20,7 +20,7 @@ use crate::signature::Secrets;
 pub struct State {
     pub(super) parts: Arc<Parts>,
     pub(super) refusals: Refusals,
-    pub(super) room: Room,
+    pub(super) budget: MemoryBudget,
 }
 
 /// What the state is made of.
@@ -37,6 +37,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Told when the store fails.
     pub readiness: Readiness,
+    /// What is being kept, whether or not its sender still waits.
+    pub tasks: Shutdown,
 }
 
 /// Limits and rules of the webhook.
@@ -60,11 +62,11 @@ impl State {
     /// The state, and the task that keeps what is refused.
     pub fn new(parts: Parts) -> (Self, RefusalKeeper) {
         let (refusals, keeper) = Refusals::new(parts.settings.refused);
-        let room = Room::new(parts.settings.max_buffered_bytes);
+        let budget = MemoryBudget::new(parts.settings.max_buffered_bytes);
         let state = Self {
             parts: Arc::new(parts),
             refusals,
-            room,
+            budget,
         };
         (state, keeper)
     }

@@ -26,7 +26,7 @@ pub use record::{
     NewEvent, Page, ReplayFrom, Replayed, Retrieval, Stats,
 };
 pub use retention::{Expiry, Purged};
-pub use reverify::Reverified;
+pub use reverify::{Reverified, Rules};
 pub use spool::Taking;
 pub use sqlite::{SqliteStore, backup, damaged_beside};
 pub use store::Store;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::handle::Journal;
 use super::{Appended, Error, Unauthentic};
 use crate::config::OnStale;
-use crate::domain::Notification;
-use crate::signature::{self, Secrets};
+use crate::domain::{Notification, json};
+use crate::net;
+use crate::signature::{self, Claim, Received, Secrets, Verified};
 
 /// Requests looked at together.
 const PAGE: usize = 50;
@@ -28,18 +29,25 @@ pub struct Reverified {
     pub failed: usize,
 }
 
+/// By what it is decided now what was authentic then.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules<'a> {
+    /// The signing secrets.
+    pub secrets: &'a Secrets,
+    /// How far `generated-at` may have been from the receipt.
+    pub tolerance: Duration,
+    /// What happens beyond that.
+    pub on_stale: OnStale,
+    /// Largest body without its content coding, in bytes.
+    pub max_body_bytes: usize,
+}
+
 impl Journal {
-    /// Verifies every refused request again under `secrets`. Those that hold are kept as they would have been when they
-    /// came: those whose `generated-at` was further than `tolerance` from their receipt by `on_stale`.
+    /// Verifies every refused request again. Those that hold are kept as they would have been when they came.
     ///
     /// # Errors
     /// When the store as a whole fails. What was taken up before that is; call again for the rest.
-    pub async fn reverify(
-        &self,
-        secrets: &Secrets,
-        tolerance: Duration,
-        on_stale: OnStale,
-    ) -> Result<Reverified, Error> {
+    pub async fn reverify(&self, rules: Rules<'_>) -> Result<Reverified, Error> {
         let (mut done, mut after) = (Reverified::default(), 0);
         loop {
             let page = self.unauthentic(after, PAGE).await?;
@@ -50,10 +58,7 @@ impl Journal {
             let mut taken = Vec::new();
             for (number, request) in page {
                 done.checked += 1;
-                match self
-                    .take_up(request, secrets, tolerance, on_stale, &mut done)
-                    .await
-                {
+                match self.take_up(request, rules, &mut done).await {
                     Ok(true) => taken.push(number),
                     Ok(false) => done.refused += 1,
                     Err(error) if error.is_outage() => return Err(error),
@@ -71,23 +76,15 @@ impl Journal {
     async fn take_up(
         &self,
         request: Unauthentic,
-        secrets: &Secrets,
-        tolerance: Duration,
-        on_stale: OnStale,
+        rules: Rules<'_>,
         done: &mut Reverified,
     ) -> Result<bool, Error> {
-        let verified = signature::verify(
-            secrets,
-            Some(request.signature.as_bytes()),
-            Some(request.generated_at.as_bytes()),
-            request.body,
-        );
-        let Ok(verified) = verified else {
+        let Some(verified) = verified(&request, rules) else {
             return Ok(false);
         };
         let at = request.received_at;
-        let stale = verified.is_stale(at, tolerance);
-        if stale && on_stale == OnStale::Reject {
+        let stale = verified.is_stale(at, rules.tolerance);
+        if stale && rules.on_stale == OnStale::Reject {
             return Ok(false);
         }
         match Notification::parse(verified.body().clone()) {
@@ -102,4 +99,23 @@ impl Journal {
         }
         Ok(true)
     }
+}
+
+/// The codings that a body may have come with. Which one it was is not kept: the signature tells.
+const CODINGS: [&str; 4] = ["", "gzip", "deflate", "br"];
+
+fn verified(request: &Unauthentic, rules: Rules<'_>) -> Option<Verified> {
+    let claim = Claim::of(
+        [request.signature.as_bytes()],
+        [request.generated_at.as_bytes()],
+    );
+    let body = &request.body;
+    CODINGS
+        .iter()
+        .filter_map(|coding| net::decode(body.clone(), coding, rules.max_body_bytes).ok())
+        // What is no coded body at all may be decoded to anything.
+        .filter(|decoded| json::is_json(decoded))
+        .chain([body.clone()])
+        .map(|decoded| Received::coded(body.clone(), decoded))
+        .find_map(|received| signature::verify(rules.secrets, &claim, &received).ok())
 }

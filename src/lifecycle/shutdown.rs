@@ -1,8 +1,10 @@
 //! The tasks of one part of the service, and the end of them: asked to stop, waited for, named while they are late.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,8 +17,11 @@ pub struct Shutdown {
     what: &'static str,
     stop: CancellationToken,
     tasks: TaskTracker,
-    names: Arc<Mutex<Vec<&'static str>>>,
+    running: Running,
 }
+
+/// How many tasks of each name run.
+type Running = Arc<Mutex<BTreeMap<&'static str, usize>>>;
 
 impl Shutdown {
     /// An empty group, named after the part that it belongs to.
@@ -25,22 +30,23 @@ impl Shutdown {
             what,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            names: Arc::default(),
+            running: Arc::default(),
         }
     }
 
     /// Starts a task of the group. It must end soon after [`Shutdown::stopping`] does.
-    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let names = Arc::clone(&self.names);
-        names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(name);
-        let guard = Named { name, names };
+    ///
+    /// The task goes on when nobody waits for its result any more.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let counted = Counted::new(name, &self.running);
         self.tasks.spawn(async move {
-            let _guard = guard;
-            task.await;
-        });
+            let _counted = counted;
+            task.await
+        })
     }
 
     /// Asks the tasks to stop.
@@ -90,30 +96,37 @@ impl Shutdown {
 
     /// Who is busy, with how many of each.
     fn busy(&self) -> String {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-        for name in names.iter() {
-            *counts.entry(name).or_default() += 1;
-        }
-        counts
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running
             .iter()
+            .filter(|(_, count)| **count > 0)
             .map(|(name, count)| format!("{name} x{count}"))
             .collect::<Vec<_>>()
             .join(", ")
     }
 }
 
-/// Takes a task's name off the list when the task ends, by a panic as well.
-struct Named {
+/// Counts a task while it runs. One that ends by a panic has ended as well.
+struct Counted {
     name: &'static str,
-    names: Arc<Mutex<Vec<&'static str>>>,
+    running: Running,
 }
 
-impl Drop for Named {
+impl Counted {
+    fn new(name: &'static str, running: &Running) -> Self {
+        let running = Arc::clone(running);
+        let mut counts = running.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(name).or_default() += 1;
+        drop(counts);
+        Self { name, running }
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = names.iter().position(|name| *name == self.name) {
-            names.swap_remove(at);
+        let mut counts = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(self.name) {
+            *count -= 1;
         }
     }
 }

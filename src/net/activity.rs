@@ -1,18 +1,20 @@
-//! What a connection is doing, so that a slow one is cut off and an idle one is not mistaken for slow.
+//! What a connection is doing: idle, bringing a request's head, or being answered. So that a slow one is cut off, an idle
+//! one is not mistaken for slow, and of many idle ones the longest idle is known.
 //!
-//! hyper's own header timeout also runs while a kept-alive connection is idle. A load balancer may reuse such a
-//! connection at the moment it is closed, and that POST would be lost; so idle time and header time are told apart here.
+//! A load balancer keeps connections open for minutes and opens them ahead of use. A notification that it sends on one
+//! that is being closed is lost, so nothing but the idle time closes a connection on which nothing has begun.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
 
-/// No headers are being read.
+/// As long as the runtime may take to notice that bytes have come.
+const MOMENT: Duration = Duration::from_millis(20);
+/// No head is being read.
 const NONE: u64 = u64::MAX;
 
 /// The state of one connection, shared by its I/O, its requests and its supervisor.
@@ -22,9 +24,10 @@ pub(super) struct Activity {
     requests: AtomicUsize,
     idle_since: AtomicU64,
     head_since: AtomicU64,
-    is_http2: AtomicBool,
-    /// Bytes of a head have come, and not all of it.
-    has_begun: AtomicBool,
+    polls: AtomicU64,
+    is_evicted: AtomicBool,
+    evicted: Notify,
+    after_request: AtomicWaker,
 }
 
 /// What to do with a connection.
@@ -34,7 +37,7 @@ pub(super) enum Verdict {
     Keep,
     /// Idle for too long: close it as the protocol wants.
     CloseIdle,
-    /// Too slow with its headers: cut it off.
+    /// Too slow with the head of its request: cut it off.
     Cut,
 }
 
@@ -44,19 +47,18 @@ impl Activity {
             opened: Instant::now(),
             requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
-            // The first request's headers are due from the start.
-            head_since: AtomicU64::new(0),
-            is_http2: AtomicBool::new(false),
-            has_begun: AtomicBool::new(false),
+            head_since: AtomicU64::new(NONE),
+            polls: AtomicU64::new(0),
+            is_evicted: AtomicBool::new(false),
+            evicted: Notify::new(),
+            after_request: AtomicWaker::new(),
         })
     }
 
-    /// A request's headers are complete. Its answer is on the way out when the guard is dropped.
-    pub(super) fn request(self: &Arc<Self>, is_http2: bool) -> InRequest {
-        self.is_http2.store(is_http2, Ordering::Relaxed);
+    /// A request's head is complete. Its answer is handed over whole when the guard is dropped.
+    pub(super) fn request(self: &Arc<Self>) -> InRequest {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
-        self.has_begun.store(false, Ordering::Relaxed);
         InRequest(Arc::clone(self))
     }
 
@@ -65,34 +67,80 @@ impl Activity {
         self.requests.load(Ordering::Relaxed) > 0
     }
 
+    /// Wakes when a request has been answered.
+    pub(super) fn wake_after_request(&self, waker: &Waker) {
+        self.after_request.register(waker);
+    }
+
     /// Whether a part of the next request's head has come, and not all of it.
     pub(super) fn has_begun(&self) -> bool {
-        self.has_begun.load(Ordering::Relaxed)
+        self.head_since.load(Ordering::Relaxed) != NONE
+    }
+
+    /// How long nothing has been under way. `None` while something is.
+    pub(super) fn idle_for(&self) -> Option<Duration> {
+        let is_idle = !self.is_in_request() && !self.has_begun();
+        is_idle.then(|| self.since(self.idle_since.load(Ordering::Relaxed)))
     }
 
     /// What the time says.
     pub(super) fn verdict(&self, header_timeout: Duration, idle_timeout: Duration) -> Verdict {
-        if self.requests.load(Ordering::Relaxed) > 0 {
+        if self.is_in_request() {
             return Verdict::Keep;
         }
         let head = self.head_since.load(Ordering::Relaxed);
-        // HTTP/2 has frames between requests; only its first headers are timed.
         if head != NONE && self.since(head) > header_timeout {
             return Verdict::Cut;
         }
-        if head == NONE && self.since(self.idle_since.load(Ordering::Relaxed)) > idle_timeout {
+        if self.idle_for().is_some_and(|idle| idle > idle_timeout) {
             return Verdict::CloseIdle;
         }
         Verdict::Keep
     }
 
-    fn bytes_came(&self) {
-        if self.requests.load(Ordering::Relaxed) == 0 && !self.is_http2.load(Ordering::Relaxed) {
+    /// Bytes came, and end within a head or not.
+    pub(super) fn bytes_came(&self, is_within: bool) {
+        if !is_within {
+            self.head_since.store(NONE, Ordering::Relaxed);
+        } else if !self.is_in_request() {
             // Only the first of them starts the clock.
             self.head_since
                 .compare_exchange(NONE, self.now(), Ordering::Relaxed, Ordering::Relaxed)
                 .ok();
-            self.has_begun.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The connection is polled once more.
+    pub(super) fn polled(&self) {
+        self.polls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often it was polled.
+    pub(super) fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
+    /// Asks the connection to close, if nothing is under way then, so that another one may open.
+    pub(super) fn evict(&self) {
+        self.is_evicted.store(true, Ordering::Relaxed);
+        self.evicted.notify_one();
+    }
+
+    /// Whether it is asked to.
+    pub(super) fn is_evicted(&self) -> bool {
+        self.is_evicted.load(Ordering::Relaxed)
+    }
+
+    /// Ends when the connection is asked to close and nothing is under way. What has come and was not read yet shows
+    /// itself after a moment.
+    pub(super) async fn evicted(&self) {
+        loop {
+            self.evicted.notified().await;
+            tokio::time::sleep(MOMENT).await;
+            if self.idle_for().is_some() {
+                return;
+            }
+            self.is_evicted.store(false, Ordering::Relaxed);
         }
     }
 
@@ -112,62 +160,6 @@ impl Drop for InRequest {
     fn drop(&mut self) {
         self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A stream that notes when bytes come in.
-pub(super) struct Watched<S> {
-    stream: S,
-    activity: Arc<Activity>,
-}
-
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.activity.bytes_came();
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.0.after_request.wake();
     }
 }

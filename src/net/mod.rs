@@ -2,19 +2,28 @@
 
 mod activity;
 mod answer;
+mod coding;
+mod connection;
+mod framing;
 mod handover;
 mod health;
 mod http_client;
 mod listen;
+mod open;
+mod open_files;
+mod refused;
 mod resolver;
+mod stream;
 mod tls;
 
 pub use answer::{error_response, method_not_allowed, not_found};
+pub use coding::{ACCEPTED_CODINGS, CodingError, decode};
 pub use handover::{BindError, Lent, Offer, Predecessor, Sockets, Withdraw, ask};
 pub use health::routes as health_routes;
 pub use http_client::{
     BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,
 };
-pub use listen::{Limits, Listener};
+pub use listen::{Limits, Listener, Peer};
+pub use open_files::{connections_within, raise_open_files};
 pub use resolver::is_public;
 pub use tls::{ServerTls, TlsError};

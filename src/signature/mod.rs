@@ -1,14 +1,16 @@
-//! The vendor's signature: hex(HMAC-SHA-256(secret, `generated-at` + ":" + raw body)) (vendor.md 1.2).
+//! The vendor's signature: hex(HMAC-SHA-256(secret, `generated-at` + ":" + raw body)).
 //!
 //! Only this folder can make a [`Verified`]; what takes one cannot be reached by bytes that were not verified.
 
+mod claim;
 mod secrets;
 mod sign;
 mod verify;
 
+pub use claim::Claim;
 pub use secrets::{SecretBytes, Secrets};
 pub use sign::sign;
-pub use verify::{Rejection, Verified, verify};
+pub use verify::{Received, Rejection, Verified, verify};
 
 /// The header that holds the signature. Its name is the vendor's: it holds no key.
 pub const SIGNATURE_HEADER: &str = "x-api-key";

@@ -1,9 +1,12 @@
 //! The signing secrets that are valid now; several during a rotation.
 
 use std::fmt;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+
+use super::claim::MAC_BYTES;
 
 pub(super) type HmacSha256 = Hmac<Sha256>;
 
@@ -21,7 +24,7 @@ pub struct Secrets(Vec<Keyed>);
 
 #[derive(Clone)]
 struct Keyed {
-    id: String,
+    id: Arc<str>,
     mac: HmacSha256,
 }
 
@@ -32,23 +35,25 @@ impl Secrets {
             secrets
                 .into_iter()
                 .map(|secret| Keyed {
-                    id: secret.id.to_owned(),
+                    id: secret.id.into(),
                     mac: keyed(secret.key),
                 })
                 .collect(),
         )
     }
 
-    /// The name of the secret under which `expected` is the MAC of `parts`, each compared in constant time.
-    pub(super) fn find(&self, parts: &[&[u8]], expected: &[u8]) -> Option<&str> {
+    /// The name of the secret under which one of `expected` is the MAC of `parts`, each compared in constant time.
+    pub(super) fn find(&self, parts: &[&[u8]], expected: &[[u8; MAC_BYTES]]) -> Option<&Arc<str>> {
         self.0
             .iter()
             .find(|keyed| {
                 let mut mac = keyed.mac.clone();
                 parts.iter().for_each(|part| mac.update(part));
-                mac.verify_slice(expected).is_ok()
+                expected
+                    .iter()
+                    .any(|expected| mac.clone().verify_slice(expected).is_ok())
             })
-            .map(|keyed| keyed.id.as_str())
+            .map(|keyed| &keyed.id)
     }
 }
 

@@ -1,23 +1,27 @@
 //! From received bytes to [`Verified`]. Looks at raw bytes only: nothing is parsed before the signature holds.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{GENERATED_AT_HEADER, SIGNATURE_HEADER, Secrets};
+use super::{Claim, GENERATED_AT_HEADER, SIGNATURE_HEADER, Secrets};
 
-const MAC_BYTES: usize = 32;
-/// Most digits of a time; none that there is has as many.
-const DIGITS: usize = 20;
-
-/// A body whose signature holds, as received.
+/// A body whose signature holds.
 #[derive(Clone)]
 pub struct Verified {
     body: Bytes,
     generated_at: Timestamp,
-    secret_id: String,
+    secret_id: Arc<str>,
+}
+
+/// A body as it came, and without its content coding where it came with one that could be decoded.
+#[derive(Clone)]
+pub struct Received {
+    wire: Bytes,
+    decoded: Option<Bytes>,
 }
 
 /// Why a request is not authentic. Safe to show to the sender; an attacker learns only what was sent.
@@ -44,33 +48,62 @@ pub enum Rejection {
     Mismatch,
 }
 
-/// Checks the signature of `body` under any of `secrets`, in constant time for each.
+/// Checks what a request claims, under any of `secrets`, in constant time for each. One signature that holds is enough.
+///
+/// Whether the vendor signs before or after a content coding is put on is not documented, so both are tried. What is
+/// verified is then the body without its coding.
 ///
 /// # Errors
 /// [`Rejection`] where a header is missing or unreadable, or no secret matches.
 pub fn verify(
     secrets: &Secrets,
-    signature: Option<&[u8]>,
-    generated_at: Option<&[u8]>,
-    body: Bytes,
+    claim: &Claim<'_>,
+    received: &Received,
 ) -> Result<Verified, Rejection> {
-    let signature = signature.ok_or(Rejection::NoSignature)?;
-    let generated_at = generated_at.ok_or(Rejection::NoGeneratedAt)?;
-    let mut expected = [0; MAC_BYTES];
-    hex::decode_to_slice(signature, &mut expected).map_err(|_| Rejection::NotHex)?;
-    let time = milliseconds(generated_at).ok_or(Rejection::NotANumber)?;
-    let secret_id = secrets
-        .find(&[generated_at, b":", &body], &expected)
-        .ok_or(Rejection::Mismatch)?;
-    Ok(Verified {
-        body,
-        generated_at: time,
-        secret_id: secret_id.to_owned(),
-    })
+    let signatures = claim.signatures()?;
+    for sent in claim.times()? {
+        for body in std::iter::once(&received.wire).chain(&received.decoded) {
+            if let Some(id) = secrets.find(&[sent.text, b":", body], &signatures) {
+                return Ok(Verified {
+                    body: received.content().clone(),
+                    generated_at: sent.time,
+                    secret_id: Arc::clone(id),
+                });
+            }
+        }
+    }
+    Err(Rejection::Mismatch)
+}
+
+impl Received {
+    /// A body that is what it says.
+    pub fn plain(wire: Bytes) -> Self {
+        Self {
+            wire,
+            decoded: None,
+        }
+    }
+
+    /// A body that came with a content coding, and what it says.
+    pub fn coded(wire: Bytes, decoded: Bytes) -> Self {
+        Self {
+            wire,
+            decoded: Some(decoded),
+        }
+    }
+
+    /// The bytes as they came.
+    pub fn wire(&self) -> &Bytes {
+        &self.wire
+    }
+
+    fn content(&self) -> &Bytes {
+        self.decoded.as_ref().unwrap_or(&self.wire)
+    }
 }
 
 impl Verified {
-    /// The body as received.
+    /// The body as received, without its content coding.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
@@ -100,11 +133,8 @@ impl fmt::Debug for Verified {
     }
 }
 
-/// A decimal number of milliseconds that is a time. Digits only, and not without end: no sign, no white space.
-fn milliseconds(text: &[u8]) -> Option<Timestamp> {
-    if text.is_empty() || text.len() > DIGITS || !text.iter().all(u8::is_ascii_digit) {
-        return None;
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Received([redacted])")
     }
-    let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    Timestamp::from_millisecond(number).ok()
 }

@@ -313,7 +313,9 @@ mod tests {
 
     use super::*;
     use crate::domain::{DedupeKey, Notification};
-    use crate::signature::{GENERATED_AT_HEADER, SIGNATURE_HEADER, SecretBytes, Secrets, verify};
+    use crate::signature::{
+        Claim, GENERATED_AT_HEADER, Received, SIGNATURE_HEADER, SecretBytes, Secrets, verify,
+    };
     use crate::simulator::{Expect, Mix, Plan, Sender};
 
     type Known = Arc<Mutex<HashSet<DedupeKey>>>;
@@ -330,7 +332,11 @@ mod tests {
         }]);
         let header = |name| headers.get(name).map(|value| value.as_bytes());
         let (signature, sent_at) = (header(SIGNATURE_HEADER), header(GENERATED_AT_HEADER));
-        let Ok(verified) = verify(&secrets, signature, sent_at, body) else {
+        let Ok(verified) = verify(
+            &secrets,
+            &Claim::of(signature, sent_at),
+            &Received::plain(body),
+        ) else {
             return (StatusCode::UNAUTHORIZED, "");
         };
         let Ok(notification) = Notification::parse(verified.body().clone()) else {

@@ -96,7 +96,7 @@ impl Signing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{SecretBytes, Secrets, verify};
+    use crate::signature::{Claim, Received, SecretBytes, Secrets, verify};
 
     #[test]
     fn the_receiver_verifies_what_is_signed_rightly_and_nothing_else() {
@@ -112,7 +112,12 @@ mod tests {
                 found.map(|(_, value)| value.as_bytes())
             };
             let (signature, generated_at) = (header(SIGNATURE_HEADER), header(GENERATED_AT_HEADER));
-            verify(&secrets, signature, generated_at, message.body.clone()).is_ok()
+            verify(
+                &secrets,
+                &Claim::of(signature, generated_at),
+                &Received::plain(message.body.clone()),
+            )
+            .is_ok()
         };
         for right in [Signing::Right, Signing::UpperCase, Signing::Stale] {
             assert!(verifies(right), "{right:?}");

@@ -4,16 +4,15 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use suki_receiver::domain::Notification;
-use suki_receiver::signature::{SecretBytes, Secrets, sign, verify};
+use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, sign, verify};
 
 fn holds(key: &[u8], signature: &str, generated_at: &str, body: &[u8]) -> bool {
     let secrets = Secrets::new([SecretBytes { id: "p", key }]);
     let body = Bytes::copy_from_slice(body);
     verify(
         &secrets,
-        Some(signature.as_bytes()),
-        Some(generated_at.as_bytes()),
-        body,
+        &Claim::of(Some(signature.as_bytes()), Some(generated_at.as_bytes())),
+        &Received::plain(body),
     )
     .is_ok()
 }
@@ -92,7 +91,7 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         let secrets = Secrets::new([SecretBytes { id: "p", key: b"k" }]);
-        prop_assert!(verify(&secrets, Some(&signature), Some(&time), Bytes::from(body.clone())).is_err());
+        prop_assert!(verify(&secrets, &Claim::of([&signature[..]], [&time[..]]), &Received::plain(Bytes::from(body.clone()))).is_err());
         let _ = Notification::parse(Bytes::from(body));
     }
 

@@ -27,7 +27,7 @@ use crate::journal::{
 };
 use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
-use crate::signature::{SecretBytes, Secrets, Verified, sign, verify};
+use crate::signature::{Claim, Received, SecretBytes, Secrets, Verified, sign, verify};
 
 /// Stands in every body; must never leave by a list, a view or a refusal.
 const CLINICAL: &str = "chronic-migraine";
@@ -224,9 +224,8 @@ fn signed(body: String) -> Verified {
     let signature = sign(b"key", at, &body);
     verify(
         &secrets,
-        Some(signature.as_bytes()),
-        Some(at.as_bytes()),
-        body,
+        &Claim::of(Some(signature.as_bytes()), Some(at.as_bytes())),
+        &Received::plain(body),
     )
     .expect("authentic")
 }

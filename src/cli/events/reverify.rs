@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{ConfigArgs, Done, emit, emit_json};
 use crate::app;
 use crate::config::Config;
-use crate::journal::{Journal, Reverified, Store};
+use crate::journal::{Journal, Reverified, Rules, Store};
 
 const EXAMPLE: &str = "Example:
   suki-receiver events reverify";
@@ -32,11 +32,12 @@ pub(super) async fn run(
     let (journal, _) = Journal::new(store, config.store.deadline);
     let secrets = app::signing_secrets(config);
     let done = journal
-        .reverify(
-            &secrets,
-            config.signature.tolerance,
-            config.signature.on_stale,
-        )
+        .reverify(Rules {
+            secrets: &secrets,
+            tolerance: config.signature.tolerance,
+            on_stale: config.signature.on_stale,
+            max_body_bytes: config.server.max_body_bytes,
+        })
         .await?;
     let Reverified {
         checked,

@@ -1,12 +1,11 @@
 //! Bodies that are too large, clients that are too slow, more connections than there is room for.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Receiver, Signed, eventually, failure, http, raw_exchange, until};
+use crate::support::{PATIENCE, Receiver, Signed, eventually, failure, http, raw_exchange, until};
 
 const HEAD: &str =
     "POST /webhooks/notification HTTP/1.1\r\nhost: x\r\nx-api-key: 00\r\ngenerated-at: 1\r\n";
@@ -130,57 +129,14 @@ async fn a_client_that_sends_its_body_a_byte_at_a_time_is_answered_408_and_close
 }
 
 #[tokio::test]
-async fn a_kept_alive_connection_may_be_idle_for_longer_than_headers_may_take() {
-    let receiver = Receiver::start_with(|config| {
-        config.server.header_timeout = Duration::from_millis(200);
-        config.server.idle_timeout = Duration::from_secs(30);
-    })
-    .await;
-    let request = b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n";
-    // The clock for the first headers starts when the receiver accepts, and it shares this thread: without a wait between
-    // connecting and writing they are there before that.
-    let mut stream = std::net::TcpStream::connect(receiver.public).unwrap();
-    stream.write_all(request).unwrap();
-    stream.set_nonblocking(true).unwrap();
-    let mut stream = TcpStream::from_std(stream).unwrap();
-    for n in 0..2 {
-        if n > 0 {
-            stream.write_all(request).await.unwrap();
-        }
-        let mut answer = vec![0; 4096];
-        let read = stream.read(&mut answer).await.unwrap();
-        assert!(
-            answer[..read].starts_with(b"HTTP/1.1 200"),
-            "the idle connection was closed"
-        );
-        // Idle for more than twice the header timeout: nothing may come, and no end either.
-        let end = tokio::time::timeout(Duration::from_millis(500), stream.read(&mut answer)).await;
-        assert!(end.is_err(), "the idle connection was closed");
-    }
-}
-
-#[tokio::test]
-async fn an_idle_connection_is_closed_in_the_end() {
-    let receiver =
-        Receiver::start_with(|config| config.server.idle_timeout = Duration::from_millis(200))
-            .await;
-    let mut stream = TcpStream::connect(receiver.public).await.unwrap();
-    stream
-        .write_all(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = Vec::new();
-    tokio::time::timeout(Duration::from_secs(15), stream.read_to_end(&mut answer))
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200"));
-}
-
-#[tokio::test]
 async fn connections_beyond_the_bound_wait_and_are_served_when_there_is_room() {
     let receiver = Receiver::start_with(|config| config.server.max_connections = 2).await;
-    let hold = || async { TcpStream::connect(receiver.public).await.unwrap() };
+    // One that is idle would make room.
+    let hold = || async {
+        let mut stream = TcpStream::connect(receiver.public).await.unwrap();
+        stream.write_all(b"POST ").await.unwrap();
+        stream
+    };
     let (first, second) = (hold().await, hold().await);
     let url = receiver.webhook();
     let third = tokio::spawn(async move { Signed::new(failure("third")).post(&url).await.0 });
@@ -197,38 +153,77 @@ async fn connections_beyond_the_bound_wait_and_are_served_when_there_is_room() {
     until("the receiver is alive", || true).await;
 }
 
+/// A notification of about this size.
+fn large(session: &str, bytes: usize) -> Signed {
+    let rest = "x".repeat(bytes);
+    Signed::new(format!(
+        r#"{{"session_id":"{session}","status":"failure","x":"{rest}"}}"#
+    ))
+}
+
+/// A connection that has sent so many bytes of a larger body, and no more.
+async fn half_sent(receiver: &Receiver, bytes: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(receiver.public).await.unwrap();
+    let head = format!("{HEAD}content-length: {}\r\n\r\n", bytes + 1);
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b' '; bytes]).await.unwrap();
+    stream
+}
+
 #[tokio::test]
 async fn more_bodies_at_once_than_memory_is_allowed_are_503_early_and_taken_once_there_is_room() {
     let receiver = Receiver::start_with(|config| {
         config.server.max_body_bytes = 50_000;
         config.server.max_buffered_bytes = 60_000;
+        config.store.deadline = PATIENCE;
     })
     .await;
-    // One that is half sent holds its part.
-    let mut held = TcpStream::connect(receiver.public).await.unwrap();
-    let head = "POST /webhooks/notification HTTP/1.1\r\nhost: x\r\ncontent-length: 50000\r\n\r\n";
-    held.write_all(head.as_bytes()).await.unwrap();
-    held.write_all(&[b' '; 40_000]).await.unwrap();
-    let large = Signed::new(format!(
-        r#"{{"session_id":"large","status":"failure","x":"{}"}}"#,
-        "x".repeat(40_000)
-    ));
+    // What waits for the disk holds its memory and cannot be cut off.
+    let file = receiver.dir.join("data/receiver.db");
+    let locking = rusqlite::Connection::open(file).unwrap();
+    locking.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let url = receiver.webhook();
+    let held = tokio::spawn(async move { large("held", 40_000).post(&url).await.0 });
     // The answer may come before its body has gone out, and then the connection may be reset before it is read.
-    let client = http();
+    let (client, signed) = (http(), large("large", 40_000));
     let large_is = async |expected: u16| {
-        let answer = large.try_post(&client, &receiver.webhook()).await;
+        let answer = signed.try_post(&client, &receiver.webhook()).await;
         answer.is_ok_and(|(status, _)| status == expected)
     };
     eventually("the large one is shed", || large_is(503)).await;
-    let (status, _) = Signed::new(failure("small"))
-        .post(&receiver.webhook())
-        .await;
-    assert_eq!(status, 200, "there is room for a small one");
-    drop(held);
+    locking.execute_batch("COMMIT").unwrap();
+    assert_eq!(held.await.unwrap(), 200);
     eventually("the large one is taken", || large_is(200)).await;
     let metrics = receiver.metrics().await;
     assert!(
         !metrics.contains(r#"unavailable_total{reason="memory"} 0"#),
         "{metrics}"
     );
+}
+
+#[tokio::test]
+async fn bodies_that_are_held_back_crowd_out_neither_small_nor_large_ones() {
+    const LIMIT: usize = 1 << 20;
+    let receiver = Receiver::start_with(|config| {
+        config.server.max_body_bytes = LIMIT;
+        config.server.max_buffered_bytes = 8 * LIMIT;
+        config.server.body_timeout = Duration::from_secs(600);
+    })
+    .await;
+    for size in [LIMIT - 1, 60_000] {
+        let mut held = Vec::new();
+        // Far more than there is memory for.
+        for _ in 0..10 * LIMIT / size {
+            held.push(half_sent(&receiver, size).await);
+        }
+        for n in 0..20 {
+            let session = format!("{size} {n}");
+            let small = Signed::new(failure(&session))
+                .post(&receiver.webhook())
+                .await;
+            assert_eq!(small.0, 200, "{small:?}");
+            let large = large(&session, 300_000).post(&receiver.webhook()).await;
+            assert_eq!(large.0, 200, "{large:?}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! HTTPS ends here: versions, ALPN, a certificate that is replaced, files that are wrong.
 
 use std::path::Path;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -12,17 +11,17 @@ use suki_receiver::config::ServerTls;
 use crate::support::{Binary, Receiver, Signed, failure, receiver_config, until};
 
 /// A generated authority.
-struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub(super) struct Ca(CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
     /// Writes a certificate for localhost that ends in `until`, and its key.
-    fn issue(&self, dir: &Path, until: i32) -> ServerTls {
+    pub(super) fn issue(&self, dir: &Path, until: i32) -> ServerTls {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         (params.not_before, params.not_after) =
             (date_time_ymd(2020, 1, 1), date_time_ymd(until, 1, 1));
@@ -35,6 +34,11 @@ impl Ca {
         std::fs::write(&files.cert_file, certificate.pem()).unwrap();
         std::fs::write(&files.key_file, key.serialize_pem()).unwrap();
         files
+    }
+
+    /// Its own certificate, for whoever trusts it.
+    pub(super) fn certificate(&self) -> rustls::pki_types::CertificateDer<'static> {
+        self.0.der().clone()
     }
 
     fn client(&self) -> reqwest::ClientBuilder {
@@ -75,23 +79,6 @@ async fn https_speaks_tls_1_2_and_1_3_with_http_1_and_2() {
             reqwest::Version::HTTP_11
         );
     }
-}
-
-#[tokio::test]
-async fn a_client_that_never_shakes_hands_is_cut_off() {
-    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
-    let files = ca.issue(dir.path(), 2100);
-    let receiver = Receiver::start_with(|config| {
-        config.server.tls = Some(files);
-        config.server.header_timeout = Duration::from_millis(200);
-    })
-    .await;
-    let answer = tokio::time::timeout(
-        Duration::from_secs(15),
-        crate::support::raw_exchange(receiver.public, b""),
-    )
-    .await;
-    assert_eq!(answer.unwrap(), "");
 }
 
 #[tokio::test]

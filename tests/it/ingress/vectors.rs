@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
-use suki_receiver::signature::{SecretBytes, Secrets, verify};
+use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, verify};
 
 #[test]
 fn every_signature_vector_comes_out_as_it_says() {
@@ -32,9 +32,8 @@ fn every_signature_vector_comes_out_as_it_says() {
         let part = |name: &str| vector[name].as_str().unwrap().as_bytes().to_vec();
         let result = verify(
             &secrets,
-            Some(&part("signature")),
-            Some(&part("generated_at")),
-            Bytes::from(body),
+            &Claim::of([&part("signature")[..]], [&part("generated_at")[..]]),
+            &Received::plain(Bytes::from(body)),
         );
         assert_eq!(
             Value::Bool(result.is_ok()),

@@ -13,7 +13,7 @@ use suki_receiver::journal::{
     Journal, Link, LinkUpdate, ReplayFrom, Replayed, Retrieval, SqliteStore, Store, Unauthentic,
 };
 use suki_receiver::metrics::Metrics;
-use suki_receiver::signature::{SecretBytes, Secrets, Verified, sign, verify};
+use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, Verified, sign, verify};
 
 use crate::support::{Database, FailingStore, completed, failure};
 
@@ -69,9 +69,8 @@ pub fn verified(body: Vec<u8>) -> Verified {
     let signature = sign(b"k", "1765977748432", &body);
     verify(
         &secrets,
-        Some(signature.as_bytes()),
-        Some(b"1765977748432"),
-        Bytes::from(body),
+        &Claim::of(Some(signature.as_bytes()), Some(&b"1765977748432"[..])),
+        &Received::plain(Bytes::from(body)),
     )
     .unwrap()
 }

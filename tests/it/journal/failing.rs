@@ -61,6 +61,7 @@ impl Service {
             clock,
             metrics: metrics.clone(),
             readiness: readiness.clone(),
+            tasks: tasks.clone(),
         });
         let sink = files_sink("archive", dir.path().join("out"));
         worker::spawn(

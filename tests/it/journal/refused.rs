@@ -1,12 +1,9 @@
 //! Requests that no secret matched: kept within bounds, and taken up once the secret is right.
 
-use std::path::Path;
-use std::process::Command;
-
 use serde_json::Value;
 
 use crate::support::{
-    Binary, EXE, Receiver, Signed, eventually, failure, files_below, http, raw_exchange, until,
+    Binary, Receiver, Signed, eventually, failure, files_below, http, raw_exchange, reverify, until,
 };
 
 async fn kept(receiver: &Receiver) -> usize {
@@ -61,24 +58,6 @@ async fn what_was_refused_for_a_wrong_secret_is_delivered_after_a_reverify() {
 }
 
 /// The command with the right secret, beside the running service.
-fn reverify(dir: &Path) -> Value {
-    let url = format!("sqlite:{}", dir.join("data/receiver.db").display());
-    let output = Command::new(EXE)
-        .args(["events", "reverify", "--json"])
-        .current_dir(dir)
-        .env_clear()
-        .env("SUKI_RECEIVER__SIGNATURE__SECRET", crate::support::SECRET)
-        .env("SUKI_RECEIVER__STORE__URL", url)
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
 async fn until_metric(binary: &Binary, line: &str) {
     eventually(line, || async {
         let url = format!("http://{}/metrics", binary.admin);

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 use suki_receiver::simulator::own_address;
 
 use super::client::{SECRET, http};
@@ -189,4 +190,23 @@ impl Drop for Binary {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Has refused requests verified again by the settings of the binary that runs in `dir`; what came of it.
+pub fn reverify(dir: &Path) -> Value {
+    let url = format!("sqlite:{}", dir.join("data/receiver.db").display());
+    let output = Command::new(EXE)
+        .args(["events", "reverify", "--json"])
+        .current_dir(dir)
+        .env_clear()
+        .env("SUKI_RECEIVER__SIGNATURE__SECRET", crate::support::SECRET)
+        .env("SUKI_RECEIVER__STORE__URL", url)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
 }

@@ -7,10 +7,11 @@ mod http_receiver;
 mod postgres;
 mod receiver;
 mod vendor;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 
-pub use binary::Binary;
+pub use binary::{Binary, reverify};
 pub use client::{SECRET, Signed, completed, failure, http, raw_exchange};
 pub use failing_store::FailingStore;
 pub use http_receiver::HttpReceiver;

@@ -1,0 +1,136 @@
+//! JSON as others write it: is it JSON by its grammar, how can it be passed on, and does it hold anything?
+//!
+//! Bytes are judged no further than that. Lone surrogates, deep nesting, repeated keys and huge numbers are all JSON.
+
+use std::borrow::Cow;
+
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// The bytes after a byte order mark, if they begin with one.
+pub fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BOM).unwrap_or(bytes)
+}
+
+/// Whether these bytes are one JSON value by the grammar. Text need not be valid UTF-8, see [`readable`].
+pub fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(without_bom(bytes)).is_ok()
+}
+
+/// JSON as text that can stand within other JSON, and whether it had to be repaired for that: what is not UTF-8 becomes
+/// U+FFFD. Says nothing of whether it is JSON.
+pub fn readable(bytes: &[u8]) -> (Cow<'_, str>, bool) {
+    let text = String::from_utf8_lossy(without_bom(bytes));
+    let is_repaired = matches!(text, Cow::Owned(_));
+    (text, is_repaired)
+}
+
+/// Whether an answer holds no content: nothing at all, `null`, or objects and lists in which all is empty. Headings and
+/// their codes alone are no content.
+pub fn is_empty_content(bytes: &[u8]) -> bool {
+    const HEADINGS: [&str; 2] = ["title", "loinc_code"];
+    fn is_empty(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Bool(_) | Value::Number(_) => false,
+            Value::String(text) => text.trim().is_empty(),
+            Value::Array(items) => items.iter().all(is_empty),
+            Value::Object(fields) => fields
+                .iter()
+                .all(|(key, value)| HEADINGS.contains(&key.as_str()) || is_empty(value)),
+        }
+    }
+    is_nothing(bytes)
+        || serde_json::from_slice(without_bom(bytes)).is_ok_and(|value: Value| is_empty(&value))
+}
+
+/// Whether a body says nothing at all: no bytes but white space, or `null`.
+pub fn is_nothing(bytes: &[u8]) -> bool {
+    matches!(without_bom(bytes).trim_ascii(), b"" | b"null")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn json_by_its_grammar_is_json_whatever_our_parser_makes_of_it() {
+        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+        let huge = format!("{{\"n\":{}}}", "9".repeat(5000));
+        for json in [
+            &b"{\"a\":\"\\ud800\"}"[..],
+            b"{\"a\":\"\\udc00\\ud800\"}",
+            b"{\"a\":1,\"a\":2}",
+            b"{\"a\":1e999999}",
+            b"{\"a\":\"caf\xE9\"}",
+            b"\xEF\xBB\xBF {\"a\":1}\n",
+            b"{\"$serde_json::private::Number\":\"x\"}",
+            b"{\"$serde_json::private::RawValue\":\"x\"}",
+            deep.as_bytes(),
+            huge.as_bytes(),
+        ] {
+            assert!(
+                is_json(json),
+                "{}",
+                String::from_utf8_lossy(&json[..20.min(json.len())])
+            );
+        }
+        for other in [
+            &b""[..],
+            b"{",
+            b"<html>",
+            b"{}{}",
+            b"\xFE\xFF\0{\0}",
+            b"{\"a\":\xE9}",
+        ] {
+            assert!(!is_json(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn headings_alone_and_empty_lists_are_no_content_and_anything_else_is() {
+        for empty in [
+            "",
+            " \n",
+            "null",
+            "{}",
+            "[]",
+            "\"\"",
+            "{\"summary\":[]}",
+            "{\"summary\":null,\"structured_data\":[]}",
+            "{\"summary\":[{\"title\":\"PLAN\",\"loinc_code\":\"1-2\",\"content\":\" \"}]}",
+            "\u{FEFF}{\"structured_data\":{\"generated_values\":[]}}",
+            "{\"final_transcript\":[]}",
+        ] {
+            assert!(is_empty_content(empty.as_bytes()), "{empty}");
+        }
+        for full in [
+            "0",
+            "false",
+            "\"x\"",
+            "{\"summary\":[{\"title\":\"PLAN\",\"content\":\"rest\"}]}",
+            "{\"summary\":\"rest\"}",
+            "{\"structured_data\":{\"generated_values\":[{\"data\":{\"weight\":0}}]}}",
+            "{\"new\":{\"a\":[1]}}",
+            "{\"a\":\"\\ud800\"}",
+            "not json",
+        ] {
+            assert!(!is_empty_content(full.as_bytes()), "{full}");
+        }
+        assert!(!is_empty_content(b"{\"a\":\"\xE9\"}"));
+    }
+
+    proptest! {
+        #[test]
+        fn json_that_was_repaired_is_json_still(before in "[a-zé \\\\n]{0,5}", bad in proptest::collection::vec(0x80_u8.., 1..4), after in "[a-z]{0,5}") {
+            let json = [b"{\"a\":\"", before.replace('\\', "").as_bytes(), &bad, after.as_bytes(), b"\"}"].concat();
+            let (text, is_repaired) = readable(&json);
+            prop_assert_eq!(is_repaired, std::str::from_utf8(&json).is_err());
+            prop_assert!(is_json(&json) && serde_json::from_str::<Value>(&text).is_ok());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What is known of a request beside its notification: for its log lines, and for its count when it never gets to its end.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use axum::http::{HeaderMap, Request};
+
+use super::State;
+use super::reject::Reject;
+use crate::net::Peer;
+
+/// Most characters of a path that are logged.
+const PATH: usize = 200;
+
+/// Where a request came from, and when. Holds nothing of its body.
+#[derive(Debug, Clone)]
+pub(super) struct Arrival {
+    pub(super) start: Instant,
+    pub(super) request_id: String,
+    /// The address of the connection: the load balancer's, where there is one.
+    pub(super) peer: Option<SocketAddr>,
+    /// The last address of `X-Forwarded-For`, which the nearest load balancer has added.
+    pub(super) forwarded_for: Option<IpAddr>,
+    /// The path, where it is not that of the webhook.
+    pub(super) other_path: Option<String>,
+}
+
+impl Arrival {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        Self {
+            start: Instant::now(),
+            request_id: request_id(request.headers()),
+            peer: request.extensions().get().map(|Peer(address)| *address),
+            forwarded_for: forwarded_for(request.headers()),
+            other_path: None,
+        }
+    }
+
+    /// The same, on another path than the webhook's.
+    pub(super) fn elsewhere<B>(request: &Request<B>) -> Self {
+        let path = request.uri().path().chars().take(PATH).collect();
+        Self {
+            other_path: Some(path),
+            ..Self::of(request)
+        }
+    }
+
+    /// Logs and counts a request that was not accepted.
+    pub(super) fn rejected(&self, state: &State, reject: &Reject) {
+        reject.log(self);
+        if let Some(bound) = reject.bound() {
+            state.metrics.unavailable(bound);
+        }
+        state
+            .metrics
+            .notification(reject.answer(), self.start.elapsed());
+    }
+}
+
+/// A request whose body is still coming. When it is dropped before that has ended, the sender has given the request up,
+/// and that is logged and counted.
+pub(super) struct Unfinished<'a> {
+    state: &'a State,
+    arrival: Option<Arrival>,
+}
+
+impl<'a> Unfinished<'a> {
+    pub(super) fn new(state: &'a State, arrival: Arrival) -> Self {
+        Self {
+            state,
+            arrival: Some(arrival),
+        }
+    }
+
+    /// All has come that will come.
+    pub(super) fn finish(mut self) -> Arrival {
+        self.arrival.take().expect("only this takes it")
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(arrival) = self.arrival.take()
+            && arrival.other_path.is_none()
+        {
+            arrival.rejected(self.state, &Reject::BrokenOff);
+        }
+    }
+}
+
+/// The load balancer's id for the request, where it sends a plain one, else one of our own.
+fn request_id(headers: &HeaderMap) -> String {
+    headers
+        .get("x-request-id")
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| {
+            (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+        })
+        .map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+}
+
+/// Only an address is taken: a sender may write anything there.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+    let last = last.to_str().ok()?.rsplit(',').next()?.trim();
+    last.parse()
+        .ok()
+        .or_else(|| last.parse().map(|address: SocketAddr| address.ip()).ok())
+        .or_else(|| last.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_last_forwarded_address_is_taken_and_nothing_that_is_no_address() {
+        for (values, expected) in [
+            (&["203.0.113.7"][..], Some("203.0.113.7")),
+            (&["10.0.0.1, 203.0.113.7"], Some("203.0.113.7")),
+            (
+                &["10.0.0.1", "192.0.2.1,203.0.113.7:4711"],
+                Some("203.0.113.7"),
+            ),
+            (&["2001:db8::1"], Some("2001:db8::1")),
+            (&["[2001:db8::1]:443"], Some("2001:db8::1")),
+            (&["[2001:db8::1]"], Some("2001:db8::1")),
+            (&["203.0.113.7, Jane Doe"], None),
+            (&[""], None),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
+            let expected = expected.map(|address| address.parse().expect("an address"));
+            assert_eq!(forwarded_for(&headers), expected, "{values:?}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! From a body that has come to an answer: verify, parse, keep, log, count. From here on the notification is ours, and all
+//! this is done whatever its sender does meanwhile.
+
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+
+use super::State;
+use super::arrival::Arrival;
+use super::body::{self, Incoming};
+use super::reject::{NotAuthentic, Reject};
+use crate::config::OnStale;
+use crate::domain::{EventId, Notification};
+use crate::journal::Appended;
+use crate::lifecycle::Part;
+use crate::metrics::Answer;
+use crate::net::CodingError;
+use crate::signature::{
+    self, Claim, GENERATED_AT_HEADER, Received, Rejection, SIGNATURE_HEADER, Verified,
+};
+
+/// What was kept, and how.
+struct Receipt {
+    appended: Appended,
+    notification: Seen,
+    stale: bool,
+}
+
+/// What is logged of a notification.
+struct Seen {
+    session_id: String,
+    encounter_id: Option<String>,
+    status: Option<String>,
+    outcome: &'static str,
+    secret_id: String,
+}
+
+/// Takes a notification and says how it is answered.
+pub(super) async fn take(
+    state: &State,
+    arrival: &Arrival,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Response {
+    let (verified, received_at) = match verify(state, headers, incoming) {
+        Ok(verified) => verified,
+        Err(reject) => return rejected(state, arrival, reject),
+    };
+    if let Some(path) = &arrival.other_path {
+        state.metrics.misrouted();
+        tracing::warn!(
+            request.id = arrival.request_id,
+            http.path = path,
+            peer = arrival.peer.map(tracing::field::display),
+            "a notification came to another path than server.path; it is treated like any other. \
+             Let the load balancer pass the path on unchanged, or set server.path to this one"
+        );
+    }
+    match keep(state, verified, received_at).await {
+        Ok(receipt) => accepted(state, arrival, &receipt),
+        Err(reject) => {
+            arrival.rejected(state, &reject);
+            reject.into_response()
+        }
+    }
+}
+
+/// The answer to a request of which nothing is known to be authentic. On another path than the webhook's it is no
+/// notification that is rejected, and the answer says so to the router.
+pub(super) fn rejected(state: &State, arrival: &Arrival, reject: Reject) -> Response {
+    if arrival.other_path.is_none() || reject.is_ours() {
+        arrival.rejected(state, &reject);
+        return reject.into_response();
+    }
+    reject.log(arrival);
+    let mut response = reject.into_response();
+    response.extensions_mut().insert(NotAuthentic);
+    response
+}
+
+fn verify(
+    state: &State,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<(Verified, Timestamp), Reject> {
+    let received_at = state.clock.now();
+    let claim = claim(headers);
+    let (received, coding_error) =
+        body::without_coding(incoming.bytes, headers, state.settings.max_body_bytes);
+    let result = signature::verify(&state.secrets.load(), &claim, &received);
+    match (result, incoming.cut_short, coding_error) {
+        (Ok(_), _, Some(CodingError::TooLarge(limit))) => Err(Reject::TooLarge(limit)),
+        (Ok(verified), _, _) => {
+            state.metrics.signature(verified.secret_id());
+            Ok((verified, received_at))
+        }
+        (Err(_), Some(reject), _) => Err(reject),
+        (Err(rejection), None, coding_error) => {
+            if rejection == Rejection::Mismatch {
+                keep_refused(state, received_at, &claim, &received);
+            }
+            Err(match coding_error {
+                Some(CodingError::Unknown) if claim.is_well_formed() => Reject::UnknownCoding,
+                Some(CodingError::TooLarge(limit)) => Reject::TooLarge(limit),
+                Some(CodingError::Unknown | CodingError::Broken) | None => {
+                    Reject::Unauthorized(rejection)
+                }
+            })
+        }
+    }
+}
+
+/// Perhaps it is the secret that is wrong. While much is being received what may be authentic comes first.
+fn keep_refused(state: &State, received_at: Timestamp, claim: &Claim<'_>, received: &Received) {
+    let is_kept = state.budget.is_ample()
+        && state
+            .refusals
+            .hand_in(received_at, claim, received.wire().clone());
+    if !is_kept {
+        state.metrics.refused_not_kept();
+    }
+}
+
+async fn keep(
+    state: &State,
+    verified: Verified,
+    received_at: Timestamp,
+) -> Result<Receipt, Reject> {
+    let stale = verified.is_stale(received_at, state.settings.tolerance);
+    if stale && state.settings.on_stale == OnStale::Reject {
+        return Err(Reject::Stale);
+    }
+    let notification = match Notification::parse(verified.body().clone()) {
+        Ok(notification) => notification,
+        Err(malformed) => {
+            let kept = state
+                .journal
+                .quarantine(&verified, malformed, received_at)
+                .await;
+            stored(state, kept)?;
+            return Err(Reject::Malformed(malformed));
+        }
+    };
+    let seen = Seen {
+        session_id: notification.session_id.to_string(),
+        encounter_id: notification.encounter_id.as_ref().map(ToString::to_string),
+        status: notification.status.clone(),
+        outcome: notification.outcome.as_str(),
+        secret_id: verified.secret_id().to_owned(),
+    };
+    let kept = state
+        .journal
+        .append(&verified, notification, received_at, stale)
+        .await;
+    Ok(Receipt {
+        appended: stored(state, kept)?,
+        notification: seen,
+        stale,
+    })
+}
+
+/// Notes how the store does, for readiness.
+fn stored(
+    state: &State,
+    result: Result<Appended, crate::journal::Error>,
+) -> Result<Appended, Reject> {
+    match result {
+        Ok(appended) => {
+            if !state.readiness.is_well(Part::Store) {
+                state.readiness.well(Part::Store);
+            }
+            Ok(appended)
+        }
+        Err(error) => {
+            if error.is_outage() {
+                state
+                    .readiness
+                    .unwell(Part::Store, "it does not take notifications now");
+            }
+            Err(Reject::Unavailable(error))
+        }
+    }
+}
+
+fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
+    let (answer, id) = match receipt.appended {
+        Appended::New(id) => (Answer::Accepted, id),
+        Appended::Duplicate(id) => (Answer::Duplicate, id),
+    };
+    let seen = &receipt.notification;
+    tracing::info!(
+        request.id = arrival.request_id,
+        event.id = %id,
+        session.id = seen.session_id,
+        encounter.id = seen.encounter_id,
+        status = seen.status,
+        outcome = seen.outcome,
+        stale = receipt.stale,
+        secret.id = seen.secret_id,
+        result = answer.as_str(),
+        "notification received"
+    );
+    state.metrics.notification(answer, arrival.start.elapsed());
+    ok(answer, id)
+}
+
+fn ok(answer: Answer, id: EventId) -> Response {
+    let body = format!(r#"{{"result":"{}","id":"{id}"}}"#, answer.as_str());
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// What a request's headers say of its authenticity.
+pub(super) fn claim(headers: &HeaderMap) -> Claim<'_> {
+    let values = |name| {
+        headers
+            .get_all(name)
+            .into_iter()
+            .map(|value| value.as_bytes())
+    };
+    Claim::of(values(SIGNATURE_HEADER), values(GENERATED_AT_HEADER))
+}

@@ -1,0 +1,159 @@
+//! Follows the bytes of a connection just as far as it takes to tell a request that has begun from a connection that is
+//! idle. Reads no header and judges nothing: that is hyper's.
+
+/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The length of an HTTP/2 frame's header (RFC 9113, section 4.1).
+const FRAME_HEADER: usize = 9;
+const HEADERS: u8 = 0x1;
+const CONTINUATION: u8 = 0x9;
+const END_HEADERS: u8 = 0x4;
+
+/// The protocol of a connection, and where in it the bytes stand.
+#[derive(Debug)]
+pub(super) enum Framing {
+    /// So many bytes have come, all of them as in the preface of HTTP/2.
+    Opening(usize),
+    /// HTTP/1, or something that is no HTTP at all.
+    Http1,
+    /// HTTP/2, after the preface.
+    Http2(Frames),
+}
+
+/// A position between or in the frames of HTTP/2.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    header: [u8; FRAME_HEADER],
+    header_bytes: usize,
+    payload_left: usize,
+    /// A header block has begun, and the frame that ends it has not.
+    is_in_block: bool,
+}
+
+impl Framing {
+    pub(super) fn new() -> Self {
+        Self::Opening(0)
+    }
+
+    /// Follows further bytes.
+    pub(super) fn follow(&mut self, mut bytes: &[u8]) {
+        if let Self::Opening(seen) = self {
+            let expected = &PREFACE[*seen..];
+            let common = expected.len().min(bytes.len());
+            if expected[..common] != bytes[..common] {
+                *self = Self::Http1;
+            } else if common == expected.len() {
+                *self = Self::Http2(Frames::default());
+                bytes = &bytes[common..];
+            } else {
+                *seen += common;
+            }
+        }
+        if let Self::Http2(frames) = self {
+            frames.follow(bytes);
+        }
+    }
+
+    /// Whether the bytes so far end within something. In HTTP/1 the end of a head is not looked for here, so a byte has
+    /// begun a request until hyper has read it.
+    pub(super) fn is_within(&self) -> bool {
+        match self {
+            Self::Opening(seen) => *seen > 0,
+            Self::Http1 => true,
+            Self::Http2(frames) => {
+                frames.header_bytes > 0 || frames.payload_left > 0 || frames.is_in_block
+            }
+        }
+    }
+}
+
+impl Frames {
+    fn follow(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.payload_left > 0 {
+                let payload = self.payload_left.min(bytes.len());
+                self.payload_left -= payload;
+                bytes = &bytes[payload..];
+                continue;
+            }
+            let missing = (FRAME_HEADER - self.header_bytes).min(bytes.len());
+            self.header[self.header_bytes..][..missing].copy_from_slice(&bytes[..missing]);
+            self.header_bytes += missing;
+            bytes = &bytes[missing..];
+            if self.header_bytes == FRAME_HEADER {
+                self.begin_frame();
+            }
+        }
+    }
+
+    fn begin_frame(&mut self) {
+        let [high, middle, low, kind, flags, ..] = self.header;
+        self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        if kind == HEADERS || kind == CONTINUATION {
+            self.is_in_block = flags & END_HEADERS == 0;
+        }
+        self.header_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
+        let length = u8::try_from(payload).expect("short");
+        let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
+        bytes.resize(FRAME_HEADER + payload, b'x');
+        bytes
+    }
+
+    /// Feeds `bytes` in every way of cutting them in two, and as single bytes.
+    fn after(bytes: &[u8]) -> bool {
+        let mut ends = Vec::new();
+        for cut in 0..=bytes.len() {
+            let mut framing = Framing::new();
+            framing.follow(&bytes[..cut]);
+            framing.follow(&bytes[cut..]);
+            ends.push(framing.is_within());
+        }
+        let mut framing = Framing::new();
+        bytes.chunks(1).for_each(|byte| framing.follow(byte));
+        ends.push(framing.is_within());
+        assert!(
+            ends.windows(2).all(|pair| pair[0] == pair[1]),
+            "it depends on how the bytes were cut"
+        );
+        ends[0]
+    }
+
+    #[test]
+    fn http2_is_idle_between_frames_and_within_a_header_block_it_is_not() {
+        const SETTINGS: u8 = 0x4;
+        let opened = [PREFACE, &frame(SETTINGS, 0, 12)[..]].concat();
+        let with = |frames: &[Vec<u8>]| [opened.clone(), frames.concat()].concat();
+        assert!(!after(&opened));
+        assert!(!after(&with(&[frame(HEADERS, END_HEADERS, 30)])));
+        assert!(!after(&with(&[frame(HEADERS, END_HEADERS, 0)])));
+        assert!(after(&with(&[frame(HEADERS, 0, 30)])));
+        assert!(after(&with(&[
+            frame(HEADERS, 0, 30),
+            frame(CONTINUATION, 0, 5)
+        ])));
+        assert!(!after(&with(&[
+            frame(HEADERS, 0, 30),
+            frame(CONTINUATION, END_HEADERS, 5)
+        ])));
+        assert!(after(&with(&[
+            frame(HEADERS, END_HEADERS, 30)[..20].to_vec()
+        ])));
+        assert!(after(&with(&[frame(SETTINGS, 0, 6)[..4].to_vec()])));
+    }
+
+    #[test]
+    fn a_connection_that_has_carried_nothing_is_idle_and_any_byte_of_http1_begins_a_request() {
+        assert!(!after(b""));
+        for bytes in ["P", "PRI * HTTP/2.0\r\n", "POST / HTTP/1.1\r\n", "\r\n"] {
+            assert!(after(bytes.as_bytes()), "{bytes}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The connections that are open: never more than the bound, and when all are taken the one that has been idle for the
+//! longest time makes room.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::activity::Activity;
+use crate::metrics::Metrics;
+
+/// How long an evicted connection has to make room before the next one is asked.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The open connections of a listener. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct OpenConnections {
+    permits: Arc<Semaphore>,
+    activities: Arc<Mutex<HashMap<u64, Arc<Activity>>>>,
+    next: Arc<AtomicU64>,
+    metrics: Option<Metrics>,
+}
+
+/// One open connection. Makes room when it is dropped.
+pub(super) struct Open {
+    pub(super) activity: Arc<Activity>,
+    number: u64,
+    connections: OpenConnections,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl OpenConnections {
+    pub(super) fn new(most: usize, metrics: Option<Metrics>) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(most)),
+            activities: Arc::default(),
+            next: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// Opens one more. While all are taken this closes idle ones, and waits where none is idle.
+    pub(super) async fn open(&self) -> Open {
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.make_room().await,
+        };
+        let activity = Activity::new();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(number, Arc::clone(&activity));
+        if let Some(metrics) = &self.metrics {
+            metrics.connection(1.0);
+        }
+        Open {
+            activity,
+            number,
+            connections: self.clone(),
+            _permit: permit,
+        }
+    }
+
+    async fn make_room(&self) -> OwnedSemaphorePermit {
+        if let Some(metrics) = &self.metrics {
+            metrics.connections_full();
+        }
+        tracing::warn!(
+            "all connections that server.max_connections allows are open; the longest idle one is closed, and where none is idle new ones wait"
+        );
+        loop {
+            self.evict_longest_idle();
+            let permit = Arc::clone(&self.permits).acquire_owned();
+            if let Ok(permit) = tokio::time::timeout(PATIENCE, permit).await {
+                return permit.expect("the semaphore is never closed");
+            }
+        }
+    }
+
+    /// One that was asked before is about to go: it is not asked again.
+    fn evict_longest_idle(&self) {
+        let open = self.lock();
+        let longest = open
+            .values()
+            .filter(|activity| !activity.is_evicted())
+            .filter_map(|activity| Some((activity.idle_for()?, activity)))
+            .max_by_key(|(idle_for, _)| *idle_for);
+        if let Some((_, activity)) = longest {
+            activity.evict();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Activity>>> {
+        self.activities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connections.lock().remove(&self.number);
+        if let Some(metrics) = &self.connections.metrics {
+            metrics.connection(-1.0);
+        }
+    }
+}

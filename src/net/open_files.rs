@@ -1,0 +1,67 @@
+//! How many files this process may have open. Every connection is one, and a listener that takes them all would leave the
+//! store, the sinks and the admin listener without.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files that are not for the public listener's connections: store, log, sinks, calls to the vendor's API, the admin
+/// listener's connections.
+const RESERVE: u64 = 512;
+/// A limit that is too small for that is divided: so much of it is the reserve.
+const SHARE: u64 = 4;
+
+/// Raises the limit of this process to what the system allows it, and says how many that is. `None`: there is no limit.
+pub fn raise_open_files() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    if current == maximum {
+        return maximum;
+    }
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => maximum,
+        Err(error) => {
+            tracing::warn!(error = %error, limit = current, "the limit of open files cannot be raised");
+            current
+        }
+    }
+}
+
+/// How many of `wanted` connections a process that may have `limit` files open can have. Says so where that is fewer.
+pub fn connections_within(limit: Option<u64>, wanted: usize) -> usize {
+    let Some(limit) = limit else {
+        return wanted;
+    };
+    let most = limit - RESERVE.min(limit / SHARE);
+    let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+    if wanted > most {
+        tracing::warn!(
+            max_connections = wanted,
+            open_files = limit,
+            connections = most,
+            "server.max_connections is more than the limit of open files allows; fewer connections are taken. \
+             Raise the limit (LimitNOFILE= in a systemd unit, --ulimit nofile= of a container), or lower server.max_connections"
+        );
+    }
+    wanted.min(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_everything_else() {
+        for (limit, wanted, expected) in [
+            (None, 10_000, 10_000),
+            (Some(1_048_576), 10_000, 10_000),
+            (Some(10_512), 10_000, 10_000),
+            (Some(10_511), 10_000, 9_999),
+            (Some(1024), 10_000, 768),
+            (Some(1), 10_000, 1),
+        ] {
+            assert_eq!(connections_within(limit, wanted), expected, "{limit:?}");
+        }
+    }
+}

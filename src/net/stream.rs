@@ -1,0 +1,231 @@
+//! The two layers around a connection's socket. Neither changes a byte.
+//!
+//! A sender may be gone the moment its last byte is sent. What it sent still waits to be read, but a library that meets
+//! the end of the connection, or an answer that cannot be written, gives the connection up with all that was not looked
+//! at yet. Suki sends once, so these layers let what has come be read before the end is told.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::activity::Activity;
+use super::framing::Framing;
+
+/// As many of the first bytes as tell one protocol from another.
+const FIRST_BYTES: usize = 16;
+
+/// The socket's own layer: remembers the first bytes, and drops what cannot be written any more, so that what the peer
+/// has sent before it left can still be read. The end of the connection is told by reading.
+pub(super) struct Socket<S> {
+    stream: S,
+    first_bytes: FirstBytes,
+    missing_first: usize,
+    can_write: bool,
+}
+
+/// The first bytes of a connection, as far as they have come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FirstBytes(Arc<Mutex<Vec<u8>>>);
+
+impl FirstBytes {
+    pub(super) fn get(&self) -> Vec<u8> {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.clone()
+    }
+}
+
+impl<S> Socket<S> {
+    pub(super) fn new(stream: S, first_bytes: FirstBytes) -> Self {
+        Self {
+            stream,
+            first_bytes,
+            missing_first: FIRST_BYTES,
+            can_write: true,
+        }
+    }
+
+    /// Takes "the peer is gone" for "written".
+    fn written(&mut self, result: io::Result<usize>, length: usize) -> io::Result<usize> {
+        match result {
+            Err(error) if is_gone(&error) => {
+                self.can_write = false;
+                Ok(length)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether a write failed because the peer reads no more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
+    )
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if self.missing_first > 0 {
+            let came = &buf.filled()[before..];
+            let wanted = &came[..self.missing_first.min(came.len())];
+            self.missing_first -= wanted.len();
+            let first = &self.first_bytes.0;
+            first
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(wanted);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.can_write {
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        Poll::Ready(self.written(result, buf.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        if !self.can_write {
+            return Poll::Ready(Ok(length));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        Poll::Ready(self.written(result, length))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.can_write {
+            return Poll::Ready(Ok(()));
+        }
+        let result = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        Poll::Ready(self.written(result.map(|()| 0), 0).map(|_| ()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The layer beneath HTTP: says what the connection is doing, and holds its end back until what came before it has been
+/// answered. HTTP/2 may read many requests and the end at once, and would drop them all.
+pub(super) struct Watched<S> {
+    stream: S,
+    activity: Arc<Activity>,
+    framing: Framing,
+    end: Option<End>,
+}
+
+/// The end of a connection.
+struct End {
+    error: Option<io::Error>,
+    /// The poll of the connection in which nothing was left to do. In it the last answer is written, and requests that
+    /// were read just now begin.
+    quiet_poll: Option<u64>,
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
+        Self {
+            stream,
+            activity,
+            framing: Framing::new(),
+            end: None,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let this_poll = this.activity.polls();
+        if let Some(end) = &mut this.end {
+            if this.activity.is_in_request() {
+                end.quiet_poll = None;
+                this.activity.wake_after_request(cx.waker());
+                // One that ended before the waker was there has woken nobody.
+                if this.activity.is_in_request() {
+                    return Poll::Pending;
+                }
+            }
+            if *end.quiet_poll.get_or_insert(this_poll) == this_poll {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            return Poll::Ready(end.error.take().map_or(Ok(()), Err));
+        }
+        let before = buf.filled().len();
+        let result = ready!(Pin::new(&mut this.stream).poll_read(cx, buf));
+        let came = &buf.filled()[before..];
+        if result.is_ok() && (!came.is_empty() || buf.remaining() == 0) {
+            this.framing.follow(came);
+            this.activity.bytes_came(this.framing.is_within());
+            return Poll::Ready(Ok(()));
+        }
+        this.end = Some(End {
+            error: result.err(),
+            quiet_poll: Some(this_poll),
+        });
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

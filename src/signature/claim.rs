@@ -1,0 +1,115 @@
+//! What a request says of its own authenticity: the two headers as they came, and what in them can be checked.
+//!
+//! Gateways put a key of their own beside the signature, in a second header of that name or behind a comma. So every value
+//! is looked at, within bounds.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+use super::Rejection;
+
+/// The length of a signature.
+pub(super) const MAC_BYTES: usize = 32;
+/// Most signatures that are tried, and most times of sending.
+const MOST_SIGNATURES: usize = 8;
+const MOST_TIMES: usize = 2;
+/// Most digits of a time; none that there is has as many.
+const DIGITS: usize = 20;
+
+/// The two headers of a request, each as sent; one that was sent several times with its values joined by commas, as
+/// RFC 9110, section 5.3 has it.
+#[derive(Debug, Clone, Default)]
+pub struct Claim<'a> {
+    signature: Option<Cow<'a, [u8]>>,
+    generated_at: Option<Cow<'a, [u8]>>,
+}
+
+/// A time of sending: as sent, since that is what is signed, and what it means.
+pub(super) struct SentAt<'a> {
+    pub(super) text: &'a [u8],
+    pub(super) time: Timestamp,
+}
+
+impl<'a> Claim<'a> {
+    /// The claim that these header values make.
+    pub fn of(
+        signatures: impl IntoIterator<Item = &'a [u8]>,
+        generated_at: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Self {
+        Self {
+            signature: join(signatures),
+            generated_at: join(generated_at),
+        }
+    }
+
+    /// The signature header as sent.
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
+    }
+
+    /// The header with the time of sending, as sent.
+    pub fn generated_at(&self) -> Option<&[u8]> {
+        self.generated_at.as_deref()
+    }
+
+    /// Whether both headers are there and have something that can be checked.
+    pub fn is_well_formed(&self) -> bool {
+        self.signatures().is_ok() && self.times().is_ok()
+    }
+
+    /// Every value that can be a signature, up to a bound.
+    pub(super) fn signatures(&self) -> Result<Vec<[u8; MAC_BYTES]>, Rejection> {
+        let header = self.signature().ok_or(Rejection::NoSignature)?;
+        let found: Vec<_> = values(header)
+            .filter_map(|value| {
+                let mut mac = [0; MAC_BYTES];
+                hex::decode_to_slice(value, &mut mac).ok().map(|()| mac)
+            })
+            .take(MOST_SIGNATURES)
+            .collect();
+        if found.is_empty() {
+            return Err(Rejection::NotHex);
+        }
+        Ok(found)
+    }
+
+    /// Every different value that can be a time of sending, up to a bound.
+    pub(super) fn times(&self) -> Result<Vec<SentAt<'_>>, Rejection> {
+        let header = self.generated_at().ok_or(Rejection::NoGeneratedAt)?;
+        let mut found: Vec<SentAt<'_>> = Vec::with_capacity(1);
+        for text in values(header) {
+            if found.len() < MOST_TIMES
+                && found.iter().all(|other| other.text != text)
+                && let Some(time) = milliseconds(text)
+            {
+                found.push(SentAt { text, time });
+            }
+        }
+        if found.is_empty() {
+            return Err(Rejection::NotANumber);
+        }
+        Ok(found)
+    }
+}
+
+fn join<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Cow<'a, [u8]>> {
+    let mut values = values.into_iter();
+    let first = Cow::Borrowed(values.next()?);
+    Some(values.fold(first, |joined, value| {
+        Cow::Owned([&joined[..], b", ", value].concat())
+    }))
+}
+
+fn values(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// A decimal number of milliseconds that is a time. Digits only, and not without end: no sign, no white space.
+fn milliseconds(text: &[u8]) -> Option<Timestamp> {
+    if text.is_empty() || text.len() > DIGITS || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Timestamp::from_millisecond(number).ok()
+}
