@@ -36,9 +36,10 @@ WORKDIR /
 USER 65532:65532
 VOLUME /data
 # 9464 (metrics, API) listens on loopback. To reach it from outside the container set SUKI_RECEIVER__ADMIN__LISTEN to
-# 0.0.0.0:9464, and a token by SUKI_RECEIVER__ADMIN__TOKEN_FILE.
+# 0.0.0.0:9464, a token by SUKI_RECEIVER__ADMIN__TOKEN_FILE, and [admin.tls], or SUKI_RECEIVER__ADMIN__INSECURE=true where
+# something in front ends TLS.
 EXPOSE 8080 9464
-# With [server.tls] or another port give --url, such as https://127.0.0.1:8080/readyz.
+# It asks the address that the configuration has.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
     CMD ["/usr/local/bin/suki-receiver", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/suki-receiver"]

@@ -309,6 +309,21 @@ impl Metrics {
         gauge(&self.0.recorder, "oldest_pending_seconds", &[]).set(oldest_pending.as_secs_f64());
     }
 
+    /// When the certificate of a listener ends.
+    pub fn certificate_not_after(&self, listener: &'static str, at: jiff::Timestamp) {
+        let seconds = u64::try_from(at.as_second()).unwrap_or(0);
+        self.set(
+            "certificate_not_after_timestamp_seconds",
+            &[("listener", listener)],
+            seconds,
+        );
+    }
+
+    /// A call of the admin API was refused for want of a token or a role.
+    pub fn admin_refused(&self, code: &'static str) {
+        counter(&self.0.recorder, "admin_refused_total", &[("code", code)]).increment(1);
+    }
+
     /// How many refused requests are kept.
     pub fn set_refused_kept(&self, count: u64) {
         self.set("refused_kept", &[], count);

@@ -1,9 +1,11 @@
 //! Who calls, and what they may do: bearer tokens with one of two roles.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, header};
+use axum::extract::{MatchedPath, Request, State as Shared};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest, Sha256};
@@ -62,21 +64,111 @@ pub(super) async fn require_token(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let tokens = state.tokens.load();
-    let caller = bearer(request.headers())
-        .and_then(|token| tokens.find(token))
-        .ok_or(Error::Unauthorized)?
-        .clone();
+    let caller = {
+        let tokens = state.tokens.load();
+        bearer(request.headers()).and_then(|token| tokens.find(token).cloned())
+    };
+    let Some(caller) = caller else {
+        refused(&state, Call::of(&request), None).await;
+        return Err(Error::Unauthorized);
+    };
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
 /// Lets an operator's request through. Stands inside of [`require_token`].
-pub(super) async fn require_operator(request: Request, next: Next) -> Result<Response, Error> {
-    match request.extensions().get::<Caller>() {
+pub(super) async fn require_operator(
+    Shared(state): Shared<State>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    match caller {
         Some(caller) if caller.role == Role::Operator => Ok(next.run(request).await),
-        Some(caller) => Err(Error::Forbidden(caller.name.clone())),
+        Some(caller) => {
+            refused(&state, Call::of(&request), Some(&caller)).await;
+            Err(Error::Forbidden(caller.name))
+        }
         None => Err(Error::Unauthorized),
+    }
+}
+
+/// What of a call may be said.
+struct Call {
+    method: Method,
+    /// The route rather than the path, which may name a session.
+    route: String,
+    event: Option<EventId>,
+}
+
+impl Call {
+    fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>();
+        Self {
+            method: request.method().clone(),
+            route: route
+                .map_or("a path that is not there", MatchedPath::as_str)
+                .to_owned(),
+            event: request
+                .uri()
+                .path()
+                .split('/')
+                .find_map(|part| part.parse().ok()),
+        }
+    }
+}
+
+/// Counts and logs a call that was refused, and on the paths of clinical content writes it to the audit log as well. Who
+/// has no token may call as often as he likes, so of those it is the first and then one in ten seconds.
+async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
+    let code = if caller.is_some() { "403" } else { "401" };
+    state.metrics.admin_refused(code);
+    let skipped = match caller {
+        Some(_) => 0,
+        None => match state.refusals.admit() {
+            Some(skipped) => skipped,
+            None => return,
+        },
+    };
+    let Call {
+        method,
+        route,
+        event,
+    } = call;
+    let name = caller.map_or("-", |caller| &caller.name);
+    tracing::warn!(%method, route, code, caller = name, skipped, "an admin call was refused");
+    if !CLINICAL.iter().any(|end| route.ends_with(end)) {
+        return;
+    }
+    let entry = AuditEntry {
+        at: state.clock.now(),
+        actor: caller.map_or_else(|| "unknown".to_owned(), |caller| caller.name.clone()),
+        action: format!("refused ({code}): {method} {route}"),
+        event,
+    };
+    if let Err(error) = state.journal.audit(entry).await {
+        tracing::error!(error = %error, "a refused call could not be written to the audit log");
+    }
+}
+
+/// What paths of clinical content end in.
+const CLINICAL: [&str; 2] = ["/payload", "/resources/{n}"];
+
+/// Lets one refusal in ten seconds be said, and counts those between.
+#[derive(Debug, Clone, Default)]
+pub struct Refusals(Arc<Mutex<(Option<Instant>, u64)>>);
+
+impl Refusals {
+    /// How many were passed over since the last one that was said; `None` where this one is.
+    fn admit(&self) -> Option<u64> {
+        const EVERY: Duration = Duration::from_secs(10);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0.is_some_and(|last| last.elapsed() < EVERY) {
+            state.1 += 1;
+            return None;
+        }
+        state.0 = Some(Instant::now());
+        Some(std::mem::take(&mut state.1))
     }
 }
 

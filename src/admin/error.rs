@@ -31,18 +31,30 @@ pub(super) enum Error {
     NotFound(&'static str),
     /// The event is not in a state for this.
     #[error("{0}")]
-    Conflict(&'static str),
+    Conflict(String),
     /// Larger than allowed.
     #[error("the body is larger than {} bytes", super::MAX_BODY_BYTES)]
     TooLarge,
+    /// The look into the store took too long and was ended.
+    #[error("this took too long and was ended; narrow the filter, for instance by since and until")]
+    TooSlow,
     /// The store failed.
     #[error("the store cannot do this now; try again later")]
-    Store(#[from] journal::Error),
+    Store(#[source] journal::Error),
 }
 
 /// What an answer's failure came from, for the log.
 #[derive(Clone)]
 struct Cause(Arc<journal::Error>);
+
+impl From<journal::Error> for Error {
+    fn from(error: journal::Error) -> Self {
+        match error {
+            journal::Error::TooSlow(_) => Self::TooSlow,
+            other => Self::Store(other),
+        }
+    }
+}
 
 impl Error {
     /// There is no such event.
@@ -58,6 +70,7 @@ impl Error {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -82,7 +95,8 @@ impl IntoResponse for Error {
             | Self::Forbidden(_)
             | Self::NotFound(_)
             | Self::Conflict(_)
-            | Self::TooLarge => {}
+            | Self::TooLarge
+            | Self::TooSlow => {}
         }
         response
     }

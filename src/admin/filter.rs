@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded;
 
 use crate::journal::Filter;
@@ -75,9 +76,45 @@ pub(super) fn set(filter: &mut Filter, name: &str, value: &str) -> Result<bool, 
 /// # Errors
 /// Says how to write one.
 pub fn time(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| {
+    time_at(text, Timestamp::now())
+}
+
+/// RFC 3339, a day (from its start, UTC), or how long ago.
+fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+    let text = text.trim();
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let day = text.parse::<Date>().ok();
+    let day = day.and_then(|day| format!("{day}T00:00:00Z").parse().ok());
+    // A day is 24 hours long here, which jiff leaves open.
+    let ago = || {
+        let mut total = SignedDuration::ZERO;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+            let (unit, tail) = tail.split_at(
+                tail.find(|c: char| c.is_ascii_digit())
+                    .unwrap_or(tail.len()),
+            );
+            let seconds = match unit {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                "d" => 24 * 3600,
+                "w" => 7 * 24 * 3600,
+                _ => return None,
+            };
+            let part = number.parse::<i64>().ok()?.checked_mul(seconds)?;
+            total = total.checked_add(SignedDuration::from_secs(part))?;
+            rest = tail;
+        }
+        now.checked_sub(total).ok()
+    };
+    day.or_else(|| (!text.is_empty()).then(ago).flatten()).ok_or_else(|| {
         format!(
-            "'{text}' is no time; use RFC 3339, such as 2025-06-01T12:00:00Z (in a URL write + as %2B)"
+            "'{text}' is no time; use how long ago (90m, 24h, 7d), a day (2026-11-25) or RFC 3339, such as \
+             2026-11-25T12:00:00Z (in a URL write + as %2B)"
         )
     })
 }

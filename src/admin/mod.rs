@@ -11,6 +11,8 @@ pub mod filter;
 mod metrics;
 mod path;
 pub mod replay;
+pub mod requeue;
+mod sinks;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -35,7 +37,7 @@ use crate::metrics::Metrics;
 use crate::net;
 use crate::net::health_routes;
 
-pub use auth::{Caller, Tokens};
+pub use auth::{Caller, Refusals, Tokens};
 
 /// Largest body of a request: a replay's filter and sinks, with plenty of room.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -55,6 +57,8 @@ pub struct State {
     pub tokens: Arc<ArcSwap<Tokens>>,
     /// Names of the configured sinks.
     pub sinks: Arc<[String]>,
+    /// How often a refused call is said.
+    pub refusals: Refusals,
 }
 
 /// The routes of the admin listener. Layers cover what stands above them, so those for every answer come last.
@@ -75,7 +79,7 @@ pub fn router(state: State) -> Router {
 /// Everything that needs a token, what is not there included.
 fn api(state: &State) -> Router<State> {
     viewing()
-        .merge(operating().route_layer(from_fn(auth::require_operator)))
+        .merge(operating().route_layer(from_fn_with_state(state.clone(), auth::require_operator)))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { net::not_found() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -98,7 +102,10 @@ fn operating() -> Router<State> {
         .route("/events/{id}/payload", get(content::payload))
         .route("/events/{id}/resources/{n}", get(content::resource))
         .route("/events/{id}/replay", post(replay::one))
+        .route("/events/{id}/requeue", post(requeue::one))
         .route("/replay", post(replay::many))
+        .route("/sinks/{name}/drop", post(sinks::drop_deliveries))
+        .route("/sinks/{name}/readdress", post(sinks::readdress))
         .route("/audit", get(audit::list))
 }
 

@@ -17,7 +17,7 @@ use super::filter::{self, FIELDS, MAX_LIMIT};
 use super::path::Id;
 use super::{Caller, State};
 use crate::domain::EventId;
-use crate::journal::{Filter, ReplayFrom, Replayed};
+use crate::journal::{EventDetail, Filter, ReplayFrom, Replayed};
 
 /// Replays written at once, so that the store commits many together.
 const AT_ONCE: usize = 64;
@@ -60,11 +60,12 @@ pub(super) async fn one(
     state.journal.event(id).await?.ok_or_else(Error::no_event)?;
     audit(&state, &caller, wish.action(), Some(id)).await?;
     match wish.replay(&state, id, &caller.name).await? {
-        Replayed::Scheduled => {}
-        Replayed::NotFound => return Err(Error::no_event()),
-        other @ (Replayed::NoContent | Replayed::NotRetrieved) => {
-            return Err(Error::Conflict(words(other)));
+        Ok(Replayed::Scheduled) => {}
+        Ok(Replayed::NotFound) => return Err(Error::no_event()),
+        Ok(other @ (Replayed::NoContent | Replayed::NotRetrieved)) => {
+            return Err(Error::Conflict(words(other).to_owned()));
         }
+        Err(why) => return Err(Error::Conflict(why.to_owned())),
     }
     let answer = json!({"result": "scheduled", "id": id.to_string()});
     Ok((StatusCode::ACCEPTED, Json(answer)))
@@ -95,15 +96,17 @@ pub(super) async fn many(
             .list(filter.clone(), MAX_LIMIT, cursor)
             .await?;
         let ids: Vec<EventId> = page.events.iter().map(|event| event.id).collect();
-        let ends: Vec<Replayed> = stream::iter(ids)
+        let ends: Vec<Result<Replayed, &str>> = stream::iter(ids)
             .map(|id| wish.replay(&state, id, &caller.name))
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
         for end in ends {
             match end {
-                Replayed::Scheduled => scheduled += 1,
-                Replayed::NotFound | Replayed::NoContent | Replayed::NotRetrieved => skipped += 1,
+                Ok(Replayed::Scheduled) => scheduled += 1,
+                Ok(Replayed::NotFound | Replayed::NoContent | Replayed::NotRetrieved) | Err(_) => {
+                    skipped += 1;
+                }
             }
         }
         cursor = page.next;
@@ -116,13 +119,26 @@ pub(super) async fn many(
 }
 
 impl Wish {
-    async fn replay(&self, state: &State, id: EventId, actor: &str) -> Result<Replayed, Error> {
-        let (sinks, actor) = (self.sinks.clone(), actor.to_owned());
+    /// What came of it, or why it has nowhere to go.
+    async fn replay(
+        &self,
+        state: &State,
+        id: EventId,
+        actor: &str,
+    ) -> Result<Result<Replayed, &'static str>, Error> {
+        let Some(detail) = state.journal.event(id).await? else {
+            return Ok(Ok(Replayed::NotFound));
+        };
+        let sinks = match addressees(self.from, &self.sinks, &detail, &state.sinks) {
+            Ok(sinks) => sinks,
+            Err(why) => return Ok(Err(why)),
+        };
+        let actor = actor.to_owned();
         let end = state.journal.replay(id, self.from, sinks, actor).await?;
         if end == Replayed::Scheduled {
             state.journal.wake(id);
         }
-        Ok(end)
+        Ok(Ok(end))
     }
 
     fn action(&self) -> String {
@@ -176,6 +192,36 @@ pub fn known_sinks(wanted: &[String], known: &[String]) -> Result<(), String> {
     Err(format!("no such sink: {}; {known}", unknown.join(", ")))
 }
 
+/// The sinks that a replay is for: those that are wanted, else those of the event's own that are configured. One that is
+/// not configured is never among them: nobody would deliver to it.
+///
+/// # Errors
+/// When all of the event's own are gone.
+pub fn addressees(
+    from: ReplayFrom,
+    wanted: &[String],
+    detail: &EventDetail,
+    configured: &[String],
+) -> Result<Vec<String>, &'static str> {
+    if !wanted.is_empty() {
+        return Ok(wanted.to_vec());
+    }
+    let had = || detail.deliveries.iter().map(|delivery| &delivery.sink);
+    let own: Vec<String> = had()
+        .filter(|sink| configured.contains(sink))
+        .cloned()
+        .collect();
+    let is_any = had().next().is_some();
+    match from {
+        // After the retrieval each sink that wants the event gets it.
+        ReplayFrom::Retrieve if is_any && !configured.is_empty() => Ok(configured.to_vec()),
+        _ if is_any && own.is_empty() => {
+            Err("none of the sinks that it was for is configured any more; name one that is")
+        }
+        _ => Ok(own),
+    }
+}
+
 /// What came of a replay, for people.
 pub fn words(end: Replayed) -> &'static str {
     match end {
@@ -221,7 +267,9 @@ fn filter_of(fields: Map<String, Value>) -> Result<Filter, String> {
     }
 }
 
-fn read<T: DeserializeOwned + Default>(body: Result<Bytes, BytesRejection>) -> Result<T, Error> {
+pub(super) fn read<T: DeserializeOwned + Default>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Error> {
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
         _ => Error::BadRequest("the body broke off".to_owned()),

@@ -1,6 +1,9 @@
 //! The service as a whole: built in the order of its dependencies, run until told to stop, drained in a written order.
 
 mod admin_token;
+mod certificates;
+mod chain;
+mod faults;
 mod handover;
 pub mod online;
 mod sockets;
@@ -18,6 +21,9 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use self::certificates::Certificates;
+pub use self::chain::chain;
+pub use self::faults::{doubts, faults};
 use self::handover::Handover;
 pub use self::sockets::Inherited;
 
@@ -28,8 +34,9 @@ use crate::ingress;
 use crate::journal::Journal;
 use crate::lifecycle::Shutdown;
 use crate::metrics::Metrics;
-use crate::net::{Listener, ServerTls, TlsError};
+use crate::net::{Listener, ServerTls};
 use crate::signature::{SecretBytes, Secrets};
+use crate::sinks::ReloadableSink;
 use crate::worker;
 
 /// How long beyond the drain's time the store has to close.
@@ -59,14 +66,15 @@ pub enum Ended {
     TimedOut,
 }
 
-/// Swaps what a reload can change: signing secrets, admin tokens, the certificate, the database's password. Open
-/// connections go on.
+/// Swaps what a reload can change: signing secrets, admin tokens, certificates, the sinks' secrets and headers, the
+/// database's password. Open connections go on.
 #[derive(Clone)]
 pub struct Reloader {
     journal: Journal,
     secrets: Arc<ArcSwap<Secrets>>,
     tokens: Arc<ArcSwap<Tokens>>,
-    tls: Option<ServerTls>,
+    tls: Vec<ServerTls>,
+    sinks: Vec<ReloadableSink>,
 }
 
 impl App {
@@ -137,7 +145,11 @@ impl App {
             self.ingress.readiness.clone(),
             self.ingress.clock,
         );
-        upkeep::spawn(&self.admin_state, self.log_dropped, &side);
+        let certificates = Certificates::of([
+            ("public", self.public.tls.clone()),
+            ("admin", self.admin.tls.clone()),
+        ]);
+        upkeep::spawn(&self.admin_state, self.log_dropped, certificates, &side);
         spawn_keepers(self.refusals, &self.ingress, &workers);
         let listen =
             |listener: Listener, router, accepting: &CancellationToken, group: &Shutdown| {
@@ -222,20 +234,31 @@ async fn close(journal: &Journal, clock: Clock, deadline: Instant) -> bool {
 }
 
 impl Reloader {
-    /// Takes up secrets, tokens, password and certificate from a configuration that was loaded anew.
+    /// Takes up secrets, tokens, password and certificates from a configuration that was loaded anew. What goes wrong goes
+    /// wrong before anything is taken up, but for a certificate that follows one that was.
     ///
     /// # Errors
-    /// When the certificate cannot be used; the old one stays, and so do the old secrets.
-    pub fn reload(&self, config: &Config) -> Result<(), TlsError> {
-        if let Some(tls) = &self.tls {
+    /// When a certificate or a sink's secret cannot be used, or no admin token can be kept; the old ones stay.
+    pub fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let mut sinks = Vec::new();
+        for sink in &self.sinks {
+            sinks.push(sink.prepare(&config.sinks)?);
+        }
+        // Without one in the configuration it is the one in the data folder, as at a start.
+        let tokens = admin_token::all(config)?;
+        for tls in &self.tls {
             tls.reload()?;
+            if let Some(doubt) = tls.doubt() {
+                tracing::warn!("{doubt}");
+            }
         }
         self.journal.reload(&config.store);
         self.secrets.store(Arc::new(signing_secrets(config)));
-        // A token that was made at start stays; there is none in the configuration to replace it.
-        if !config.admin.tokens.is_empty() {
-            self.tokens
-                .store(Arc::new(Tokens::new(&config.admin.tokens)));
+        self.tokens.store(Arc::new(Tokens::new(&tokens)));
+        for (sink, new) in self.sinks.iter().zip(sinks) {
+            if let Some(new) = new {
+                sink.replace(new);
+            }
         }
         Ok(())
     }

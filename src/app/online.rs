@@ -40,7 +40,7 @@ async fn store(config: &Config) -> Result<(), String> {
     {
         return can_be_made(path);
     }
-    let store = stores::guest(config).map_err(|error| format!("{error:#}"))?;
+    let store = stores::guest(config).map_err(|error| super::chain(&error))?;
     let result = store.check().await.map_err(|error| error.to_string());
     store.close().await;
     result
@@ -52,7 +52,7 @@ async fn sdp(config: &Config) -> Result<(), String> {
         Ok(None) => {
             Err("no credentials configured (sdp.auth); nothing would be followed".to_owned())
         }
-        Err(error) => Err(format!("{error:#}")),
+        Err(error) => Err(super::chain(&error)),
     }
 }
 

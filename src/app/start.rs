@@ -49,7 +49,7 @@ impl Start {
             if started.elapsed() >= patience {
                 return Err(error);
             }
-            let reason = format!("{error:#}");
+            let reason = super::chain(&error);
             if reason != said {
                 let seconds = patience.as_secs();
                 tracing::info!(reason, seconds, "waiting for another process to end");

@@ -8,7 +8,9 @@ use anyhow::{Context, bail};
 
 use crate::config::{Config, StoreUrl};
 use crate::domain::Clock;
-use crate::journal::{Access, Journal, PostgresStore, SqliteStore, Store, Wakeups, damaged_beside};
+use crate::journal::{
+    Access, Examined, Journal, PostgresStore, SqliteStore, Store, Wakeups, damaged_beside, examine,
+};
 use crate::metrics::Metrics;
 
 /// The journal to serve from, and its wake-ups: on the configured store, with a spool where that is shared. A process
@@ -59,27 +61,37 @@ pub fn guest(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
         .with_context(|| format!("cannot open the store {}", config.store.url))
 }
 
-/// The spool beside a running service; `None` where there is none.
+/// The local file as a whole, and nothing changed in it: the embedded store, or the spool. `None` where there is no spool.
 ///
 /// # Errors
-/// When it cannot be opened.
-pub fn guest_spool(config: &Config) -> anyhow::Result<Option<Arc<dyn Store>>> {
-    let path = spool_file(config);
-    if !path.exists() {
-        return Ok(None);
+/// When it cannot be read at all, or there is no store.
+pub fn examine_file(config: &Config) -> anyhow::Result<Option<Examined>> {
+    let path = local_file(config);
+    let sinks: Vec<String> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
+    let wanted = match &config.store.url {
+        StoreUrl::Sqlite(_) => {
+            must_exist(&path)?;
+            Some(&sinks[..])
+        }
+        StoreUrl::Postgres(_) if !path.exists() => return Ok(None),
+        StoreUrl::Postgres(_) => None,
+    };
+    let found =
+        examine(&path, wanted).with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(Some(found))
+}
+
+/// The file of the embedded store, or of the spool.
+pub fn local_file(config: &Config) -> PathBuf {
+    match &config.store.url {
+        StoreUrl::Sqlite(path) => path.clone(),
+        StoreUrl::Postgres(_) => spool_file(config),
     }
-    let (clock, metrics) = (Clock::start(), Metrics::new());
-    let spool = SqliteStore::open(&path, Access::Guest, config.store.queue, clock, metrics)
-        .with_context(|| format!("cannot open the spool {}", path.display()))?;
-    Ok(Some(Arc::new(spool)))
 }
 
 /// Damaged files that earlier starts have moved aside.
 pub(super) fn damaged(config: &Config) -> Vec<PathBuf> {
-    match &config.store.url {
-        StoreUrl::Sqlite(path) => damaged_beside(path),
-        StoreUrl::Postgres(_) => damaged_beside(&spool_file(config)),
-    }
+    damaged_beside(&local_file(config))
 }
 
 fn spool_file(config: &Config) -> PathBuf {

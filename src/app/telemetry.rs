@@ -27,11 +27,11 @@ impl Logging {
     }
 }
 
-/// Starts logging as configured.
+/// Starts logging as configured, with colour on a terminal where that is wanted.
 ///
 /// # Errors
 /// When the level is no filter, or logging was started before.
-pub fn init(config: &Log) -> anyhow::Result<Logging> {
+pub fn init(config: &Log, has_color: bool) -> anyhow::Result<Logging> {
     let filter = EnvFilter::try_new(&config.level).with_context(|| {
         format!(
             "log.level '{}' is no filter; use error, warn, info, debug or trace",
@@ -61,7 +61,7 @@ pub fn init(config: &Log) -> anyhow::Result<Logging> {
             .with_span_list(false)
             .try_init()
     } else {
-        lines.with_ansi(is_terminal).try_init()
+        lines.with_ansi(is_terminal && has_color).try_init()
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))?;
     say_where_a_panic_was();

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tracing_appender::non_blocking::ErrorCounter;
 
+use super::certificates::Certificates;
 use crate::admin;
-use crate::journal::{Error, Taking};
+use crate::journal::{Error, Taking, orphaned};
 use crate::lifecycle::{Part, Shutdown};
 
 /// How often the store is asked while it is well, and while it is not.
@@ -13,17 +14,28 @@ const WHILE_WELL: Duration = Duration::from_secs(5);
 const WHILE_UNWELL: Duration = Duration::from_millis(500);
 
 /// Starts the task in `group`.
-pub(super) fn spawn(state: &admin::State, log_dropped: Option<ErrorCounter>, group: &Shutdown) {
+pub(super) fn spawn(
+    state: &admin::State,
+    log_dropped: Option<ErrorCounter>,
+    mut certificates: Certificates,
+    group: &Shutdown,
+) {
     let (state, stop) = (state.clone(), group.clone());
     group.spawn("upkeep", async move {
+        let mut orphans = Vec::new();
         loop {
+            certificates.look(&state);
             if let Some(dropped) = &log_dropped {
                 let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
                 state.metrics.log_lines_dropped(lines);
             }
             state.metrics.upkeep();
             tokio::select! {
-                () = async { look(&state).await; remark(&state).await } => {}
+                () = async {
+                    look(&state).await;
+                    remark(&state).await;
+                    say_orphans(&state, &mut orphans).await;
+                } => {}
                 () = stop.stopping() => return,
             }
             let is_well =
@@ -96,4 +108,26 @@ async fn remark(state: &admin::State) {
             ),
         );
     }
+}
+
+/// Does anything wait for a sink that is not there? Nobody would deliver it. Said when it is found and when it changes by
+/// name, not for each that is added.
+async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
+    let Ok(orphans) = state.journal.orphans(state.sinks.to_vec()).await else {
+        return;
+    };
+    if orphans.is_empty() {
+        state.readiness.well(Part::Orphans);
+        said.clear();
+        return;
+    }
+    let text: Vec<String> = orphans.iter().map(orphaned).collect();
+    let names: Vec<String> = orphans.into_iter().map(|(name, _)| name).collect();
+    if *said != names {
+        for line in &text {
+            tracing::warn!("{line}");
+        }
+        *said = names;
+    }
+    state.readiness.unwell(Part::Orphans, text.join("; "));
 }

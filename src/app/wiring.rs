@@ -28,13 +28,8 @@ const ADMIN_CONNECTIONS: usize = 256;
 
 /// Builds the service. It listens at the very end: what could connect before would be reset if the start failed.
 pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Result<App> {
-    let tls = config
-        .server
-        .tls
-        .as_ref()
-        .map(ServerTls::load)
-        .transpose()
-        .context("[server.tls]")?;
+    let tls = server_tls(config.server.tls.as_ref()).context("[server.tls]")?;
+    let admin_tls = server_tls(config.admin.tls.as_ref()).context("[admin.tls]")?;
 
     let (clock, metrics, readiness) = (Clock::start(), Metrics::new(), Readiness::default());
     let Start {
@@ -55,7 +50,8 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         journal: journal.clone(),
         secrets: Arc::clone(&secrets),
         tokens: Arc::clone(&tokens),
-        tls: tls.clone(),
+        tls: tls.iter().chain(&admin_tls).cloned().collect(),
+        sinks: sinks.iter().map(|(_, sink)| sink.clone()).collect(),
     };
     let (ingress, refusals) = ingress::State::new(ingress::Parts {
         secrets,
@@ -92,7 +88,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         admin: Listener {
             name: "admin listener",
             socket: admin,
-            tls: None,
+            tls: admin_tls,
             limits: limits(ADMIN_CONNECTIONS, Duration::ZERO),
             metrics: None,
         },
@@ -105,12 +101,16 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
             clock,
             tokens,
             sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
+            refusals: admin::Refusals::default(),
         },
         worker: worker::Parts {
             journal,
             wakeups,
             sdp,
-            sinks,
+            sinks: sinks
+                .into_iter()
+                .map(|(config, sink)| (config, Box::new(sink) as Box<dyn sinks::Sink>))
+                .collect(),
             instance: instance(&config.server),
             follow: config.follow,
             retention: config.retention,
@@ -141,13 +141,22 @@ pub(super) fn sdp_client(
     Ok(Some(client))
 }
 
+fn server_tls(files: Option<&crate::config::ServerTls>) -> anyhow::Result<Option<ServerTls>> {
+    let Some(files) = files else { return Ok(None) };
+    let tls = ServerTls::load(files)?;
+    if let Some(doubt) = tls.doubt() {
+        tracing::warn!("{doubt}");
+    }
+    Ok(Some(tls))
+}
+
 fn build_sinks(
     config: &Config,
-) -> anyhow::Result<Vec<(crate::config::Sink, Box<dyn sinks::Sink>)>> {
+) -> anyhow::Result<Vec<(crate::config::Sink, sinks::ReloadableSink)>> {
     config
         .sinks
         .iter()
-        .map(|sink| Ok((sink.clone(), sinks::build(sink)?)))
+        .map(|sink| Ok((sink.clone(), sinks::ReloadableSink::new(sink)?)))
         .collect()
 }
 

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use crate::app::online;
+use crate::app::{self, online};
+use crate::cli::output::note;
 
 use super::{ConfigArgs, Done};
 
@@ -21,28 +22,35 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_to_serve()?;
     match &loaded.file {
-        Some(file) => eprintln!("configuration: {}", file.display()),
-        None => eprintln!("configuration: no file, defaults and environment only"),
+        Some(file) => note!("configuration: {}", file.display()),
+        None => note!("configuration: no file, defaults and environment only"),
     }
     // A reader that has seen enough, such as `head`, is no failure.
     write!(std::io::stdout(), "{}", loaded.effective).ok();
     for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
+        note!("warning: {warning}");
+    }
+    for doubt in app::doubts(&loaded.config) {
+        note!("warning: {doubt}");
     }
     if !args.online {
+        note!("ok");
         return Ok(Done::Well);
     }
     let mut done = Done::Well;
     for (what, result) in online::check(&loaded.config).await {
         match result {
-            Ok(()) => eprintln!("ok: {what}"),
+            Ok(()) => note!("ok: {what}"),
             Err(why) => {
-                eprintln!("failed: {what}: {why}");
+                note!("failed: {what}: {why}");
                 done = Done::No;
             }
         }
+    }
+    if done == Done::Well {
+        note!("ok");
     }
     Ok(done)
 }

@@ -1,50 +1,80 @@
-//! `healthcheck`: is a receiver ready? For containers that have no curl; needs no configuration.
+//! `healthcheck`: is a receiver ready? For containers that have no curl. Without an address it asks the one that the
+//! configuration has.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context;
 use reqwest::Client;
 use url::{Host, Url};
 
-use super::Done;
+use super::output::{emit, note};
+use super::{ConfigArgs, Done};
 
 const EXAMPLE: &str = "Example:
+  suki-receiver healthcheck
   suki-receiver healthcheck --url https://127.0.0.1:8443/readyz";
 
 /// What `healthcheck` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
-    /// What to ask. On a loopback address the certificate's name is not checked
-    #[arg(long, value_name = "U", default_value = "http://127.0.0.1:8080/readyz")]
-    url: Url,
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// What to ask [default: /readyz at the configuration's server.listen]. On a loopback address the certificate's name
+    /// is not checked
+    #[arg(long, value_name = "U")]
+    url: Option<Url>,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+    let url = match &args.url {
+        Some(url) => url.clone(),
+        None => configured(&args.config)?,
+    };
     let client = Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(3))
-        .tls_danger_accept_invalid_certs(is_loopback(&args.url))
+        .tls_danger_accept_invalid_certs(is_loopback(&url))
         .build()
         .context("cannot set up the HTTP client")?;
-    let answer = match client.get(args.url.clone()).send().await {
+    let answer = match client.get(url.clone()).send().await {
         Ok(answer) => answer,
         Err(error) => {
-            eprintln!("not ready: {error}");
+            note!("not ready: {} at {url}", crate::net::describe(&error));
             return Ok(Done::No);
         }
     };
     let status = answer.status();
-    println!(
-        "{} {}",
-        status.as_u16(),
-        answer.text().await.unwrap_or_default()
-    );
+    let text = answer.text().await.unwrap_or_default();
+    emit(format!("{} {text}\n", status.as_u16()).as_bytes())?;
     Ok(if status.is_success() {
         Done::Well
     } else {
         Done::No
     })
+}
+
+/// The public listener as this machine reaches it.
+fn configured(config: &ConfigArgs) -> anyhow::Result<Url> {
+    let server = config.load_store()?.config.server;
+    let scheme = if server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let address = reachable(server.listen);
+    Url::parse(&format!("{scheme}://{address}/readyz")).context("server.listen makes no address")
+}
+
+/// Where a listener is reached from its own machine: one on all addresses on loopback.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
 }
 
 /// Whether the address is this machine's own, so that nobody can be in between.

@@ -1,9 +1,12 @@
-//! What commands read: a body from a file or standard input, a secret from a file.
+//! What commands read: a body from a file or standard input, a secret from a file, an answer from a person.
 
-use std::io::Read;
+use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
+
+use super::output::note;
+use crate::config::Secret;
 
 /// The body in a file; `-` or nothing means standard input.
 pub(super) fn body(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
@@ -22,20 +25,20 @@ pub(super) fn body(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// The secret in a file, without the line end that editors add.
+/// The secret in a file, read as the service reads it.
 pub(super) fn secret(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut secret = std::fs::read(file)
-        .with_context(|| format!("cannot read the secret from {}", file.display()))?;
-    while secret
-        .last()
-        .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
-    {
-        secret.pop();
+    let secret = Secret::read_file(file.to_owned())?;
+    Ok(secret.expose().as_bytes().to_vec())
+}
+
+/// Whether a person agrees. Without a terminal nobody is asked: a script means what it says.
+pub(super) fn agrees(question: &str) -> bool {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return true;
     }
-    ensure!(
-        !secret.is_empty(),
-        "the secret file {} is empty",
-        file.display()
-    );
-    Ok(secret)
+    note!("{question} [y/N]");
+    let mut answer = String::new();
+    // What cannot be read is no yes.
+    std::io::stdin().lock().read_line(&mut answer).ok();
+    matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
 }

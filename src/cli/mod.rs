@@ -13,9 +13,11 @@ mod send;
 mod serve;
 mod sign;
 mod simulate;
+mod sinks;
 mod store;
 mod table;
 mod torture;
+mod user;
 mod verify;
 
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::output::note;
 use crate::config::{Config, Env, LoadOptions, Loaded, Problems};
 
 /// Receives Suki's session notifications, keeps them, follows their links and delivers the result.
@@ -55,7 +58,9 @@ enum Command {
     Verify(verify::Args),
     /// Look at stored events, replay or export them
     Events(events::Args),
-    /// Check the store as a whole, or copy it while it is in use
+    /// See what waits for which sink; drop or re-address what waits for one that is gone
+    Sinks(sinks::Args),
+    /// Check, copy, restore or begin the store as a whole
     Store(store::Args),
     /// Send signed notifications, one or a load, and count the answers
     Send(send::Args),
@@ -90,11 +95,38 @@ struct ConfigArgs {
 impl ConfigArgs {
     /// Loads the configuration.
     fn load(&self) -> Result<Loaded, Problems> {
-        Config::load(&LoadOptions {
+        self.load_for(false)
+    }
+
+    /// The same for a command that needs the store and nothing else, so that no secret need be at hand.
+    fn load_store(&self) -> Result<Loaded, Problems> {
+        self.load_for(true)
+    }
+
+    /// The same as [`ConfigArgs::load`], and an error as well where a start would fail for it.
+    fn load_to_serve(&self) -> Result<Loaded, Problems> {
+        let loaded = self.load()?;
+        let faults = crate::app::faults(&loaded.config);
+        if faults.is_empty() {
+            Ok(loaded)
+        } else {
+            Err(loaded.located(faults))
+        }
+    }
+
+    fn load_for(&self, only_store: bool) -> Result<Loaded, Problems> {
+        let loaded = Config::load(&LoadOptions {
             file: self.config.clone(),
+            only_store,
             env: Env::process(),
             overrides: self.overrides.clone(),
-        })
+        })?;
+        if only_store {
+            for warning in &loaded.warnings {
+                note!("warning: {warning}");
+            }
+        }
+        Ok(loaded)
     }
 }
 
@@ -107,7 +139,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
+            note!("error: cannot start the runtime: {error}");
             return ExitCode::from(1);
         }
     };
@@ -118,7 +150,7 @@ pub fn main() -> ExitCode {
         Ok(Done::Well) => ExitCode::SUCCESS,
         Ok(Done::No) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            note!("error: {}", output::chain(&error));
             ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
         }
     }
@@ -132,6 +164,7 @@ async fn run(command: Command) -> anyhow::Result<Done> {
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Events(args) => events::run(args).await,
+        Command::Sinks(args) => sinks::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Send(args) => send::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,

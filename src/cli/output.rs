@@ -1,10 +1,15 @@
-//! Results, to standard output. Everything else goes to stderr.
+//! What commands print. Results go to standard output, everything else to stderr, and neither ever fails a command for
+//! want of a reader: behind `| head` there is none at some time, and that is no error.
+//!
+//! `println!` and its like panic then, so nothing here uses them.
 
+use std::fmt::Arguments;
 use std::io::Write;
 
 use anyhow::Context;
 
 use super::Done;
+pub(super) use crate::app::chain;
 
 /// Writes a result to standard output; `false` once nobody reads it any more, as behind `| head`.
 pub(super) fn emit(bytes: &[u8]) -> anyhow::Result<bool> {
@@ -23,3 +28,15 @@ pub(super) fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<Done> {
     emit(&text)?;
     Ok(Done::Well)
 }
+
+/// Writes a line to stderr. Where that cannot be written there is nobody to be told.
+pub(super) fn to_stderr(line: Arguments<'_>) {
+    let mut out = std::io::stderr().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).ok();
+}
+
+/// Writes a line to stderr: `note!("{count} events")`.
+macro_rules! note {
+    ($($text:tt)*) => { $crate::cli::output::to_stderr(format_args!($($text)*)) };
+}
+pub(super) use note;

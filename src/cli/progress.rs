@@ -5,6 +5,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use crate::cli::output::note;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often to look how far it is.
@@ -79,6 +80,6 @@ impl Progress {
             .iter()
             .map(|phase| format!("{} {} of {}", phase.name, phase.bar.position(), phase.of))
             .collect();
-        eprintln!("{}", parts.join(", "));
+        note!("{}", parts.join(", "));
     }
 }

@@ -1,20 +1,23 @@
 //! `serve`: the service itself. Reads like a checklist: load, log, build, say so, run, drain.
 
+use std::cell::Cell;
 use std::process;
 
 use anyhow::Context;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
+use super::output::{chain, note};
 use super::{ConfigArgs, Done};
 use crate::app::{App, Ended, Inherited, Reloader, telemetry};
+use crate::config::{Effective, Env};
 use crate::lifecycle::Signals;
 
 const EXAMPLE: &str = "Example:
   SUKI_RECEIVER__SIGNATURE__SECRET=… suki-receiver serve
   suki-receiver serve --config /etc/suki-receiver/receiver.toml
 
-Signals: SIGTERM and SIGINT drain and stop (a second one exits at once); SIGHUP reloads secrets and certificate.";
+Signals: SIGTERM and SIGINT drain and stop (a second one exits at once); SIGHUP reloads secrets and certificates.";
 
 /// What `serve` takes.
 #[derive(Debug, clap::Args)]
@@ -25,17 +28,22 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
-    let loaded = args.config.load()?;
-    let logging = telemetry::init(&loaded.config.log)?;
+    // Before all else: from here on no SIGHUP ends the process.
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    let loaded = args.config.load_to_serve()?;
+    let has_color = !Env::process().wants_no_color();
+    let logging = telemetry::init(&loaded.config.log, has_color)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let mut signals = Signals::listen().context("cannot listen to signals")?;
     let is_https = loaded.config.server.tls.is_some();
+    let in_force = loaded.effective;
+    // What a SIGHUP says while it starts: read anew what may have been read already.
+    let is_reload_wanted = Cell::new(false);
     let mut app = tokio::select! {
         app = App::build_on(loaded.config, inherited()?) => app?,
         // It may have to wait for a process before it.
-        signal = signals.stop(|| {}) => {
+        signal = signals.stop(|| is_reload_wanted.set(true)) => {
             tracing::info!(signal, "stopped before it had started");
             return Ok(Done::Well);
         }
@@ -45,13 +53,18 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     app.when_ready(|| notify(&[NotifyState::Ready]));
 
     let reloader = app.reloader();
+    if is_reload_wanted.get() || signals.is_reload_pending().await {
+        reload(&args.config, &reloader, &in_force);
+    }
     let stop = async move {
-        let signal = signals.stop(|| reload(&args.config, &reloader)).await;
+        let signal = signals
+            .stop(|| reload(&args.config, &reloader, &in_force))
+            .await;
         tracing::info!(signal, "stopping; a second signal exits at once");
         notify(&[NotifyState::Stopping]);
         tokio::spawn(async move {
             let signal = signals.stop(|| {}).await;
-            eprintln!(
+            note!(
                 "{signal} again: exiting at once; what was under way is taken up at the next start"
             );
             process::exit(1);
@@ -103,21 +116,32 @@ fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {
     }
 }
 
-/// Takes up new secrets and the new certificate. A broken configuration leaves everything as it is.
-fn reload(config: &ConfigArgs, reloader: &Reloader) {
-    let result = config
-        .load()
-        .map_err(|problems| problems.to_string())
-        .and_then(|loaded| {
-            reloader
-                .reload(&loaded.config)
-                .map_err(|error| error.to_string())
-        });
-    match result {
-        Ok(()) => tracing::info!(
-            "reloaded: signing secrets, admin tokens, certificate, store.password; other settings need a restart"
-        ),
-        Err(error) => tracing::error!(error, "not reloaded; what was in force stays in force"),
+/// Takes up new secrets and certificates, and names what else has changed. A broken configuration leaves everything as it
+/// is.
+fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective) {
+    let loaded = config.load().map_err(anyhow::Error::from);
+    let result = loaded.and_then(|loaded| reloader.reload(&loaded.config).map(|()| loaded));
+    let loaded = match result {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let error = chain(&error);
+            tracing::error!(error, "not reloaded; what was in force stays in force");
+            return;
+        }
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(
+        "reloaded: signing secrets, admin tokens, certificates, sinks' secrets and headers, store.password"
+    );
+    let changed = in_force.changed_beyond_reload(&loaded.effective);
+    if !changed.is_empty() {
+        let keys = changed.join(", ");
+        tracing::warn!(
+            keys,
+            "these keys have changed and need a restart; the old values stay in force"
+        );
     }
 }
 

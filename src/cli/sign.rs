@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::output::emit;
 use super::{Done, input};
 use crate::signature::sign;
 
@@ -35,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
         Some(millis) => millis.to_string(),
         None => Timestamp::now().as_millisecond().to_string(),
     };
-    println!("X-API-Key: {}", sign(&secret, &generated_at, &body));
-    println!("generated-at: {generated_at}");
+    let signature = sign(&secret, &generated_at, &body);
+    emit(format!("X-API-Key: {signature}\ngenerated-at: {generated_at}\n").as_bytes())?;
     Ok(Done::Well)
 }

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Done;
+use crate::cli::output::note;
 use crate::lifecycle::Signals;
 use crate::simulator::{Faults, Options, Sdp};
 
@@ -72,13 +73,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}", args.listen))?;
-    eprintln!("simulated SDP API on http://{}", listener.local_addr()?);
+    note!("simulated SDP API on http://{}", listener.local_addr()?);
     if !args.faults.0.is_empty() {
-        eprintln!("faults in force: {}", args.faults);
+        note!("faults in force: {}", args.faults);
     }
-    eprintln!(
-        "control routes: /simulator/faults, /simulator/sessions, /simulator/calls (see --help)"
-    );
+    note!("control routes: /simulator/faults, /simulator/sessions, /simulator/calls (see --help)");
     sdp.set_faults(args.faults);
 
     let stop = CancellationToken::new();
@@ -87,7 +86,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
         () = serving => {}
         signal = signals.stop(|| {}) => {
             stop.cancel();
-            eprintln!("{signal}: stopped after {} calls", sdp.calls().len());
+            note!("{signal}: stopped after {} calls", sdp.calls().len());
         }
     }
     Ok(Done::Well)

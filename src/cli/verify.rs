@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use super::output::emit;
 use super::{Done, input};
 use crate::signature::{Claim, Received, SecretBytes, Secrets, verify};
 
@@ -45,11 +46,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
             &Received::plain(Bytes::from(body)),
         ) {
             Ok(_) => {
-                println!("the signature holds");
+                emit(b"the signature holds\n")?;
                 Done::Well
             }
             Err(rejection) => {
-                println!("the signature does not hold: {rejection}");
+                emit(format!("the signature does not hold: {rejection}\n").as_bytes())?;
                 Done::No
             }
         },

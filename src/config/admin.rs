@@ -5,13 +5,17 @@ use std::net::SocketAddr;
 use super::reader::Section;
 use super::secret_keys::{ENV_NAME, Found};
 use super::setting::Word;
-use super::{Secret, check};
+use super::{Secret, ServerTls, check, odd};
 
 /// The admin listener.
 #[derive(Debug, Clone)]
 pub struct Admin {
     /// Address and port.
     pub listen: SocketAddr,
+    /// Whether plain HTTP off loopback is meant: something in front ends TLS.
+    pub insecure: bool,
+    /// `[admin.tls]`, when HTTPS ends here.
+    pub tls: Option<ServerTls>,
     /// Who may call the API. Empty: on loopback one operator token is made at start; elsewhere an error.
     pub tokens: Vec<AdminToken>,
 }
@@ -50,6 +54,8 @@ impl Default for Admin {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+            insecure: false,
+            tls: None,
             tokens: Vec::new(),
         }
     }
@@ -67,6 +73,17 @@ impl Admin {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let listen = section.get("listen", default.listen);
+        let insecure = section.get("insecure", default.insecure);
+        let tls = section.section("tls", ServerTls::read);
+        if tls.is_none() && !insecure && !listen.ip().is_loopback() {
+            section.problem(
+                "listen",
+                format!(
+                    "{listen} is not on loopback, so tokens and clinical content would travel in the clear; set [admin.tls], or \
+                     insecure = true if something in front of it ends TLS"
+                ),
+            );
+        }
         let problems = section.problem_count();
         let mut tokens = section.list("tokens", AdminToken::read);
         if let Some(found) = section.env_secret("token") {
@@ -82,7 +99,12 @@ impl Admin {
                 format!("is missing; {listen} is not on loopback, so name who may use it"),
             );
         }
-        Self { listen, tokens }
+        Self {
+            listen,
+            insecure,
+            tls,
+            tokens,
+        }
     }
 }
 
@@ -90,6 +112,10 @@ impl AdminToken {
     fn of_env(section: &mut Section<'_>, found: Found) -> Self {
         let role = Role::Operator;
         let words = [("name", ENV_NAME), ("role", role.as_str())];
+        let (secret, source) = &found;
+        if let Err(message) = odd::token(secret) {
+            section.problem_at("token", Some(source.clone()), message);
+        }
         Self {
             name: ENV_NAME.to_owned(),
             role,
@@ -102,6 +128,9 @@ impl AdminToken {
         let name = section.required("name", hint, |name: &String| check::not_empty(name));
         let role = section.required("role", "use viewer or operator", |_| Ok(()));
         let secret = section.secret_of_table();
+        if let Some(secret) = &secret {
+            section.expect("value", odd::token(secret));
+        }
         Some(Self {
             name: name?,
             role: role?,

@@ -1,5 +1,6 @@
 //! The effective configuration as TOML: every key, its value, where it was set. Secrets never get here.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Source;
@@ -54,11 +55,42 @@ impl Effective {
             .map(|entry| &entry.source)
     }
 
+    /// The dotted keys whose values differ in another configuration, and that only a start takes up.
+    pub fn changed_beyond_reload(&self, other: &Self) -> Vec<String> {
+        let shown = |effective: &Self| -> BTreeMap<String, (String, Option<String>)> {
+            effective
+                .entries()
+                .map(|entry| {
+                    (
+                        entry.path.clone(),
+                        (entry.value.clone(), entry.note.clone()),
+                    )
+                })
+                .collect()
+        };
+        let (old, new) = (shown(self), shown(other));
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        keys.into_iter()
+            .filter(|key| old.get(*key) != new.get(*key) && !is_reloaded(key))
+            .cloned()
+            .collect()
+    }
+
     pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.0.iter().filter_map(|line| match line {
             Line::Value(entry) => Some(entry),
             Line::Header(_) | Line::Absent(_) => None,
         })
+    }
+}
+
+/// Whether a reload takes a key up.
+fn is_reloaded(key: &str) -> bool {
+    let parts: Vec<&str> = key.split('.').collect();
+    match parts[..] {
+        ["signature", "secrets", ..] | ["admin", "tokens", ..] | ["store", "password"] => true,
+        ["sinks", _, key, ..] => matches!(key, "secret" | "secrets" | "headers"),
+        _ => false,
     }
 }
 

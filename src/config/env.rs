@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use super::Source;
+use super::file::FILE_VARIABLE;
 use super::problem::Problem;
 use super::tree::{self, Table};
 
@@ -35,6 +36,41 @@ impl Env {
             .transpose()
     }
 
+    /// Whether output is to be without colour (<https://no-color.org>).
+    pub fn wants_no_color(&self) -> bool {
+        self.0
+            .get("NO_COLOR")
+            .is_some_and(|value| !value.is_empty())
+    }
+
+    /// A warning for each variable that looks as if it were to set a key and does not: with one underscore for two, in
+    /// small letters, or misspelt. `known` are the dotted keys.
+    pub(super) fn misspelt<'k>(&self, known: impl Iterator<Item = &'k str>) -> Vec<String> {
+        let known: Vec<String> = known
+            .map(|key| format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()))
+            .chain(["SECRET", "SECRET_FILE"].map(|key| format!("{PREFIX}SIGNATURE__{key}")))
+            .chain(["TOKEN", "TOKEN_FILE"].map(|key| format!("{PREFIX}ADMIN__{key}")))
+            .chain([FILE_VARIABLE.to_owned()])
+            .collect();
+        self.0
+            .keys()
+            .filter(|name| !name.starts_with(PREFIX) && *name != FILE_VARIABLE)
+            .filter(|name| is_meant_for_us(name) && !is_of_the_orchestrator(name))
+            .map(|name| {
+                let nearest = known
+                    .iter()
+                    .max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)));
+                let hint = nearest
+                    .filter(|nearest| likeness(name, nearest) >= ALIKE)
+                    .map_or_else(
+                        || format!("a key is set by {PREFIX}SECTION__KEY"),
+                        |nearest| format!("did you mean {nearest}?"),
+                    );
+                format!("the environment variable {name} sets nothing; {hint}")
+            })
+            .collect()
+    }
+
     /// Sets in `root` what the variables set. In order of their names, so that a table comes before its parts.
     pub(super) fn apply(&self, root: &mut Table) -> Vec<Problem> {
         self.0
@@ -54,6 +90,28 @@ impl Env {
             })
             .collect()
     }
+}
+
+/// Below this the nearest name is more likely a surprise than a help.
+const ALIKE: f64 = 0.7;
+
+/// How alike two names are, whatever their letter case and however many underscores stand together.
+fn likeness(a: &str, b: &str) -> f64 {
+    let plain = |name: &str| name.to_ascii_uppercase().replace("__", "_");
+    strsim::normalized_damerau_levenshtein(&plain(a), &plain(b))
+}
+
+/// Whether it starts with nearly the name of the service.
+fn is_meant_for_us(name: &str) -> bool {
+    const OURS: &str = "SUKI_RECEIVER_";
+    let start: String = name.chars().take(OURS.len()).collect();
+    likeness(&start, OURS) >= 0.85
+}
+
+/// What Kubernetes and Docker links set in every container beside a service of this name.
+fn is_of_the_orchestrator(name: &str) -> bool {
+    let rest = name.strip_prefix("SUKI_RECEIVER_").unwrap_or_default();
+    rest == "PORT" || rest == "NAME" || rest.starts_with("SERVICE_") || rest.starts_with("PORT_")
 }
 
 impl<K: Into<String>, V: Into<OsString>> FromIterator<(K, V)> for Env {

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, USUAL_PLACES};
-use super::problem::{Problem, Problems};
+use super::problem::{Fault, Problem, Problems};
 use super::reader::Reader;
 use super::tree::{self, Table};
 use super::{Config, Effective, Env, Source};
@@ -15,6 +15,9 @@ use super::{Config, Effective, Env, Source};
 pub struct LoadOptions {
     /// The file named by a flag; the variable's or one of the usual places when not set.
     pub file: Option<PathBuf>,
+    /// For a command that needs the store and nothing else: what is wrong elsewhere, a missing secret included, is none
+    /// of its business.
+    pub only_store: bool,
     /// The environment.
     pub env: Env,
     /// Dotted keys and values given by flags, such as `server.listen`. The later of two for one key wins.
@@ -34,6 +37,34 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
 }
 
+impl Loaded {
+    /// Which file it is from, for messages about what it led to.
+    pub fn place(&self) -> String {
+        match &self.file {
+            Some(file) => format!("by the configuration {}", file.display()),
+            None => format!(
+                "without a configuration file (looked for --config, {}, {})",
+                file::FILE_VARIABLE,
+                USUAL_PLACES.join(", ")
+            ),
+        }
+    }
+
+    /// What was found to be wrong of keys when their values were used, with where each was set.
+    pub fn located(&self, faults: Vec<Fault>) -> Problems {
+        let located = |Fault { key, message }| Problem {
+            source: self
+                .effective
+                .source_of(&key)
+                .cloned()
+                .or(Some(Source::Default)),
+            key,
+            message,
+        };
+        Problems(faults.into_iter().map(located).collect())
+    }
+}
+
 impl Config {
     /// Reads, merges and checks everything. Blocks: it reads files and runs the commands that secrets come from.
     pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
@@ -47,6 +78,7 @@ pub(super) fn load(
 ) -> Result<Loaded, Problems> {
     let LoadOptions {
         file,
+        only_store,
         env,
         overrides,
     } = options;
@@ -60,7 +92,18 @@ pub(super) fn load(
     problems.extend(apply_flags(&mut tree, overrides));
 
     let mut reader = Reader::new(env.clone(), problems);
+    reader.only_store = *only_store;
     let config = reader.read(tree, Config::read);
+    if *only_store {
+        reader.problems.retain(|problem| {
+            problem.key.split('.').next() == Some("store")
+                || matches!(problem.source, Some(Source::Flag(_)))
+        });
+        reader.warnings.clear();
+    }
+    let names = reader.effective.entries().map(|entry| entry.path.as_str());
+    let misspelt = env.misspelt(names);
+    reader.warnings.extend(misspelt);
     if reader.has_literal_in_file {
         reader
             .warnings

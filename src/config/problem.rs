@@ -18,6 +18,16 @@ pub struct Problem {
     pub message: String,
 }
 
+/// What is wrong with a key's value when it is used, such as a file that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct Fault {
+    /// The dotted key.
+    pub key: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
 /// All that is wrong, in the order in which the sections are read. Displayed one a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);

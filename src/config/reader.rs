@@ -14,6 +14,8 @@ pub(super) struct Reader {
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<String>,
     pub(super) effective: Effective,
+    /// Whether only the store is wanted: no other secret is read.
+    pub(super) only_store: bool,
     /// Whether a secret stands in the file as such.
     pub(super) has_literal_in_file: bool,
 }
@@ -39,6 +41,7 @@ impl Reader {
             problems,
             warnings: Vec::new(),
             effective: Effective::default(),
+            only_store: false,
             has_literal_in_file: false,
         }
     }
@@ -196,6 +199,11 @@ impl Section<'_> {
     /// All that is left, for tables whose keys are the operator's choice.
     pub(super) fn take_rest(&mut self) -> Table {
         std::mem::take(&mut self.table)
+    }
+
+    /// Whether secrets of this section are not read, since only the store is wanted.
+    pub(super) fn is_passed_over(&self) -> bool {
+        self.reader.only_store && self.path.split('.').next() != Some("store")
     }
 
     /// What is set for a key, if it is set.

@@ -56,7 +56,7 @@ pub enum SecretError {
         reason: String,
     },
     /// There is a value, and it is empty.
-    #[error("the {0} is empty; a secret must not be")]
+    #[error("the {0} is empty or blank; a secret must not be")]
     Empty(String),
 }
 
@@ -88,13 +88,21 @@ impl Secret {
         }
     }
 
+    /// The secret in a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no text, or holds nothing.
+    pub fn read_file(path: PathBuf) -> Result<Self, SecretError> {
+        Self::from_file(path)
+    }
+
     pub(super) fn from_literal(value: String) -> Result<Self, SecretError> {
-        Self::new(Origin::Literal, value)
+        Self::new(Origin::Literal, &value)
     }
 
     pub(super) fn from_file(path: PathBuf) -> Result<Self, SecretError> {
         match File::open(&path).and_then(read_text) {
-            Ok(text) => Self::new(Origin::File(path), without_newline(&text)),
+            Ok(text) => Self::new(Origin::File(path), &text),
             Err(source) => Err(SecretError::File { path, source }),
         }
     }
@@ -103,12 +111,12 @@ impl Secret {
         let value = env.get(&name).map_err(SecretError::Env)?;
         let value =
             value.ok_or_else(|| SecretError::Env(format!("the variable {name} is not set")))?;
-        Self::new(Origin::Env(name), without_newline(value))
+        Self::new(Origin::Env(name), value)
     }
 
     pub(super) fn from_command(command: Vec<String>) -> Result<Self, SecretError> {
         match command::output(&command) {
-            Ok(text) => Self::new(Origin::Command(command), without_newline(&text)),
+            Ok(text) => Self::new(Origin::Command(command), &text),
             Err(reason) => Err(SecretError::Command {
                 program: command.into_iter().next().unwrap_or_default(),
                 reason,
@@ -120,11 +128,13 @@ impl Secret {
         self.origin == Origin::Literal
     }
 
-    fn new(origin: Origin, value: String) -> Result<Self, SecretError> {
-        if value.is_empty() {
+    /// Of every origin the same: what a value is must not depend on how it is handed over.
+    fn new(origin: Origin, value: &str) -> Result<Self, SecretError> {
+        let meant = without_wrapping(value);
+        if meant.trim().is_empty() {
             return Err(SecretError::Empty(origin.to_string()));
         }
-        let value = SecretString::from(value);
+        let value = SecretString::from(meant.to_owned());
         Ok(Self { origin, value })
     }
 }
@@ -152,12 +162,19 @@ impl fmt::Debug for Secret {
 pub(super) fn read_text(source: impl Read) -> io::Result<String> {
     /// Keys and tokens are a few thousand bytes; this only keeps a wrong path from filling the memory.
     const MOST_BYTES: u64 = 1 << 20;
-    let mut text = String::new();
-    source.take(MOST_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    source.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is UTF-16, as some editors and PowerShell write; save it as UTF-8",
+        ));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
-/// Editors and `echo` end a file with a newline that is not meant.
-fn without_newline(text: &str) -> String {
-    text.trim_end_matches(['\n', '\r']).to_owned()
+/// Editors, `echo` and copying add line ends and a byte order mark that are not meant. Anything else may be.
+fn without_wrapping(text: &str) -> &str {
+    text.trim_matches(['\n', '\r', '\u{feff}'])
 }

@@ -4,12 +4,13 @@
 
 use std::path::PathBuf;
 
-use super::check;
 use super::dump::quoted;
 use super::reader::Section;
 use super::secret::{NamedSecret, Secret, SecretError};
+use super::setting::Setting;
 use super::source::Source;
 use super::tree::{Node, Value};
+use super::{check, odd};
 
 /// The keys that describe a secret in a table; exactly one of them stands there.
 const KINDS: [&str; 4] = ["value", "file", "env", "command"];
@@ -100,6 +101,7 @@ impl Section<'_> {
                 self.problem_at(key, Some(source), message);
                 None
             }
+            _ if self.is_passed_over() => None,
             (node, Some(file)) if node.as_ref().is_none_or(|node| node.source < file.source) => {
                 let path = file.value.text().unwrap_or_default();
                 let secret = Secret::from_file(PathBuf::from(path));
@@ -141,6 +143,12 @@ impl Section<'_> {
             .into_iter()
             .filter_map(|kind| Some((kind, self.peek(kind)?.source.clone())))
             .collect();
+        if self.is_passed_over() {
+            for kind in KINDS {
+                self.unshown::<Unread>(kind);
+            }
+            return None;
+        }
         let value = self.unshown("value").map(Secret::from_literal);
         let file = self.unshown("file").map(Secret::from_file);
         let variable = self.unshown("env");
@@ -161,6 +169,8 @@ impl Section<'_> {
         source: Source,
     ) -> Option<Found> {
         match secret {
+            // A command that needs none is not kept from its work by one.
+            _ if self.is_passed_over() => None,
             Ok(secret) => Some((secret, source)),
             Err(error) => {
                 self.problem_at(key, Some(source), error.to_string());
@@ -180,9 +190,26 @@ impl Section<'_> {
     }
 
     fn mask(&mut self, key: &str, secret: &Secret, source: Source) {
+        if let Some(oddity) = odd::oddity(secret) {
+            let key = self.path_of(key);
+            self.warn(format!("{key} ({source}) {oddity}"));
+        }
         let is_in_file = matches!(source, Source::File { .. });
         self.reader.has_literal_in_file |= secret.is_literal() && is_in_file;
         self.note(key, quoted("[redacted]"), source, Some(secret.origin()));
+    }
+}
+
+/// A description that is not looked at.
+struct Unread;
+
+impl Setting for Unread {
+    fn parse(_: &Value) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn show(&self) -> String {
+        String::new()
     }
 }
 

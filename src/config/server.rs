@@ -128,7 +128,7 @@ impl Server {
 }
 
 impl ServerTls {
-    fn read(section: &mut Section<'_>) -> Option<Self> {
+    pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let cert_file: Option<PathBuf> = section.get("cert_file", None);
         let key_file: Option<PathBuf> = section.get("key_file", None);
         match (cert_file, key_file) {

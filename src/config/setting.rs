@@ -101,6 +101,21 @@ impl Setting for Duration {
     }
 }
 
+impl Setting for bool {
+    fn parse(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Boolean(value) => Ok(*value),
+            Value::Text(text) if text.trim() == "true" => Ok(true),
+            Value::Text(text) if text.trim() == "false" => Ok(false),
+            other => Err(format!("expected true or false, found {}", other.kind())),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Setting for usize {
     fn parse(value: &Value) -> Result<Self, String> {
         not_negative(value.integer()?)

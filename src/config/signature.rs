@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::reader::Section;
 use super::secret_keys::ENV_NAME;
 use super::setting::{ByteSize, Word};
-use super::{NamedSecret, check};
+use super::{NamedSecret, check, odd};
 
 /// How notifications are verified.
 #[derive(Debug, Clone)]
@@ -88,6 +88,7 @@ impl Signature {
     }
 
     fn check(&self, section: &mut Section<'_>) {
+        odd::warn_of_signing(section, &self.secrets);
         let ids = self.secrets.iter().map(|secret| secret.id.as_str());
         section.expect("secrets", check::unique(ids));
         if self.tolerance < Duration::from_secs(60) {

@@ -9,7 +9,7 @@ use url::Url;
 use super::reader::Section;
 use super::setting::{Setting, Word};
 use super::tree::Value;
-use super::{NamedSecret, Retry, Secret, check, headers};
+use super::{NamedSecret, Retry, Secret, check, headers, odd};
 use crate::domain::Outcome;
 
 /// One place that results are delivered to.
@@ -142,6 +142,13 @@ impl HttpSink {
         let secrets: Vec<_> = secret.into_iter().chain(listed).collect();
         let ids = secrets.iter().map(|secret| secret.id.as_str());
         section.expect("secrets", check::unique(ids));
+        for NamedSecret { id, secret } in &secrets {
+            let key = match id.as_str() {
+                SINGLE_SECRET => "secret".to_owned(),
+                id => format!("secrets.{id}"),
+            };
+            section.expect(&key, odd::webhook(secret));
+        }
         if url.as_ref().is_some_and(check::is_in_the_clear) {
             let key = section.path_of("url");
             section.warn(format!(

@@ -24,6 +24,8 @@ pub(super) enum Value {
     Text(String),
     /// A TOML integer.
     Integer(i64),
+    /// `true` or `false`.
+    Boolean(bool),
     /// A list.
     Array(Vec<Node>),
     /// A table.
@@ -67,6 +69,7 @@ impl Value {
         match self {
             Self::String(_) | Self::Text(_) => "a string",
             Self::Integer(_) => "an integer",
+            Self::Boolean(_) => "a boolean",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
             Self::Other(kind) => kind,
@@ -107,7 +110,7 @@ impl Node {
             ),
             DeValue::Table(table) => Value::Table(table_of_toml(table, source_at)),
             DeValue::Float(_) => Value::Other("a float"),
-            DeValue::Boolean(_) => Value::Other("a boolean"),
+            DeValue::Boolean(value) => Value::Boolean(value),
             DeValue::Datetime(_) => Value::Other("a date"),
         };
         Self { value, source }

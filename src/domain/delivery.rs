@@ -57,6 +57,8 @@ worded! {
         Dead = "dead",
         /// Authentic bytes that could not be read.
         Quarantined = "quarantined",
+        /// An operator removed its content before every sink had it; nothing is left to do.
+        Purged = "purged",
     }
 }
 

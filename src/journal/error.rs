@@ -26,9 +26,10 @@ pub enum Error {
     },
     /// The file is damaged and was moved aside.
     #[error(
-        "{path} is damaged ({reason}) and was moved to {aside}. What was kept in it is not delivered: restore a backup to {path}, \
-         or recover what can be read (sqlite3 {aside} .recover | sqlite3 {path}), then start again. A start without that \
-         begins with an empty store"
+        "{path} is damaged ({reason}) and was moved to {aside}. What was kept in it is not delivered: restore a backup \
+         (suki-receiver store restore FILE), or recover what can be read (sqlite3 {aside} .recover | sqlite3 {path}), then \
+         start again. Without that there is no start, unless you begin with an empty store (suki-receiver store init --empty). \
+         If a backup was copied over the store: it does not go with the log that lay beside it; use store restore"
     )]
     Damaged {
         /// The store.
@@ -48,6 +49,42 @@ pub enum Error {
         /// What stands there instead.
         why: String,
     },
+    /// There is no store where there was one.
+    #[error(
+        "there is no store at {path}, but what is left of one lies beside it: {}. Nothing was begun. Restore a backup \
+         (`suki-receiver store restore FILE`), or begin with an empty store (`suki-receiver store init --empty`)",
+        listed(traces)
+    )]
+    Missing {
+        /// The store.
+        path: PathBuf,
+        /// What is left.
+        traces: Vec<PathBuf>,
+    },
+    /// There is a store where an empty one was to be made.
+    #[error("there is a store at {path}; an empty one is made only where there is none")]
+    Exists {
+        /// The store.
+        path: PathBuf,
+    },
+    /// A backup that cannot take the place of a store.
+    #[error("{path} cannot be restored: {why}; the store is as it was")]
+    Backup {
+        /// The backup.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The store was made by an older version, and this process may not change it.
+    #[error(
+        "the store was last used by an older version; start the service with this version once, or use that version's command"
+    )]
+    Older,
+    /// A look into the store took too long.
+    #[error(
+        "this look into the store took longer than {0:?} and was ended; narrow it down, for instance by time"
+    )]
+    TooSlow(std::time::Duration),
     /// The file's folder or lock cannot be made.
     #[error("cannot use {path}: {source}")]
     Io {
@@ -106,6 +143,10 @@ impl Error {
             | Self::Closed
             | Self::InUse { .. }
             | Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::Exists { .. }
+            | Self::Backup { .. }
+            | Self::Older
             | Self::Io { .. }
             | Self::Replaced { .. }
             | Self::CaFile { .. }
@@ -118,7 +159,7 @@ impl Error {
                 error.sqlite_error_code(),
                 Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
             ),
-            Self::Overloaded | Self::Corrupt { .. } => false,
+            Self::Overloaded | Self::TooSlow(_) | Self::Corrupt { .. } => false,
         }
     }
 
@@ -170,12 +211,25 @@ impl Error {
             Self::Closed
             | Self::InUse { .. }
             | Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::Exists { .. }
+            | Self::Backup { .. }
+            | Self::Older
+            | Self::TooSlow(_)
             | Self::CaFile { .. }
             | Self::Tls(_)
             | Self::Migration(_)
             | Self::Corrupt { .. } => false,
         }
     }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let paths: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    paths.join(", ")
 }
 
 /// Whether a SQLSTATE speaks of the values of this one statement: its class is cardinality, data, integrity, check

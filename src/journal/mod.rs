@@ -9,6 +9,7 @@ mod error;
 mod handle;
 mod postgres;
 mod record;
+mod requeue;
 mod retention;
 mod reverify;
 mod spool;
@@ -25,9 +26,12 @@ pub use record::{
     DeliveryLease, Due, Ended, Event, EventDetail, EventLease, Filter, Held, Link, LinkUpdate,
     NewEvent, Page, ReplayFrom, Replayed, Retrieval, Stats,
 };
+pub use requeue::{Requeued, requeue};
 pub use retention::{Expiry, Purged};
 pub use reverify::{Reverified, Rules};
 pub use spool::Taking;
-pub use sqlite::{SqliteStore, backup, damaged_beside};
+pub use sqlite::{
+    Examined, SqliteStore, backup, begin_empty, damaged_beside, examine, orphaned, restore,
+};
 pub use store::Store;
 pub use unauthentic::{Bounds, Unauthentic};

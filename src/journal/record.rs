@@ -381,6 +381,20 @@ impl Stats {
         of_it.map(|(_, count)| count).sum()
     }
 
+    /// Shows those as purged that were, in place of the state that they had.
+    pub(super) fn show_purged(&mut self, purged: &[(EventState, u64)]) {
+        let mut all = 0;
+        for (state, count) in purged {
+            for (known, n) in &mut self.events {
+                if known == state {
+                    *n = n.saturating_sub(*count);
+                }
+            }
+            all += count;
+        }
+        self.events.push((EventState::Purged, all));
+    }
+
     /// How many there are.
     pub fn total(&self) -> u64 {
         self.events.iter().map(|(_, count)| count).sum()

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use super::{
     Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due,
     Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate, NewEvent, Page,
-    Purged, ReplayFrom, Replayed, Retrieval, Stats, Unauthentic,
+    Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Unauthentic,
 };
 use crate::config;
-use crate::domain::{Document, EventId, Millis};
+use crate::domain::{Document, EventId, Millis, Notification};
 
 /// Keeps events. Every method that returns `Ok` for a write has committed it to disk.
 #[async_trait]
@@ -77,6 +77,36 @@ pub trait Store: Send + Sync + 'static {
         sinks: Vec<String>,
         actor: String,
     ) -> Result<Replayed, Error>;
+
+    /// Makes a quarantined event the notification that its bytes are, and due. Called by [`super::requeue`], which reads
+    /// them.
+    async fn requeue(
+        &self,
+        id: EventId,
+        notification: Box<Notification>,
+        actor: String,
+    ) -> Result<Requeued, Error>;
+
+    /// The sinks that deliveries wait for and that are not among these, with how many.
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error>;
+
+    /// Gives up what a sink does not have, at most `limit` of it, and says how much that was. An event that waited for
+    /// nothing else ends.
+    async fn drop_deliveries(
+        &self,
+        sink: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error>;
+
+    /// Gives what a sink does not have to another one, at most `limit` of it, and says how much that was.
+    async fn readdress(
+        &self,
+        from: String,
+        to: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error>;
 
     /// Removes an event's content and keeps its receipt. `false` when there is no such event.
     async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error>;

@@ -21,6 +21,10 @@ pub enum Part {
     Worker,
     /// No refused request waits for a second look.
     Signature,
+    /// No delivery waits for a sink that is not configured.
+    Orphans,
+    /// No listener's certificate ends soon.
+    Certificate,
 }
 
 /// What it means when a part is not well.
@@ -45,14 +49,18 @@ impl Part {
             Self::Sinks => "sinks",
             Self::Worker => "worker",
             Self::Signature => "signature",
+            Self::Orphans => "deliveries",
+            Self::Certificate => "certificate",
         }
     }
 
     fn weight(self) -> Weight {
         match self {
             Self::Store => Weight::Vital,
-            Self::Spool | Self::Damage | Self::Sdp | Self::Sinks => Weight::Degrading,
-            Self::Worker | Self::Signature => Weight::Remark,
+            Self::Spool | Self::Damage | Self::Sdp | Self::Sinks | Self::Orphans => {
+                Weight::Degrading
+            }
+            Self::Worker | Self::Signature | Self::Certificate => Weight::Remark,
         }
     }
 }

@@ -29,6 +29,13 @@ impl Signals {
         })
     }
 
+    /// Whether a SIGHUP came that nobody has looked at yet.
+    pub async fn is_reload_pending(&mut self) -> bool {
+        tokio::time::timeout(std::time::Duration::ZERO, self.hangup.recv())
+            .await
+            .is_ok()
+    }
+
     /// Waits for SIGTERM or SIGINT and calls `reload` for each SIGHUP meanwhile.
     pub async fn stop(&mut self, mut reload: impl FnMut()) -> &'static str {
         loop {

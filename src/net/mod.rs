@@ -2,6 +2,7 @@
 
 mod activity;
 mod answer;
+mod certificate;
 mod coding;
 mod connection;
 mod framing;

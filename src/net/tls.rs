@@ -1,21 +1,20 @@
-//! TLS of the public listener: 1.2 and 1.3 by rustls, ALPN h2 and http/1.1, certificates that can be replaced while
+//! TLS of a listener: 1.2 and 1.3 by rustls, ALPN h2 and http/1.1, certificates that can be replaced while
 //! connections are open.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::certificate::{self, Certificate};
 use crate::config;
 
 /// The listener's TLS. Cheap to clone; clones share the certificate.
@@ -68,11 +67,11 @@ pub enum TlsError {
 }
 
 #[derive(Debug)]
-struct Current(ArcSwap<CertifiedKey>);
+struct Current(ArcSwap<Certificate>);
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(Arc::clone(&self.0.load().key))
     }
 }
 
@@ -82,10 +81,8 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`], which names the file and what is wrong.
     pub fn load(files: &config::ServerTls) -> Result<Self, TlsError> {
-        let current = Arc::new(Current(ArcSwap::new(certified(
-            &files.cert_file,
-            &files.key_file,
-        )?)));
+        let certificate = certificate::load(&files.cert_file, &files.key_file)?;
+        let current = Arc::new(Current(ArcSwap::from_pointee(certificate)));
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
                 .with_safe_default_protocol_versions()?
@@ -106,10 +103,23 @@ impl ServerTls {
     /// # Errors
     /// As [`ServerTls::load`].
     pub fn reload(&self) -> Result<(), TlsError> {
-        self.current
-            .0
-            .store(certified(&self.cert_file, &self.key_file)?);
+        self.current.0.store(Arc::new(certificate::load(
+            &self.cert_file,
+            &self.key_file,
+        )?));
         Ok(())
+    }
+
+    /// When the certificate in force ends.
+    pub fn not_after(&self) -> Timestamp {
+        self.current.0.load().not_after
+    }
+
+    /// Why some clients may refuse the chain all the same, such as a leaf without its intermediate.
+    pub fn doubt(&self) -> Option<String> {
+        let current = self.current.0.load();
+        let why = current.doubt.as_ref()?;
+        Some(format!("{}: {why}", self.cert_file.display()))
     }
 
     pub(super) async fn accept<S>(&self, stream: S) -> std::io::Result<TlsStream<S>>
@@ -126,55 +136,4 @@ impl std::fmt::Debug for ServerTls {
             .field("cert_file", &self.cert_file)
             .finish_non_exhaustive()
     }
-}
-
-fn certified(cert_file: &Path, key_file: &Path) -> Result<Arc<CertifiedKey>, TlsError> {
-    let wrong = |path: &Path, why: String| TlsError::File {
-        path: path.to_owned(),
-        why,
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert_file)
-        .and_then(Iterator::collect)
-        .map_err(|error| wrong(cert_file, format!("cannot read a PEM certificate: {error}")))?;
-    let leaf = chain
-        .first()
-        .ok_or_else(|| wrong(cert_file, "holds no PEM certificate".to_owned()))?;
-    check_validity(cert_file, leaf)?;
-    let key = PrivateKeyDer::from_pem_file(key_file)
-        .map_err(|error| wrong(key_file, format!("cannot read a PEM private key: {error}")))?;
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map(Arc::new)
-        .map_err(|error| TlsError::KeyMismatch {
-            cert_file: cert_file.to_owned(),
-            key_file: key_file.to_owned(),
-            why: error.to_string(),
-        })
-}
-
-fn check_validity(path: &Path, leaf: &CertificateDer<'_>) -> Result<(), TlsError> {
-    let wrong = |why: &str| TlsError::File {
-        path: path.to_owned(),
-        why: why.to_owned(),
-    };
-    let (_, parsed) = x509_parser::parse_x509_certificate(leaf)
-        .map_err(|_| wrong("the certificate is not X.509"))?;
-    let time = |seconds| {
-        Timestamp::from_second(seconds)
-            .map_err(|_| wrong("the certificate's dates are out of range"))
-    };
-    let validity = parsed.validity();
-    let (from, until) = (
-        time(validity.not_before.timestamp())?,
-        time(validity.not_after.timestamp())?,
-    );
-    let now = Timestamp::now();
-    if from <= now && now <= until {
-        return Ok(());
-    }
-    Err(TlsError::NotValidNow {
-        path: path.to_owned(),
-        from,
-        until,
-        now,
-    })
 }

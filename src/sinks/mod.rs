@@ -5,6 +5,7 @@
 mod envelope;
 mod files;
 mod http;
+mod reloadable;
 mod webhook_signature;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::net::ClientError;
 pub use envelope::envelope;
 pub use files::FilesSink;
 pub use http::HttpSink;
+pub use reloadable::ReloadableSink;
 pub use webhook_signature::SigningKeys;
 
 /// What a sink gets: the envelope, and what it needs to place it.

@@ -12,6 +12,7 @@ mod cli;
 mod ingress;
 mod journal;
 mod lifecycle;
+mod operators;
 mod properties;
 mod sinks;
 mod support;

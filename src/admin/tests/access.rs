@@ -117,3 +117,36 @@ async fn the_metrics_of_the_contract_are_there() {
     assert_eq!(stats["total"], 1);
     assert_eq!(stats["ready"]["status"], "ready");
 }
+
+#[tokio::test]
+async fn what_is_refused_is_counted_and_on_paths_of_content_audited() {
+    let admin = Admin::start();
+    let id = admin.append("s", "success").await;
+    let payload = format!("/api/v1/events/{id}/payload");
+    for (token, path) in [
+        (VIEWER, payload.as_str()),
+        ("wrong", &payload),
+        ("wrong", &payload),
+        (VIEWER, "/api/v1/audit"),
+        ("", "/api/v1/stats"),
+    ] {
+        let answer = admin.call(Method::GET, path, token, "").await;
+        assert!([401, 403].contains(&answer.status.as_u16()), "{path}");
+    }
+    // Of those without a token one in ten seconds, since anyone may call.
+    let route = "GET /api/v1/events/{id}/payload";
+    assert_eq!(
+        admin.audit().await,
+        [
+            format!("unknown: refused (401): {route}"),
+            format!("desk: refused (403): {route}"),
+        ]
+    );
+    let entries = admin.state.journal.audit_log(10).await.expect("entries");
+    assert!(entries.iter().all(|entry| entry.event == Some(id)));
+    let metrics = admin.get("/metrics").await.text();
+    for (code, count) in [("401", 3), ("403", 2)] {
+        let line = format!("suki_receiver_admin_refused_total{{code=\"{code}\"}} {count}");
+        assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+    }
+}

@@ -90,6 +90,7 @@ impl Admin {
                 clock,
                 tokens: Arc::new(ArcSwap::from_pointee(tokens)),
                 sinks: Arc::from(["archive".to_owned(), "ehr".to_owned()]),
+                refusals: super::Refusals::default(),
             },
             wakeups,
             folder,

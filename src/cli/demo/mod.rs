@@ -15,8 +15,9 @@ use anyhow::Context;
 use self::facts::Facts;
 use self::stage::Stage;
 use super::Done;
+use super::output::{emit, note};
 use crate::app::telemetry;
-use crate::config::Log;
+use crate::config::{Env, Log};
 use crate::lifecycle::Signals;
 
 const HELP: &str = "Example:
@@ -49,7 +50,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     let _logging = args
         .verbose
-        .then(|| telemetry::init(&Log::default()))
+        .then(|| telemetry::init(&Log::default(), !Env::process().wants_no_color()))
         .transpose()?;
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let start = Instant::now();
@@ -58,26 +59,26 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
         played = play::play(&stage, args.events) => played?,
         signal = signals.stop(|| {}) => {
             stage.stop().await;
-            eprintln!("{signal}: stopped before the end");
+            note!("{signal}: stopped before the end");
             return Ok(Done::No);
         }
     };
     let took = start.elapsed();
     let facts = Facts::gather(&stage, &played).await?;
     let checks = balance::checks(&played, &facts);
-    print!("{}", report::text(&stage, &played, &facts, &checks, took)?);
+    emit(report::text(&stage, &played, &facts, &checks, took)?.as_bytes())?;
     let mut is_well = checks.iter().all(|check| check.holds);
     if args.keep {
-        print!("{}", report::kept(&stage));
+        emit(report::kept(&stage).as_bytes())?;
         let signal = signals.stop(|| {}).await;
-        eprintln!("{signal}: stopping");
+        note!("{signal}: stopping");
     }
     if !stage.stop().await {
-        eprintln!("not as expected: the receiver did not drain in time");
+        note!("not as expected: the receiver did not drain in time");
         is_well = false;
     }
     for check in checks.iter().filter(|check| !check.holds) {
-        eprintln!("DOES NOT BALANCE: {}", check.text);
+        note!("DOES NOT BALANCE: {}", check.text);
     }
     Ok(if is_well { Done::Well } else { Done::No })
 }

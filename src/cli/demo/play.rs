@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::stage::Stage;
+use crate::cli::output::note;
 use crate::cli::progress::{Progress, TICK};
 use crate::domain::EventState;
 use crate::journal::Stats;
@@ -57,7 +58,7 @@ impl Played {
 
 /// Sends `count` notifications and waits for what becomes of them.
 pub(super) async fn play(stage: &Stage, count: u64) -> anyhow::Result<Played> {
-    eprintln!("{count} signed notifications to {}", stage.webhook);
+    note!("{count} signed notifications to {}", stage.webhook);
     let plan = Plan::new(&Mix::default(), rand::random()).with_base(stage.sdp_url.as_str());
     let messages: Vec<_> = plan.messages(count).collect();
     for session in messages

@@ -151,18 +151,29 @@ fn times(text: &mut String, played: &Played, facts: &Facts, took: Duration) -> a
 /// What is there to look at while it is left running.
 pub(super) fn kept(stage: &Stage) -> String {
     let (webhook, secret_file) = (&stage.webhook, stage.secret_file());
+    let (config, token) = (stage.config_file(), stage.token_file());
+    let api = format!("http://{}/api/v1/", stage.admin);
     let mut table = Table::plain();
-    table.row(["console".to_owned(), format!("http://{}/", stage.admin)]);
-    table.row([
-        "its token".to_owned(),
-        stage.token_file().display().to_string(),
-    ]);
-    table.row(["webhook".to_owned(), webhook.to_string()]);
-    table.row(["secret".to_owned(), stage.secret.clone()]);
-    table.row(["secret file".to_owned(), secret_file.display().to_string()]);
+    for (name, value) in [
+        ("admin API", api.clone()),
+        ("its token", token.display().to_string()),
+        ("metrics", format!("http://{}/metrics", stage.admin)),
+        ("webhook", webhook.to_string()),
+        ("secret", stage.secret.clone()),
+        ("secret file", secret_file.display().to_string()),
+        ("configuration", config.display().to_string()),
+    ] {
+        table.row([name.to_owned(), value]);
+    }
+    let (config, secret_file, token) = (config.display(), secret_file.display(), token.display());
     format!(
-        "\nStill running\n{table}\n  Send more with:\n    suki-receiver send --url {webhook} --secret-file {}\n\n  Ctrl-C ends it.\n",
-        secret_file.display(),
+        "\nStill running\n{table}\n\
+         \n  See what there is:\
+         \n    suki-receiver events list --config {config}\
+         \n    curl -H \"Authorization: Bearer $(cat {token})\" {api}stats\
+         \n\n  Send more:\
+         \n    suki-receiver send --url {webhook} --secret-file {secret_file}\
+         \n\n  Ctrl-C ends it.\n"
     )
 }
 

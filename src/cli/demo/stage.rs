@@ -67,7 +67,11 @@ impl Stage {
         let others = CancellationToken::new();
 
         let (sdp_listener, sdp_url) = listen().await?;
-        let sdp = Sdp::new(&Options::default());
+        let sdp = Sdp::new(&Options {
+            // What is sent by hand while it is left running is followed as well.
+            every_session_known: true,
+            ..Options::default()
+        });
         let not_ready = Rule::always(Endpoint::Content, Fault::status(404)).times(NOTES_NOT_READY);
         sdp.set_faults(Faults(vec![not_ready]));
         tokio::spawn({
@@ -78,6 +82,7 @@ impl Stage {
         make_key(&sdp, &sdp_url).await?;
 
         let (inbox_listener, inbox_url) = listen().await?;
+        let inbox_shown = inbox_url.clone();
         let inbox = Inbox::new(hex::encode(rand::random::<[u8; 24]>()));
         tokio::spawn(inbox.clone().serve(inbox_listener, others.clone()));
 
@@ -92,6 +97,8 @@ impl Stage {
         let public = app.public_address().context("no public address")?;
         let admin = app.admin_address().context("no admin address")?;
         let journal = app.journal();
+        let file = toml(&dir, public, admin, &inbox_shown);
+        write_private(&dir.join("receiver.toml"), &file)?;
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
             // A sender that is gone means stop as well.
@@ -128,6 +135,11 @@ impl Stage {
         secret_file(&self.dir)
     }
 
+    /// The file of the configuration that commands need to look at what is kept.
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.dir.join("receiver.toml")
+    }
+
     /// The file that holds the operator's token for the admin listener.
     pub(super) fn token_file(&self) -> PathBuf {
         data(&self.dir).join("admin-token")
@@ -151,6 +163,25 @@ fn config(dir: &Path, port: u16, secret: &str) -> Config {
     });
     config.follow.retry = quick();
     config
+}
+
+/// What the commands of the shell have to know of it.
+fn toml(dir: &Path, public: SocketAddr, admin: SocketAddr, inbox: &Url) -> String {
+    let quoted = |text: String| toml::Value::from(text).to_string();
+    let path = |path: PathBuf| quoted(path.display().to_string());
+    let secret = path(secret_file(dir));
+    let store = quoted(format!(
+        "sqlite:{}",
+        data(dir).join("receiver.db").display()
+    ));
+    let out = path(out(dir));
+    format!(
+        "# The demo's store and sinks, for `suki-receiver events --config FILE`. It ends with the demo.\n\
+         server.listen = \"{public}\"\nadmin.listen = \"{admin}\"\nstore.url = {store}\n\
+         signature.secrets = [{{ id = \"demo\", file = {secret} }}]\n\
+         [[sinks]]\nname = \"{FILES}\"\ntype = \"files\"\ndir = {out}\n\
+         [[sinks]]\nname = \"{HTTP}\"\ntype = \"http\"\nurl = \"{inbox}\"\n"
+    )
 }
 
 fn http_target(url: Url, secret: &str) -> SinkTarget {

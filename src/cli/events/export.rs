@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{ConfigArgs, Done, FilterArgs, Pages, audit, emit};
 use crate::admin::view;
+use crate::cli::output::note;
 use crate::domain::EventId;
 use crate::journal::{EventDetail, Store};
 
@@ -83,7 +84,7 @@ pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
             count += 1;
         }
     }
-    eprintln!("{count} events exported");
+    note!("{count} events exported");
     Ok(Done::Well)
 }
 
@@ -96,7 +97,7 @@ async fn line(
         return Ok(None);
     };
     let content = if with_content {
-        audit(store, "export content".to_owned(), id).await?;
+        audit(store, "export content".to_owned(), Some(id)).await?;
         Some(content(store, &detail).await?)
     } else {
         None

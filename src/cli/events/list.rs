@@ -1,12 +1,13 @@
-//! `events list`: a table, or the JSON of the admin API.
+//! `events list`: two lines for each event, or the JSON of the admin API.
 
-use super::table::{aligned, or_dash};
+use super::table::{or_dash, printable, wrapped};
 use super::{ConfigArgs, Done, FilterArgs, Pages, emit, emit_json};
 use crate::admin::{filter, view};
+use crate::cli::output::note;
 use crate::journal::Store;
 
 const EXAMPLE: &str = "Example:
-  suki-receiver events list --state dead --since 2025-06-01T00:00:00Z
+  suki-receiver events list --state dead --since 24h
   suki-receiver events list --limit 1000 --json | jq -r '.events[].session_id'";
 
 /// What `events list` takes.
@@ -39,26 +40,40 @@ pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
     if args.json {
         return emit_json(&all);
     }
-    let head = [
-        "ID", "RECEIVED", "OUTCOME", "STATE", "ATTEMPTS", "SESSION", "ERROR",
-    ];
-    let mut rows = vec![head.map(str::to_owned)];
-    rows.extend(all.events.iter().map(row));
-    emit(aligned(&rows, 0).as_bytes())?;
+    if all.events.is_empty() {
+        note!("no events match");
+        return Ok(Done::Well);
+    }
+    let mut text = format!(
+        "{:36}  {:11}  {:9}  {}\n",
+        "ID", "STATE", "OUTCOME", "RECEIVED (UTC)"
+    );
+    for event in &all.events {
+        text.push_str(&entry(event));
+    }
+    emit(text.as_bytes())?;
     if all.next_cursor.is_some() {
-        eprintln!("there are more; raise --limit or narrow the filter");
+        note!("there are more; raise --limit or narrow the filter");
     }
     Ok(Done::Well)
 }
 
-fn row(event: &view::Event) -> [String; 7] {
-    [
-        event.id.clone(),
-        event.received_at.clone(),
-        event.outcome.to_owned(),
-        event.state.to_owned(),
-        event.attempts.to_string(),
-        or_dash(event.session_id.as_deref()),
-        or_dash(event.last_error.as_deref()),
-    ]
+/// Two lines or more: what every event has, and what is worth a word of this one.
+fn entry(event: &view::Event) -> String {
+    let received: String = event
+        .received_at
+        .replace('T', " ")
+        .chars()
+        .take("2026-11-25 18:25".len())
+        .collect();
+    let line = format!(
+        "{:36}  {:11}  {:9}  {received}\n",
+        event.id, event.state, event.outcome
+    );
+    let mut facts = vec![format!("session {}", or_dash(event.session_id.as_deref()))];
+    if event.attempts > 1 {
+        facts.push(format!("{} attempts", event.attempts));
+    }
+    facts.extend(event.last_error.clone());
+    line + &wrapped("  ", &printable(&facts.join("; ")), 4)
 }

@@ -3,10 +3,13 @@
 mod export;
 mod list;
 mod pages;
+mod purge;
 mod replay;
+mod requeue;
 mod reverify;
 mod show;
 mod table;
+mod which;
 
 use std::sync::Arc;
 
@@ -16,19 +19,20 @@ use jiff::Timestamp;
 
 use self::pages::Pages;
 use super::output::{emit, emit_json};
+pub(super) use super::user::actor;
 use super::{ConfigArgs, Done};
 use crate::admin::filter;
 use crate::app::stores;
 use crate::domain::{Clock, EventId, EventState, Outcome};
 use crate::journal::{AuditEntry, Filter, Store};
 
-/// Who reads and changes, in the audit log.
-const ACTOR: &str = "cli";
 const EXAMPLE: &str = "Example:
   suki-receiver events list --state dead
   suki-receiver events show 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11
   suki-receiver events replay 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11 --from deliver --sink ehr
-  suki-receiver events export --since 2025-06-01T00:00:00Z > events.jsonl";
+  suki-receiver events replay --state dead --since 24h --dry-run
+  suki-receiver events requeue
+  suki-receiver events export --since 2026-11-25 > events.jsonl";
 
 /// What `events` takes.
 #[derive(Debug, clap::Args)]
@@ -46,6 +50,10 @@ enum What {
     Show(show::Args),
     /// Make an event due again
     Replay(replay::Args),
+    /// Take events out of the quarantine that this version can read
+    Requeue(requeue::Args),
+    /// Remove the content of events, for good, and keep their receipts
+    Purge(purge::Args),
     /// Print every matching event as a line of JSON
     Export(export::Args),
     /// Take up what was refused while a signing secret was wrong
@@ -55,7 +63,7 @@ enum What {
 /// Which events.
 #[derive(Debug, Clone, clap::Args)]
 struct FilterArgs {
-    /// received, retrieving, delivering, done, dead or quarantined
+    /// received, retrieving, delivering, done, dead, quarantined or purged
     #[arg(long)]
     state: Option<EventState>,
     /// completed, failed, timed_out, cancelled or unknown
@@ -67,7 +75,7 @@ struct FilterArgs {
     /// Events of this encounter
     #[arg(long, value_name = "ID")]
     encounter_id: Option<String>,
-    /// Received at or after this time, e.g. 2025-06-01T12:00:00Z
+    /// Received at or after this time: 24h (ago), 2026-11-25 or 2026-11-25T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = filter::time)]
     since: Option<Timestamp>,
     /// Received before this time
@@ -76,13 +84,19 @@ struct FilterArgs {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
-    let loaded = args.what.config().load()?;
-    let store = stores::guest(&loaded.config)?;
+    let loaded = match &args.what {
+        // It needs the signing secrets.
+        What::Reverify(args) => args.config.load()?,
+        what => what.config().load_store()?,
+    };
+    let store = stores::guest(&loaded.config).with_context(|| loaded.place())?;
     let config = &loaded.config;
     let result = match args.what {
         What::List(args) => list::run(&*store, args).await,
         What::Show(args) => show::run(&*store, &args).await,
         What::Replay(args) => replay::run(&*store, config, args).await,
+        What::Requeue(args) => requeue::run(&*store, args).await,
+        What::Purge(args) => purge::run(&*store, args).await,
         What::Export(args) => export::run(&*store, args).await,
         What::Reverify(args) => reverify::run(Arc::clone(&store), config, &args).await,
     };
@@ -96,6 +110,8 @@ impl What {
             Self::List(args) => &args.config,
             Self::Show(args) => &args.config,
             Self::Replay(args) => &args.config,
+            Self::Requeue(args) => &args.config,
+            Self::Purge(args) => &args.config,
             Self::Export(args) => &args.config,
             Self::Reverify(args) => &args.config,
         }
@@ -103,6 +119,16 @@ impl What {
 }
 
 impl FilterArgs {
+    /// Whether anything is left out.
+    fn is_any(&self) -> bool {
+        self.state.is_some()
+            || self.outcome.is_some()
+            || self.session_id.is_some()
+            || self.encounter_id.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
+    }
+
     fn filter(self) -> Filter {
         Filter {
             state: self.state,
@@ -116,12 +142,16 @@ impl FilterArgs {
 }
 
 /// Writes down what is about to be read or changed. Where this fails, it must not be.
-async fn audit(store: &dyn Store, action: String, event: EventId) -> anyhow::Result<()> {
+pub(super) async fn audit(
+    store: &dyn Store,
+    action: String,
+    event: Option<EventId>,
+) -> anyhow::Result<()> {
     let entry = AuditEntry {
         at: Clock::start().now(),
-        actor: ACTOR.to_owned(),
+        actor: actor(),
         action,
-        event: Some(event),
+        event,
     };
     let written = store.audit(entry).await;
     written.context("cannot write to the audit log, so nothing was done")

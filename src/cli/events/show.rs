@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::table::{aligned, or_dash};
+use super::table::{fitted, or_dash};
 use super::{ConfigArgs, Done, audit, emit, emit_json};
 use crate::admin::view;
 use crate::domain::EventId;
@@ -35,7 +35,7 @@ pub(super) async fn run(store: &dyn Store, args: &Args) -> anyhow::Result<Done> 
     if args.payload {
         let body = store.payload(args.id).await?;
         let body = body.context("the content of this event is purged")?;
-        audit(store, "read payload".to_owned(), args.id).await?;
+        audit(store, "read payload".to_owned(), Some(args.id)).await?;
         emit(&body)?;
         return Ok(Done::Well);
     }
@@ -56,7 +56,7 @@ fn summary(shown: &view::Detail, detail: &journal::EventDetail) -> String {
     } else {
         "kept"
     };
-    let mut text = aligned(
+    let mut text = fitted(
         &[
             line("id", &event.id),
             line("received", &event.received_at),
@@ -93,9 +93,9 @@ fn summary(shown: &view::Detail, detail: &journal::EventDetail) -> String {
         })
         .collect();
     for (title, rows) in [
-        ("links", aligned(&links, 2)),
-        ("deliveries", aligned(&deliveries, 2)),
-        ("timeline", aligned(&moments, 2)),
+        ("links", fitted(&links, 2)),
+        ("deliveries", fitted(&deliveries, 2)),
+        ("timeline", fitted(&moments, 2)),
     ] {
         text.push_str(&format!("\n{title}\n"));
         text.push_str(if rows.is_empty() { "  none\n" } else { &rows });

@@ -1,7 +1,11 @@
-//! Aligned columns for people.
+//! Columns for people: aligned where they fit a terminal of 80 columns, else lines.
 
-/// Rows as lines with aligned columns, each behind `indent` spaces.
-pub(super) fn aligned<const N: usize>(rows: &[[String; N]], indent: usize) -> String {
+/// As wide as every terminal is.
+const WIDTH: usize = 80;
+
+/// Rows as lines with aligned columns, each behind `indent` spaces. Where one would not fit, each row becomes lines of its
+/// own, cut between words.
+pub(super) fn fitted<const N: usize>(rows: &[[String; N]], indent: usize) -> String {
     let rows: Vec<[String; N]> = rows
         .iter()
         .map(|row| row.each_ref().map(|cell| printable(cell)))
@@ -12,16 +16,62 @@ pub(super) fn aligned<const N: usize>(rows: &[[String; N]], indent: usize) -> St
             *width = (*width).max(cell.chars().count());
         }
     }
+    let aligned = |row: &[String; N]| {
+        let cells = row.iter().zip(widths);
+        let cells: Vec<String> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        let line = format!("{}{}", " ".repeat(indent), cells.join("  "));
+        line.trim_end().to_owned()
+    };
+    let fits = rows.iter().all(|row| aligned(row).chars().count() <= WIDTH);
     let mut text = String::new();
     for row in &rows {
-        let mut line = " ".repeat(indent);
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(&format!("{cell:width$}  "));
+        if fits {
+            text.push_str(&aligned(row));
+            text.push('\n');
+        } else if N == 2 {
+            let first = format!(
+                "{}{:width$}  ",
+                " ".repeat(indent),
+                row[0],
+                width = widths[0]
+            );
+            text.push_str(&wrapped(&first, &row[1], first.chars().count()));
+        } else {
+            let cells: Vec<&str> = row
+                .iter()
+                .map(String::as_str)
+                .filter(|cell| !cell.is_empty())
+                .collect();
+            text.push_str(&wrapped(&" ".repeat(indent), &cells.join("  "), indent + 4));
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
     }
     text
+}
+
+/// A text behind `first`, cut between words where a line is full; further lines have `hanging` spaces in front. A word
+/// that is longer than a line stays whole, so that it can be copied.
+pub(super) fn wrapped(first: &str, text: &str, hanging: usize) -> String {
+    let (mut lines, mut line) = (String::new(), first.to_owned());
+    let mut is_empty = true;
+    for word in text.split(' ') {
+        let length = line.chars().count() + word.chars().count();
+        if !is_empty && length + 1 > WIDTH {
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+            line = " ".repeat(hanging);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    lines.push_str(line.trim_end());
+    lines.push('\n');
+    lines
 }
 
 /// The text, or a dash where there is none.
@@ -30,7 +80,7 @@ pub(super) fn or_dash(text: Option<&str>) -> String {
 }
 
 /// What others sent must not steer the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {
             if c.is_control() {
@@ -49,7 +99,23 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_control_characters_shown_as_such() {
         let row = |a: &str, b: &str| [a.to_owned(), b.to_owned()];
-        let text = aligned(&[row("ID", "STATE"), row("ä\u{1b}[31m", "done")], 1);
+        let text = fitted(&[row("ID", "STATE"), row("ä\u{1b}[31m", "done")], 1);
         assert_eq!(text, " ID      STATE\n ä\u{fffd}[31m  done\n");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_80_columns_but_for_a_word_that_is() {
+        let long = "several words ".repeat(20);
+        let href = format!("/{}", "x".repeat(100));
+        let three = |a: &str, b: &str, c: &str| [a.to_owned(), b.to_owned(), c.to_owned()];
+        let text = fitted(&[three("0", &href, &long), three("1", "/y", "")], 2)
+            + &fitted(&[["last error".to_owned(), long.clone()]], 0);
+        for line in text.lines() {
+            assert!(
+                line.chars().count() <= WIDTH || line.contains(&href),
+                "{line}"
+            );
+        }
+        assert_eq!(text.matches("several").count(), 40);
     }
 }

@@ -2,20 +2,18 @@
 
 use serde_json::json;
 
+use super::super::output::{emit, emit_json, note};
 use crate::simulator::Report;
 
 /// Prints the result to stdout, and to stderr what is wrong with it.
 pub(super) fn print(report: &Report, problems: &[String], as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&to_json(report, problems))?
-        );
+        emit_json(&to_json(report, problems))?;
     } else {
-        println!("{report}");
+        emit(format!("{report}\n").as_bytes())?;
     }
     for problem in problems {
-        eprintln!("not as expected: {problem}");
+        note!("not as expected: {problem}");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::super::output::emit;
 use super::super::{ConfigArgs, Done};
@@ -26,13 +26,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
-    let config = args.config.load()?.config;
+    let loaded = args.config.load_store()?;
+    let config = &loaded.config;
     let StoreUrl::Sqlite(path) = &config.store.url else {
         bail!(
             "store.url names a PostgreSQL database; back it up with its own tools, e.g. pg_dump --format=custom"
         );
     };
-    stores::must_exist(path)?;
+    stores::must_exist(path).with_context(|| loaded.place())?;
     journal::backup(path, &args.file)?;
     let size = std::fs::metadata(&args.file)?.len();
     emit(format!("{}: {size} bytes\n", args.file.display()).as_bytes())?;

@@ -1,13 +1,14 @@
 //! `store check`: is every page whole, do the counts add up, would everything in progress be taken up?
 
+use anyhow::Context;
 use serde_json::json;
 
-use super::super::output::{emit, emit_json};
+use super::super::output::{chain, emit, emit_json};
 use super::super::{ConfigArgs, Done};
 use crate::app::stores;
 use crate::config::{Config, StoreUrl};
 use crate::domain::EventState;
-use crate::journal::{Error, Stats, Store};
+use crate::journal::{Error, Examined, Stats, Store, orphaned};
 
 const EXAMPLE: &str = "Example:
   suki-receiver store check
@@ -32,8 +33,9 @@ struct Findings {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
-    let config = args.config.load()?.config;
-    let findings = look(&config).await?;
+    let loaded = args.config.load_store()?;
+    let findings = look(&loaded.config).await.with_context(|| loaded.place())?;
+    let config = loaded.config;
     if args.json {
         emit_json(&findings.json())?;
     } else {
@@ -47,41 +49,37 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
 }
 
 async fn look(config: &Config) -> anyhow::Result<Findings> {
-    let store = match stores::guest(config) {
-        Ok(store) => store,
-        // A file that cannot even be opened is a finding, not a failure to look.
-        Err(error) if is_unreadable(&error) => {
-            return Ok(Findings {
+    if let StoreUrl::Sqlite(_) = config.store.url {
+        let found = match stores::examine_file(config) {
+            Ok(found) => found.unwrap_or_default(),
+            // A file that cannot even be opened is a finding, not a failure to look.
+            Err(error) if is_unreadable(&error) => Examined {
+                problems: vec![chain(&error)],
                 stats: Stats::default(),
-                problems: vec![format!("{error:#}")],
-                spooled: 0,
-            });
-        }
-        Err(error) => return Err(error),
-    };
-    let (stats, mut problems) = inspect(&*store).await;
-    store.close().await;
-    let mut spooled = 0;
-    if matches!(config.store.url, StoreUrl::Postgres(_))
-        && let Some(spool) = stores::guest_spool(config)?
-    {
-        let (stats, more) = inspect(&*spool).await;
-        spool.close().await;
-        spooled = stats.total();
-        problems.extend(
-            more.into_iter()
-                .map(|problem| format!("in the spool: {problem}")),
-        );
+            },
+            Err(error) => return Err(error),
+        };
+        return Ok(Findings {
+            stats: found.stats,
+            problems: found.problems,
+            spooled: 0,
+        });
     }
+    let store = stores::guest(config)?;
+    let (stats, mut problems) = inspect(&*store, config).await;
+    store.close().await;
+    let spool = stores::examine_file(config)?.unwrap_or_default();
+    let in_spool = |problem| format!("in the spool: {problem}");
+    problems.extend(spool.problems.into_iter().map(in_spool));
     Ok(Findings {
         stats,
         problems,
-        spooled,
+        spooled: spool.stats.total(),
     })
 }
 
 /// Counts and problems; what cannot be read is one.
-async fn inspect(store: &dyn Store) -> (Stats, Vec<String>) {
+async fn inspect(store: &dyn Store, config: &Config) -> (Stats, Vec<String>) {
     let mut problems = match store.inspect().await {
         Ok(problems) => problems,
         Err(error) => vec![format!("it cannot be read to its end: {error}")],
@@ -90,6 +88,11 @@ async fn inspect(store: &dyn Store) -> (Stats, Vec<String>) {
         problems.push(format!("its counts cannot be read: {error}"));
         Stats::default()
     });
+    let sinks = config.sinks.iter().map(|sink| sink.name.clone()).collect();
+    match store.orphans(sinks).await {
+        Ok(orphans) => problems.extend(orphans.iter().map(orphaned)),
+        Err(error) => problems.push(format!("its deliveries cannot be read: {error}")),
+    }
     (stats, problems)
 }
 

@@ -1,7 +1,9 @@
-//! `store`: check and copy the store as a whole.
+//! `store`: check, copy, restore and begin the store as a whole.
 
 mod backup;
 mod check;
+mod init;
+mod restore;
 
 use clap::Subcommand;
 
@@ -20,11 +22,17 @@ enum What {
     Check(check::Args),
     /// Copy the embedded store to a new file, while the service runs or not
     Backup(backup::Args),
+    /// Put a backup in the place of the embedded store, while the service is stopped
+    Restore(restore::Args),
+    /// Begin with an empty store where one was damaged or lost
+    Init(init::Args),
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     match args.what {
         What::Check(args) => check::run(args).await,
         What::Backup(args) => backup::run(&args),
+        What::Restore(args) => restore::run(&args),
+        What::Init(args) => init::run(&args),
     }
 }

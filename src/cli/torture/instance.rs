@@ -22,7 +22,7 @@ const FULL: u64 = 16 * 1024;
 /// What a receiver logs that ends with work under way since its time to finish it was over.
 const RAN_OUT: &str = "stopped at server.drain_timeout";
 /// The operator's token of every instance.
-pub(super) const TOKEN: &str = "torture";
+pub(super) const TOKEN: &str = "torture-of-the-receiver";
 
 /// A receiver.
 pub(super) struct Instance {

@@ -30,6 +30,7 @@ use super::Done;
 use super::output::emit;
 use super::progress::Progress;
 use super::table::Table;
+use crate::cli::output::note;
 use crate::simulator::{Mix, Plan};
 
 const EXAMPLE: &str = "Example:
@@ -74,7 +75,7 @@ struct Run {
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     let seed = args.seed.unwrap_or_else(rand::random);
     let stage = Stage::build(args.store.as_ref(), seed).await?;
-    eprintln!(
+    note!(
         "torture with seed {seed} for {} s; everything lies in {}",
         args.seconds,
         stage.dir.display()
@@ -86,7 +87,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
         std::fs::remove_dir_all(&stage.dir).ok();
         return Ok(Done::Well);
     }
-    eprintln!("what went wrong lies in {}", stage.dir.display());
+    note!("what went wrong lies in {}", stage.dir.display());
     Ok(Done::No)
 }
 
@@ -111,7 +112,7 @@ async fn torture(args: &Args, stage: &Stage, seed: u64) -> anyhow::Result<Run> {
     };
     let (sent, history, ()) = tokio::join!(traffic, faults, watch);
     let (sent, history) = (sent?, history?);
-    eprintln!("faults are over; waiting for the receivers to come to rest");
+    note!("faults are over; waiting for the receivers to come to rest");
     let balance = rest::come_to_rest(stage).await?;
     let findings = rest::check(stage).await?;
     let ends = stage.finish().await?;

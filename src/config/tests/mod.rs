@@ -5,6 +5,7 @@ mod reference;
 mod rules;
 mod secrets;
 mod sources;
+mod spellings;
 
 use std::fs;
 use std::path::PathBuf;

@@ -27,7 +27,7 @@ fn effective_of(text: &str) -> Effective {
     let folder = format!("{}/", setup.folder.path().display());
     for rest in text.split(SECRET_FILES).skip(1) {
         let name = rest.split(['"', '\n']).next().expect("a file's name");
-        setup.file(name, "hunter2\n");
+        setup.file(name, "hunter2-hunter2-hunter2\n");
     }
     let file = setup.file("receiver.toml", &text.replace(SECRET_FILES, &folder));
     let mut setup = setup.env([SECRET]);
@@ -73,6 +73,8 @@ fn every_default_is_active_in_the_reference() {
     let pairs = [
         "server.tls.cert_file",
         "server.tls.key_file",
+        "admin.tls.cert_file",
+        "admin.tls.key_file",
         "sdp.auth.partner_id",
     ];
     assert_eq!(missing, pairs);

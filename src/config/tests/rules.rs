@@ -52,18 +52,41 @@ fn the_public_listener_is_checked() {
 #[test]
 fn who_may_use_the_admin_listener_is_said_off_loopback() {
     refused(&[
-        ("admin.listen = \"0.0.0.0:9464\"", "is not on loopback"),
         (
-            "admin.tokens = [{ name = \"a\", role = \"admin\", value = \"t\" }]",
+            "admin = { listen = \"0.0.0.0:9464\", insecure = true }",
+            "is not on loopback, so name who may use it",
+        ),
+        (
+            "[admin]\nlisten = \"0.0.0.0:9464\"\ntokens = [{ name = \"a\", role = \"viewer\", value = \"0123456789abcdef\" }]",
+            "would travel in the clear; set [admin.tls], or insecure = true",
+        ),
+        (
+            "admin.tokens = [{ name = \"a\", role = \"viewer\", value = \"0123456789abcde\" }]",
+            "fewer than 16 characters",
+        ),
+        (
+            "admin.tokens = [{ name = \"a\", role = \"viewer\", value = \"0123456789 abcdef\" }]",
+            "without blanks",
+        ),
+        ("admin.insecure = \"yes\"", "expected true or false"),
+        (
+            "admin.tokens = [{ name = \"a\", role = \"admin\", value = \"0123456789abcdef\" }]",
             "use viewer or operator",
         ),
         (
-            "admin.tokens = [{ name = \"a\", role = \"viewer\", value = \"t\" }, { name = \"a\", role = \"viewer\", value = \"u\" }]",
+            "admin.tokens = [{ name = \"a\", role = \"viewer\", value = \"0123456789abcdef\" }, { name = \"a\", role = \"viewer\", value = \"0123456789abcdeg\" }]",
             "'a' stands there twice",
         ),
     ]);
-    let token = "tokens = [{ name = \"a\", role = \"viewer\", value = \"t\" }]";
-    loaded_of(&format!("[admin]\nlisten = \"0.0.0.0:9464\"\n{token}"));
+    let token = "tokens = [{ name = \"a\", role = \"viewer\", value = \"0123456789abcdef\" }]";
+    for tls in [
+        "insecure = true",
+        "tls = { cert_file = \"a.pem\", key_file = \"b.pem\" }",
+    ] {
+        loaded_of(&format!(
+            "[admin]\nlisten = \"0.0.0.0:9464\"\n{tls}\n{token}"
+        ));
+    }
 }
 
 #[test]

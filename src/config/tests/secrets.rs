@@ -16,7 +16,7 @@ secrets = [
     { id = "c", command = ["sh", "-c", "echo from-command"] },
 ]
 [admin]
-tokens = [{ name = "ops", role = "viewer", value = "t" }]
+tokens = [{ name = "ops", role = "viewer", value = "viewer-token-of-ops" }]
 "#,
     );
     let file = setup.file("secret", "from-file\r\n").display().to_string();
@@ -24,7 +24,7 @@ tokens = [{ name = "ops", role = "viewer", value = "t" }]
         .env([
             ("B", "from-variable\n"),
             ("SUKI_RECEIVER__SIGNATURE__SECRET_FILE", &file),
-            ("SUKI_RECEIVER__ADMIN__TOKEN", "env-token"),
+            ("SUKI_RECEIVER__ADMIN__TOKEN", "operator-token-of-env"),
         ])
         .loaded()
         .config;
@@ -54,8 +54,8 @@ tokens = [{ name = "ops", role = "viewer", value = "t" }]
         .map(|token| (token.name.as_str(), token.role, token.secret.expose()))
         .collect();
     let expected = [
-        ("ops", Role::Viewer, "t"),
-        ("env", Role::Operator, "env-token"),
+        ("ops", Role::Viewer, "viewer-token-of-ops"),
+        ("env", Role::Operator, "operator-token-of-env"),
     ];
     assert_eq!(tokens, expected);
 }
@@ -146,7 +146,7 @@ secrets = [
         "signature.secrets.missing.file (receiver.toml:4): cannot read /no/such/file",
         "signature.secrets.unset.env (receiver.toml:5): the variable NO_SUCH_VARIABLE is not set",
         "signature.secrets.failing.command (receiver.toml:6): the command false failed with exit status: 1",
-        "signature.secrets.empty.value (receiver.toml:7): the literal is empty",
+        "signature.secrets.empty.value (receiver.toml:7): the literal is empty or blank",
         "signature.secrets.none (receiver.toml:8): needs exactly one of value, file, env and command",
         "signature.secrets.both (receiver.toml:9): needs exactly one of value, file, env and command",
     ] {
@@ -159,7 +159,7 @@ fn no_secret_is_shown_by_the_effective_configuration_or_by_debug() {
     let loaded = Setup::toml(
         r#"
 [admin]
-tokens = [{ name = "ops", role = "viewer", value = "hunter2-admin" }]
+tokens = [{ name = "ops", role = "viewer", value = "hunter2-admin-token" }]
 [signature]
 secrets = [{ id = "a", value = "hunter2-signature" }]
 [sdp.auth]
@@ -174,7 +174,10 @@ secrets = [{ id = "next", value = "hunter2-next" }]
 headers = { "X-Key" = "hunter2-header" }
 "#,
     )
-    .env([SECRET, ("SUKI_RECEIVER__ADMIN__TOKEN", "hunter2-env")])
+    .env([
+        SECRET,
+        ("SUKI_RECEIVER__ADMIN__TOKEN", "hunter2-env-token-of-all"),
+    ])
     .loaded();
     let SinkTarget::Http(http) = &loaded.config.sinks[0].target else {
         panic!("{:?}", loaded.config.sinks);

@@ -49,6 +49,7 @@ fn the_file_is_the_flags_or_the_variables_or_the_first_usual_one() {
     let variable = by_variable.display().to_string();
     let connections = |file: Option<&PathBuf>, variable: &str| {
         let options = LoadOptions {
+            only_store: false,
             file: file.cloned(),
             env: Env::from_iter([SECRET, ("SUKI_RECEIVER_CONFIG", variable)]),
             overrides: Vec::new(),

@@ -92,6 +92,11 @@ pub(super) fn again(error: &Error) -> Error {
         | Error::Deadline
         | Error::InUse { .. }
         | Error::Damaged { .. }
+        | Error::Missing { .. }
+        | Error::Exists { .. }
+        | Error::Backup { .. }
+        | Error::Older
+        | Error::TooSlow(_)
         | Error::Io { .. }
         | Error::Replaced { .. }
         | Error::CaFile { .. }

@@ -43,7 +43,7 @@ const END_DELIVERY: &str =
 /// Done when all sinks have it, dead when one has given up and none is left to try.
 const END_EVENT: &str = "UPDATE events SET
     state = CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE event = seq AND state = 'dead') THEN 'dead' ELSE 'done' END,
-    last_error = (SELECT last_error FROM deliveries WHERE event = seq AND state = 'dead' ORDER BY sink LIMIT 1),
+    last_error = (SELECT sink || ': ' || coalesce(last_error, '') FROM deliveries WHERE event = seq AND state = 'dead' ORDER BY sink LIMIT 1),
     ended_at = server_millis(), next_attempt_at = NULL, holder = NULL
     WHERE seq = $1 AND state = 'delivering'
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = seq AND state = 'pending')

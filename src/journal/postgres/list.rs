@@ -4,6 +4,7 @@ use deadpool_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use super::row;
+use crate::domain::EventState;
 use crate::journal::{Error, Filter, Page};
 
 type Value = Box<dyn ToSql + Sync + Send>;
@@ -47,7 +48,6 @@ fn condition(filter: &Filter, cursor: Option<i64>, values: &mut Vec<Value>) -> S
         }
     };
     want("seq < {}", cursor.map(number));
-    want("state = {}", filter.state.map(|state| text(state.as_str())));
     want(
         "outcome = {}",
         filter.outcome.map(|outcome| text(outcome.as_str())),
@@ -62,6 +62,19 @@ fn condition(filter: &Filter, cursor: Option<i64>, values: &mut Vec<Value>) -> S
     let millis = |time: jiff::Timestamp| number(time.as_millisecond());
     want("received_at >= {}", filter.since.map(millis));
     want("received_at < {}", filter.until.map(millis));
+    match filter.state {
+        Some(EventState::Purged) => {
+            wanted.push("purged_at IS NOT NULL AND state <> 'done'".to_owned());
+        }
+        Some(state) => {
+            values.push(text(state.as_str()));
+            let number = values.len();
+            wanted.push(format!(
+                "state = ${number} AND (purged_at IS NULL OR state = 'done')"
+            ));
+        }
+        None => {}
+    }
     if wanted.is_empty() {
         "true".to_owned()
     } else {

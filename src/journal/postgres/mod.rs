@@ -4,6 +4,7 @@
 //! decided by the database: duplicates by its unique index, claims by its row locks, time by its clock. All SQL is in this
 //! folder.
 
+mod address;
 mod append;
 mod claim;
 mod connect;
@@ -18,6 +19,7 @@ mod migrate;
 mod operate;
 mod pool;
 mod query;
+mod requeue;
 mod retain;
 mod row;
 mod server_clock;
@@ -40,15 +42,18 @@ use self::server_clock::ServerClock;
 use super::{
     Access, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
     DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate,
-    NewEvent, Page, Purged, ReplayFrom, Replayed, Retrieval, Stats, Store, Unauthentic,
+    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store, Unauthentic,
 };
 use crate::config::{self, PostgresUrl};
-use crate::domain::{Clock, Document, EventId, Millis};
+use crate::domain::{Clock, Document, EventId, Millis, Notification};
 use crate::lifecycle::Shutdown;
 use crate::metrics::Metrics;
 
 /// Longest time for one call's work, once it has a connection.
 const WORK: Duration = Duration::from_secs(15);
+/// Most looks of operators at once, and the longest of one. The server ends what is left of it (see `connect`).
+const LOOKS: usize = 4;
+const LOOK: Duration = Duration::from_secs(10);
 /// Longest time for an inspection, which reads everything.
 const INSPECTION: Duration = Duration::from_secs(24 * 3600);
 /// Announcements of other instances that wait for the worker; one is as good as many.
@@ -62,11 +67,15 @@ pub struct PostgresStore {
     intake: Mutex<Option<std::sync::Arc<Intake>>>,
     pool: Pool,
     intake_pool: Pool,
+    /// Operators' reads, and the look whether all is well, have connections of their own.
+    looks: Pool,
+    health: Pool,
     heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
     batches: Shutdown,
     keeper: Shutdown,
     holder: Uuid,
     clock: ServerClock,
+    look_deadline: Duration,
     /// Kept so that a guest, who has no keeper, is ready for good.
     _standing: Option<watch::Sender<Standing>>,
 }
@@ -100,6 +109,8 @@ impl PostgresStore {
         };
         let (standing, known) = watch::channel(first);
         let pool = Pool::new(connector.clone(), settings.pool_size, known.clone())?;
+        let looks = Pool::new(connector.clone(), LOOKS, known.clone())?;
+        let health = Pool::new(connector.clone(), 1, known.clone())?;
         let intake_pool = Pool::new(connector.clone(), append::AT_ONCE, known)?;
         let mut guests = None;
         match access {
@@ -128,6 +139,12 @@ impl PostgresStore {
             intake: Mutex::new(Some(std::sync::Arc::new(intake))),
             pool,
             intake_pool,
+            looks,
+            health,
+            look_deadline: match access {
+                Access::Owner { .. } | Access::Successor { .. } => LOOK,
+                Access::Guest => INSPECTION,
+            },
             heard: tokio::sync::Mutex::new(heard),
             batches,
             keeper,
@@ -135,6 +152,14 @@ impl PostgresStore {
             clock: ServerClock::new(clock),
             _standing: guests,
         })
+    }
+
+    /// What can be seen to be wrong without the server.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub fn check_settings(settings: &config::Store, url: &PostgresUrl) -> Result<(), Error> {
+        Connector::new(settings, url).map(|_| ())
     }
 
     fn intake(&self) -> Result<std::sync::Arc<Intake>, Error> {
@@ -213,32 +238,36 @@ impl Store for PostgresStore {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
-        let lent = self.pool.lend().await?;
-        let found = within(WORK, query::event(&lent, id)).await;
+        let lent = self.looks.lend().await?;
+        let found = look(self.look_deadline, query::event(&lent, id)).await;
         lent.settle(found)
     }
 
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        let lent = self.pool.lend().await?;
-        let found = within(WORK, query::payload(&lent, id)).await;
+        let lent = self.looks.lend().await?;
+        let found = look(self.look_deadline, query::payload(&lent, id)).await;
         lent.settle(found)
     }
 
     async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
-        let lent = self.pool.lend().await?;
-        let found = within(WORK, query::resource(&lent, id, n)).await;
+        let lent = self.looks.lend().await?;
+        let found = look(self.look_deadline, query::resource(&lent, id, n)).await;
         lent.settle(found)
     }
 
     async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
-        let lent = self.pool.lend().await?;
-        let page = within(WORK, list::list(&lent, &filter, limit, cursor)).await;
+        let lent = self.looks.lend().await?;
+        let page = look(
+            self.look_deadline,
+            list::list(&lent, &filter, limit, cursor),
+        )
+        .await;
         lent.settle(page)
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        let lent = self.pool.lend().await?;
-        let stats = within(WORK, query::stats(&lent)).await;
+        let lent = self.looks.lend().await?;
+        let stats = look(self.look_deadline, query::stats(&lent)).await;
         lent.settle(stats)
     }
 
@@ -253,6 +282,49 @@ impl Store for PostgresStore {
         let work = operate::replay(&mut lent, id, from, &sinks, &actor);
         let replayed = within(WORK, work).await;
         lent.settle(replayed)
+    }
+
+    async fn requeue(
+        &self,
+        id: EventId,
+        notification: Box<Notification>,
+        actor: String,
+    ) -> Result<Requeued, Error> {
+        let mut lent = self.pool.lend().await?;
+        let work = requeue::requeue(&mut lent, id, &notification, &actor);
+        let requeued = within(WORK, work).await;
+        lent.settle(requeued)
+    }
+
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
+        let lent = self.looks.lend().await?;
+        let found = look(self.look_deadline, address::orphans(&lent, &configured)).await;
+        lent.settle(found)
+    }
+
+    async fn drop_deliveries(
+        &self,
+        sink: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error> {
+        let mut lent = self.pool.lend().await?;
+        let work = address::drop_deliveries(&mut lent, &sink, limit, &actor);
+        let dropped = within(WORK, work).await;
+        lent.settle(dropped)
+    }
+
+    async fn readdress(
+        &self,
+        from: String,
+        to: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error> {
+        let mut lent = self.pool.lend().await?;
+        let work = address::readdress(&mut lent, &from, &to, limit, &actor);
+        let given = within(WORK, work).await;
+        lent.settle(given)
     }
 
     async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
@@ -300,8 +372,8 @@ impl Store for PostgresStore {
     }
 
     async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        let lent = self.pool.lend().await?;
-        let entries = within(WORK, query::audit_log(&lent, limit)).await;
+        let lent = self.looks.lend().await?;
+        let entries = look(self.look_deadline, query::audit_log(&lent, limit)).await;
         lent.settle(entries)
     }
 
@@ -320,7 +392,7 @@ impl Store for PostgresStore {
     }
 
     async fn check(&self) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
+        let lent = self.health.lend().await?;
         let written = within(WORK, counts::touch(&lent)).await;
         lent.settle(written)
     }
@@ -347,7 +419,19 @@ impl Store for PostgresStore {
             .await;
         self.pool.close();
         self.intake_pool.close();
+        self.looks.close();
+        self.health.close();
     }
+}
+
+/// The work, or an error that says what to do when it takes longer than `limit`.
+async fn look<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout(limit, work)
+        .await
+        .unwrap_or(Err(Error::TooSlow(limit)))
 }
 
 /// A store that is let go without being closed, as by a crash, must not go on listening.

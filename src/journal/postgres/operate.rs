@@ -23,9 +23,9 @@ const DELIVER: &str = "UPDATE events SET state = 'delivering', next_attempt_at =
     last_error = NULL, ended_at = NULL WHERE seq = $1";
 const PURGE: &str = "UPDATE events SET body = NULL,
     state = CASE WHEN state IN ('done', 'quarantined') THEN state ELSE 'dead' END,
-    last_error = CASE WHEN state IN ('done', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
-    next_attempt_at = NULL, holder = NULL, fence = fence + 1, ended_at = coalesce(ended_at, server_millis())
-    WHERE seq = $1";
+    last_error = CASE WHEN state IN ('done', 'dead', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
+    next_attempt_at = NULL, holder = NULL, fence = fence + 1, ended_at = coalesce(ended_at, server_millis()),
+    purged_at = coalesce(purged_at, server_millis()) WHERE seq = $1";
 const PURGE_DELIVERIES: &str =
     "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, holder = NULL,
     fence = fence + 1, last_error = 'purged by an operator' WHERE event = $1 AND state = 'pending'";

@@ -28,6 +28,10 @@ const OLDEST: &str = "SELECT min(received_at) AS received_at FROM (
         UNION ALL
         (SELECT received_at FROM events WHERE state = 'delivering' ORDER BY seq LIMIT 1)) AS oldest";
 
+/// What an operator purged, by the state that it had.
+const PURGED: &str = "SELECT state, count(*) AS n FROM events
+    WHERE purged_at IS NOT NULL AND state <> 'done' GROUP BY state";
+
 /// What is to be delivered, as long as the lease stands.
 pub(super) async fn document(
     client: &Client,
@@ -172,11 +176,19 @@ pub(super) async fn stats(client: &Client) -> Result<Stats, Error> {
     let unauthentic = client
         .query_one("SELECT count(*) AS n FROM unauthentic", &[])
         .await?;
-    Ok(Stats {
+    let purged = client.prepare_cached(PURGED).await?;
+    let purged = client.query(&purged, &[]).await?;
+    let purged = purged.iter().map(|found| {
+        let count = u64::try_from(row::get::<i64>(found, "n")?).unwrap_or(0);
+        Ok((row::word(found, "state")?, count))
+    });
+    let mut stats = Stats {
         events,
         oldest_pending: row::optional_time(row::get(&oldest, "received_at")?)?,
         unauthentic: u64::try_from(row::get::<i64>(&unauthentic, "n")?).unwrap_or(0),
-    })
+    };
+    stats.show_purged(&purged.collect::<Result<Vec<_>, Error>>()?);
+    Ok(stats)
 }
 
 /// The newest audit entries.

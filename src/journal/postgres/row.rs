@@ -14,7 +14,7 @@ use crate::journal::{Error, Event, Link};
 
 /// The columns that [`event`] reads.
 pub(super) const EVENT: &str = "id, received_at, generated_at, source, outcome, status, session_id, encounter_id, kind, \
-    session_status, state, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL AS is_purged, \
+    session_status, CASE WHEN purged_at IS NOT NULL AND state <> 'done' THEN 'purged' ELSE state END AS state, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL AS is_purged, \
     holder IS NOT NULL AS is_leased";
 
 /// The columns that [`link`] reads.

@@ -1,13 +1,11 @@
 //! A copy of a store while it is in use.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
-
-use super::folder;
+use super::{folder, open};
 use crate::journal::Error;
 
 /// Copies the store at `path`, as it stands now, to a new file that only its owner may read. The service beside it goes
@@ -26,8 +24,7 @@ pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
             "a copy's name must be UTF-8",
         ))
     })?;
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(super::BUSY)?;
+    let connection = open::read_only(path)?;
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -38,13 +35,9 @@ pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
         .execute("VACUUM INTO ?1", [name])
         .map_err(Error::from)
         .and_then(|_| file.sync_all().map_err(io))
-        .and_then(|()| sync_folder(copy).map_err(io));
+        .and_then(|()| folder::sync(folder::of(copy)).map_err(io));
     if copied.is_err() {
         std::fs::remove_file(copy).ok();
     }
     copied
-}
-
-fn sync_folder(file: &Path) -> std::io::Result<()> {
-    File::open(folder::of(file))?.sync_all()
 }

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -23,6 +25,8 @@ const COPY: u64 = 4 << 20;
 const RESTART: u64 = 128 << 20;
 /// A log whose file ever grew beyond this is cut back.
 const TRUNCATE: u64 = 512 << 20;
+/// The shortest time between two new starts after content was removed, for which the writers wait.
+const BETWEEN_RESTARTS: Duration = Duration::from_secs(2);
 /// Before a new start the log is copied until a copy is so short, since the writers wait for as much again; or so often.
 const SHORT: Duration = Duration::from_millis(10);
 const COPIES: usize = 5;
@@ -34,16 +38,20 @@ pub(super) struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// Starts the thread for the store at `path`.
+    /// Starts the thread for the store at `path`. When `wants_restart` is set, the log starts anew soon after.
     ///
     /// # Errors
     /// When the file cannot be opened once more, or the system has no thread to give.
-    pub(super) fn spawn(path: &Path, files: OpenFiles) -> Result<Self, Error> {
+    pub(super) fn spawn(
+        path: &Path,
+        files: OpenFiles,
+        wants_restart: Arc<AtomicBool>,
+    ) -> Result<Self, Error> {
         let (log, turn) = (Log::of(path)?, Turn::of(path)?);
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("journal-checkpoint".to_owned())
-            .spawn(move || run(&log, &turn, &files, &stopped))
+            .spawn(move || run(&log, &turn, &files, &wants_restart, &stopped))
             .map_err(|source| Error::Io {
                 path: path.to_owned(),
                 source,
@@ -58,9 +66,40 @@ impl Checkpointer {
     }
 }
 
-fn run(log: &Log, turn: &Turn, files: &OpenFiles, stop: &mpsc::Receiver<()>) {
+/// Starts the log of the store at `path` anew, so that what was removed from the store is not in it either. For a process
+/// without the thread; one that serves beside it may be in the way, and then does it when it next copies the log back.
+pub(super) fn restart(path: &Path) {
+    let done = Log::of(path).and_then(|log| {
+        let turn = Turn::of(path)?;
+        log.connection.busy_timeout(super::BUSY)?;
+        let _turn = turn.take()?;
+        log.checkpoint("TRUNCATE");
+        Ok(())
+    });
+    if let Err(error) = done {
+        tracing::warn!(error = %error, "the store's log could not be started anew after a purge");
+    }
+}
+
+fn run(
+    log: &Log,
+    turn: &Turn,
+    files: &OpenFiles,
+    wants_restart: &AtomicBool,
+    stop: &mpsc::Receiver<()>,
+) {
+    let mut restarted: Option<Instant> = None;
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
         log.look(turn);
+        let is_soon = restarted.is_some_and(|at| at.elapsed() < BETWEEN_RESTARTS);
+        if !is_soon && wants_restart.swap(false, Ordering::Relaxed) {
+            restarted = Some(Instant::now());
+            if !log.empty(turn) {
+                // Someone reads it; at the next look.
+                wants_restart.store(true, Ordering::Relaxed);
+                restarted = None;
+            }
+        }
     }
     log.copy();
     let _turn = turn.take();
@@ -111,6 +150,14 @@ impl Log {
         }
         let _turn = turn.take();
         self.checkpoint(if is_large { "TRUNCATE" } else { "RESTART" });
+    }
+
+    /// Copies all of it back and cuts it to nothing; whether that went well.
+    fn empty(&self, turn: &Turn) -> bool {
+        self.copy();
+        let _turn = turn.take();
+        self.checkpoint("TRUNCATE");
+        self.file_size() == 0
     }
 
     fn file_size(&self) -> u64 {

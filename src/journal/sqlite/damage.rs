@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 
-use super::{folder, with_suffix};
+use super::{SUFFIXES, folder, with_suffix};
 use crate::journal::Error;
 
 /// What stands between a store's name and the time it was moved aside.
 const MARK: &str = ".corrupt-";
-/// What belongs to a store beside the file itself.
-const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// Whether damage has been met since the start, in a file that passed for whole then. Cheap to clone.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! The folder of a store: private, and on disk for certain.
 
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Patient data goes there: nobody but the service's user may look in.
@@ -19,6 +19,10 @@ pub(super) fn make_private(folder: &Path) -> std::io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
+    // The outermost first, so that each finds its own above it.
+    for folder in new.iter().rev() {
+        adopt(folder)?;
+    }
     if new.is_empty() {
         new.push(folder);
     }
@@ -48,8 +52,26 @@ pub(super) fn make_private_file(file: &Path) -> std::io::Result<()> {
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(file)
-        .map(|_| ())
+        .open(file)?;
+    adopt(file)
+}
+
+/// Syncs a folder: what was made, renamed or removed in it is so after a power cut.
+pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Gives what root has made to the owner of the folder that it stands in: a command that was run as root must not leave
+/// what the service's user cannot open.
+pub(super) fn adopt(made: &Path) -> std::io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (own, above) = (std::fs::metadata(made)?, std::fs::metadata(of(made))?);
+    if (own.uid(), own.gid()) != (above.uid(), above.gid()) && own.uid() == 0 {
+        std::os::unix::fs::chown(made, Some(above.uid()), Some(above.gid()))?;
+    }
+    Ok(())
 }
 
 /// The folder that a file stands in.

@@ -59,7 +59,8 @@ pub(super) fn inspect(connection: &Connection) -> Result<Vec<String>, Error> {
     Ok(problems)
 }
 
-fn damages(connection: &Connection) -> Result<Vec<String>, Error> {
+/// What SQLite finds to be damaged.
+pub(super) fn damages(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MOST})"))?;
     let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
     let lines: Vec<String> = lines.collect::<Result<_, _>>()?;

@@ -66,6 +66,7 @@ fn open(path: &Path) -> Result<File, Error> {
         .mode(0o600)
         .open(path)
         .and_then(private)
+        .and_then(|file| super::folder::adopt(path).map(|()| file))
         .map_err(|source| Error::Io {
             path: path.to_owned(),
             source,

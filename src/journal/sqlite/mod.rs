@@ -2,11 +2,13 @@
 //!
 //! One thread writes, one checkpoints, a few connections read. All SQL is in this folder.
 
+mod address;
 mod append;
 mod backup;
 mod checkpoint;
 mod claim;
 mod damage;
+mod examine;
 mod files;
 mod finish;
 mod folder;
@@ -17,6 +19,8 @@ mod open;
 mod operate;
 mod query;
 mod readers;
+mod requeue;
+mod restore;
 mod retain;
 mod row;
 mod spool;
@@ -25,7 +29,8 @@ mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,28 +43,39 @@ use self::checkpoint::Checkpointer;
 use self::claim::Claims;
 use self::damage::Met;
 pub use self::damage::damaged_beside;
+pub use self::examine::{Examined, examine, orphaned};
 use self::files::OpenFiles;
 use self::lock::Turn;
 use self::readers::Readers;
+pub use self::restore::{begin_empty, restore};
 pub(super) use self::spool::Spooled;
 use self::writer::Writer;
 use super::{
     Access, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
     DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate,
-    NewEvent, Page, Purged, ReplayFrom, Replayed, Retrieval, Stats, Store, Unauthentic,
+    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store, Unauthentic,
 };
-use crate::domain::{Clock, Document, EventId, Millis};
+use crate::domain::{Clock, Document, EventId, Millis, Notification};
 use crate::metrics::Metrics;
 
 /// How long a statement waits for another process's lock on the file.
 const BUSY: Duration = Duration::from_secs(5);
+/// What belongs to a store beside the file itself.
+const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+/// Most reads of the worker at once, and most of operators.
+const READERS: usize = 8;
+const LOOKS: usize = 4;
+/// Longest look of an operator into a store that is served from.
+const LOOK_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a successor looks whether the process before it has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The embedded store.
 pub struct SqliteStore {
-    writer: Mutex<Option<std::sync::Arc<Writer>>>,
+    writer: Mutex<Option<Arc<Writer>>>,
     readers: Readers,
+    /// Operators' reads have connections of their own: however many look, and at however much, the work goes on.
+    looks: Readers,
     damage: Met,
     threads: Mutex<Option<Threads>>,
     owned: Mutex<Option<File>>,
@@ -67,6 +83,8 @@ pub struct SqliteStore {
     access: Access,
     holder: Uuid,
     clock: Clock,
+    /// Content was removed: what the log still has of it is to go as well.
+    wants_restart: Arc<AtomicBool>,
 }
 
 struct Threads {
@@ -96,6 +114,9 @@ impl SqliteStore {
         {
             folder::make_private(folder).map_err(io)?;
         }
+        if access != Access::Guest {
+            restore::must_not_begin_empty(path)?;
+        }
         let owned = match access {
             Access::Owner { .. } => Some(lock::try_own(path)?.ok_or_else(|| Error::InUse {
                 path: path.to_owned(),
@@ -108,18 +129,22 @@ impl SqliteStore {
                 .map_err(|error| damage::move_aside(path, error))?,
             Access::Successor { .. } => open::migrated(path)?,
             // A guest leaves the schema as it is: the service beside it may be an older version.
-            Access::Guest => open::connect(path)?,
+            Access::Guest => open::current(path)?,
         };
+        let wants_restart = Arc::new(AtomicBool::new(false));
         let (checkpoint, files) = match access {
             Access::Owner { .. } | Access::Successor { .. } => {
                 let files = OpenFiles::of(path)?;
-                (Some(Checkpointer::spawn(path, files.clone())?), files)
+                let checkpointer =
+                    Checkpointer::spawn(path, files.clone(), Arc::clone(&wants_restart))?;
+                (Some(checkpointer), files)
             }
             // The service beside it does that.
             Access::Guest => (None, OpenFiles::none()),
         };
         let turn = Turn::of(path)?;
         let damage = Met::none(path);
+        let look_deadline = (access != Access::Guest).then_some(LOOK_DEADLINE);
         let (writer, thread) = Writer::spawn(
             connection,
             turn,
@@ -128,9 +153,14 @@ impl SqliteStore {
             metrics,
         )
         .map_err(io)?;
+        let readers = |most, deadline| {
+            let opened = (path.to_owned(), files.clone());
+            Readers::new(opened, damage.clone(), most, deadline)
+        };
         Ok(Self {
-            writer: Mutex::new(Some(std::sync::Arc::new(writer))),
-            readers: Readers::new(path.to_owned(), damage.clone(), files),
+            writer: Mutex::new(Some(Arc::new(writer))),
+            readers: readers(READERS, None),
+            looks: readers(LOOKS, look_deadline),
             damage,
             threads: Mutex::new(Some(Threads {
                 writer: thread,
@@ -141,6 +171,7 @@ impl SqliteStore {
             access,
             holder,
             clock,
+            wants_restart,
         })
     }
 
@@ -173,7 +204,7 @@ impl SqliteStore {
         }
     }
 
-    fn writer(&self) -> Result<std::sync::Arc<Writer>, Error> {
+    fn writer(&self) -> Result<Arc<Writer>, Error> {
         lock(&self.writer).clone().ok_or(Error::Closed)
     }
 }
@@ -245,31 +276,31 @@ impl Store for SqliteStore {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
-        self.readers
+        self.looks
             .read(move |connection| query::event(connection, id))
             .await
     }
 
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        self.readers
+        self.looks
             .read(move |connection| query::payload(connection, id))
             .await
     }
 
     async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
-        self.readers
+        self.looks
             .read(move |connection| query::resource(connection, id, n))
             .await
     }
 
     async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
-        self.readers
+        self.looks
             .read(move |connection| query::list(connection, &filter, limit, cursor))
             .await
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        self.readers.read(query::stats).await
+        self.looks.read(query::stats).await
     }
 
     async fn replay(
@@ -285,18 +316,71 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
+    async fn requeue(
+        &self,
+        id: EventId,
+        notification: Box<Notification>,
+        actor: String,
+    ) -> Result<Requeued, Error> {
         let now = self.clock.steady();
         self.writer()?
-            .write(move |connection| operate::purge(connection, id, &actor, now))
+            .write(move |connection| requeue::requeue(connection, id, &notification, &actor, now))
             .await
+    }
+
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
+        self.looks
+            .read(move |connection| address::orphans(connection, &configured))
+            .await
+    }
+
+    async fn drop_deliveries(
+        &self,
+        sink: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error> {
+        let now = self.clock.steady();
+        self.writer()?
+            .write(move |connection| {
+                address::drop_deliveries(connection, &sink, limit, &actor, now)
+            })
+            .await
+    }
+
+    async fn readdress(
+        &self,
+        from: String,
+        to: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error> {
+        let now = self.clock.steady();
+        self.writer()?
+            .write(move |connection| address::readdress(connection, &from, &to, limit, &actor, now))
+            .await
+    }
+
+    async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
+        let now = self.clock.steady();
+        let purged = self
+            .writer()?
+            .write(move |connection| operate::purge(connection, id, &actor, now))
+            .await?;
+        self.wants_restart.store(true, Ordering::Relaxed);
+        Ok(purged)
     }
 
     async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
         let now = self.clock.steady();
-        self.writer()?
+        let purged = self
+            .writer()?
             .write(move |connection| retain::retain(connection, expiry, limit, now))
-            .await
+            .await?;
+        if purged != Purged::default() {
+            self.wants_restart.store(true, Ordering::Relaxed);
+        }
+        Ok(purged)
     }
 
     async fn keep_unauthentic(
@@ -336,7 +420,7 @@ impl Store for SqliteStore {
     }
 
     async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        self.readers
+        self.looks
             .read(move |connection| query::audit_log(connection, limit))
             .await
     }
@@ -375,12 +459,20 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.readers.close();
+        self.looks.close();
         drop(lock(&self.writer).take());
         let Some(threads) = lock(&self.threads).take() else {
             return;
         };
+        // A guest has no thread that would do it later.
+        let restarts =
+            self.access == Access::Guest && self.wants_restart.swap(false, Ordering::Relaxed);
+        let path = self.path.clone();
         let joined = tokio::task::spawn_blocking(move || {
             let writer = threads.writer.join();
+            if restarts {
+                checkpoint::restart(&path);
+            }
             writer.and(threads.checkpoint.map_or(Ok(()), Checkpointer::finish))
         });
         if !matches!(joined.await, Ok(Ok(()))) {

@@ -3,12 +3,16 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use percent_encoding::{AsciiSet, CONTROLS};
+use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
-use super::{BUSY, folder, lease};
+use super::{BUSY, folder, lease, with_suffix};
 use crate::domain::Clock;
 use crate::journal::Error;
+
+/// What has a meaning of its own in a file's URI.
+const IN_A_URI: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
 mod embedded {
     #![allow(missing_docs, unreachable_pub, reason = "made by the macro")]
@@ -42,6 +46,44 @@ pub(super) fn migrated(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// A connection to a store that has this version's schema; it is left as it is.
+pub(super) fn current(path: &Path) -> Result<Connection, Error> {
+    let connection = connect(path)?;
+    let newest: Option<u32> = connection.query_row(
+        "SELECT max(version) FROM refinery_schema_history",
+        [],
+        |row| row.get(0),
+    )?;
+    let known = embedded::migrations::runner()
+        .get_migrations()
+        .iter()
+        .map(|migration| u32::try_from(migration.version()).unwrap_or(0))
+        .max();
+    if newest < known {
+        return Err(Error::Older);
+    }
+    Ok(connection)
+}
+
+/// A connection that reads and changes nothing. Where there is no log, no other file is made either.
+pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
+    let has_log = std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|meta| meta.len() > 0);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = if has_log {
+        Connection::open_with_flags(path, flags)?
+    } else {
+        let path = std::path::absolute(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let path = percent_encoding::percent_encode(path.as_os_str().as_encoded_bytes(), &IN_A_URI);
+        let uri = format!("file:{path}?immutable=1");
+        Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
+    };
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
 /// A connection that keeps what it commits.
 pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
@@ -52,7 +94,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 0;
          PRAGMA cache_size = -32768;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA temp_store = MEMORY;
+         PRAGMA secure_delete = ON;",
     )?;
     Ok(connection)
 }

@@ -96,8 +96,9 @@ pub(super) fn purge(
     retain::purge_content(connection, seq)?;
     connection.execute(
         "UPDATE events SET state = CASE WHEN state IN ('done', 'quarantined') THEN state ELSE 'dead' END,
-         last_error = CASE WHEN state IN ('done', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
-         next_attempt_at = NULL, holder = NULL, fence = fence + 1, ended_at = coalesce(ended_at, ?2) WHERE seq = ?1",
+         last_error = CASE WHEN state IN ('done', 'dead', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
+         next_attempt_at = NULL, holder = NULL, fence = fence + 1, ended_at = coalesce(ended_at, ?2),
+         purged_at = coalesce(purged_at, ?2) WHERE seq = ?1",
         params![seq, now],
     )?;
     connection.execute(

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::V
 
 use super::row;
 use crate::domain::{
-    Document, EncounterId, EventId, LinkGroup, LinkState, Missing, Resource, SessionId,
+    Document, EncounterId, EventId, EventState, LinkGroup, LinkState, Missing, Resource, SessionId,
 };
 use crate::journal::{
     Attempt, AuditEntry, Delivery, DeliveryLease, Error, EventDetail, Filter, Link, Page, Stats,
@@ -171,6 +171,19 @@ pub(super) fn list(
     cursor: Option<i64>,
 ) -> Result<Page, Error> {
     let (mut wanted, mut values) = (Vec::new(), Vec::new());
+    match filter.state {
+        Some(EventState::Purged) => {
+            wanted.push("purged_at IS NOT NULL AND state <> 'done'".to_owned());
+        }
+        Some(state) => {
+            values.push(Value::Text(state.as_str().to_owned()));
+            let number = values.len();
+            wanted.push(format!(
+                "state = ?{number} AND (purged_at IS NULL OR state = 'done')"
+            ));
+        }
+        None => {}
+    }
     let mut want = |condition: &str, value: Option<Value>| {
         if let Some(value) = value {
             values.push(value);
@@ -179,10 +192,6 @@ pub(super) fn list(
     };
     let text = |text: &str| Some(Value::Text(text.to_owned()));
     want("seq < {}", cursor.map(Value::Integer));
-    want(
-        "state = {}",
-        filter.state.and_then(|state| text(state.as_str())),
-    );
     want(
         "outcome = {}",
         filter.outcome.and_then(|outcome| text(outcome.as_str())),
@@ -248,6 +257,7 @@ pub(super) fn stats(connection: &Connection) -> Result<Stats, Error> {
             .events
             .push((row::word(found, 0, "state")?, found.get(1)?));
     }
+    stats.show_purged(&purged(connection)?);
     let oldest: Option<i64> = connection
         .prepare_cached(
             "SELECT min(received_at) FROM (
@@ -263,6 +273,29 @@ pub(super) fn stats(connection: &Connection) -> Result<Stats, Error> {
         .prepare_cached("SELECT count(*) FROM unauthentic")?
         .query_row([], |found| found.get(0))?;
     Ok(stats)
+}
+
+/// What an operator purged, by the state that it had.
+fn purged(connection: &Connection) -> Result<Vec<(EventState, u64)>, Error> {
+    // A check looks into files of older versions as well, and leaves their schema as it is.
+    let is_known: bool = connection
+        .prepare_cached(
+            "SELECT count(*) = 1 FROM pragma_table_info('events') WHERE name = 'purged_at'",
+        )?
+        .query_row([], |found| found.get(0))?;
+    if !is_known {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT state, count(*) FROM events INDEXED BY events_purged
+         WHERE purged_at IS NOT NULL AND state <> 'done' GROUP BY state",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut purged = Vec::new();
+    while let Some(found) = rows.next()? {
+        purged.push((row::word(found, 0, "state")?, found.get(1)?));
+    }
+    Ok(purged)
 }
 
 /// The newest audit entries.

@@ -2,16 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::damage::Met;
 use super::files::OpenFiles;
 use crate::journal::Error;
-
-/// Most reads at once.
-const READERS: usize = 8;
 
 /// A few reading connections, opened when first needed.
 #[derive(Clone)]
@@ -22,33 +20,89 @@ struct Inner {
     damage: Met,
     files: OpenFiles,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
+    deadline: Option<Duration>,
+}
+
+/// Ends a read that nobody waits for any more: a scan of everything would go on for minutes.
+#[derive(Clone, Default)]
+struct Interrupt(Arc<Mutex<Option<InterruptHandle>>>);
+
+impl Interrupt {
+    fn arm(&self, connection: &Connection) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(connection.get_interrupt_handle());
+    }
+
+    /// From here on it interrupts nothing: the connection is about to serve another.
+    fn disarm(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Interrupts when it is let go of, unless the read has ended.
+struct OnDrop(Interrupt);
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        let handle = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = &*handle {
+            handle.interrupt();
+        }
+    }
 }
 
 impl Readers {
-    /// Readers of the store at `path`.
-    pub(super) fn new(path: PathBuf, damage: Met, files: OpenFiles) -> Self {
+    /// At most `most` readers of the store at this path. A read that takes longer than the deadline is ended.
+    pub(super) fn new(
+        (path, files): (PathBuf, OpenFiles),
+        damage: Met,
+        most: usize,
+        deadline: Option<Duration>,
+    ) -> Self {
         Self(Arc::new(Inner {
             path,
             damage,
             files,
             idle: Mutex::default(),
-            permits: Semaphore::new(READERS),
+            permits: Arc::new(Semaphore::new(most)),
+            deadline,
         }))
     }
 
-    /// Runs a read on a thread where it may block. However many statements it has, they read one moment.
+    /// Runs a read on a thread where it may block. However many statements it has, they read one moment. It ends when its
+    /// caller does.
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
     {
-        let _permit = self.0.permits.acquire().await.map_err(|_| Error::Closed)?;
+        match self.0.deadline {
+            Some(deadline) => tokio::time::timeout(deadline, self.read_on(query))
+                .await
+                .unwrap_or(Err(Error::TooSlow(deadline))),
+            None => self.read_on(query).await,
+        }
+    }
+
+    async fn read_on<T, F>(&self, query: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.0.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| Error::Closed)?;
         let inner = Arc::clone(&self.0);
+        let interrupt = Interrupt::default();
+        let on_drop = OnDrop(interrupt.clone());
         let read = tokio::task::spawn_blocking(move || {
+            // Held until the read has ended, which is later than that its caller has gone.
+            let _permit = permit;
             let connection = inner.take()?;
+            interrupt.arm(&connection);
             let moment = connection.unchecked_transaction()?;
             let result = query(&moment);
+            interrupt.disarm();
             // A connection that cannot leave its moment would read nothing new for ever.
             if moment.finish().is_ok() {
                 inner
@@ -59,7 +113,9 @@ impl Readers {
             }
             result
         });
-        self.0.damage.watch(read.await.map_err(|_| Error::Closed)?)
+        let read = read.await;
+        drop(on_drop);
+        self.0.damage.watch(read.map_err(|_| Error::Closed)?)
     }
 
     /// Closes what is idle.
@@ -107,7 +163,7 @@ mod tests {
             connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u64>(0))
         };
         let damage = Met::none(&path);
-        let readers = Readers::new(path, damage, OpenFiles::none());
+        let readers = Readers::new((path, OpenFiles::none()), damage, 2, None);
         let twice = readers.read(move |connection| {
             let before = count(connection)?;
             writer.execute_batch("INSERT INTO t VALUES (1)")?;
@@ -116,5 +172,46 @@ mod tests {
         assert_eq!(twice.await.expect("two counts"), (0, 0));
         let later = readers.read(move |connection| Ok(count(connection)?));
         assert_eq!(later.await.expect("a count"), 1);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_is_too_slow_or_that_nobody_waits_for_ends_and_frees_its_place() {
+        const ENDLESS: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("file");
+        super::super::open::connect(&path).expect("a file");
+        let endless = |connection: &Connection| {
+            Ok(connection.query_row(ENDLESS, [], |row| row.get::<_, u64>(0))?)
+        };
+        let quick = |connection: &Connection| {
+            Ok(connection.query_row("SELECT 1", [], |row| row.get::<_, u64>(0))?)
+        };
+        let deadline = Duration::from_millis(50);
+        let readers = Readers::new(
+            (path.clone(), OpenFiles::none()),
+            Met::none(&path),
+            1,
+            Some(deadline),
+        );
+        let slow = readers.read(endless).await;
+        assert!(matches!(slow, Err(Error::TooSlow(_))), "{slow:?}");
+        let without_limit =
+            Readers::new((path.clone(), OpenFiles::none()), Met::none(&path), 1, None);
+        let abandoned = tokio::time::timeout(deadline, without_limit.read(endless)).await;
+        assert!(abandoned.is_err());
+        for readers in [readers, without_limit] {
+            let patience = Duration::from_secs(20);
+            // The place may be free a moment later than its reader has gone.
+            let read = async {
+                loop {
+                    match readers.read(quick).await {
+                        Err(Error::TooSlow(_)) => {}
+                        other => return other,
+                    }
+                }
+            };
+            let read = tokio::time::timeout(patience, read).await;
+            assert_eq!(read.expect("a free place").expect("a read"), 1);
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::journal::{Error, Event, Link};
 
 /// The columns of [`event`], in its order.
 pub(super) const EVENT: &str = "id, received_at, generated_at, source, outcome, status, session_id, encounter_id, kind, \
-    session_status, state, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL, holder IS NOT NULL";
+    session_status, CASE WHEN purged_at IS NOT NULL AND state <> 'done' THEN 'purged' ELSE state END, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL, holder IS NOT NULL";
 
 /// The columns of [`link`], in its order.
 pub(super) const LINK: &str = "n, link_group, href, state, http_status, bytes, fetched_at, reason";

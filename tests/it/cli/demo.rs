@@ -148,7 +148,7 @@ async fn a_kept_demo_answers_what_it_prints_and_ends_at_ctrl_c() {
     .await;
     let shown = printed(temp.path(), "stdout");
     let token = std::fs::read_to_string(value(&shown, "its token")).unwrap();
-    let stats = format!("{}readyz", value(&shown, "console"));
+    let stats = format!("{}stats", value(&shown, "admin API"));
     let answer = http()
         .get(stats)
         .bearer_auth(token.trim())
@@ -164,6 +164,38 @@ async fn a_kept_demo_answers_what_it_prints_and_ends_at_ctrl_c() {
     );
     let sent = run_aside(command(&["send", "--url", &url, "--secret-file", &secret])).await;
     assert_eq!(sent.code, 0, "{}", sent.stderr);
+
+    // The lines as they are printed, by a shell.
+    let as_printed = |start: &str| {
+        let line = shown.lines().find(|line| line.trim().starts_with(start));
+        line.unwrap_or_else(|| panic!("no {start} in {shown}"))
+            .trim()
+            .replacen("suki-receiver", crate::support::EXE, 1)
+    };
+    let config = value(&shown, "configuration");
+    for line in [
+        as_printed("suki-receiver send"),
+        as_printed("suki-receiver events list"),
+        as_printed("curl"),
+        format!("{} check --config {config}", crate::support::EXE),
+    ] {
+        let ran = run_aside({
+            let mut shell = std::process::Command::new("bash");
+            shell.args(["-c", &line]).stdin(Stdio::null());
+            shell
+        });
+        let ran = ran.await;
+        assert_eq!(ran.code, 0, "{line}: {}", ran.stderr);
+        assert!(!ran.stdout.is_empty(), "{line}");
+    }
+    eventually("what was sent by hand is done", || async {
+        let args = ["events", "list", "--config", &config, "--json"];
+        let listed = run_aside(command(&args)).await;
+        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+        // The newest first, and two were sent by hand.
+        (0..2).all(|n| listed["events"][n]["state"] == "done")
+    })
+    .await;
 
     running.interrupt();
     assert_eq!(

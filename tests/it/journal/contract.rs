@@ -10,7 +10,8 @@ use suki_receiver::domain::{
 };
 use suki_receiver::journal::{
     Access, Appended, Bounds, DeliveryEnd, DeliveryLease, Due, Ended, Error, Expiry, Filter, Held,
-    Journal, Link, LinkUpdate, ReplayFrom, Replayed, Retrieval, SqliteStore, Store, Unauthentic,
+    Journal, Link, LinkUpdate, ReplayFrom, Replayed, Requeued, Retrieval, SqliteStore, Store,
+    Unauthentic,
 };
 use suki_receiver::metrics::Metrics;
 use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, Verified, sign, verify};
@@ -168,6 +169,9 @@ contract! {
     a_replay_for_one_sink_takes_the_delivery_to_another_from_nobody,
     what_is_given_back_is_due_at_once,
     a_purge_keeps_the_receipt_and_the_dedupe_key,
+    what_an_operator_purged_is_dead_no_more_and_keeps_its_reason,
+    what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another,
+    a_quarantined_event_becomes_the_notification_that_it_is,
     retention_purges_what_is_done_and_keeps_what_is_dead,
     what_is_dead_or_quarantined_goes_where_an_age_limit_is_set,
     refused_requests_are_kept_within_bounds_the_newest_first_to_stay,
@@ -486,7 +490,7 @@ async fn a_dead_sink_makes_a_dead_event_with_a_reason(s: Opened) {
         Ended::Event(EventState::Dead)
     );
     let detail = s.store.event(event).await.unwrap().unwrap();
-    assert_eq!(detail.event.last_error.as_deref(), Some("HTTP 400"));
+    assert_eq!(detail.event.last_error.as_deref(), Some("a: HTTP 400"));
     assert!(
         detail
             .attempts
@@ -722,6 +726,129 @@ async fn a_purge_keeps_the_receipt_and_the_dedupe_key(s: Opened) {
             .await
             .unwrap()
     );
+}
+
+async fn what_an_operator_purged_is_dead_no_more_and_keeps_its_reason(s: Opened) {
+    let event = delivering(&s, "s", &["a"]).await;
+    finish(&s, "a", dead()).await;
+    let junk = quarantine(&s.journal, b"junk").await;
+    let stats = s.store.stats().await.unwrap();
+    assert_eq!(stats.count(EventState::Dead), 1);
+    for purged in [event, junk] {
+        let before = s.store.event(purged).await.unwrap().unwrap().event;
+        assert!(s.store.purge(purged, "ops".to_owned()).await.unwrap());
+        let after = s.store.event(purged).await.unwrap().unwrap().event;
+        assert_eq!(after.state, EventState::Purged);
+        assert!(after.last_error.is_some());
+        assert_eq!(after.last_error, before.last_error);
+    }
+    let stats = s.store.stats().await.unwrap();
+    let counts = [
+        EventState::Dead,
+        EventState::Quarantined,
+        EventState::Purged,
+    ];
+    assert_eq!(counts.map(|state| stats.count(state)), [0, 0, 2]);
+    assert_eq!(stats.total(), 2);
+    for (state, count) in [
+        (EventState::Dead, 0),
+        (EventState::Quarantined, 0),
+        (EventState::Purged, 2),
+    ] {
+        let filter = Filter {
+            state: Some(state),
+            ..Filter::default()
+        };
+        let page = s.store.list(filter, 10, None).await.unwrap();
+        assert_eq!(page.events.len(), count, "{state}");
+    }
+    assert!(s.store.inspect().await.unwrap().is_empty());
+}
+
+async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another(s: Opened) {
+    let known = || vec!["kept".to_owned(), "new".to_owned()];
+    let both = delivering(&s, "both", &["gone", "kept"]).await;
+    finish(&s, "kept", delivered(&s)).await;
+    let dead_there = delivering(&s, "dead", &["gone"]).await;
+    // The one of the two that is due first is claimed, and it is given up.
+    let claimed = s.store.claim_deliveries("gone", soon(s.clock)).await;
+    for claimed in claimed.unwrap() {
+        let end = if claimed.id == dead_there {
+            dead()
+        } else {
+            DeliveryEnd::Retry {
+                at: s.clock.steady(),
+                reason: "down".to_owned(),
+            }
+        };
+        s.store.finish_delivery(claimed.lease, end).await.unwrap();
+    }
+    let only = delivering(&s, "only", &["gone"]).await;
+    assert_eq!(
+        s.store.orphans(known()).await.unwrap(),
+        [("gone".to_owned(), 2)]
+    );
+    let all = vec!["gone".to_owned(), "kept".to_owned()];
+    assert!(s.store.orphans(all).await.unwrap().is_empty());
+
+    let to_new = async || {
+        let (from, to) = ("gone".to_owned(), "new".to_owned());
+        let given = s.store.readdress(from, to, 1, "ops".to_owned()).await;
+        given.unwrap()
+    };
+    assert_eq!(to_new().await, 1, "no more than the limit");
+    let dropped = s
+        .store
+        .drop_deliveries("gone".to_owned(), 10, "ops".to_owned())
+        .await
+        .unwrap();
+    assert_eq!((dropped, to_new().await), (2, 0));
+    assert!(s.store.orphans(known()).await.unwrap().is_empty());
+    let claimed = s.store.claim_deliveries("new", soon(s.clock)).await;
+    let claimed = claimed.unwrap();
+    assert_eq!(claimed.len(), 1);
+    for delivery in claimed {
+        s.store
+            .finish_delivery(delivery.lease, delivered(&s))
+            .await
+            .unwrap();
+    }
+    for event in [both, dead_there, only] {
+        let detail = s.store.event(event).await.unwrap().unwrap();
+        assert_eq!(detail.event.state, EventState::Done, "{detail:?}");
+        assert!(
+            detail
+                .attempts
+                .iter()
+                .any(|it| it.detail.contains("by ops"))
+        );
+        assert!(detail.deliveries.iter().all(|it| it.sink != "gone"));
+    }
+    assert!(s.store.inspect().await.unwrap().is_empty());
+}
+
+async fn a_quarantined_event_becomes_the_notification_that_it_is(s: Opened) {
+    let event = quarantine(&s.journal, b"what an older version could not read").await;
+    let parsed =
+        |session: &str| Box::new(Notification::parse(Bytes::from(failure(session))).unwrap());
+    let known = id(append(&s.journal, failure("known")).await);
+    let requeue = async |event, session: &str| {
+        let done = s.store.requeue(event, parsed(session), "ops".to_owned());
+        done.await.unwrap()
+    };
+    assert_eq!(requeue(event, "known").await, Requeued::Duplicate(known));
+    assert_eq!(requeue(known, "x").await, Requeued::NotQuarantined);
+    assert_eq!(requeue(EventId::generate(), "x").await, Requeued::NotFound);
+    assert_eq!(requeue(event, "new").await, Requeued::Scheduled);
+    assert_eq!(requeue(event, "new").await, Requeued::NotQuarantined);
+    let claimed = s.store.claim_events(soon(s.clock), 10).await.unwrap();
+    let claimed = claimed.iter().find(|claimed| claimed.id == event).unwrap();
+    assert_eq!(claimed.session_id, "new");
+    assert_eq!(
+        append(&s.journal, failure("new")).await,
+        Appended::Duplicate(event)
+    );
+    assert!(s.store.inspect().await.unwrap().is_empty());
 }
 
 async fn retention_purges_what_is_done_and_keeps_what_is_dead(s: Opened) {

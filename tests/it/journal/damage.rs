@@ -73,12 +73,23 @@ async fn a_damaged_store_is_moved_aside_with_what_to_do_and_the_next_start_says_
     let status = failed.ended().await;
     assert_eq!(status.code(), Some(1));
     let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
-    for part in ["is damaged", "was moved to", "restore a backup", ".recover"] {
+    for part in ["is damaged", "was moved to", "store restore", ".recover"] {
         assert!(log.contains(part), "{part} in {log}");
     }
     assert!(!file.exists(), "nothing new was made in its place");
     let moved = aside(dir.path());
     assert_eq!(std::fs::read(&moved[0]).unwrap(), damaged);
+
+    // However often a service manager tries.
+    for _ in 0..2 {
+        let status = Binary::spawn(dir.path(), &[]).ended().await;
+        assert_eq!(status.code(), Some(1));
+        assert!(!file.exists(), "nothing new was made in its place");
+    }
+    let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    assert!(log.contains("store init --empty"), "{log}");
+    let made = store(dir.path(), &["init", "--empty"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
 
     let binary = Binary::start(dir.path(), &[]).await;
     let ready = http().get(format!("http://{}/readyz", binary.public));

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use suki_receiver::domain::{Document, EventId, Millis};
+use suki_receiver::domain::{Document, EventId, Millis, Notification};
 use suki_receiver::journal::{
     Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due,
     Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate, NewEvent, Page,
-    Purged, ReplayFrom, Replayed, Retrieval, Stats, Store, Unauthentic,
+    Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store, Unauthentic,
 };
 
 /// Switches, and the store behind them.
@@ -177,6 +177,38 @@ impl Store for FailingStore {
         actor: String,
     ) -> Result<Replayed, Error> {
         self.inner.replay(id, from, sinks, actor).await
+    }
+
+    async fn requeue(
+        &self,
+        id: EventId,
+        notification: Box<Notification>,
+        actor: String,
+    ) -> Result<Requeued, Error> {
+        self.inner.requeue(id, notification, actor).await
+    }
+
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
+        self.inner.orphans(configured).await
+    }
+
+    async fn drop_deliveries(
+        &self,
+        sink: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error> {
+        self.inner.drop_deliveries(sink, limit, actor).await
+    }
+
+    async fn readdress(
+        &self,
+        from: String,
+        to: String,
+        limit: usize,
+        actor: String,
+    ) -> Result<usize, Error> {
+        self.inner.readdress(from, to, limit, actor).await
     }
 
     async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {

@@ -163,6 +163,7 @@ async fn standing(
         EventState::Done => Stage::Done,
         EventState::Dead => Stage::Dead,
         EventState::Quarantined => Stage::Quarantined,
+        EventState::Purged => Stage::Purged,
     };
     if stage == Stage::Dead && detail.event.last_error.is_none() {
         return Err(format!("{key} is dead without a reason"));

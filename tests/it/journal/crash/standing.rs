@@ -15,6 +15,7 @@ pub enum Stage {
     Done,
     Dead,
     Quarantined,
+    Purged,
 }
 
 /// Where a delivery stands.
@@ -122,7 +123,8 @@ impl Standing {
             }
             // What has lost its content is decided.
             Act::Retain { receipts: true }
-                if matches!(self.stage, Stage::Dead | Stage::Quarantined) && !self.content =>
+                if matches!(self.stage, Stage::Dead | Stage::Quarantined | Stage::Purged)
+                    && !self.content =>
             {
                 return None;
             }
@@ -185,8 +187,8 @@ impl Standing {
 
     fn purge(&mut self) {
         self.remove_content();
-        if !matches!(self.stage, Stage::Done | Stage::Quarantined) {
-            self.stage = Stage::Dead;
+        if self.stage != Stage::Done {
+            self.stage = Stage::Purged;
         }
         for end in self.sinks.values_mut() {
             if *end == End::Pending {

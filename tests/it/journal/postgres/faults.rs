@@ -220,3 +220,50 @@ async fn a_ca_file_that_cannot_be_read_is_an_error_at_once() {
     let error = open_with(&settings, "postgres://u@db.example/d", Clock::start()).unwrap_err();
     assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
 }
+
+#[tokio::test]
+async fn looks_of_operators_that_hang_hold_up_neither_the_health_check_nor_the_work_nor_an_append()
+{
+    let database = Database::create().await;
+    let store = Arc::new(database.store(Clock::start()).await);
+    let (journal, _wakeups) =
+        Journal::new(Arc::clone(&store) as Arc<dyn Store>, Duration::from_secs(5));
+    let other = database.client().await;
+    other
+        .batch_execute("BEGIN; LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let mut looks = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let store = Arc::clone(&store);
+        looks.spawn(async move { store.audit_log(10).await });
+    }
+    eventually("some of them hang", || async {
+        let waiting = other
+            .query_one("SELECT count(*) FROM pg_locks WHERE NOT granted", &[])
+            .await
+            .unwrap();
+        waiting.get::<_, i64>(0) >= 4
+    })
+    .await;
+    let work = async {
+        for n in 0..5 {
+            store.check().await.unwrap();
+            try_append(&journal, &format!("s{n}")).await.unwrap();
+        }
+        let now = Clock::start().steady();
+        let due = suki_receiver::journal::Due {
+            now: now + 1000,
+            until: now + 60_000,
+            limit: 10,
+        };
+        assert_eq!(store.claim_events(due, 10).await.unwrap().len(), 5);
+    };
+    tokio::time::timeout(Duration::from_secs(4), work)
+        .await
+        .expect("nothing waits for them");
+    looks.abort_all();
+    other.batch_execute("ROLLBACK").await.unwrap();
+    assert!(store.audit_log(10).await.unwrap().is_empty());
+    store.close().await;
+}

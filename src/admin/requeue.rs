@@ -1,0 +1,45 @@
+//! `POST /events/{id}/requeue`: takes an event out of the quarantine, now that it can be read.
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::{Extension, Json};
+use serde_json::json;
+
+use super::auth::audit;
+use super::error::Error;
+use super::path::Id;
+use super::{Caller, State};
+use crate::journal::{self, Requeued};
+
+/// `POST /events/{id}/requeue`.
+pub(super) async fn one(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Result<impl IntoResponse, Error> {
+    state.journal.event(id).await?.ok_or_else(Error::no_event)?;
+    audit(&state, &caller, "requeue".to_owned(), Some(id)).await?;
+    match journal::requeue(&*state.journal, id, caller.name).await? {
+        Requeued::Scheduled => state.journal.wake(id),
+        Requeued::NotFound => return Err(Error::no_event()),
+        other => return Err(Error::Conflict(words(&other))),
+    }
+    let answer = json!({"result": "scheduled", "id": id.to_string()});
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// What came of it, for people.
+pub fn words(end: &Requeued) -> String {
+    match end {
+        Requeued::Scheduled => "scheduled".to_owned(),
+        Requeued::NotFound => "there is no event with this id".to_owned(),
+        Requeued::NotQuarantined => {
+            "it is not in the quarantine, or its content is purged".to_owned()
+        }
+        Requeued::Unreadable(why) => format!("it still cannot be read: {why}"),
+        Requeued::Duplicate(same) => {
+            format!("the same notification is kept as {same}; purge this one")
+        }
+    }
+}

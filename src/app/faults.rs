@@ -1,0 +1,131 @@
+//! What keeps a start from succeeding for its configuration alone: files that are missing, keys that do not fit, folders
+//! that cannot be written. `check` and `serve` both ask here, so that the one tells what the other would do.
+//!
+//! Connects to nothing and makes nothing.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::wiring;
+use crate::config::{self, Config, Fault, SinkTarget, StoreUrl};
+use crate::journal::PostgresStore;
+use crate::metrics::Metrics;
+use crate::net::{ServerTls, TlsError};
+use crate::sinks::{self, SetupError};
+
+/// Everything that is wrong.
+pub fn faults(config: &Config) -> Vec<Fault> {
+    let mut found = Vec::new();
+    found.extend(tls("server.tls", config.server.tls.as_ref()));
+    found.extend(tls("admin.tls", config.admin.tls.as_ref()));
+    found.extend(store(&config.store));
+    if let Err(error) = wiring::sdp_client(config, &Metrics::new()) {
+        found.push(fault("sdp", super::chain(&error)));
+    }
+    found.extend(config.sinks.iter().filter_map(sink));
+    found
+}
+
+/// What a client may dislike of the listeners' certificates, for a warning.
+pub fn doubts(config: &Config) -> Vec<String> {
+    [&config.server.tls, &config.admin.tls]
+        .into_iter()
+        .flatten()
+        .filter_map(|files| ServerTls::load(files).ok()?.doubt())
+        .collect()
+}
+
+fn tls(section: &str, files: Option<&config::ServerTls>) -> Option<Fault> {
+    let files = files?;
+    let error = ServerTls::load(files).err()?;
+    let is_of_the_key = match &error {
+        TlsError::File { path, .. } => *path == files.key_file && files.key_file != files.cert_file,
+        TlsError::KeyMismatch { .. } => true,
+        TlsError::NotValidNow { .. } | TlsError::Setup(_) => false,
+    };
+    let key = if is_of_the_key {
+        "key_file"
+    } else {
+        "cert_file"
+    };
+    Some(fault(&format!("{section}.{key}"), error.to_string()))
+}
+
+fn store(store: &config::Store) -> Option<Fault> {
+    let why = match &store.url {
+        StoreUrl::Sqlite(file) => must_take_files(file),
+        StoreUrl::Postgres(url) => {
+            if let Err(error) = PostgresStore::check_settings(store, url) {
+                return Some(fault("store.ca_file", error.to_string()));
+            }
+            // A spool that cannot be written is a note of the running service, which does without it.
+            return None;
+        }
+    };
+    Some(fault("store.url", why.err()?))
+}
+
+fn sink(sink: &config::Sink) -> Option<Fault> {
+    let key = |key: &str| format!("sinks.{}.{key}", sink.name);
+    match &sink.target {
+        SinkTarget::Files(files) => {
+            let why = must_take_files(&files.dir.join("x")).err()?;
+            Some(fault(&key("dir"), why))
+        }
+        SinkTarget::Http(_) => {
+            let error = sinks::build(sink).err()?;
+            let at = match &error {
+                SetupError::Folder { .. } => "dir",
+                SetupError::Client { .. } => "ca_file",
+                SetupError::Setting { .. } => "secret",
+            };
+            Some(fault(&key(at), error.to_string()))
+        }
+    }
+}
+
+/// A file is made at the first start; its folder, or the nearest one above that is there, must take files. A disk that is
+/// full or failing for now is no fault of the configuration.
+fn must_take_files(file: &Path) -> Result<(), String> {
+    let parent = file.ancestors().skip(1).find(|above| above.exists());
+    let folder = match parent {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    };
+    if !folder.is_dir() {
+        return Err(format!("{} is no folder", folder.display()));
+    }
+    if file.is_dir() {
+        return Err(format!("{} is a folder, and no file", file.display()));
+    }
+    let opened = if file.exists() {
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(file)
+            .map(|_| ())
+    } else {
+        tempfile::tempfile_in(folder).map(|_| ())
+    };
+    match opened {
+        Err(error) if !is_of_the_disk(&error) => Err(format!(
+            "{} cannot be written: {error}",
+            if file.exists() { file } else { folder }.display()
+        )),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn is_of_the_disk(error: &std::io::Error) -> bool {
+    const EIO: i32 = 5;
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    ) || error.raw_os_error() == Some(EIO)
+}
+
+fn fault(key: &str, message: String) -> Fault {
+    Fault {
+        key: key.to_owned(),
+        message,
+    }
+}

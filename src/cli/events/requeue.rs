@@ -1,0 +1,41 @@
+//! `events requeue`: takes quarantined events up that this version can read. A running receiver then works on them.
+
+use super::which::{Outcome, WhichArgs, Words};
+use super::{ConfigArgs, Done, actor, audit};
+use crate::admin::requeue;
+use crate::domain::EventState;
+use crate::journal::{self, Requeued, Store};
+
+const EXAMPLE: &str = "Example:
+  suki-receiver events list --state quarantined
+  suki-receiver events show 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11 --payload
+  suki-receiver events requeue 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11
+  suki-receiver events requeue                 every one in the quarantine";
+
+/// What `events requeue` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    #[command(flatten)]
+    which: WhichArgs,
+}
+
+pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
+    let words = Words {
+        verb: "requeue",
+        state: Some(EventState::Quarantined),
+        is_final: false,
+    };
+    args.which
+        .each(store, words, async |id| {
+            audit(store, "requeue".to_owned(), Some(id)).await?;
+            let end = journal::requeue(store, id, actor()).await?;
+            Ok(match end {
+                Requeued::Scheduled => Outcome::Done("scheduled"),
+                other => Outcome::Skipped(requeue::words(&other)),
+            })
+        })
+        .await
+}

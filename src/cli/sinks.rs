@@ -1,0 +1,208 @@
+//! `sinks`: what waits for which sink, and what to make of deliveries to one that is gone.
+
+use anyhow::{Context, bail, ensure};
+use clap::Subcommand;
+use serde_json::json;
+
+use super::events::{actor, audit};
+use super::input::agrees;
+use super::output::{emit, emit_json, note};
+use super::{ConfigArgs, Done};
+use crate::app::stores;
+use crate::config::Config;
+use crate::journal::Store;
+
+/// Deliveries of one transaction, so that no notification waits for long.
+const BATCH: usize = 200;
+const EXAMPLE: &str = "Example:
+  suki-receiver sinks list
+  suki-receiver sinks readdress old-ehr --to ehr
+  suki-receiver sinks drop old-ehr --dry-run";
+
+/// What `sinks` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List the configured sinks, and those that are not configured and that deliveries wait for
+    List(ListArgs),
+    /// Give up what a sink does not have: it is not delivered to it any more
+    Drop(DropArgs),
+    /// Give what a sink does not have to another one
+    Readdress(ReaddressArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct DropArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The sink, configured or not
+    #[arg(value_name = "NAME")]
+    sink: String,
+    /// Say how much that would be, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReaddressArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The sink that does not have it, configured or not
+    #[arg(value_name = "NAME")]
+    sink: String,
+    /// The configured sink that is to get it
+    #[arg(long, value_name = "NAME")]
+    to: String,
+    /// Say how much that would be, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+    let config = match &args.what {
+        What::List(args) => &args.config,
+        What::Drop(args) => &args.config,
+        What::Readdress(args) => &args.config,
+    };
+    let loaded = config.load_store()?;
+    let store = stores::guest(&loaded.config).with_context(|| loaded.place())?;
+    let config = loaded.config;
+    let result = match args.what {
+        What::List(args) => list(&*store, &config, args.json).await,
+        What::Drop(args) => change(&*store, &args.sink, None, args.dry_run, args.yes).await,
+        What::Readdress(args) => {
+            let known = names(&config);
+            ensure!(
+                known.contains(&args.to),
+                "there is no sink '{}'; configured: {}",
+                args.to,
+                if known.is_empty() {
+                    "none".to_owned()
+                } else {
+                    known.join(", ")
+                }
+            );
+            ensure!(args.to != args.sink, "--to must be another sink");
+            change(&*store, &args.sink, Some(&args.to), args.dry_run, args.yes).await
+        }
+    };
+    store.close().await;
+    result
+}
+
+fn names(config: &Config) -> Vec<String> {
+    config.sinks.iter().map(|sink| sink.name.clone()).collect()
+}
+
+async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Result<Done> {
+    let known = names(config);
+    // Named as if none were configured, so that the configured ones are counted as well.
+    let waiting = store.orphans(Vec::new()).await?;
+    let mut rows: Vec<(String, bool, u64)> = known
+        .iter()
+        .map(|name| {
+            let waits = waiting.iter().find(|(sink, _)| sink == name);
+            (name.clone(), true, waits.map_or(0, |(_, count)| *count))
+        })
+        .collect();
+    rows.extend(
+        waiting
+            .into_iter()
+            .filter(|(sink, _)| !known.contains(sink))
+            .map(|(sink, count)| (sink, false, count)),
+    );
+    if as_json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(name, configured, waiting)| {
+                json!({"name": name, "configured": configured, "waiting": waiting})
+            })
+            .collect();
+        return emit_json(&json!({"sinks": rows}));
+    }
+    if rows.is_empty() {
+        note!("no sinks are configured, and nothing waits for one");
+        return Ok(Done::Well);
+    }
+    let mut text = String::new();
+    for (name, is_configured, waiting) in rows {
+        let note = if is_configured {
+            ""
+        } else {
+            "; not configured"
+        };
+        text += &format!("{name}: {waiting} deliveries wait{note}\n");
+    }
+    emit(text.as_bytes())?;
+    Ok(Done::Well)
+}
+
+async fn change(
+    store: &dyn Store,
+    sink: &str,
+    to: Option<&str>,
+    dry_run: bool,
+    yes: bool,
+) -> anyhow::Result<Done> {
+    let waiting = store.orphans(Vec::new()).await?;
+    let waiting = waiting.iter().find(|(name, _)| name == sink);
+    let count = waiting.map_or(0, |(_, count)| *count);
+    let wish = match to {
+        Some(to) => format!("give to '{to}' what '{sink}' does not have"),
+        None => format!("drop what '{sink}' does not have"),
+    };
+    let total = format!("{count} deliveries wait for '{sink}', beside those that were given up");
+    if dry_run {
+        emit(format!("would {wish}: {total}\n").as_bytes())?;
+        return Ok(Done::Well);
+    }
+    if !yes && !agrees(&format!("{total}. {wish}?")) {
+        note!("nothing was changed");
+        return Ok(Done::No);
+    }
+    audit(store, wish, None).await?;
+    let mut changed = 0;
+    loop {
+        let actor = actor();
+        let done = match to {
+            Some(to) => {
+                store
+                    .readdress(sink.to_owned(), to.to_owned(), BATCH, actor)
+                    .await
+            }
+            None => store.drop_deliveries(sink.to_owned(), BATCH, actor).await,
+        };
+        match done {
+            Ok(0) => break,
+            Ok(done) => changed += done,
+            Err(error) => bail!("{changed} deliveries were changed, then: {error}"),
+        }
+    }
+    let done = match to {
+        Some(to) => format!("{changed} deliveries are for '{to}' now\n"),
+        None => format!("{changed} deliveries were dropped\n"),
+    };
+    emit(done.as_bytes())?;
+    Ok(Done::Well)
+}

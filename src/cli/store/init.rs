@@ -1,0 +1,31 @@
+//! `store init --empty`: begins with an empty store where there was one. The service never does that by itself.
+
+use anyhow::Context;
+
+use super::super::output::emit;
+use super::super::{ConfigArgs, Done};
+use crate::app::stores;
+use crate::journal;
+
+const EXAMPLE: &str = "Example:
+  suki-receiver store init --empty";
+
+/// What `store init` takes.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Yes, empty: what an earlier store held is not delivered from this one
+    #[arg(long, required = true)]
+    empty: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+    let config = args.config.load_store()?.config;
+    let file = stores::local_file(&config);
+    journal::begin_empty(&file)
+        .with_context(|| format!("cannot make an empty store at {}", file.display()))?;
+    emit(format!("{}: an empty store; start the service\n", file.display()).as_bytes())?;
+    Ok(Done::Well)
+}

@@ -1,0 +1,69 @@
+//! Taking an event out of the quarantine, now that its bytes can be read.
+
+use deadpool_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::{finish, row};
+use crate::domain::{EventId, Notification};
+use crate::journal::{Error, Requeued};
+
+const FIND: &str =
+    "SELECT seq, state = 'quarantined' AND body IS NOT NULL AS is_quarantined FROM events
+    WHERE id = $1 FOR NO KEY UPDATE";
+const SAME: &str = "SELECT id FROM events WHERE session_id = $1 AND dedupe = $2";
+const REQUEUE: &str = "UPDATE events SET session_id = $2, dedupe = $3, encounter_id = $4, status = $5, outcome = $6,
+    kind = $7, error_code = $8, state = 'received', needs_sdp = $9, started_at = server_millis(),
+    next_attempt_at = server_millis(), attempts = 0, fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL
+    WHERE seq = $1";
+
+/// Makes the event that was quarantined the notification that it is.
+pub(super) async fn requeue(
+    client: &mut Client,
+    id: EventId,
+    notification: &Notification,
+    actor: &str,
+) -> Result<Requeued, Error> {
+    let transaction = client.transaction().await?;
+    let Some(found) = transaction.query_opt(FIND, &[&row::uuid(id)]).await? else {
+        return Ok(Requeued::NotFound);
+    };
+    if !row::get(&found, "is_quarantined")? {
+        return Ok(Requeued::NotQuarantined);
+    }
+    let seq: i64 = row::get(&found, "seq")?;
+    let text = |text: Option<&str>| text.map(|text| row::text(text).into_owned());
+    let session_id = row::text(notification.session_id.as_str());
+    let dedupe = &notification.dedupe.as_bytes()[..];
+    let same = transaction.query_opt(SAME, &[&session_id, &dedupe]).await?;
+    if let Some(same) = same {
+        return Ok(Requeued::Duplicate(row::id(&same, "id")?));
+    }
+    let changed = transaction
+        .execute(
+            REQUEUE,
+            &[
+                &seq,
+                &session_id,
+                &dedupe,
+                &text(notification.encounter_id.as_ref().map(|id| id.as_str())),
+                &text(notification.status.as_deref()),
+                &notification.outcome.as_str(),
+                &notification.kind.as_str(),
+                &text(notification.error_code.as_deref()),
+                &notification.needs_sdp(),
+            ],
+        )
+        .await;
+    if let Err(error) = changed {
+        // It came in at another instance at this very moment.
+        if error.code() == Some(&SqlState::UNIQUE_VIOLATION) {
+            drop(transaction);
+            let same = client.query_one(SAME, &[&session_id, &dedupe]).await?;
+            return Ok(Requeued::Duplicate(row::id(&same, "id")?));
+        }
+        return Err(error.into());
+    }
+    finish::history(&transaction, seq, "requeue", &format!("by {actor}")).await?;
+    transaction.commit().await?;
+    Ok(Requeued::Scheduled)
+}

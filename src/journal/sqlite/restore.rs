@@ -1,0 +1,151 @@
+//! A backup in the place of a store, and an empty store where an operator wants one. Neither ever happens by itself.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::{SUFFIXES, backup, damage, folder, inspect, lock, open, with_suffix};
+use crate::journal::Error;
+
+/// What a copy is called until it is whole and in its place.
+const RESTORING: &str = ".restoring";
+/// What stands between a store's name and the time at which a backup took its place.
+const REPLACED: &str = ".replaced-";
+
+/// An error where a start would begin with an empty store though there was one: what was kept in it would be forgotten
+/// in silence.
+///
+/// # Errors
+/// [`Error::Missing`], which names what is left.
+pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), Error> {
+    let has_content = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
+    if has_content(path) {
+        return Ok(());
+    }
+    let mut traces = damage::damaged_beside(path);
+    let (log, copy) = (with_suffix(path, "-wal"), with_suffix(path, RESTORING));
+    traces.extend([log, copy].into_iter().filter(|path| has_content(path)));
+    if traces.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Missing {
+        path: path.to_owned(),
+        traces,
+    })
+}
+
+/// Makes an empty store at `path`, where there is none. What is left of an earlier one is moved aside.
+///
+/// # Errors
+/// When there is one, or another process serves from it, or it cannot be made.
+pub fn begin_empty(path: &Path) -> Result<(), Error> {
+    folder::make_private(folder::of(path)).map_err(io(path))?;
+    let _owned = own(path)?;
+    if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
+        return Err(Error::Exists {
+            path: path.to_owned(),
+        });
+    }
+    move_aside(path)?;
+    remove_copy(path);
+    close(path, open::migrated(path)?)?;
+    folder::adopt(path).map_err(io(path))
+}
+
+/// Puts the backup in `file` in the place of the store at `path`, and says where that is now, if there was one.
+///
+/// The copy is checked before anything is touched. When the process is killed in between, there is no store, and a start
+/// says so rather than begin with an empty one.
+///
+/// # Errors
+/// When another process serves from the store, or the backup is damaged, no store, or a newer version's.
+pub fn restore(file: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
+    folder::make_private(folder::of(path)).map_err(io(path))?;
+    let _owned = own(path)?;
+    let copy = with_suffix(path, RESTORING);
+    remove_copy(path);
+    let made = prepare(file, &copy);
+    if made.is_err() {
+        remove_copy(path);
+    }
+    made?;
+    let aside = move_aside(path)?;
+    std::fs::rename(&copy, path).map_err(io(path))?;
+    folder::sync(folder::of(path)).map_err(io(path))?;
+    folder::adopt(path).map_err(io(path))?;
+    Ok(aside)
+}
+
+/// Copies the backup, checks the copy and brings it up to date.
+fn prepare(file: &Path, copy: &Path) -> Result<(), Error> {
+    let unusable = |why: String| Error::Backup {
+        path: file.to_owned(),
+        why,
+    };
+    backup::backup(file, copy).map_err(|error| match error {
+        error @ Error::Io { .. } => error,
+        other => unusable(other.to_string()),
+    })?;
+    let connection = open::read_only(copy)?;
+    let is_store = connection.query_row(
+        "SELECT count(*) = 2 FROM sqlite_master WHERE name IN ('events', 'refinery_schema_history')",
+        [],
+        |row| row.get::<_, bool>(0),
+    )?;
+    if !is_store {
+        return Err(unusable("it is no store of this service".to_owned()));
+    }
+    let damages = inspect::damages(&connection)?;
+    if let Some(first) = damages.first() {
+        return Err(unusable(first.clone()));
+    }
+    drop(connection);
+    let migrated = open::migrated(copy).map_err(|error| unusable(error.to_string()))?;
+    close(copy, migrated)
+}
+
+/// Closes the only connection, so that everything is in the file itself, and syncs it.
+fn close(path: &Path, connection: Connection) -> Result<(), Error> {
+    connection.close().map_err(|(_, error)| error)?;
+    std::fs::File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(io(path))
+}
+
+fn own(path: &Path) -> Result<std::fs::File, Error> {
+    lock::try_own(path)?.ok_or_else(|| Error::InUse {
+        path: path.to_owned(),
+    })
+}
+
+/// Moves what is there aside, the file first: without it the next start begins nothing, whatever else is left.
+fn move_aside(path: &Path) -> Result<Option<PathBuf>, Error> {
+    let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ");
+    let aside = with_suffix(path, &format!("{REPLACED}{time}"));
+    let mut is_any = false;
+    for suffix in SUFFIXES {
+        let (from, to) = (with_suffix(path, suffix), with_suffix(&aside, suffix));
+        match std::fs::rename(&from, &to) {
+            Ok(()) => is_any = true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io(&from)(error)),
+        }
+    }
+    Ok(is_any.then_some(aside))
+}
+
+fn remove_copy(path: &Path) {
+    let copy = with_suffix(path, RESTORING);
+    for suffix in SUFFIXES {
+        // There need be none.
+        std::fs::remove_file(with_suffix(&copy, suffix)).ok();
+    }
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    }
+}

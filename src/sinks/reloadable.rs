@@ -1,0 +1,73 @@
+//! A sink whose secrets and headers can be replaced while it works. What is under way ends with the old ones.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use super::{Delivery, Outcome, SetupError, Sink, build};
+use crate::config::{self, SinkTarget};
+
+/// Delivers by the sink that is in force. Cheap to clone.
+#[derive(Clone)]
+pub struct ReloadableSink {
+    settings: config::Sink,
+    current: Arc<ArcSwap<Box<dyn Sink>>>,
+}
+
+impl ReloadableSink {
+    /// A sink as configured.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn new(settings: &config::Sink) -> Result<Self, SetupError> {
+        Ok(Self {
+            settings: settings.clone(),
+            current: Arc::new(ArcSwap::from_pointee(build(settings)?)),
+        })
+    }
+
+    /// The sink with the secrets and headers of `sinks`, to be put in force; `None` where it has none of its own or is not
+    /// among them. Nothing has changed yet.
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn prepare(&self, sinks: &[config::Sink]) -> Result<Option<Box<dyn Sink>>, SetupError> {
+        let new = sinks.iter().find(|sink| sink.name == self.settings.name);
+        let mut settings = self.settings.clone();
+        match (&mut settings.target, new.map(|sink| &sink.target)) {
+            (SinkTarget::Http(own), Some(SinkTarget::Http(new))) => {
+                own.secrets.clone_from(&new.secrets);
+                own.headers.clone_from(&new.headers);
+            }
+            _ => return Ok(None),
+        }
+        build(&settings).map(Some)
+    }
+
+    /// Puts it in force.
+    pub fn replace(&self, sink: Box<dyn Sink>) {
+        self.current.store(Arc::new(sink));
+    }
+}
+
+#[async_trait]
+impl Sink for ReloadableSink {
+    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+        let current = self.current.load_full();
+        current.deliver(delivery).await
+    }
+
+    async fn check(&self) -> Result<(), String> {
+        let current = self.current.load_full();
+        current.check().await
+    }
+}
+
+impl std::fmt::Debug for ReloadableSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReloadableSink")
+            .field("name", &self.settings.name)
+            .finish_non_exhaustive()
+    }
+}
