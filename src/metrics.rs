@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
-use crate::domain::EventState;
+use crate::domain::{EventState, Outcome, Source};
 
 const PREFIX: &str = "suki_receiver_";
 const SECONDS: &[f64] = &[
@@ -395,7 +395,7 @@ fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 24] = [
+    let texts: [(Describe, &str, &'static str); 26] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -493,6 +493,16 @@ fn describe(recorder: &PrometheusRecorder) {
         ),
         (
             counters,
+            "sessions_total",
+            "Sessions whose event was retrieved or given up, by outcome and source.",
+        ),
+        (
+            gauges,
+            "sink_down",
+            "1 while a sink fails as a whole and its deliveries wait.",
+        ),
+        (
+            counters,
             "sdp_breaker_opened_total",
             "Times the SDP API was found to be down as a whole.",
         ),
@@ -508,6 +518,17 @@ fn describe(recorder: &PrometheusRecorder) {
 }
 
 impl Metrics {
+    /// What is to be had of a session is there, or given up.
+    pub fn session(&self, outcome: Outcome, source: Source) {
+        let labels = [("outcome", outcome.as_str()), ("source", source.as_str())];
+        counter(&self.0.recorder, "sessions_total", &labels).increment(1);
+    }
+
+    /// A sink fails as a whole, or no longer.
+    pub fn sink_down(&self, sink: &str, is_down: bool) {
+        self.set("sink_down", &[("sink", sink)], u64::from(is_down));
+    }
+
     /// The breaker opened: the SDP API is down as a whole.
     pub fn sdp_breaker_opened(&self) {
         counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);

@@ -113,6 +113,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
                 .collect(),
             instance: instance(&config.server),
             follow: config.follow,
+            refresh: config.refresh,
             retention: config.retention,
             clock,
             metrics,

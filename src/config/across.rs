@@ -1,18 +1,26 @@
 //! The whole configuration: its sections in order, and what is wrong or risky between them.
 
 use super::reader::Section;
-use super::{Admin, Config, Follow, Log, Retention, Sdp, Server, Signature, Sink, Store};
+use super::{
+    Admin, Config, Follow, Log, Net, Refresh, Retention, Sdp, Server, Signature, Sink, Store,
+};
 
 impl Config {
     pub(super) fn read(root: &mut Section<'_>) -> Self {
+        let net: Net;
         let config = Self {
             server: root.section("server", Server::read),
             admin: root.section("admin", Admin::read),
             signature: root.section("signature", Signature::read),
             store: root.section("store", Store::read),
-            sdp: root.section("sdp", Sdp::read),
+            net: {
+                net = root.section("net", Net::read);
+                net.clone()
+            },
+            sdp: root.section("sdp", |sdp| Sdp::read(sdp, &net.proxy)),
             follow: root.section("follow", Follow::read),
-            sinks: Sink::read_all(root),
+            refresh: root.section("refresh", Refresh::read),
+            sinks: Sink::read_all(root, &net.proxy),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
         };

@@ -14,11 +14,13 @@ mod follow;
 mod headers;
 mod load;
 mod log;
+mod net;
 mod notes;
 mod odd;
 mod postgres_url;
 mod problem;
 mod reader;
+mod refresh;
 mod retention;
 mod sdp;
 mod secret;
@@ -36,11 +38,13 @@ mod tree;
 pub use admin::{Admin, AdminToken, Role};
 pub use dump::Effective;
 pub use env::Env;
-pub use follow::{Follow, Retry};
+pub use follow::{Follow, Required, Retry};
 pub use load::{LoadOptions, Loaded};
 pub use log::{Log, LogFormat};
+pub use net::{Net, Proxy, Via};
 pub use postgres_url::PostgresUrl;
 pub use problem::{Fault, Problem, Problems};
+pub use refresh::Refresh;
 pub use retention::Retention;
 pub use sdp::{AuthMode, PartnerToken, Sdp, SdpAuth, SigningKey};
 pub use secret::{NamedSecret, Secret, SecretError};
@@ -61,10 +65,14 @@ pub struct Config {
     pub signature: Signature,
     /// `[store]`: where they are kept.
     pub store: Store,
+    /// `[net]`: how others are reached.
+    pub net: Net,
     /// `[sdp]`: the vendor's API.
     pub sdp: Sdp,
     /// `[follow]`: which links are followed, and for how long.
     pub follow: Follow,
+    /// `[refresh]`: content that comes late.
+    pub refresh: Refresh,
     /// `[[sinks]]`: where results go.
     pub sinks: Vec<Sink>,
     /// `[retention]`: how long content and receipts stay.

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::reader::Section;
 use super::setting::{ByteSize, Word};
-use super::{Secret, check};
+use super::{Proxy, Secret, check};
 
 /// The vendor's API.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Sdp {
     pub base_url: Url,
     /// Further trusted certificate authorities, PEM; for a proxy or a test system.
     pub ca_file: Option<PathBuf>,
+    /// The proxy through which it is reached.
+    pub proxy: Proxy,
     /// Deadline of one call: connect, headers and body.
     pub timeout: Duration,
     /// Most calls at once.
@@ -28,7 +30,7 @@ pub struct Sdp {
     pub auth: Option<SdpAuth>,
 }
 
-/// How the service logs in (vendor.md 3).
+/// How the service logs in.
 #[derive(Debug, Clone)]
 pub struct SdpAuth {
     /// Who the token stands for.
@@ -39,7 +41,7 @@ pub struct SdpAuth {
     pub partner_token: PartnerToken,
 }
 
-/// The two ways of the vendor (vendor.md 3.4).
+/// The two ways of the vendor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthMode {
     /// The partner token names the user.
@@ -60,7 +62,7 @@ pub enum PartnerToken {
     SelfSigned(SigningKey),
 }
 
-/// What a self-signed partner token is made of (RS256; vendor.md 3.4).
+/// What a self-signed partner token is made of (RS256).
 #[derive(Debug, Clone)]
 pub struct SigningKey {
     /// The RSA private key, PEM.
@@ -81,6 +83,7 @@ impl Default for Sdp {
             base_url: Url::parse("https://sdp.suki.ai")
                 .expect("the default address is well-formed"),
             ca_file: None,
+            proxy: Proxy::None,
             timeout: Duration::from_secs(30),
             max_concurrency: 16,
             max_requests_per_second: 0,
@@ -91,12 +94,13 @@ impl Default for Sdp {
 }
 
 impl Sdp {
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    pub(super) fn read(section: &mut Section<'_>, shared: &Proxy) -> Self {
         let default = Self::default();
         let max_body_bytes = ByteSize(default.max_body_bytes);
         Self {
             base_url: section.checked("base_url", default.base_url, base_url),
             ca_file: section.get("ca_file", default.ca_file),
+            proxy: Proxy::read(section, shared),
             timeout: section.checked("timeout", default.timeout, check::not_zero),
             max_concurrency: section.checked(
                 "max_concurrency",

@@ -9,7 +9,7 @@ use url::Url;
 use super::reader::Section;
 use super::setting::{Setting, Word};
 use super::tree::Value;
-use super::{NamedSecret, Retry, Secret, check, headers, odd};
+use super::{NamedSecret, Proxy, Retry, Secret, check, headers, odd};
 use crate::domain::Outcome;
 
 /// One place that results are delivered to.
@@ -67,19 +67,21 @@ pub struct HttpSink {
     pub timeout: Duration,
     /// Further trusted certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
+    /// The proxy through which it is reached.
+    pub proxy: Proxy,
 }
 
 impl Sink {
     /// Reads `[[sinks]]`.
-    pub(super) fn read_all(root: &mut Section<'_>) -> Vec<Self> {
-        let sinks = root.list("sinks", Self::read);
+    pub(super) fn read_all(root: &mut Section<'_>, proxy: &Proxy) -> Vec<Self> {
+        let sinks = root.list("sinks", |section| Self::read(section, proxy));
         root.note_empty("sinks", &sinks);
         let names = sinks.iter().map(|sink| sink.name.as_str());
         root.expect("sinks", check::unique(names));
         sinks
     }
 
-    fn read(section: &mut Section<'_>) -> Option<Self> {
+    fn read(section: &mut Section<'_>, proxy: &Proxy) -> Option<Self> {
         let name = section.required("name", "use letters, digits, - and _", |name: &String| {
             sink_name(name)
         });
@@ -91,7 +93,7 @@ impl Sink {
         let max_concurrency = section.checked("max_concurrency", 8, check::count);
         let target = match kind {
             Some(Kind::Files) => FilesSink::read(section).map(SinkTarget::Files),
-            Some(Kind::Http) => HttpSink::read(section).map(SinkTarget::Http),
+            Some(Kind::Http) => HttpSink::read(section, proxy).map(SinkTarget::Http),
             None => None,
         };
         let retry = section.section("retry", |retry| Retry::read(retry, Retry::default()));
@@ -129,10 +131,11 @@ impl FilesSink {
 }
 
 impl HttpSink {
-    fn read(section: &mut Section<'_>) -> Option<Self> {
+    fn read(section: &mut Section<'_>, shared: &Proxy) -> Option<Self> {
         let url = section.required("url", "name the address", check::http_url);
         let timeout = section.checked("timeout", Duration::from_secs(30), check::not_zero);
         let ca_file = section.get("ca_file", None);
+        let proxy = Proxy::read(section, shared);
         let secret = section.secret("secret").map(|secret| NamedSecret {
             id: SINGLE_SECRET.to_owned(),
             secret,
@@ -161,6 +164,7 @@ impl HttpSink {
             headers,
             timeout,
             ca_file,
+            proxy,
         })
     }
 }

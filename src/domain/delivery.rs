@@ -95,6 +95,8 @@ worded! {
         Webhook = "webhook",
         /// Found by asking for a session that was expected.
         Reconcile = "reconcile",
+        /// By asking again for what an event was delivered without.
+        Refresh = "refresh",
         /// By an operator's command.
         Cli = "cli",
     }

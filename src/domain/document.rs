@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{EncounterId, EventId, LinkGroup, Outcome, SessionId};
+use super::{EncounterId, EventId, LinkGroup, LinkState, Outcome, SessionId, Source, json};
 
 /// One event, ready to be delivered.
 #[derive(Clone)]
@@ -26,6 +26,12 @@ pub struct Document {
     pub error_code: Option<String>,
     /// The session's state by the status endpoint, where it was asked.
     pub session_status: Option<String>,
+    /// How the event came in.
+    pub source: Source,
+    /// Which version of the event this is, from 1.
+    pub revision: u32,
+    /// The event that it replaces.
+    pub replaces: Option<EventId>,
     /// Whether `generated-at` was too far from the time of receipt.
     pub stale: bool,
     /// The notification's body as received.
@@ -47,7 +53,7 @@ pub struct Resource {
     pub http_status: u16,
     /// When it was fetched.
     pub fetched_at: Timestamp,
-    /// JSON, as answered.
+    /// As answered: JSON, but perhaps not UTF-8; nothing at all where the answer was empty.
     pub body: Bytes,
 }
 
@@ -60,6 +66,40 @@ pub struct Missing {
     pub href: String,
     /// Why; says nothing of the content.
     pub reason: String,
+}
+
+impl Document {
+    /// Adds what was fetched. A remark names it in `missing` as well; of an answer that held nothing only that is left.
+    pub fn add_resource(&mut self, resource: Resource, remark: Option<String>) {
+        let holds_nothing = remark.is_some() && json::is_nothing(&resource.body);
+        if let Some(reason) = remark {
+            self.missing.push(Missing {
+                group: resource.group.clone(),
+                href: resource.href.clone(),
+                reason,
+            });
+        }
+        if !holds_nothing {
+            self.resources.push(resource);
+        }
+    }
+
+    /// Adds a link that was not fetched. One that still may be is not missing.
+    pub fn add_unfetched(
+        &mut self,
+        state: LinkState,
+        group: LinkGroup,
+        href: String,
+        reason: Option<String>,
+    ) {
+        if state != LinkState::Pending {
+            self.missing.push(Missing {
+                group,
+                href,
+                reason: reason.unwrap_or_default(),
+            });
+        }
+    }
 }
 
 impl fmt::Debug for Document {

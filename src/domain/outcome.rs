@@ -14,21 +14,24 @@ pub enum Outcome {
     TimedOut,
     /// The session was cancelled.
     Cancelled,
+    /// The session was too short or nothing was said: no error, and no note is coming.
+    Skipped,
     /// Not said, or in words that are not known.
     Unknown,
 }
 
 impl Outcome {
     /// Every outcome, in the order in which they are listed to people.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Completed,
         Self::Failed,
         Self::TimedOut,
         Self::Cancelled,
+        Self::Skipped,
         Self::Unknown,
     ];
 
-    /// What a notification's `status` means. Only `success` and `failure` are published (vendor.md 1.4); the other
+    /// What a notification's `status` means. Only `success` and `failure` are published; the other
     /// words are the obvious ones for the two events whose `status` is not. All else, and none, is `Unknown`.
     pub fn of_notification(status: Option<&str>) -> Self {
         match status.map(str::to_ascii_lowercase).as_deref() {
@@ -36,6 +39,7 @@ impl Outcome {
             Some("failure" | "failed") => Self::Failed,
             Some("timeout" | "timed_out") => Self::TimedOut,
             Some("cancelled" | "canceled" | "aborted") => Self::Cancelled,
+            Some("skipped") => Self::Skipped,
             _ => Self::Unknown,
         }
     }
@@ -47,6 +51,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::TimedOut => "timed_out",
             Self::Cancelled => "cancelled",
+            Self::Skipped => "skipped",
             Self::Unknown => "unknown",
         }
     }
@@ -66,14 +71,13 @@ impl FromStr for Outcome {
             .into_iter()
             .find(|outcome| outcome.as_str() == text)
             .ok_or_else(|| {
-                format!(
-                    "'{text}' is no outcome; use completed, failed, timed_out, cancelled or unknown"
-                )
+                let words = Self::ALL.map(Self::as_str).join(", ");
+                format!("unknown outcome '{text}'; expected one of {words}")
             })
     }
 }
 
-/// A session's state as the status endpoint words it, in lower case; unknown words are kept (vendor.md 2.5).
+/// A session's state as the status endpoint words it, in lower case; unknown words are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionStatus(String);
 
@@ -88,13 +92,13 @@ impl SessionStatus {
         &self.0
     }
 
-    /// The outcome that this state settles; `Unknown` for one that is not known or has no outcome of its own
-    /// (`skipped`: the session was too short, and no note is coming).
+    /// The outcome that this state settles; `Unknown` for one that is not known.
     pub fn outcome(&self) -> Outcome {
         match self.0.as_str() {
             "completed" => Outcome::Completed,
             "failed" => Outcome::Failed,
             "aborted" => Outcome::Cancelled,
+            "skipped" => Outcome::Skipped,
             _ => Outcome::Unknown,
         }
     }
@@ -135,7 +139,8 @@ mod tests {
             Outcome::Completed
         );
         assert_eq!(SessionStatus::new("Aborted").outcome(), Outcome::Cancelled);
-        assert_eq!(SessionStatus::new("skipped").outcome(), Outcome::Unknown);
+        assert_eq!(SessionStatus::new("SKIPPED").outcome(), Outcome::Skipped);
+        assert_eq!(Outcome::of_notification(Some("skipped")), Outcome::Skipped);
         assert!(SessionStatus::new("Running").is_in_progress());
         assert!(!SessionStatus::new("skipped").is_in_progress());
         assert!(!SessionStatus::new("hibernated").is_in_progress());

@@ -4,6 +4,7 @@
 //! but the disk.
 
 mod access;
+mod amendment;
 mod deadline;
 mod error;
 mod handle;
@@ -18,6 +19,7 @@ mod store;
 mod unauthentic;
 
 pub use access::Access;
+pub use amendment::{Amendment, LateEvent};
 pub use error::Error;
 pub use handle::{Journal, Wakeups};
 pub use postgres::PostgresStore;

@@ -3,6 +3,7 @@
 //! Types with clinical content print `[redacted]`.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -69,7 +70,7 @@ pub struct EventLease {
 
 impl EventLease {
     /// Whether it is the event's first, so that nothing was written of it before.
-    pub(super) fn is_first(self) -> bool {
+    pub fn is_first(self) -> bool {
         self.fence == 1
     }
 }
@@ -105,8 +106,14 @@ pub struct ClaimedEvent {
     pub received_at: Timestamp,
     /// When this run of attempts began; a replay begins a new one.
     pub started_at: Millis,
+    /// For how long this run has been tried while the vendor's API answered.
+    pub tried_for: Duration,
     /// Which attempt this is, from 1.
     pub attempt: u32,
+    /// How it came in.
+    pub source: Source,
+    /// The vendor's error code, for a failure.
+    pub error_code: Option<String>,
     /// The outcome so far: as the notification says, or as settled since.
     pub outcome: Outcome,
     /// The kind of session so far.
@@ -188,6 +195,8 @@ pub enum Retrieval {
         sinks: Vec<String>,
         /// From when on they may have it.
         at: Millis,
+        /// When what is missing is asked for again.
+        refresh_at: Option<Millis>,
     },
     /// Try again later; what was settled so far is kept.
     Retry {
@@ -199,13 +208,28 @@ pub enum Retrieval {
         session_status: Option<String>,
         /// When.
         at: Millis,
+        /// For how long it will have been tried by then, counting only while the vendor's API answers.
+        tried_for: Duration,
         /// Why.
         reason: String,
+        /// Sinks that want the notification alone and did not have it yet, since how the session ended was not known.
+        sinks: Vec<String>,
+    },
+    /// Not tried: these sinks have it at once, and retrieving is due again. The attempt does not count.
+    Announced {
+        /// The sinks that want the notification alone.
+        sinks: Vec<String>,
+        /// From when on.
+        at: Millis,
     },
     /// Given up.
     Dead {
         /// Why.
         reason: String,
+        /// The sinks that want the notification alone, and have it all the same.
+        sinks: Vec<String>,
+        /// From when on.
+        at: Millis,
     },
 }
 

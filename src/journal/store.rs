@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due,
-    Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate, NewEvent, Page,
-    Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Unauthentic,
+    Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
+    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
+    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats,
+    Unauthentic,
 };
 use crate::config;
 use crate::domain::{Document, EventId, Millis, Notification};
@@ -29,6 +30,9 @@ pub trait Store: Send + Sync + 'static {
         most_with_sdp: usize,
     ) -> Result<Vec<ClaimedEvent>, Error>;
 
+    /// Claims due events that nobody has worked on yet though they need the vendor's API, oldest first: to announce them.
+    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error>;
+
     /// Writes down how links stand, while the lease stands.
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error>;
 
@@ -38,6 +42,18 @@ pub trait Store: Send + Sync + 'static {
         lease: EventLease,
         links: Vec<LinkUpdate>,
         end: Retrieval,
+    ) -> Result<Held, Error>;
+
+    /// Claims events that were delivered without something that is to be asked for again by now.
+    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error>;
+
+    /// Ends such a look: what came goes out as an amendment, and the next look is at `next`, at the amended event if there
+    /// is one.
+    async fn finish_late(
+        &self,
+        lease: EventLease,
+        next: Option<Millis>,
+        amendment: Option<Amendment>,
     ) -> Result<Held, Error>;
 
     /// Claims due deliveries to one sink, oldest due first.

@@ -1,15 +1,19 @@
-//! The outgoing HTTP client: no redirects, no proxies from the environment, deadlines, and bodies capped while reading.
+//! The outgoing HTTP client: no redirects, a proxy only where the configuration says so, deadlines, and bodies capped
+//! while reading.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, Response, redirect};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Client, NoProxy, Response, redirect};
 
+use super::coding::{CodingError, decode};
 use super::resolver::PublicOnly;
+use crate::config::{Proxy, Via};
+
+/// How gzip begins (RFC 1952).
+const GZIP: [u8; 2] = [0x1F, 0x8B];
 
 /// Where a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub struct ClientOptions<'a> {
     pub ca_file: Option<&'a Path>,
     /// Where it may connect to.
     pub reach: Reach,
+    /// The proxy for https addresses. Not used where only public addresses may be reached: it would resolve for us.
+    pub proxy: &'a Proxy,
 }
 
 /// Why a client cannot be built.
@@ -45,6 +51,9 @@ pub enum ClientError {
     /// A configured value cannot stand in a header.
     #[error("{0} has characters that cannot stand in an HTTP header")]
     Header(&'static str),
+    /// An address cannot be built upon.
+    #[error("{0} cannot be used as the beginning of an address")]
+    Address(&'static str),
     /// reqwest refuses.
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(#[from] reqwest::Error),
@@ -57,8 +66,11 @@ pub enum BodyError {
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
     /// The connection broke or was too slow.
-    #[error("the answer broke off: {0}")]
+    #[error("the answer broke off")]
     Broken(#[from] reqwest::Error),
+    /// Its content coding cannot be taken off.
+    #[error(transparent)]
+    Coding(#[from] CodingError),
 }
 
 /// A client that follows no redirect. A redirect is an answer like any other that is no success.
@@ -86,10 +98,26 @@ pub fn build_client(options: &ClientOptions<'_>) -> Result<Client, ClientError> 
         }
         builder = builder.tls_certs_merge(certificates);
     }
-    if options.reach == Reach::PublicOnly {
-        builder = builder.dns_resolver(PublicOnly);
+    match (options.reach, options.proxy) {
+        (Reach::PublicOnly, _) => builder = builder.dns_resolver(PublicOnly),
+        (Reach::Anywhere, Proxy::None) => {}
+        (Reach::Anywhere, Proxy::Via(via)) => builder = builder.proxy(proxy(via)?),
     }
     Ok(builder.build()?)
+}
+
+/// Only https goes through it, by CONNECT: so it sees names and no content.
+fn proxy(via: &Via) -> Result<reqwest::Proxy, ClientError> {
+    let mut proxy =
+        reqwest::Proxy::https(via.url.clone())?.no_proxy(NoProxy::from_string(&via.no_proxy));
+    if let Some(credentials) = &via.credentials {
+        let (user, password) = credentials
+            .expose()
+            .split_once(':')
+            .unwrap_or((credentials.expose(), ""));
+        proxy = proxy.basic_auth(user, password);
+    }
+    Ok(proxy)
 }
 
 /// Reads a body, and stops reading where it grows beyond `limit` bytes.
@@ -111,23 +139,82 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Bytes, 
     Ok(body.freeze())
 }
 
-/// How long a peer asks to wait: `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).
-pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+/// Reads a body, takes its content codings off, and stops where it grows beyond `limit` bytes in either form.
+///
+/// # Errors
+/// [`BodyError`] when it is too large, breaks off or cannot be decoded.
+pub async fn read_decoded(response: Response, limit: usize) -> Result<Bytes, BodyError> {
+    let codings: Vec<&str> = response
+        .headers()
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("unreadable"))
+        .collect();
+    let mut codings = codings.join(",");
+    let body = read_capped(response, limit).await?;
+    // Some senders compress without saying so. No JSON begins like this.
+    if codings.is_empty() && body.starts_with(&GZIP) {
+        "gzip".clone_into(&mut codings);
     }
-    let until = rfc2822::parse(value).ok()?.timestamp();
-    Some(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default())
+    if codings.is_empty() || body.is_empty() {
+        return Ok(body);
+    }
+    // A small body may decode to a large one, which takes its time.
+    tokio::task::spawn_blocking(move || decode(body, &codings, limit))
+        .await
+        .unwrap_or(Err(CodingError::Broken))
+        .map_err(BodyError::Coding)
 }
 
-/// What went wrong with a call, in a word, without the address: it may hold a session's id or a token.
-pub fn describe(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "timeout"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "connection broke"
+/// How long a peer asks to wait: `Retry-After` in seconds or as a date in any of the three forms of RFC 9110 (5.6.7). A
+/// date in the past is no wait.
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
+        // More digits than fit mean a very long time.
+        return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    let until = httpdate::parse_http_date(value).ok()?;
+    Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::*;
+
+    fn asked(value: &str) -> Option<Duration> {
+        let value = HeaderValue::from_str(value).expect("a header");
+        retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value)]))
+    }
+
+    #[test]
+    fn seconds_and_the_three_forms_of_a_date_are_read() {
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked(" 0 "), Some(Duration::ZERO));
+        assert_eq!(
+            asked("99999999999999999999999"),
+            Some(Duration::from_secs(u64::MAX))
+        );
+        let long = Duration::from_secs(10 * 365 * 24 * 3600);
+        for date in [
+            "Sat, 06 Nov 2094 08:49:37 GMT",
+            "Saturday, 06-Nov-60 08:49:37 GMT",
+            "Sat Nov  6 08:49:37 2094",
+        ] {
+            let wait = asked(date).unwrap_or_else(|| panic!("{date} is not read"));
+            assert!(wait > long, "{date}: {wait:?}");
+        }
+        for past in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(asked(past), Some(Duration::ZERO), "{past}");
+        }
+        for none in ["", "soon", "-1", "1.5", "06 Nov 1994"] {
+            assert_eq!(asked(none), None, "{none}");
+        }
     }
 }

@@ -5,6 +5,7 @@ mod answer;
 mod certificate;
 mod coding;
 mod connection;
+mod describe;
 mod framing;
 mod handover;
 mod health;
@@ -19,10 +20,12 @@ mod tls;
 
 pub use answer::{error_response, method_not_allowed, not_found};
 pub use coding::{ACCEPTED_CODINGS, CodingError, decode};
+pub use describe::describe;
 pub use handover::{BindError, Lent, Offer, Predecessor, Sockets, Withdraw, ask};
 pub use health::routes as health_routes;
 pub use http_client::{
-    BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,
+    BodyError, ClientError, ClientOptions, Reach, build_client, read_capped, read_decoded,
+    retry_after,
 };
 pub use listen::{Limits, Listener, Peer};
 pub use open_files::{connections_within, raise_open_files};

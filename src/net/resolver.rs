@@ -53,6 +53,9 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Said where a name leads to no public address.
+pub(super) const NOT_PUBLIC: &str = "the host has no public address";
+
 /// Resolves names to public addresses only.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PublicOnly;
@@ -63,7 +66,7 @@ impl Resolve for PublicOnly {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
-                return Err("the host has no public address".into());
+                return Err(NOT_PUBLIC.into());
             }
             Ok(Box::new(public.into_iter()) as Addrs)
         })

@@ -8,23 +8,23 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::RequestBuilder;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
-use secrecy::ExposeSecret;
+use reqwest::header::{ACCEPT, HeaderValue};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::exchange::exchange;
 use super::href::{self, Hrefs, Target};
+use super::login::LogIn;
 use super::token::{Token, Tokens};
-use super::{Failure, Kind, partner_token, wire};
+use super::{Failure, Kind, wire};
 use crate::config::{AuthMode, Sdp, SdpAuth};
-use crate::domain::{EncounterId, Link, SessionId, SessionKind, SessionStatus};
+use crate::domain::{EncounterId, Link, LinkGroup, SessionId, SessionKind, SessionStatus, json};
 use crate::metrics::Metrics;
-use crate::net::{
-    BodyError, ClientError, ClientOptions, Reach, build_client, describe, read_capped, retry_after,
-};
+use crate::net::{ClientError, ClientOptions, Reach, build_client};
 
 const TOKEN_HEADER: &str = "sdp_suki_token";
 const PROVIDER_HEADER: &str = "sdp_provider_id";
+const LOGIN_PATH: &str = "/api/v1/auth/login";
 
 /// The vendor's API. Cheap to clone; clones share token and limits.
 #[derive(Clone)]
@@ -66,6 +66,7 @@ impl Client {
             timeout: config.timeout,
             ca_file: config.ca_file.as_deref(),
             reach,
+            proxy: &config.proxy,
         };
         let api = build_client(&options(Reach::Anywhere))?;
         let hrefs = Hrefs::new(config.base_url.clone(), allowed_hosts);
@@ -78,7 +79,9 @@ impl Client {
         };
         let login = LogIn {
             http: api.clone(),
-            url: hrefs.api("/api/v1/auth/login"),
+            url: hrefs
+                .api(LOGIN_PATH)
+                .map_err(|_| ClientError::Address("sdp.base_url"))?,
             auth: auth.clone(),
             metrics: metrics.clone(),
         };
@@ -102,15 +105,9 @@ impl Client {
     /// # Errors
     /// [`Failure`], with what to do about it.
     pub async fn fetch(&self, link: &Link) -> Result<Fetched, Failure> {
-        let final_failure = |reason: String| Failure {
-            kind: Kind::Final,
-            status: None,
-            after: None,
-            reason,
-        };
         if !link.is_get {
-            return Err(final_failure(
-                "not followed: the link asks for another method than GET".to_owned(),
+            return Err(Failure::not_called(
+                "not followed: the link asks for another method than GET",
             ));
         }
         let endpoint = endpoint(&link.group);
@@ -118,17 +115,18 @@ impl Client {
             .0
             .hrefs
             .resolve(&link.href)
-            .map_err(|refused| final_failure(refused.to_string()))?
+            .map_err(|refused| Failure::not_called(refused.to_string()))?
         {
             Target::Api(url) => self.get(url, endpoint).await,
             Target::Elsewhere(url) => self.call(self.0.elsewhere.get(url), "elsewhere").await,
         }
     }
 
-    /// How a session stands. A kind that is not known is found out: ambient is asked first, then form filling.
+    /// How a session stands. A kind that is not known is found out: ambient is asked first, then form filling, unless
+    /// the API as a whole does not answer.
     ///
     /// # Errors
-    /// [`Failure`]; [`Kind::NotFound`] when no kind knows the session.
+    /// [`Failure`]; of two, the one that leaves more hope.
     pub async fn status(
         &self,
         kind: SessionKind,
@@ -139,18 +137,49 @@ impl Client {
             SessionKind::FormFilling => &[SessionKind::FormFilling],
             SessionKind::Unknown => &[SessionKind::Ambient, SessionKind::FormFilling],
         };
-        let mut last = Failure::unreachable("no status endpoint");
+        let mut worst: Option<Failure> = None;
         for kind in kinds {
-            let Some(path) = href::status_path(*kind, session) else {
-                continue;
-            };
-            match self.get(self.0.hrefs.api(&path), "status").await {
-                Ok(fetched) => return Ok((*kind, read_status(&fetched.body)?)),
-                Err(failure) if failure.kind == Kind::NotFound => last = failure,
-                Err(failure) => return Err(failure),
+            match self.status_of(*kind, session).await {
+                Ok(status) => return Ok((*kind, status)),
+                // It says nothing of the session, nor would the other endpoint.
+                Err(failure) if failure.is_outage() => return Err(failure),
+                // The wrong kind may be a 404, 400, 403, 409 or 412: which one, the vendor left open.
+                Err(failure) => {
+                    let is_better = |worst: &Failure| hope(failure.kind) > hope(worst.kind);
+                    if worst.as_ref().is_none_or(is_better) {
+                        worst = Some(failure);
+                    }
+                }
             }
         }
-        Err(last)
+        Err(worst.unwrap_or_else(|| Failure::not_called("no status endpoint")))
+    }
+
+    async fn status_of(
+        &self,
+        kind: SessionKind,
+        session: &SessionId,
+    ) -> Result<SessionStatus, Failure> {
+        let path = href::status_path(kind, session)
+            .ok_or_else(|| Failure::not_called("no status endpoint"))?;
+        let url = self
+            .0
+            .hrefs
+            .api(&path)
+            .map_err(|refused| Failure::not_called(refused.to_string()))?;
+        read_status(&self.get(url, "status").await?.body)
+    }
+
+    /// Whether the API answers at all, asked by the status of a session that it should know.
+    pub async fn answers(&self, kind: SessionKind, session: &SessionId) -> bool {
+        let kind = match kind {
+            SessionKind::Unknown => SessionKind::Ambient,
+            known => known,
+        };
+        match self.status_of(kind, session).await {
+            Ok(_) => true,
+            Err(failure) => failure.is_of_the_api(),
+        }
     }
 
     /// The links that a completed session has when its notification names none.
@@ -163,6 +192,17 @@ impl Client {
         href::standard_links(kind, session, encounter)
     }
 
+    /// The link of one group that a completed session has, if sessions of its kind have such a group.
+    pub fn standard_link(
+        &self,
+        kind: SessionKind,
+        group: &LinkGroup,
+        session: &SessionId,
+        encounter: Option<&EncounterId>,
+    ) -> Option<Link> {
+        href::standard_link(kind, group, session, encounter)
+    }
+
     /// Logs in, or shows that it can: for `check --online`.
     ///
     /// # Errors
@@ -173,18 +213,22 @@ impl Client {
 
     /// A call with the token; one that is no longer taken is replaced once.
     async fn get(&self, url: Url, endpoint: &'static str) -> Result<Fetched, Failure> {
-        let token = self.0.tokens.get().await?;
-        let first = self
-            .call(self.authorised(url.clone(), &token), endpoint)
-            .await;
-        match first {
-            Err(failure) if failure.status == Some(401) && failure.kind != Kind::Identity => {
-                self.0.tokens.reject(&token);
-                let token = self.0.tokens.get().await?;
-                self.call(self.authorised(url, &token), endpoint).await
-            }
+        match self.try_get(url.clone(), endpoint).await {
+            Err(failure) if failure.is_token_refused() => self.try_get(url, endpoint).await,
             first => first,
         }
+    }
+
+    async fn try_get(&self, url: Url, endpoint: &'static str) -> Result<Fetched, Failure> {
+        let token = self.0.tokens.get().await?;
+        let result = self.call(self.authorised(url, &token), endpoint).await;
+        match &result {
+            Ok(_) => self.0.tokens.taken(&token),
+            Err(failure) if failure.is_token_refused() => self.0.tokens.reject(&token, failure),
+            Err(failure) if failure.is_of_the_api() => self.0.tokens.taken(&token),
+            Err(_) => {}
+        }
+        result
     }
 
     fn authorised(&self, url: Url, token: &Token) -> RequestBuilder {
@@ -228,18 +272,8 @@ impl Client {
         self.0.metrics.sdp_request(endpoint, &code, start.elapsed());
         let fetched = result?;
         // A proxy's page in place of the note must not be delivered as the note.
-        if serde_json::from_slice::<serde::de::IgnoredAny>(&fetched.body).is_err() {
-            let reason = if fetched.body.is_empty() {
-                "the answer is empty"
-            } else {
-                "the answer is not JSON"
-            };
-            return Err(Failure {
-                kind: Kind::Retry,
-                status: Some(fetched.status),
-                after: None,
-                reason: reason.to_owned(),
-            });
+        if !json::is_nothing(&fetched.body) && !json::is_json(&fetched.body) {
+            return Err(Failure::not_json(fetched.status, &fetched.body));
         }
         Ok(fetched)
     }
@@ -260,110 +294,6 @@ impl std::fmt::Debug for Fetched {
     }
 }
 
-/// What one login needs.
-#[derive(Clone)]
-struct LogIn {
-    http: reqwest::Client,
-    url: Url,
-    auth: SdpAuth,
-    metrics: Metrics,
-}
-
-impl LogIn {
-    async fn run(self) -> Result<Token, Failure> {
-        let result = self.attempt().await;
-        self.metrics
-            .sdp_login(if result.is_ok() { "ok" } else { "failed" });
-        match &result {
-            Ok(_) => tracing::debug!("logged in to SDP"),
-            Err(failure) => tracing::warn!(reason = %failure, "cannot log in to SDP"),
-        }
-        result
-    }
-
-    async fn attempt(&self) -> Result<Token, Failure> {
-        let partner_token = partner_token::obtain(&self.auth.partner_token).await?;
-        let body = serde_json::to_vec(&wire::Login {
-            partner_id: &self.auth.partner_id,
-            partner_token: partner_token.expose_secret(),
-            provider_id: match &self.auth.mode {
-                AuthMode::Standard => None,
-                AuthMode::SingleAuthToken { provider_id } => Some(provider_id),
-            },
-        })
-        .map_err(|_| Failure::unreachable("login failed: the request cannot be written"))?;
-        let start = Instant::now();
-        let request = self
-            .http
-            .post(self.url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        let result = exchange(request, LOGIN_ANSWER_BYTES).await;
-        let code = result
-            .as_ref()
-            .map_or_else(|failure| failure.status, |fetched| Some(fetched.status));
-        let code = code.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        self.metrics.sdp_request("login", &code, start.elapsed());
-        let fetched = result.map_err(|failure| login_failure(&failure))?;
-        serde_json::from_slice::<wire::LoggedIn>(&fetched.body)
-            .ok()
-            .and_then(|answer| Token::new(&answer.suki_token?))
-            .ok_or_else(|| Failure::unreachable("login failed: the answer holds no suki_token"))
-    }
-}
-
-/// Largest answer to a login that is read.
-const LOGIN_ANSWER_BYTES: usize = 64 * 1024;
-
-/// A login that is refused is mended by an operator (a new partner token, say), so what waits is tried again; only a
-/// provider who is not registered stays so.
-fn login_failure(failure: &Failure) -> Failure {
-    let kind = if failure.reason.ends_with("provider_not_registered") {
-        Kind::Identity
-    } else {
-        Kind::Outage
-    };
-    Failure {
-        kind,
-        reason: format!("login failed: {failure}"),
-        ..failure.clone()
-    }
-}
-
-/// Sends a request and reads its answer, within the client's deadline.
-async fn exchange(request: RequestBuilder, max_body_bytes: usize) -> Result<Fetched, Failure> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| Failure::unreachable(describe(&error)))?;
-    let (status, after) = (response.status(), retry_after(response.headers()));
-    let body = read_capped(response, max_body_bytes)
-        .await
-        .map_err(|error| match error {
-            BodyError::TooLarge(_) => Failure {
-                kind: Kind::Final,
-                status: Some(status.as_u16()),
-                after: None,
-                reason: error.to_string(),
-            },
-            BodyError::Broken(_) => Failure {
-                status: Some(status.as_u16()),
-                ..Failure::unreachable("the answer broke off")
-            },
-        })?;
-    if status.is_success() {
-        return Ok(Fetched {
-            status: status.as_u16(),
-            body,
-        });
-    }
-    Err(Failure::of_status(
-        status.as_u16(),
-        wire::error_id(&body).as_deref(),
-        after,
-    ))
-}
-
 /// The session's state in the body of a status endpoint.
 ///
 /// # Errors
@@ -379,15 +309,25 @@ fn read_status(body: &[u8]) -> Result<SessionStatus, Failure> {
 
 /// The session's state in the body of a status endpoint, if it names one.
 pub fn status_in(body: &[u8]) -> Option<SessionStatus> {
-    serde_json::from_slice::<wire::Status>(body)
-        .ok()?
+    wire::read::<wire::Status>(body)?
         .status
         .map(|word| SessionStatus::new(&word))
 }
 
+/// How much hope a failure leaves.
+fn hope(kind: Kind) -> u8 {
+    match kind {
+        Kind::Final => 0,
+        Kind::Identity => 1,
+        Kind::NotFound => 2,
+        Kind::Retry => 3,
+        Kind::Outage => 4,
+    }
+}
+
 /// The metric's label: a known group, so that a sender cannot make up labels.
-fn endpoint(group: &crate::domain::LinkGroup) -> &'static str {
-    crate::domain::LinkGroup::KNOWN
+fn endpoint(group: &LinkGroup) -> &'static str {
+    LinkGroup::KNOWN
         .into_iter()
         .find(|known| *known == group.as_str())
         .unwrap_or("other")

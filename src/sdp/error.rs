@@ -1,7 +1,10 @@
-//! What an answer of the vendor's API means for the event: try again, or not (design: section 5; vendor.md 4).
+//! What an answer of the vendor's API means for the event: try again, or not.
 
 use std::fmt;
 use std::time::Duration;
+
+use super::wire;
+use crate::domain::json;
 
 /// A call that did not succeed. Its reason names a status and an error id and nothing of a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +48,16 @@ impl Failure {
         self.kind == Kind::Outage
     }
 
+    /// Whether the API answered, and not with an outage.
+    pub fn is_of_the_api(&self) -> bool {
+        self.status.is_some() && !self.is_outage()
+    }
+
+    /// Whether the call's token was refused; another may be taken.
+    pub(super) fn is_token_refused(&self) -> bool {
+        self.status == Some(401) && self.kind != Kind::Identity
+    }
+
     /// A call without an answer.
     pub(super) fn unreachable(reason: impl Into<String>) -> Self {
         Self {
@@ -56,16 +69,67 @@ impl Failure {
     }
 
     /// An answer that is no success.
-    pub(super) fn of_status(status: u16, error_id: Option<&str>, after: Option<Duration>) -> Self {
-        let reason = match error_id {
+    pub(super) fn of_answer(status: u16, body: &[u8], after: Option<Duration>) -> Self {
+        let (error_id, author) = (wire::error_id(body), Author::of(body));
+        let kind = kind(status, error_id.as_deref(), author);
+        let mut reason = match error_id {
             Some(id) => format!("HTTP {status} {id}"),
             None => format!("HTTP {status}"),
         };
+        if kind == Kind::Outage && (300..500).contains(&status) && author != Author::Api {
+            reason.push_str(" (not an answer of the API itself; a gateway, firewall or proxy?)");
+        }
         Self {
-            kind: kind(status, error_id),
+            kind,
             status: Some(status),
             after,
             reason,
+        }
+    }
+
+    /// A success whose body is not JSON. A page is a gateway's or a sign-in's, in place of the API.
+    pub(super) fn not_json(status: u16, body: &[u8]) -> Self {
+        Self {
+            kind: match Author::of(body) {
+                Author::Gateway => Kind::Outage,
+                Author::Api | Author::Unknown => Kind::Retry,
+            },
+            status: Some(status),
+            after: None,
+            reason: "the answer is not JSON".to_owned(),
+        }
+    }
+
+    /// A call that is not made: no attempt could make it right.
+    pub(super) fn not_called(reason: impl Into<String>) -> Self {
+        Self {
+            kind: Kind::Final,
+            status: None,
+            after: None,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Who wrote an answer, by its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    /// The API: it has the vendor's shape.
+    Api,
+    /// Something in between: it is a page for people.
+    Gateway,
+    /// It does not tell.
+    Unknown,
+}
+
+impl Author {
+    fn of(body: &[u8]) -> Self {
+        if json::without_bom(body).trim_ascii_start().starts_with(b"<") {
+            Self::Gateway
+        } else if wire::is_problem(body) {
+            Self::Api
+        } else {
+            Self::Unknown
         }
     }
 }
@@ -76,17 +140,24 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The table of vendor.md 4.2 and 4.3.
-fn kind(status: u16, error_id: Option<&str>) -> Kind {
+/// What each status and error id means. Only the API itself can say anything final of a session; an answer that has not
+/// its shape counts where the status speaks of the resource, and else is an outage to be waited out.
+fn kind(status: u16, error_id: Option<&str>, author: Author) -> Kind {
+    let speaks_of_resource = matches!(status, 404 | 409 | 410 | 412 | 422 | 425);
+    let is_the_apis = match author {
+        Author::Api => true,
+        Author::Gateway => false,
+        Author::Unknown => speaks_of_resource,
+    };
     match (status, error_id) {
+        _ if !is_the_apis => Kind::Outage,
         (401, Some("provider_not_registered")) | (403, _) => Kind::Identity,
         // The user must be activated first; until then each attempt fails alike.
         (412, Some("provider_user_inactive")) => Kind::Identity,
         (404, _) => Kind::NotFound,
         (409 | 412 | 425, _) => Kind::Retry,
-        (401 | 402 | 408 | 429 | 499 | 500..=599, _) => Kind::Outage,
-        // A redirect is never followed; it may be a gateway's passing fault.
-        (300..=399, _) => Kind::Retry,
+        // 407 is of a proxy, whatever it looks like. A redirect is never followed; it may be a gateway's passing fault.
+        (300..=399 | 401 | 402 | 407 | 408 | 429 | 499 | 500..=599, _) => Kind::Outage,
         _ => Kind::Final,
     }
 }
@@ -115,7 +186,35 @@ mod tests {
             (499, Some("request_cancelled"), Kind::Outage),
             (503, None, Kind::Outage),
         ] {
-            assert_eq!(kind(status, id), expected, "{status} {id:?}");
+            assert_eq!(kind(status, id, Author::Api), expected, "{status} {id:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_the_apis_own_is_an_outage_and_no_verdict() {
+        let page = b" <!DOCTYPE html><title>403</title>".as_slice();
+        let waf = br#"{"message":"Forbidden"}"#.as_slice();
+        for status in [
+            302, 400, 401, 403, 405, 407, 411, 413, 421, 426, 431, 451, 503,
+        ] {
+            for body in [page, waf, b"", b"denied", br#"{"error":"x"}"#] {
+                let failure = Failure::of_answer(status, body, None);
+                assert_eq!(failure.kind, Kind::Outage, "{status} {body:?}");
+            }
+        }
+        for (status, expected) in [
+            (404, Kind::NotFound),
+            (410, Kind::Final),
+            (409, Kind::Retry),
+        ] {
+            for (body, expected) in [(page, Kind::Outage), (b"", expected), (waf, expected)] {
+                let failure = Failure::of_answer(status, body, None);
+                assert_eq!(failure.kind, expected, "{status} {body:?}");
+            }
+        }
+        let own = br#"{"code":403,"message":"sbac_denied: org 7"}"#;
+        assert_eq!(Failure::of_answer(403, own, None).kind, Kind::Identity);
+        assert_eq!(Failure::not_json(200, page).kind, Kind::Outage);
+        assert_eq!(Failure::not_json(200, b"{").kind, Kind::Retry);
     }
 }

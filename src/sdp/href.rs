@@ -47,6 +47,8 @@ pub enum Refused {
     Host,
     /// It leads to a private address.
     PrivateAddress,
+    /// A segment of its path is `.` or `..`, so it would lead to another path than the one that is written.
+    Climbs,
 }
 
 impl fmt::Display for Refused {
@@ -59,6 +61,9 @@ impl fmt::Display for Refused {
                 "not followed: the host is neither sdp.base_url's nor in follow.allowed_hosts"
             }
             Self::PrivateAddress => "not followed: the link leads to a private address",
+            Self::Climbs => {
+                "not followed: a segment of the path is . or .., so it would lead to another path"
+            }
         })
     }
 }
@@ -72,12 +77,16 @@ impl Hrefs {
         }
     }
 
-    /// Where `href` leads. A relative one is joined to the API's base address (vendor.md 1.5).
+    /// Where `href` leads. A relative one is joined to the API's base address.
     ///
     /// # Errors
     /// [`Refused`] where it must not be followed.
     pub fn resolve(&self, href: &str) -> Result<Target, Refused> {
-        let url = self.join(href.trim())?;
+        let href = href.trim();
+        if climbs(href) {
+            return Err(Refused::Climbs);
+        }
+        let url = self.to_https(self.join(href)?);
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refused::Credentials);
         }
@@ -108,15 +117,33 @@ impl Hrefs {
         }
     }
 
-    /// An address of the API.
-    pub(super) fn api(&self, path: &str) -> Url {
-        let mut url = self.base.clone();
-        url.set_path(&format!(
+    /// An address of the API, whose path is exactly the one that is built.
+    pub(super) fn api(&self, path: &str) -> Result<Url, Refused> {
+        let built = format!(
             "{}/{}",
             self.base.path().trim_end_matches('/'),
             path.trim_start_matches('/')
-        ));
-        url
+        );
+        let mut url = self.base.clone();
+        url.set_path(&built);
+        if url.path() == built && !climbs(&built) {
+            Ok(url)
+        } else {
+            Err(Refused::Climbs)
+        }
+    }
+
+    /// A link to the API's own host by http is taken by https where the API is: the token never travels in the clear.
+    fn to_https(&self, url: Url) -> Url {
+        let is_own_host = url.host() == self.base.host();
+        let is_own_port = url.port().is_none() || url.port() == self.base.port_or_known_default();
+        if self.base.scheme() != "https" || url.scheme() != "http" || !is_own_host || !is_own_port {
+            return url;
+        }
+        let mut secure = url.clone();
+        let is_changed =
+            secure.set_scheme("https").is_ok() && secure.set_port(self.base.port()).is_ok();
+        if is_changed { secure } else { url }
     }
 
     fn join(&self, href: &str) -> Result<Url, Refused> {
@@ -141,7 +168,30 @@ pub(super) fn status_path(kind: SessionKind, session: &SessionId) -> Option<Stri
     ))
 }
 
-/// The links that a completed session has when its notification names none (vendor.md 2.2).
+/// The vendor's standard link of one group, if sessions of this kind have it.
+pub(super) fn standard_link(
+    kind: SessionKind,
+    group: &LinkGroup,
+    session: &SessionId,
+    encounter: Option<&EncounterId>,
+) -> Option<Link> {
+    if group.as_str() == "status" {
+        let kind = match kind {
+            SessionKind::Unknown => SessionKind::Ambient,
+            known => known,
+        };
+        return status_path(kind, session).map(|href| Link {
+            group: group.clone(),
+            href,
+            is_get: true,
+        });
+    }
+    standard_links(kind, session, encounter)
+        .into_iter()
+        .find(|link| link.group == *group)
+}
+
+/// The links that a completed session has when its notification names none.
 pub(super) fn standard_links(
     kind: SessionKind,
     session: &SessionId,
@@ -193,13 +243,23 @@ fn product(kind: SessionKind) -> Option<&'static str> {
     }
 }
 
+/// A segment of `.` or `..` has no form that an address keeps; [`climbs`] refuses what is built with it.
 fn encode(segment: &str) -> String {
-    // A segment of dots alone would climb the path.
-    match segment {
-        "." => "%2E".to_owned(),
-        ".." => "%2E%2E".to_owned(),
-        _ => utf8_percent_encode(segment, SEGMENT).to_string(),
-    }
+    utf8_percent_encode(segment, SEGMENT).to_string()
+}
+
+/// Whether a segment of a link's path is `.` or `..`, in any of the spellings that an address takes for it.
+fn climbs(href: &str) -> bool {
+    let path = href.split(['?', '#']).next().unwrap_or_default();
+    path.split(['/', '\\']).any(|segment| {
+        let dots: String = segment
+            .chars()
+            .filter(|c| !matches!(c, '\t' | '\n' | '\r'))
+            .collect::<String>()
+            .to_ascii_lowercase()
+            .replace("%2e", ".");
+        matches!(dots.as_str(), "." | "..")
+    })
 }
 
 #[cfg(test)]
@@ -253,8 +313,8 @@ mod tests {
         };
         assert_eq!(url.as_str(), "https://gateway.example/suki/api/v1/x");
         assert_eq!(
-            hrefs.api("/api/v1/auth/login").as_str(),
-            "https://gateway.example/suki/api/v1/auth/login"
+            hrefs.api("/api/v1/auth/login").as_ref().map(Url::as_str),
+            Ok("https://gateway.example/suki/api/v1/auth/login")
         );
     }
 
@@ -264,7 +324,7 @@ mod tests {
         assert_eq!(refused("https://evil.example/x"), Refused::Host);
         assert_eq!(refused("//evil.example/x"), Refused::Host);
         assert_eq!(refused("\\\\evil.example/x"), Refused::Host);
-        assert_eq!(refused("http://sdp.suki.ai/x"), Refused::Host);
+        assert_eq!(refused("http://sdp.suki.ai:8080/x"), Refused::Host);
         assert_eq!(refused("https://sdp.suki.ai.evil.example/x"), Refused::Host);
         assert_eq!(
             refused("https://sdp.suki.ai@evil.example/x"),
@@ -293,7 +353,98 @@ mod tests {
             links[3].href,
             "/api/v1/ambient/encounter/visite-%C3%A9t%C3%A9%2001/content"
         );
-        assert_eq!(encode(".."), "%2E%2E");
+    }
+
+    #[test]
+    fn a_link_to_the_apis_own_host_by_http_is_taken_by_https() {
+        for (base, href, expected) in [
+            (
+                "https://sdp.suki.ai",
+                "http://sdp.suki.ai/x?a=1",
+                "https://sdp.suki.ai/x?a=1",
+            ),
+            (
+                "https://sdp.suki.ai",
+                "HTTP://SDP.SUKI.AI:80/x",
+                "https://sdp.suki.ai/x",
+            ),
+            (
+                "https://sdp.suki.ai",
+                "http://sdp.suki.ai:443/x",
+                "https://sdp.suki.ai/x",
+            ),
+            (
+                "https://gw.example:8443",
+                "http://gw.example/x",
+                "https://gw.example:8443/x",
+            ),
+            (
+                "http://127.0.0.1:80",
+                "http://127.0.0.1/x",
+                "http://127.0.0.1/x",
+            ),
+        ] {
+            let hrefs = Hrefs::new(Url::parse(base).expect("an address"), vec![]);
+            let Ok(Target::Api(url)) = hrefs.resolve(href) else {
+                panic!("{href} is refused")
+            };
+            assert_eq!(url.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn what_would_lead_to_another_path_is_refused() {
+        for href in [
+            "/api/v1/ambient/session/../content",
+            "/a/./b",
+            "/a/%2e%2E/b",
+            "/a/.%2e",
+            "/a/.\t./b",
+            "\\a\\..\\b",
+            "https://sdp.suki.ai/a/../b?x",
+            "..",
+        ] {
+            assert_eq!(hrefs().resolve(href), Err(Refused::Climbs), "{href}");
+        }
+        for href in ["/a/b..c/.well-known?x=/../", "/a/...", "/a/%2F..%2Fb#/../"] {
+            assert!(
+                matches!(hrefs().resolve(href), Ok(Target::Api(_))),
+                "{href}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_built_link_has_the_segments_that_were_meant_or_is_refused(
+            session in "(\\.{1,3}|[a-c./\\\\%?#;: é\t]{1,8})",
+            encounter in "(\\.{1,3}|[a-c./%]{1,4})",
+            base in "(/[a-z]{1,3}){0,2}/?",
+        ) {
+            let base = Url::parse(&format!("https://sdp.suki.ai{base}")).expect("an address");
+            let hrefs = Hrefs::new(base.clone(), vec![]);
+            let ids = SessionId::new(session).zip(EncounterId::new(encounter));
+            let Some((session, encounter)) = ids else { return Ok(()) };
+            let status = status_path(SessionKind::Ambient, &session).expect("a path");
+            let mut built = vec![(hrefs.api(&status), session.as_str())];
+            for link in standard_links(SessionKind::Ambient, &session, Some(&encounter)) {
+                let is_encounters = link.group.as_str().starts_with("encounter");
+                let id = if is_encounters { encounter.as_str() } else { session.as_str() };
+                let url = hrefs.resolve(&link.href).map(|target| match target {
+                    Target::Api(url) | Target::Elsewhere(url) => url,
+                });
+                built.push((url, id));
+            }
+            let depth = |url: &Url| url.path().trim_end_matches('/').matches('/').count();
+            for (url, id) in built {
+                prop_assert_eq!(url.is_err(), matches!(id, "." | ".."), "{:?}", url);
+                let Ok(url) = url else { continue };
+                prop_assert_eq!(depth(&url), depth(&base) + 6);
+                let segments: Vec<_> = url.path_segments().expect("segments").collect();
+                let segment = percent_encoding::percent_decode_str(segments[segments.len() - 2]);
+                prop_assert_eq!(segment.decode_utf8_lossy(), id);
+            }
+        }
     }
 
     proptest! {

@@ -1,10 +1,12 @@
-//! The vendor's API: logging in, following links, asking how a session ended (vendor.md 2 and 3).
+//! The vendor's API: logging in, following links, asking how a session ended.
 //!
 //! Bodies are passed on as received. The token goes to `sdp.base_url`'s origin only, and nowhere by a redirect.
 
 mod client;
 mod error;
+mod exchange;
 mod href;
+mod login;
 mod partner_token;
 mod token;
 mod wire;

@@ -1,4 +1,4 @@
-//! Where the partner token comes from: given, or signed here with the partner's own key (vendor.md 3.4).
+//! Where the partner token comes from: given, or signed here with the partner's own key.
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
-//! The SDP token: cached, renewed ahead of its end, one login at a time whoever waits for it (vendor.md 3.2).
+//! The SDP token: cached, renewed ahead of its end, one login at a time whoever waits for it. A login that fails, or whose
+//! token is refused from the start, is tried again after a wait that doubles; meanwhile whoever asks is told so at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,8 +13,15 @@ use reqwest::header::HeaderValue;
 
 use super::{Failure, wire};
 
-/// Life of a token that does not tell its end (vendor.md 3.2: one hour).
+/// Life of a token that does not tell its end; the vendor's live for an hour.
 const ASSUMED_LIFE: Duration = Duration::from_secs(55 * 60);
+/// Life of a token that has ended by our clock and does not tell when it began. The vendor says when it is over.
+const LEAST_LIFE: Duration = Duration::from_secs(5 * 60);
+/// No token is believed to live for longer.
+const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+/// First and longest wait after a failed login.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A token is renewed when this is left of its life, or a tenth of it where that is less.
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 
@@ -23,6 +32,8 @@ pub(super) struct Token {
     pub(super) header: HeaderValue,
     renew_at: Instant,
     ends_at: Instant,
+    /// Whether the vendor has taken it once.
+    was_taken: Arc<AtomicBool>,
 }
 
 type Login = Shared<BoxFuture<'static, Result<Token, Failure>>>;
@@ -37,6 +48,32 @@ pub(super) struct Tokens {
 struct State {
     token: Option<Token>,
     login: Option<Login>,
+    /// Logins in a row that came to nothing.
+    failures: u32,
+    /// What came of the last one, and until when there is no other.
+    waits: Option<(Instant, Failure)>,
+}
+
+impl State {
+    /// A login came to nothing.
+    fn failed(&mut self, failure: Failure) {
+        self.failures = self.failures.saturating_add(1);
+        let doubled = FIRST_WAIT.saturating_mul(1 << (self.failures - 1).min(16));
+        let jittered = doubled
+            .min(LONGEST_WAIT)
+            .mul_f64(rand::random_range(0.5..=1.0));
+        let asked = failure.after.unwrap_or_default().min(LONGEST_WAIT);
+        self.waits = Some((Instant::now() + jittered.max(asked), failure));
+    }
+
+    /// Why there is no login now.
+    fn waiting(&self, now: Instant) -> Option<Failure> {
+        let (until, failure) = self.waits.as_ref().filter(|(until, _)| now < *until)?;
+        Some(Failure {
+            after: Some(*until - now),
+            ..failure.clone()
+        })
+    }
 }
 
 impl Tokens {
@@ -58,25 +95,41 @@ impl Tokens {
             match state.token.clone() {
                 Some(token) if now < token.renew_at => return Ok(token),
                 Some(token) if now < token.ends_at => {
-                    let renewal = self.start(&mut state);
-                    tokio::spawn(renewal);
+                    if state.waiting(now).is_none() {
+                        tokio::spawn(self.start(&mut state));
+                    }
                     return Ok(token);
                 }
-                Some(_) | None => self.start(&mut state),
+                Some(_) | None => match state.waiting(now) {
+                    Some(failure) => return Err(failure),
+                    None => self.start(&mut state),
+                },
             }
         };
         login.await
     }
 
-    /// The vendor no longer takes this token. One that came since stays.
-    pub(super) fn reject(&self, rejected: &Token) {
+    /// The vendor took this token.
+    pub(super) fn taken(&self, token: &Token) {
+        if !token.was_taken.swap(true, Ordering::Relaxed) {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.failures = 0;
+        }
+    }
+
+    /// The vendor does not take this token, or no longer. One that came since stays. When none is ever taken, logging in
+    /// again and again is of no use: after the first such token that counts as a failed login.
+    pub(super) fn reject(&self, rejected: &Token, failure: &Failure) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state
-            .token
-            .as_ref()
-            .is_some_and(|token| token.header == rejected.header)
-        {
-            state.token = None;
+        let is_current = |token: &Token| token.header == rejected.header;
+        if !state.token.as_ref().is_some_and(is_current) {
+            return;
+        }
+        state.token = None;
+        match (rejected.was_taken.load(Ordering::Relaxed), state.failures) {
+            (true, _) => {}
+            (false, 0) => state.failures = 1,
+            (false, _) => state.failed(failure.clone()),
         }
     }
 
@@ -91,8 +144,12 @@ impl Tokens {
             let result = login.await;
             let mut state = tokens.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.login = None;
-            if let Ok(token) = &result {
-                state.token = Some(token.clone());
+            match &result {
+                Ok(token) => {
+                    state.token = Some(token.clone());
+                    state.waits = None;
+                }
+                Err(failure) => state.failed(failure.clone()),
             }
             result
         });
@@ -118,15 +175,118 @@ impl Token {
             header,
             renew_at: now + life.saturating_sub(RENEW_BEFORE.min(life / 10)),
             ends_at: now + life,
+            was_taken: Arc::default(),
         })
     }
 }
 
-/// What is left of a JWT's life by its `exp`.
+/// What is left of a JWT's life by its `exp`. Where our clock says that it is over, the clock may be wrong: then its whole
+/// life counts, from `iat` to `exp`.
 fn life(token: &str) -> Option<Duration> {
-    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let ends: i64 = serde_json::from_slice::<wire::Claims>(&payload).ok()?.exp?;
-    Some(Duration::from_secs(
-        u64::try_from(ends - Timestamp::now().as_second()).unwrap_or(0),
-    ))
+    let payload = URL_SAFE_NO_PAD
+        .decode(token.split('.').nth(1)?.trim_end_matches('='))
+        .ok()?;
+    let claims: wire::Claims = wire::read(&payload)?;
+    let seconds = |claim: Option<serde_json::Number>| claim.and_then(|number| number.as_f64());
+    let (ends, began) = (seconds(claims.exp)?, seconds(claims.iat));
+    let left = |from: f64| {
+        Duration::try_from_secs_f64((ends - from).min(LONGEST_LIFE.as_secs_f64()))
+            .ok()
+            .filter(|left| !left.is_zero())
+    };
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "seconds since 1970 stay far below 2^52"
+    )]
+    let now = Timestamp::now().as_second() as f64;
+    Some(left(now).or_else(|| left(began?)).unwrap_or(LEAST_LIFE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(claims: &str) -> String {
+        format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    #[test]
+    fn a_token_lives_as_long_as_it_says_by_whichever_clock_makes_sense() {
+        let now = Timestamp::now().as_second();
+        for (claims, least, most) in [
+            (format!("{{\"exp\":{}}}", now + 600), 590, 600),
+            (
+                format!("{{\"exp\":{}.5,\"iat\":{now}}}", now + 600),
+                590,
+                601,
+            ),
+            // Our clock is an hour ahead, or the vendor's is behind.
+            (
+                format!("{{\"exp\":{},\"iat\":{}}}", now - 10, now - 3610),
+                3600,
+                3600,
+            ),
+            (format!("{{\"exp\":{}}}", now - 10), 300, 300),
+            (format!("{{\"exp\":{0},\"iat\":{0}}}", now - 10), 300, 300),
+            (
+                "{\"exp\":1e300}".to_owned(),
+                LONGEST_LIFE.as_secs(),
+                LONGEST_LIFE.as_secs(),
+            ),
+        ] {
+            let life = life(&token(&claims)).expect("it tells").as_secs();
+            assert!((least..=most).contains(&life), "{claims}: {life}");
+        }
+        for silent in ["opaque", "a.b.c", &token("{}"), &token("{\"exp\":null}")] {
+            assert_eq!(life(silent), None, "{silent}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_that_fails_is_not_repeated_at_once() {
+        let logins = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&logins);
+        let tokens = Arc::new(Tokens::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Err(Failure::unreachable("login failed: HTTP 503")) }.boxed()
+        }));
+        for _ in 0..100 {
+            let Err(failure) = tokens.get().await else {
+                panic!("a token from nowhere")
+            };
+            assert_eq!(failure.reason, "login failed: HTTP 503");
+        }
+        assert_eq!(logins.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn tokens_that_are_never_taken_are_not_asked_for_again_and_again() {
+        let logins = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&logins);
+        let tokens = Arc::new(Tokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move { Ok(Token::new(&format!("token-{number}")).expect("a token")) }.boxed()
+        }));
+        let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
+        for _ in 0..100 {
+            if let Ok(token) = tokens.get().await {
+                tokens.reject(&token, &refused);
+            }
+        }
+        assert_eq!(logins.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_taken_and_is_refused_later_is_replaced_at_once() {
+        let tokens = Arc::new(Tokens::new(|| {
+            let text = format!("token-{}", rand::random::<u64>());
+            async move { Ok(Token::new(&text).expect("a token")) }.boxed()
+        }));
+        let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
+        for _ in 0..10 {
+            let token = tokens.get().await.ok().expect("a token each time");
+            tokens.taken(&token);
+            tokens.reject(&token, &refused);
+        }
+    }
 }

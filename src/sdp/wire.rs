@@ -1,9 +1,13 @@
 //! The vendor's JSON, as far as it is looked into. Everything is optional, nothing unknown is refused: additions come
-//! without notice (vendor.md 2.6).
+//! without notice.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 
-/// Body of `POST /api/v1/auth/login` (vendor.md 3.2).
+use crate::domain::json;
+
+/// Body of `POST /api/v1/auth/login`.
 #[derive(Serialize)]
 pub(super) struct Login<'a> {
     pub(super) partner_id: &'a str,
@@ -18,27 +22,39 @@ pub(super) struct LoggedIn {
     pub(super) suki_token: Option<String>,
 }
 
-/// Answer of a status endpoint (vendor.md 2.3).
+/// Answer of a status endpoint.
 #[derive(Deserialize)]
 pub(super) struct Status {
     pub(super) status: Option<String>,
 }
 
-/// Any error's body (vendor.md 2.6): `message` is an id, or `id: details`.
+/// Any error's body: `code` is a number, `message` is an id, or `id: details`.
 #[derive(Deserialize)]
 struct Problem {
+    code: Option<Number>,
     message: Option<String>,
 }
 
 /// The part of a JWT that is looked into.
 #[derive(Deserialize)]
 pub(super) struct Claims {
-    pub(super) exp: Option<i64>,
+    pub(super) exp: Option<Number>,
+    pub(super) iat: Option<Number>,
+}
+
+/// Reads an answer, be it with a byte order mark, or not UTF-8 in places that are not looked into.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    serde_json::from_str(&json::readable(body).0).ok()
+}
+
+/// Whether an error's body has the vendor's shape, which tells the API's own answers from those of what is in between.
+pub(super) fn is_problem(body: &[u8]) -> bool {
+    read::<Problem>(body).is_some_and(|problem| problem.code.is_some() && problem.message.is_some())
 }
 
 /// The error id in an error's body. What does not look like an id is left out, since it could say anything.
 pub(super) fn error_id(body: &[u8]) -> Option<String> {
-    let message = serde_json::from_slice::<Problem>(body).ok()?.message?;
+    let message = read::<Problem>(body)?.message?;
     let id = message.split(':').next().unwrap_or_default().trim();
     let is_id = (1..=64).contains(&id.len())
         && id

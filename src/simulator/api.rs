@@ -154,6 +154,11 @@ impl From<jsonwebtoken::errors::Error> for Refusal {
 /// Records each call and lets the fault that is due, if any, have its way with it.
 async fn observe(State(sdp): State<Sdp>, request: Request, next: Next) -> Response {
     let call = sdp.0.calls.begin(&request);
+    if let Some(canned) = sdp.0.canned.find(request.uri().path()) {
+        let answer = canned.into_response();
+        call.answered(answer.status());
+        return answer;
+    }
     let matched = request.extensions().get::<MatchedPath>();
     let endpoint = matched.and_then(|path| Endpoint::of_matched(path.as_str()));
     let answer = match sdp.0.faults.draw(endpoint) {

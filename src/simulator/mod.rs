@@ -7,6 +7,7 @@ mod answers;
 mod api;
 mod bodies;
 mod calls;
+mod canned;
 mod control;
 mod endpoint;
 mod faults;
@@ -25,6 +26,7 @@ mod signing;
 mod tokens;
 
 pub use calls::Call;
+pub use canned::Canned;
 pub use endpoint::Endpoint;
 pub use faults::{BadFault, Fault, Faults, Rule};
 pub use load::{BadLoad, Load};

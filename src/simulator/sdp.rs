@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::calls::Calls;
+use super::canned::{Canned, InPlace};
 use super::misbehave::InForce;
 use super::sessions::Sessions;
 use super::tokens::Tokens;
@@ -57,6 +58,7 @@ pub(super) struct Inner {
     pub(super) tokens: Tokens,
     pub(super) calls: Calls,
     pub(super) faults: InForce,
+    pub(super) canned: InPlace,
 }
 
 impl Sdp {
@@ -68,6 +70,7 @@ impl Sdp {
             tokens: Tokens::new(options.token_lifetime),
             calls: Calls::new(),
             faults: InForce::new(options.seed),
+            canned: InPlace::default(),
         }))
     }
 
@@ -108,6 +111,16 @@ impl Sdp {
     /// The faults in force, with the times that are left of each.
     pub fn faults(&self) -> Faults {
         self.0.faults.get()
+    }
+
+    /// Gives this answer to every call whose path contains `path_contains`, whoever asks; `None` takes it out again.
+    pub fn answer_with(&self, path_contains: &str, answer: impl Into<Option<Canned>>) {
+        self.0.canned.set(path_contains, answer.into());
+    }
+
+    /// A token as a login would give it; empty when none can be signed.
+    pub fn token(&self) -> String {
+        self.0.tokens.issue("partner").unwrap_or_default()
     }
 
     /// Ends every token given out so far.

@@ -1,5 +1,5 @@
-//! The envelope that every sink gets: CloudEvents 1.0, structured mode (contract.md 5). What was received is passed on as
-//! received: key order, numbers and all.
+//! The envelope that every sink gets: CloudEvents 1.0, structured mode. What was received is passed on as
+//! received: key order, numbers and all. What cannot be passed on so is a failure; nothing stands in its place.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::config::Include;
-use crate::domain::{Document, Missing};
+use crate::domain::{Document, Missing, json};
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -25,11 +25,17 @@ struct Envelope<'a> {
 
 #[derive(Serialize)]
 struct Data<'a> {
-    notification: &'a RawValue,
+    notification: Box<RawValue>,
+    /// The notification was not UTF-8 and stands repaired.
+    #[serde(skip_serializing_if = "is_false")]
+    repaired: bool,
     session_status: Option<&'a str>,
     stale: bool,
     resources: BTreeMap<&'a str, Vec<Resource<'a>>>,
     missing: Vec<MissingLink<'a>>,
+    source: &'static str,
+    revision: u32,
+    replaces: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -37,7 +43,9 @@ struct Resource<'a> {
     href: &'a str,
     http_status: u16,
     fetched_at: String,
-    body: &'a RawValue,
+    body: Box<RawValue>,
+    #[serde(skip_serializing_if = "is_false")]
+    repaired: bool,
 }
 
 #[derive(Serialize)]
@@ -47,22 +55,45 @@ struct MissingLink<'a> {
     reason: &'a str,
 }
 
+/// Why a document has no envelope. Says nothing of its content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unrenderable {
+    /// The stored notification is no JSON.
+    #[error("the stored notification is not JSON, so it cannot be rendered")]
+    Notification,
+    /// A stored resource is no JSON.
+    #[error("the stored resource of group '{0}' is not JSON, so it cannot be rendered")]
+    Resource(String),
+    /// The whole cannot be written.
+    #[error("the envelope cannot be written")]
+    Envelope,
+}
+
 /// The envelope of a document. Resources are left out where only the notification is wanted.
-pub fn envelope(document: &Document, include: Include, instance: &str) -> Bytes {
+///
+/// # Errors
+/// [`Unrenderable`] where something stored is not JSON. It is never left out or replaced.
+pub fn envelope(
+    document: &Document,
+    include: Include,
+    instance: &str,
+) -> Result<Bytes, Unrenderable> {
     let mut resources: BTreeMap<&str, Vec<Resource<'_>>> = BTreeMap::new();
     if include == Include::Everything {
         for resource in &document.resources {
-            resources
-                .entry(resource.group.as_str())
-                .or_default()
-                .push(Resource {
-                    href: &resource.href,
-                    http_status: resource.http_status,
-                    fetched_at: rfc3339(resource.fetched_at),
-                    body: raw(&resource.body),
-                });
+            let group = resource.group.as_str();
+            let (body, repaired) =
+                raw(&resource.body).ok_or_else(|| Unrenderable::Resource(group.to_owned()))?;
+            resources.entry(group).or_default().push(Resource {
+                href: &resource.href,
+                http_status: resource.http_status,
+                fetched_at: rfc3339(resource.fetched_at),
+                body,
+                repaired,
+            });
         }
     }
+    let (notification, repaired) = raw(&document.notification).ok_or(Unrenderable::Notification)?;
     let envelope = Envelope {
         specversion: "1.0",
         id: document.id.to_string(),
@@ -72,16 +103,20 @@ pub fn envelope(document: &Document, include: Include, instance: &str) -> Bytes 
         time: rfc3339(document.received_at),
         datacontenttype: "application/json",
         data: Data {
-            notification: raw(&document.notification),
+            notification,
+            repaired,
             session_status: document.session_status.as_deref(),
             stale: document.stale,
             resources,
             missing: document.missing.iter().map(MissingLink::of).collect(),
+            source: document.source.as_str(),
+            revision: document.revision,
+            replaces: document.replaces.map(|id| id.to_string()),
         },
     };
-    Bytes::from(
-        serde_json::to_vec(&envelope).expect("an envelope has string keys and no failing value"),
-    )
+    serde_json::to_vec(&envelope)
+        .map(Bytes::from)
+        .map_err(|_| Unrenderable::Envelope)
 }
 
 impl<'a> MissingLink<'a> {
@@ -94,12 +129,104 @@ impl<'a> MissingLink<'a> {
     }
 }
 
-/// Stored JSON as it is. It was checked when it was stored; should it be damaged since, `null` stands in its place.
-fn raw(json: &[u8]) -> &RawValue {
-    serde_json::from_slice(json).unwrap_or(RawValue::NULL)
+/// Stored JSON as it is, and whether it had to be repaired to stand in the envelope. `None` where it is no JSON.
+fn raw(stored: &[u8]) -> Option<(Box<RawValue>, bool)> {
+    let (text, is_repaired) = json::readable(stored);
+    let raw = RawValue::from_string(text.into_owned()).ok()?;
+    Some((raw, is_repaired))
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// RFC 3339 with milliseconds, as stored.
 fn rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::domain::{EventId, LinkGroup, Outcome, SessionId};
+
+    fn document(notification: &[u8], body: &[u8]) -> Document {
+        Document {
+            id: EventId::generate(),
+            received_at: Timestamp::UNIX_EPOCH,
+            session_id: SessionId::new("s").expect("an id"),
+            encounter_id: None,
+            status: None,
+            outcome: Outcome::Completed,
+            error_code: None,
+            session_status: None,
+            source: crate::domain::Source::Webhook,
+            revision: 1,
+            replaces: None,
+            stale: false,
+            notification: Bytes::copy_from_slice(notification),
+            resources: vec![crate::domain::Resource {
+                group: LinkGroup::new("contents"),
+                href: "/note".to_owned(),
+                http_status: 200,
+                fetched_at: Timestamp::UNIX_EPOCH,
+                body: Bytes::copy_from_slice(body),
+            }],
+            missing: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_fetched_stands_there_byte_for_byte_or_repaired_and_marked() {
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        for (stored, expected, is_repaired) in [
+            (&b"{\"a\" : 1.10}"[..], "{\"a\" : 1.10}", false),
+            (b"\xEF\xBB\xBF{\"a\":1}\n", "{\"a\":1}", false),
+            (b"{\"a\":\"\\ud800\"}", "{\"a\":\"\\ud800\"}", false),
+            (b"{\"a\":1,\"a\":2}", "{\"a\":1,\"a\":2}", false),
+            (deep.as_bytes(), &deep, false),
+            (b"{\"a\":\"caf\xE9\"}", "{\"a\":\"caf\u{FFFD}\"}", true),
+            (
+                b"{\"a\":\"\x93x\x94\"}",
+                "{\"a\":\"\u{FFFD}x\u{FFFD}\"}",
+                true,
+            ),
+            (b"{\"a\":\"\xE2\x82\"}", "{\"a\":\"\u{FFFD}\"}", true),
+        ] {
+            let envelope =
+                envelope(&document(b"{}", stored), Include::Everything, "i").expect(expected);
+            let text = std::str::from_utf8(&envelope).expect("text");
+            assert!(text.contains(&format!("\"body\":{expected}")), "{text}");
+            assert_eq!(text.contains("\"repaired\":true"), is_repaired, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_notification_that_is_no_utf8_is_repaired_and_marked_beside_it() {
+        let document = document(b"{\"session_id\":\"s\",\"x\":\"\xFF\"}", b"{}");
+        let envelope = envelope(&document, Include::NotificationOnly, "i").expect("rendered");
+        let envelope: Value = serde_json::from_slice(&envelope).expect("JSON");
+        assert_eq!(envelope["data"]["notification"]["x"], "\u{FFFD}");
+        assert_eq!(envelope["data"]["repaired"], true);
+    }
+
+    #[test]
+    fn what_cannot_be_rendered_is_an_error_that_quotes_nothing() {
+        for (notification, body, group) in [
+            (&b"PHI"[..], &b"{}"[..], "notification"),
+            (b"{}", b"PHI", "contents"),
+            (b"{}", b"", "contents"),
+        ] {
+            let error = envelope(&document(notification, body), Include::Everything, "i")
+                .expect_err("no JSON")
+                .to_string();
+            assert!(error.contains(group) && !error.contains("PHI"), "{error}");
+        }
+    }
 }

@@ -1,8 +1,12 @@
 //! Files below a folder: `YYYY/MM/DD/<id>.json` by the day of receipt (UTC), written whole or not at all.
+//!
+//! Each is written under another name first. What a kill left of that is removed at the next start.
 
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
@@ -10,10 +14,17 @@ use jiff::tz::TimeZone;
 use super::{Delivery, Outcome, SetupError, Sink};
 use crate::config;
 
+/// How a file that is being written is called.
+const PART_PREFIX: &str = ".";
+const PART_SUFFIX: &str = ".part";
+
 /// Delivers into a folder.
 #[derive(Debug, Clone)]
 pub struct FilesSink {
     dir: PathBuf,
+    since: SystemTime,
+    /// The folder of the last delivery: it and the folders above it are known to be on disk.
+    synced: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl FilesSink {
@@ -29,7 +40,41 @@ impl FilesSink {
         })?;
         Ok(Self {
             dir: config.dir.clone(),
+            since: SystemTime::now(),
+            synced: Arc::default(),
         })
+    }
+
+    /// Makes a folder below the sink's own, if it is not there, and sees to it that it stays after a power cut. One that
+    /// is there may have been made just before a kill.
+    fn prepare(&self, folder: &Path) -> io::Result<()> {
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if synced.as_deref() == Some(folder) && folder.is_dir() {
+            return Ok(());
+        }
+        make_folder(folder)?;
+        let above = folder.ancestors().skip(1);
+        for above in above.take_while(|above| above.starts_with(&self.dir)) {
+            sync(above)?;
+        }
+        *synced = Some(folder.to_owned());
+        Ok(())
+    }
+
+    /// Writes a file under another name, syncs it, renames it and syncs the folder: after a crash it is there whole or not.
+    fn write(&self, folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+        self.prepare(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(PART_PREFIX)
+            .suffix(PART_SUFFIX)
+            .tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.as_file()
+            .set_permissions(std::fs::Permissions::from_mode(0o640))?;
+        file.as_file().sync_all()?;
+        file.persist(folder.join(name))
+            .map_err(|error| error.error)?;
+        sync(folder)
     }
 }
 
@@ -41,10 +86,10 @@ impl Sink for FilesSink {
             .to_zoned_datetime(TimeZone::UTC)
             .strftime("%Y/%m/%d")
             .to_string();
-        let (root, folder) = (self.dir.clone(), self.dir.join(day));
+        let (sink, folder) = (self.clone(), self.dir.join(day));
         let (name, envelope) = (format!("{}.json", delivery.id), delivery.envelope.clone());
         let written =
-            tokio::task::spawn_blocking(move || write(&root, &folder, &name, &envelope)).await;
+            tokio::task::spawn_blocking(move || sink.write(&folder, &name, &envelope)).await;
         match written {
             Ok(Ok(())) => Outcome::Delivered,
             Ok(Err(error)) => Outcome::Retry {
@@ -58,6 +103,17 @@ impl Sink for FilesSink {
         }
     }
 
+    async fn tidy(&self) {
+        let (dir, since) = (self.dir.clone(), self.since);
+        let removed = tokio::task::spawn_blocking(move || remove_parts(&dir, 3, since)).await;
+        if let Ok(removed @ 1..) = removed {
+            tracing::info!(
+                files = removed,
+                "removed pieces of files that an earlier process left"
+            );
+        }
+    }
+
     async fn check(&self) -> Result<(), String> {
         tempfile::tempfile_in(&self.dir)
             .map(|_| ())
@@ -65,38 +121,94 @@ impl Sink for FilesSink {
     }
 }
 
-/// Writes a file under another name, syncs it, renames it and syncs the folder: after a crash it is there whole or not.
-fn write(root: &Path, folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    if !folder.is_dir() {
-        make_folder(folder)?;
-        // The new folders' own entries have to last as well.
-        let mut parent = folder.parent();
-        while let Some(above) = parent.filter(|above| above.starts_with(root)) {
-            sync(above)?;
-            parent = above.parent();
+/// Removes what is left of files that were being written before `since`, in the folders of days `depth` levels below.
+/// Nothing else there is touched. Gives back how many there were.
+fn remove_parts(folder: &Path, depth: usize, since: SystemTime) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let mut removed = 0;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if depth > 0 {
+            if name.bytes().all(|byte| byte.is_ascii_digit()) {
+                removed += remove_parts(&entry.path(), depth - 1, since);
+            }
+            continue;
+        }
+        let middle = name.strip_prefix(PART_PREFIX);
+        let middle = middle.and_then(|rest| rest.strip_suffix(PART_SUFFIX));
+        let is_ours = middle.is_some_and(|random| {
+            random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        let is_old = || {
+            let changed = entry.metadata().and_then(|metadata| metadata.modified());
+            changed.is_ok_and(|changed| changed < since)
+        };
+        if is_ours && is_old() && std::fs::remove_file(entry.path()).is_ok() {
+            removed += 1;
         }
     }
-    let mut file = tempfile::Builder::new()
-        .prefix(".")
-        .suffix(".part")
-        .tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file()
-        .set_permissions(std::fs::Permissions::from_mode(0o640))?;
-    file.as_file().sync_all()?;
-    file.persist(folder.join(name))
-        .map_err(|error| error.error)?;
-    sync(folder)
+    removed
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
-/// Patient data goes there: the service's user and group only.
+/// Makes a folder and those above it, for the service's user and group only: patient data goes there. Each new one's own
+/// entry is synced, so that it lasts.
 fn make_folder(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(folder)
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make_folder(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o750).create(folder) {
+        // Another delivery of the same day was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+        made => made?,
+    }
+    sync(parent.unwrap_or(Path::new(".")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_old_pieces_of_our_own_files_in_folders_of_days_are_removed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let day = dir.path().join("2026/11/25");
+        std::fs::create_dir_all(&day).expect("made");
+        std::fs::create_dir_all(dir.path().join("2026/11/notes")).expect("made");
+        let kept = [
+            "2026/11/25/a.json",
+            "2026/11/25/.notes.part",
+            "2026/11/25/abcdef.part",
+            "2026/11/25/.abcdef.json",
+            "2026/11/.abcdef.part",
+            "2026/11/notes/.abcdef.part",
+        ];
+        for name in kept.into_iter().chain(["2026/11/25/.Ab3dEf.part"]) {
+            std::fs::write(dir.path().join(name), "x").expect("written");
+        }
+        let now = SystemTime::now();
+        let before = now - Duration::from_secs(3600);
+        assert_eq!(
+            remove_parts(dir.path(), 3, before),
+            0,
+            "someone writes it now"
+        );
+        assert_eq!(remove_parts(dir.path(), 3, now + Duration::from_secs(1)), 1);
+        assert!(kept.iter().all(|name| dir.path().join(name).exists()));
+        assert!(!day.join(".Ab3dEf.part").exists());
+    }
 }

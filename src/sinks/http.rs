@@ -36,6 +36,7 @@ impl HttpSink {
             timeout: config.timeout,
             ca_file: config.ca_file.as_deref(),
             reach: Reach::Anywhere,
+            proxy: &config.proxy,
         };
         let client = build_client(&options).map_err(|source| SetupError::Client {
             sink: name.to_owned(),
@@ -80,7 +81,7 @@ impl Sink for HttpSink {
         match request.send().await {
             Err(error) => Outcome::Retry {
                 after: None,
-                reason: describe(&error).to_owned(),
+                reason: describe(&error),
             },
             Ok(answer) => {
                 let (status, after) = (answer.status(), retry_after(answer.headers()));

@@ -18,7 +18,7 @@ use crate::config::{self, SinkTarget};
 use crate::domain::{Document, EventId};
 use crate::net::ClientError;
 
-pub use envelope::envelope;
+pub use envelope::{Unrenderable, envelope};
 pub use files::FilesSink;
 pub use http::HttpSink;
 pub use reloadable::ReloadableSink;
@@ -31,7 +31,7 @@ pub struct Delivery {
     pub id: EventId,
     /// When the notification was received.
     pub received_at: Timestamp,
-    /// One CloudEvents JSON object (contract.md 5).
+    /// One CloudEvents JSON object.
     pub envelope: Bytes,
 }
 
@@ -59,6 +59,9 @@ pub enum Outcome {
 pub trait Sink: Send + Sync + 'static {
     /// Delivers one document. The same one may come again: its id is the idempotency key.
     async fn deliver(&self, delivery: &Delivery) -> Outcome;
+
+    /// Removes what an earlier process left unfinished. Called once when deliveries begin, beside them.
+    async fn tidy(&self) {}
 
     /// Whether it can be reached, without delivering anything.
     ///
@@ -100,12 +103,19 @@ pub enum SetupError {
 
 impl Delivery {
     /// The delivery of a document to a sink that wants `include`, from `instance`.
-    pub fn of(document: &Document, include: config::Include, instance: &str) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Unrenderable`] when the document cannot be rendered.
+    pub fn of(
+        document: &Document,
+        include: config::Include,
+        instance: &str,
+    ) -> Result<Self, Unrenderable> {
+        Ok(Self {
             id: document.id,
             received_at: document.received_at,
-            envelope: envelope(document, include, instance),
-        }
+            envelope: envelope(document, include, instance)?,
+        })
     }
 }
 

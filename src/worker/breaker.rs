@@ -1,5 +1,5 @@
-//! One breaker for the vendor's API: while it fails as a whole, events wait in the journal and one attempt at a time
-//! finds out whether it is back. So an outage ends without a storm.
+//! A breaker for the vendor's API and one for each sink: while one fails as a whole, its work waits in the journal and one
+//! attempt at a time finds out whether it is back. So an outage makes no storm, neither of calls nor of lines.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,17 +12,29 @@ const THRESHOLD: u32 = 5;
 /// First and longest time that it stays open.
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
+/// The longest for a sink, which is asked by this service alone and not by every partner's.
+const LONGEST_FOR_SINK: Duration = Duration::from_secs(10);
 
 /// The breaker.
 pub(super) struct Breaker {
     state: Mutex<State>,
     metrics: Metrics,
-    readiness: Readiness,
+    guarded: Guarded,
+}
+
+/// What a breaker stands before, and who is told how it does.
+pub(super) enum Guarded {
+    /// The vendor's API.
+    Sdp(Readiness),
+    /// The sink of this name.
+    Sink(String),
 }
 
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
+    /// When it last answered as it should.
+    answered: Option<Instant>,
     open_until: Option<Instant>,
     /// Whether the one attempt that may find out is under way, since when.
     probe: Option<Instant>,
@@ -41,12 +53,24 @@ pub(super) enum Admit {
 }
 
 impl Breaker {
-    pub(super) fn new(metrics: Metrics, readiness: Readiness) -> Self {
+    pub(super) fn new(metrics: Metrics, guarded: Guarded) -> Self {
         Self {
             state: Mutex::default(),
             metrics,
-            readiness,
+            guarded,
         }
+    }
+
+    /// Whether all is well, as far as is known.
+    pub(super) fn is_closed(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.open_until.is_none()
+    }
+
+    /// Whether it has answered anyone as it should since then.
+    pub(super) fn has_answered_since(&self, then: Instant) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.answered.is_some_and(|answered| answered >= then)
     }
 
     /// How much may be tried at `now`. [`Admit::One`] is given out once, and again when it was not reported back within
@@ -72,19 +96,35 @@ impl Breaker {
             .probe = None;
     }
 
-    /// The API answered as it should, if not always with what was hoped for.
-    pub(super) fn success(&self) {
+    /// It answered as it should, if not always with what was hoped for.
+    pub(super) fn success(&self, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.open_until.is_some() {
-            tracing::info!("the SDP API is back");
+        let (was_open, had_failed) = (state.open_until.is_some(), state.failures > 0);
+        state.answered = Some(now);
+        if !was_open && !had_failed {
+            return;
         }
-        if state.failures > 0 || state.open_until.is_some() {
-            *state = State::default();
-            self.readiness.well(Part::Sdp);
+        *state = State {
+            answered: state.answered,
+            ..State::default()
+        };
+        match &self.guarded {
+            Guarded::Sdp(readiness) => {
+                if was_open {
+                    tracing::info!("the SDP API is back");
+                }
+                readiness.well(Part::Sdp);
+            }
+            Guarded::Sink(sink) => {
+                if was_open {
+                    tracing::info!(sink, "the sink is back");
+                    self.metrics.sink_down(sink, false);
+                }
+            }
         }
     }
 
-    /// The API failed as a whole.
+    /// It failed as a whole.
     pub(super) fn failure(&self, now: Instant, reason: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
@@ -92,22 +132,40 @@ impl Breaker {
         if state.failures < THRESHOLD || (state.open_until.is_some() && !was_probe) {
             return;
         }
-        if state.open_until.is_none() {
-            self.metrics.sdp_breaker_opened();
-            tracing::warn!(
-                reason,
-                "the SDP API fails as a whole; events wait until it is back"
-            );
-        }
+        let is_new = state.open_until.is_none();
         let wait = FIRST
             .saturating_mul(1 << state.openings.min(16))
-            .min(LONGEST);
+            .min(match self.guarded {
+                Guarded::Sdp(_) => LONGEST,
+                Guarded::Sink(_) => LONGEST_FOR_SINK,
+            });
         state.openings += 1;
         state.open_until = Some(now + wait);
-        self.readiness.unwell(
-            Part::Sdp,
-            format!("unreachable ({reason}); what comes is kept and waits"),
-        );
+        match &self.guarded {
+            Guarded::Sdp(readiness) => {
+                if is_new {
+                    self.metrics.sdp_breaker_opened();
+                    tracing::warn!(
+                        reason,
+                        "the SDP API fails as a whole; events wait until it is back"
+                    );
+                }
+                readiness.unwell(
+                    Part::Sdp,
+                    format!("unreachable ({reason}); what comes is kept and waits"),
+                );
+            }
+            Guarded::Sink(sink) => {
+                if is_new {
+                    self.metrics.sink_down(sink, true);
+                    tracing::warn!(
+                        sink,
+                        reason,
+                        "the sink fails as a whole; its deliveries wait until it is back"
+                    );
+                }
+            }
+        }
     }
 }
 
@@ -116,7 +174,7 @@ mod tests {
     use super::*;
 
     fn opened(now: Instant) -> Breaker {
-        let breaker = Breaker::new(Metrics::new(), Readiness::default());
+        let breaker = Breaker::new(Metrics::new(), Guarded::Sink("ehr".to_owned()));
         (0..THRESHOLD).for_each(|_| breaker.failure(now, "HTTP 503"));
         breaker
     }
@@ -129,7 +187,9 @@ mod tests {
         let later = now + FIRST;
         assert_eq!(breaker.admit(later), Admit::One);
         assert_eq!(breaker.admit(later), Admit::None);
-        breaker.success();
+        assert!(!breaker.has_answered_since(now));
+        breaker.success(now);
+        assert!(breaker.has_answered_since(now) && !breaker.has_answered_since(later));
         assert_eq!(breaker.admit(later), Admit::All);
     }
 
@@ -153,11 +213,11 @@ mod tests {
 
     #[test]
     fn a_success_in_between_starts_the_count_anew() {
-        let breaker = Breaker::new(Metrics::new(), Readiness::default());
+        let breaker = Breaker::new(Metrics::new(), Guarded::Sink("ehr".to_owned()));
         let now = Instant::now();
         for _ in 0..3 {
             (1..THRESHOLD).for_each(|_| breaker.failure(now, "HTTP 503"));
-            breaker.success();
+            breaker.success(now);
         }
         assert_eq!(breaker.admit(now), Admit::All);
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 
+use super::breaker::{Admit, Breaker, Guarded};
 use super::claims::Work;
 use super::insist::insist;
 use super::{Shared, backoff, report};
@@ -18,21 +19,25 @@ use crate::sinks::{Delivery, Outcome, Sink};
 /// The work of one sink.
 pub(super) struct Deliverer {
     config: SinkConfig,
-    sink: Box<dyn Sink>,
+    sink: Arc<dyn Sink>,
     shared: Arc<Shared>,
     lease: Duration,
     instance: String,
+    breaker: Breaker,
 }
 
 impl Deliverer {
     pub(super) fn new(
         config: SinkConfig,
-        sink: Box<dyn Sink>,
+        sink: Arc<dyn Sink>,
         shared: Arc<Shared>,
         lease: Duration,
         instance: String,
     ) -> Self {
+        let guarded = Guarded::Sink(config.name.clone());
+        shared.metrics.sink_down(&config.name, false);
         Self {
+            breaker: Breaker::new(shared.metrics.clone(), guarded),
             config,
             sink,
             shared,
@@ -41,15 +46,30 @@ impl Deliverer {
         }
     }
 
+    /// Renders and delivers. What the sink says, the breaker hears.
     async fn attempt(&self, document: &Document) -> Outcome {
-        let delivery = Delivery::of(document, self.config.include, &self.instance);
-        AssertUnwindSafe(self.sink.deliver(&delivery))
+        let delivery = match Delivery::of(document, self.config.include, &self.instance) {
+            Ok(delivery) => delivery,
+            // Another attempt would find the same bytes; an operator has to look at them.
+            Err(unrenderable) => {
+                self.breaker.probe_ended();
+                return Outcome::Rejected {
+                    reason: unrenderable.to_string(),
+                };
+            }
+        };
+        let outcome = AssertUnwindSafe(self.sink.deliver(&delivery))
             .catch_unwind()
             .await
             .unwrap_or_else(|_| Outcome::Retry {
                 after: None,
                 reason: "the sink panicked".to_owned(),
-            })
+            });
+        match &outcome {
+            Outcome::Delivered | Outcome::Rejected { .. } => self.breaker.success(Instant::now()),
+            Outcome::Retry { reason, .. } => self.breaker.failure(Instant::now(), reason),
+        }
+        outcome
     }
 
     /// What an outcome means for this claim.
@@ -103,16 +123,23 @@ impl Work for Deliverer {
     const NAME: &'static str = "delivery";
 
     async fn claim(&self, limit: usize) -> Result<Vec<ClaimedDelivery>, journal::Error> {
-        let clock = &self.shared.clock;
+        let (admit, clock) = (self.breaker.admit(Instant::now()), &self.shared.clock);
+        let limit = match admit {
+            Admit::All => limit,
+            Admit::One => 1,
+            Admit::None => return Ok(Vec::new()),
+        };
         let due = Due {
             now: clock.steady(),
             until: clock.steady_in(self.lease),
             limit,
         };
-        self.shared
-            .journal
-            .claim_deliveries(&self.config.name, due)
-            .await
+        let journal = &self.shared.journal;
+        let claimed = journal.claim_deliveries(&self.config.name, due).await;
+        if admit == Admit::One && !claimed.as_ref().is_ok_and(|claimed| !claimed.is_empty()) {
+            self.breaker.probe_ended();
+        }
+        claimed
     }
 
     async fn work(&self, claimed: ClaimedDelivery) {
@@ -120,8 +147,9 @@ impl Work for Deliverer {
         let document = match journal.document(&claimed.lease).await {
             Ok(Some(document)) => document,
             // Purged, replayed or taken up by another meanwhile, who sees to it.
-            Ok(None) => return,
+            Ok(None) => return self.breaker.probe_ended(),
             Err(error) => {
+                self.breaker.probe_ended();
                 tracing::error!(event.id = %claimed.id, error = %error, "cannot read what to deliver; its lease runs out");
                 return;
             }

@@ -6,7 +6,9 @@ mod backoff;
 mod breaker;
 mod claims;
 mod deliver;
+mod fetch;
 mod insist;
+mod late;
 mod plan;
 mod report;
 mod retrieve;
@@ -19,7 +21,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::config::{Follow, Retention, Sink as SinkConfig};
+use crate::config::{Follow, Refresh, Retention, Sink as SinkConfig};
 use crate::domain::Clock;
 use crate::journal::{Journal, Wakeups};
 use crate::lifecycle::{Readiness, Shutdown};
@@ -27,9 +29,13 @@ use crate::metrics::Metrics;
 use crate::sdp;
 use crate::sinks::Sink;
 
-use self::breaker::Breaker;
+use self::breaker::{Breaker, Guarded};
 use self::deliver::Deliverer;
-use self::retrieve::Retriever;
+use self::late::Late;
+use self::retrieve::{Retriever, Wants};
+
+/// Events whose late content is asked for at once; nobody waits for it.
+const LATE_AT_ONCE: usize = 2;
 
 /// What the worker works with.
 pub struct Parts {
@@ -43,6 +49,8 @@ pub struct Parts {
     pub sinks: Vec<(SinkConfig, Box<dyn Sink>)>,
     /// What to follow, and for how long.
     pub follow: Follow,
+    /// When what never came is asked for again.
+    pub refresh: Refresh,
     /// How long things are kept.
     pub retention: Retention,
     /// Name of this instance.
@@ -73,11 +81,17 @@ pub fn spawn(parts: Parts, tasks: &Shutdown) {
     let wants: Vec<_> = parts
         .sinks
         .iter()
-        .map(|(config, _)| (config.name.clone(), config.events.clone()))
+        .map(|(config, _)| Wants {
+            sink: config.name.clone(),
+            events: config.events.clone(),
+            include: config.include,
+        })
         .collect();
     let (lease, concurrency) = (parts.follow.lease, parts.follow.max_concurrency);
     for ((config, sink), bell) in parts.sinks.into_iter().zip(&bells) {
-        let concurrency = config.max_concurrency;
+        let (concurrency, sink) = (config.max_concurrency, Arc::<dyn Sink>::from(sink));
+        let tidied = Arc::clone(&sink);
+        tasks.spawn("tidying of a sink", async move { tidied.tidy().await });
         let deliverer = Deliverer::new(
             config,
             sink,
@@ -90,13 +104,33 @@ pub fn spawn(parts: Parts, tasks: &Shutdown) {
             claims::run(deliverer, bell, concurrency, &group).await
         });
     }
+    let (wants, breaker) = (
+        Arc::new(wants),
+        Arc::new(Breaker::new(parts.metrics, Guarded::Sdp(parts.readiness))),
+    );
+    if let Some(sdp) = parts.sdp.clone() {
+        let late = Late {
+            shared: Arc::clone(&shared),
+            sdp,
+            follow: parts.follow.clone(),
+            refresh: parts.refresh.clone(),
+            wants: Arc::clone(&wants),
+            bells: bells.clone(),
+            breaker: Arc::clone(&breaker),
+        };
+        let (bell, group) = (Arc::<Notify>::default(), tasks.clone());
+        tasks.spawn("late content loop", async move {
+            claims::run(late, bell, LATE_AT_ONCE, &group).await
+        });
+    }
     let retriever = Retriever {
+        refresh: parts.refresh,
         shared: Arc::clone(&shared),
         sdp: parts.sdp,
         follow: parts.follow,
         wants,
         bells,
-        breaker: Breaker::new(parts.metrics, parts.readiness),
+        breaker,
     };
     let (other, group) = (Arc::clone(&shared), tasks.clone());
     tasks.spawn("other instances' wake-ups", async move {

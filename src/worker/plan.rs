@@ -3,10 +3,13 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::config::Follow;
+use crate::config::{Follow, Refresh};
 use crate::domain::{self, LinkGroup, LinkState};
 use crate::journal::Link;
-use crate::sdp::Failure;
+use crate::sdp::{Failure, Kind};
+
+/// Why a fetched link is named in `missing` all the same: its answer never held any content.
+pub(super) const EMPTY: &str = "empty";
 
 /// The plan of an event: its links, numbered, each address once, with those that will not be followed marked.
 pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow) -> Vec<Link> {
@@ -47,22 +50,84 @@ pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow) -> Vec<Link> {
         .collect()
 }
 
-/// How a failed fetch leaves a link, `since` after the run of attempts began.
-pub(super) fn standing(
+/// The entry for a required group that is not linked and that sessions of this kind do not have.
+pub(super) fn unlinked(links: &[Link], group: &LinkGroup) -> Link {
+    Link {
+        n: u32::try_from(links.len()).unwrap_or(u32::MAX),
+        group: group.clone(),
+        href: String::new(),
+        state: LinkState::Missing,
+        http_status: None,
+        bytes: None,
+        fetched_at: None,
+        reason: Some(
+            "required, but neither linked nor one of the session's standard links".to_owned(),
+        ),
+    }
+}
+
+/// Decides how each failed fetch leaves its link. `tried` is how long the event was tried while the API answered;
+/// `failed` names the links by their place. Gives back the places whose links changed.
+pub(super) fn judge(
     follow: &Follow,
-    group: &LinkGroup,
-    failure: &Failure,
-    since: Duration,
-) -> LinkState {
-    let is_not_there =
-        failure.kind == crate::sdp::Kind::NotFound && since >= follow.not_found_grace;
-    if !failure.is_retryable() || is_not_there {
-        return LinkState::Failed;
+    required: &[LinkGroup],
+    links: &mut [Link],
+    failed: &[(usize, Failure)],
+    tried: Duration,
+) {
+    let is_required = |link: &Link| required.contains(&link.group);
+    let is_over = |failure: &Failure| {
+        let is_not_there = failure.kind == Kind::NotFound && tried >= follow.not_found_grace;
+        !failure.is_retryable() || is_not_there
+    };
+    for (at, failure) in failed {
+        if is_required(&links[*at]) && is_over(failure) {
+            links[*at].state = LinkState::Failed;
+        }
     }
-    if !follow.required.contains(group) && since >= follow.best_effort_for {
-        return LinkState::Missing;
+    // While the event waits for what it must have, nothing else of it is given up that may still come.
+    let waits = links
+        .iter()
+        .any(|link| is_required(link) && link.state == LinkState::Pending);
+    for (at, failure) in failed {
+        let link = &mut links[*at];
+        if is_required(link) {
+            continue;
+        }
+        link.state = if !failure.is_retryable() || (!waits && is_over(failure)) {
+            LinkState::Failed
+        } else if !waits && tried >= follow.best_effort_for {
+            LinkState::Missing
+        } else {
+            LinkState::Pending
+        };
     }
-    LinkState::Pending
+}
+
+/// Whether what a link leads to was given up and may still come: it was not ready or not there. What was refused, by us or
+/// by the vendor, is not among it.
+pub(super) fn is_late(link: &Link) -> bool {
+    let is_refused = || {
+        let reason = link.reason.as_deref().unwrap_or_default();
+        link.href.is_empty() || reason.starts_with("not followed")
+    };
+    match link.state {
+        LinkState::Missing => !is_refused(),
+        LinkState::Failed => link.http_status == Some(404),
+        LinkState::Fetched => link.reason.as_deref() == Some(EMPTY),
+        LinkState::Pending => false,
+    }
+}
+
+/// When to ask again for what an event lacks that was retrieved `age` ago. `None` when it is over.
+pub(super) fn next_look(refresh: &Refresh, age: Duration) -> Option<Duration> {
+    let end = refresh.missing_for?;
+    let planned = refresh.missing_after.iter().find(|after| **after > age);
+    let wait = match planned {
+        Some(after) => *after - age,
+        None => *refresh.missing_after.last()?,
+    };
+    (age + wait <= end).then_some(wait)
 }
 
 /// What the links' standing means for the event.
@@ -77,8 +142,8 @@ pub(super) enum Verdict<'a> {
 }
 
 /// What the links' standing means for the event.
-pub(super) fn verdict<'a>(follow: &Follow, links: &'a [Link]) -> Verdict<'a> {
-    let is_required = |link: &&Link| follow.required.contains(&link.group);
+pub(super) fn verdict<'a>(required: &[LinkGroup], links: &'a [Link]) -> Verdict<'a> {
+    let is_required = |link: &&Link| required.contains(&link.group);
     let is_lost = |link: &&Link| matches!(link.state, LinkState::Failed | LinkState::Missing);
     let is_pending = |link: &&Link| link.state == LinkState::Pending;
     if let Some(link) = links.iter().filter(is_required).find(is_lost) {
@@ -95,13 +160,16 @@ pub(super) fn verdict<'a>(follow: &Follow, links: &'a [Link]) -> Verdict<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sdp::Kind;
 
     fn follow() -> Follow {
         Follow {
             groups: vec![LinkGroup::new("contents"), LinkGroup::new("transcripts")],
             ..Follow::default()
         }
+    }
+
+    fn required() -> [LinkGroup; 1] {
+        [LinkGroup::new("contents")]
     }
 
     fn link(group: &str) -> domain::Link {
@@ -119,6 +187,19 @@ mod tests {
             after: None,
             reason: "test".to_owned(),
         }
+    }
+
+    /// How `contents` and `transcripts` stand after these failures (none: fetched).
+    fn after(contents: Option<Kind>, transcripts: Kind, tried: Duration) -> [LinkState; 2] {
+        let follow = follow();
+        let mut links = plan(vec![link("contents"), link("transcripts")], &follow);
+        let mut failed = vec![(1, failure(transcripts))];
+        match contents {
+            Some(kind) => failed.push((0, failure(kind))),
+            None => links[0].state = LinkState::Fetched,
+        }
+        judge(&follow, &required(), &mut links, &failed, tried);
+        [links[0].state, links[1].state]
     }
 
     #[test]
@@ -165,42 +246,59 @@ mod tests {
     }
 
     #[test]
-    fn a_404_is_not_ready_for_a_while_and_then_not_there() {
-        let (follow, group) = (follow(), LinkGroup::new("contents"));
-        let at = |since| standing(&follow, &group, &failure(Kind::NotFound), since);
-        assert_eq!(at(Duration::ZERO), LinkState::Pending);
-        assert_eq!(at(follow.not_found_grace), LinkState::Failed);
+    fn what_is_missing_is_asked_for_after_1_h_6_h_and_then_daily_for_30_days() {
+        let (refresh, hour) = (Refresh::default(), Duration::from_secs(3600));
+        let mut looks = vec![Duration::ZERO];
+        while let Some(wait) = next_look(&refresh, looks[looks.len() - 1]) {
+            looks.push(looks[looks.len() - 1] + wait);
+        }
+        assert_eq!(looks[1..4], [hour, hour * 6, hour * 24]);
+        assert_eq!(looks[4], hour * 48);
+        assert_eq!(looks.last(), Some(&(hour * 720)));
+        let never = Refresh {
+            missing_for: None,
+            ..refresh
+        };
+        assert_eq!(next_look(&never, Duration::ZERO), None);
     }
 
     #[test]
-    fn best_effort_ends_sooner_than_required() {
-        let follow = follow();
-        let at = |group: &str| {
-            standing(
-                &follow,
-                &LinkGroup::new(group),
-                &failure(Kind::Outage),
-                follow.best_effort_for,
-            )
-        };
-        assert_eq!(at("transcripts"), LinkState::Missing);
-        assert_eq!(at("contents"), LinkState::Pending);
+    fn a_404_is_not_ready_for_a_while_and_then_not_there() {
+        let at = |since| after(Some(Kind::NotFound), Kind::Retry, since)[0];
+        assert_eq!(at(Duration::ZERO), LinkState::Pending);
+        assert_eq!(at(follow().not_found_grace), LinkState::Failed);
+    }
+
+    #[test]
+    fn best_effort_ends_sooner_than_required_but_not_while_that_is_pending() {
+        let end = follow().best_effort_for;
+        let (fetched, pending) = (LinkState::Fetched, LinkState::Pending);
+        for kind in [Kind::Retry, Kind::Outage, Kind::NotFound] {
+            assert_eq!(after(None, kind, Duration::ZERO), [fetched, pending]);
+            assert_ne!(after(None, kind, end)[1], pending, "{kind:?}");
+            for required in [Kind::Retry, Kind::Outage] {
+                assert_eq!(after(Some(required), kind, end), [pending, pending]);
+            }
+        }
+        let refused = after(Some(Kind::Retry), Kind::Final, Duration::ZERO);
+        assert_eq!(refused, [pending, LinkState::Failed]);
     }
 
     #[test]
     fn the_event_waits_for_what_is_pending_and_dies_of_what_is_required_and_lost() {
-        let follow = follow();
+        let (follow, required) = (follow(), required());
         let mut plan = plan(vec![link("contents"), link("transcripts")], &follow);
         assert!(
-            matches!(verdict(&follow, &plan), Verdict::Waiting(link) if link.group.as_str() == "contents")
+            matches!(verdict(&required, &plan), Verdict::Waiting(link) if link.group.as_str() == "contents")
         );
         plan[0].state = LinkState::Fetched;
         assert!(
-            matches!(verdict(&follow, &plan), Verdict::Waiting(link) if link.group.as_str() == "transcripts")
+            matches!(verdict(&required, &plan), Verdict::Waiting(link) if link.group.as_str() == "transcripts")
         );
         plan[1].state = LinkState::Missing;
-        assert_eq!(verdict(&follow, &plan), Verdict::Complete);
+        assert_eq!(verdict(&required, &plan), Verdict::Complete);
         plan[0].state = LinkState::Failed;
-        assert!(matches!(verdict(&follow, &plan), Verdict::Hopeless(_)));
+        assert!(matches!(verdict(&required, &plan), Verdict::Hopeless(_)));
+        assert_eq!(verdict(&[], &plan), Verdict::Complete);
     }
 }

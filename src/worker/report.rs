@@ -15,19 +15,24 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             encounter.id = claimed.encounter_id,
             status = claimed.status,
             outcome = outcome.as_str(),
+            error_code = claimed.error_code,
             state = EventState::Done.as_str(),
             "event ended: no sink wants it"
         ),
         Retrieval::Deliver { .. } => tracing::debug!(event.id = %id, attempt, "retrieved"),
+        Retrieval::Announced { sinks, .. } => {
+            tracing::debug!(event.id = %id, sinks = sinks.len(), "announced before it is retrieved");
+        }
         Retrieval::Retry { reason, .. } => {
             tracing::warn!(event.id = %id, attempt, reason, "not retrieved yet; trying again");
         }
-        Retrieval::Dead { reason } => tracing::error!(
+        Retrieval::Dead { reason, .. } => tracing::error!(
             event.id = %id,
             session.id = claimed.session_id,
             encounter.id = claimed.encounter_id,
             status = claimed.status,
             outcome = claimed.outcome.as_str(),
+            error_code = claimed.error_code,
             state = EventState::Dead.as_str(),
             attempt,
             reason,
@@ -44,6 +49,7 @@ pub(super) fn end(document: &Document, state: EventState, took: Duration) {
         encounter.id = document.encounter_id.as_ref().map(|id| id.as_str()),
         status = document.status,
         outcome = document.outcome.as_str(),
+        error_code = document.error_code,
         state = state.as_str(),
         resources = document.resources.len(),
         missing = document.missing.len(),

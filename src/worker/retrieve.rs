@@ -1,52 +1,118 @@
 //! One event from receipt to ready: settle how its session ended, plan its links, fetch them, decide.
+//!
+//! Sinks that want the notification alone do not wait for that: they are told first.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 
 use super::breaker::{Admit, Breaker};
 use super::claims::Work;
 use super::insist::insist;
-use super::plan::{self, Verdict};
+use super::plan;
 use super::session::Session;
 use super::settle::{Unsettled, is_unknowable, unknowable_status};
-use super::updates::Updates;
 use super::{Shared, backoff, report};
-use crate::config::Follow;
-use crate::domain::{self, LinkState, Notification, Outcome};
+use crate::config::{Follow, Include, Refresh};
+use crate::domain::{Notification, Outcome};
 use crate::journal::{self, ClaimedEvent, Due, Held, Link, LinkUpdate, Retrieval};
-use crate::sdp::{self, Failure, Fetched};
+use crate::sdp::{self, Failure};
 
 /// The work of retrieving.
 pub(super) struct Retriever {
     pub(super) shared: Arc<Shared>,
     pub(super) sdp: Option<sdp::Client>,
     pub(super) follow: Follow,
-    /// Each sink's name and the outcomes that it wants.
-    pub(super) wants: Vec<(String, Vec<Outcome>)>,
+    /// What each sink wants.
+    pub(super) wants: Arc<Vec<Wants>>,
+    /// When what never came is asked for again.
+    pub(super) refresh: Refresh,
     /// Each sink's bell.
     pub(super) bells: Vec<Arc<Notify>>,
-    pub(super) breaker: Breaker,
+    pub(super) breaker: Arc<Breaker>,
+}
+
+/// What one sink wants.
+pub(super) struct Wants {
+    pub(super) sink: String,
+    pub(super) events: Vec<Outcome>,
+    pub(super) include: Include,
 }
 
 /// An attempt's end, with the links that were not written down before it.
-struct Attempted {
-    end: Retrieval,
-    links: Vec<LinkUpdate>,
+pub(super) struct Attempted {
+    pub(super) end: Retrieval,
+    pub(super) links: Vec<LinkUpdate>,
+}
+
+/// What is to be done with a claimed event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Tell the sinks that want the notification alone.
+    Announce,
+    /// Retrieve it.
+    Retrieve,
+}
+
+impl Retriever {
+    fn announces(&self) -> bool {
+        let mut wants = self.wants.iter();
+        wants.any(|wants| wants.include == Include::NotificationOnly)
+    }
+
+    /// Claims what is due: first what has to be announced, whether or not the API can be asked.
+    async fn claim_steps(
+        &self,
+        limit: usize,
+        most_with_sdp: usize,
+    ) -> Result<Vec<(ClaimedEvent, Step)>, journal::Error> {
+        let (clock, journal) = (&self.shared.clock, &self.shared.journal);
+        let due = |limit| Due {
+            now: clock.steady(),
+            until: clock.steady_in(self.follow.lease),
+            limit,
+        };
+        let mut steps = Vec::new();
+        if self.announces() {
+            let claimed = journal.claim_new(due(limit)).await?;
+            steps.extend(claimed.into_iter().map(|event| (event, Step::Announce)));
+        }
+        if steps.len() < limit {
+            let due = due(limit - steps.len());
+            let claimed = match journal
+                .claim_events(due, most_with_sdp.min(due.limit))
+                .await
+            {
+                Ok(claimed) => claimed,
+                // What is claimed already is not left to its lease.
+                Err(error) if steps.is_empty() => return Err(error),
+                Err(_) => Vec::new(),
+            };
+            steps.extend(claimed.into_iter().map(|event| {
+                // It came between the two claims.
+                let is_new = event.needs_sdp && event.lease.is_first() && self.announces();
+                let step = if is_new {
+                    Step::Announce
+                } else {
+                    Step::Retrieve
+                };
+                (event, step)
+            }));
+        }
+        Ok(steps)
+    }
 }
 
 #[async_trait]
 impl Work for Retriever {
-    type Item = ClaimedEvent;
+    type Item = (ClaimedEvent, Step);
     const NAME: &'static str = "retrieval";
 
-    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedEvent>, journal::Error> {
+    async fn claim(&self, limit: usize) -> Result<Vec<Self::Item>, journal::Error> {
         let admit = match self.sdp {
             Some(_) => self.breaker.admit(Instant::now()),
             None => Admit::None,
@@ -56,41 +122,44 @@ impl Work for Retriever {
             Admit::One => 1,
             Admit::None => 0,
         };
-        let clock = &self.shared.clock;
-        let due = Due {
-            now: clock.steady(),
-            until: clock.steady_in(self.follow.lease),
-            limit,
+        let claimed = self.claim_steps(limit, most_with_sdp).await;
+        let tries = |claimed: &Vec<Self::Item>| {
+            let mut claimed = claimed.iter();
+            claimed.any(|(event, step)| event.needs_sdp && *step == Step::Retrieve)
         };
-        let claimed = self.shared.journal.claim_events(due, most_with_sdp).await;
-        let tries = |claimed: &Vec<ClaimedEvent>| claimed.iter().any(|event| event.needs_sdp);
         if admit == Admit::One && !claimed.as_ref().is_ok_and(tries) {
             self.breaker.probe_ended();
         }
         claimed
     }
 
-    async fn work(&self, claimed: ClaimedEvent) {
-        let attempt = AssertUnwindSafe(self.attempt(&claimed))
-            .catch_unwind()
-            .await;
+    async fn work(&self, (claimed, step): Self::Item) {
+        let attempt = async {
+            match step {
+                Step::Announce => Attempted {
+                    end: self.announced(&claimed),
+                    links: Vec::new(),
+                },
+                Step::Retrieve => self.attempt(&claimed).await,
+            }
+        };
+        let attempt = AssertUnwindSafe(attempt).catch_unwind().await;
         let Attempted { end, links } = attempt.unwrap_or_else(|_| {
-            let session = Session::so_far(&claimed);
+            let (session, wait) = (Session::so_far(&claimed), self.wait(&claimed, None));
+            let reason = "processing panicked".to_owned();
             Attempted {
-                end: self.retry(&claimed, session, None, "processing panicked".to_owned()),
+                end: self.retry(&claimed, session, wait, true, reason),
                 links: Vec::new(),
             }
         });
-        if claimed.needs_sdp {
+        if claimed.needs_sdp && step == Step::Retrieve {
             self.breaker.probe_ended();
         }
         report::attempt(&claimed, &end);
-        let delivers = matches!(end, Retrieval::Deliver { .. });
         let journal = &self.shared.journal;
         let finish = || journal.finish_retrieval(claimed.lease, links.clone(), end.clone());
         match insist(self.follow.lease, finish).await {
-            Ok(Held::Kept) if delivers => self.bells.iter().for_each(|bell| bell.notify_one()),
-            Ok(Held::Kept) => {}
+            Ok(Held::Kept) => self.kept(&claimed, &end),
             Ok(Held::Lost) => {
                 tracing::debug!(event.id = %claimed.id, "another attempt has taken over")
             }
@@ -102,32 +171,58 @@ impl Work for Retriever {
 }
 
 impl Retriever {
+    /// An attempt's end is written down: whoever has to go on is told, and it is counted.
+    fn kept(&self, claimed: &ClaimedEvent, end: &Retrieval) {
+        match end {
+            Retrieval::Retry { sinks, .. } if sinks.is_empty() => return,
+            Retrieval::Retry { .. } => {}
+            Retrieval::Announced { .. } => self.shared.journal.wake(claimed.id),
+            Retrieval::Deliver { outcome, .. } => {
+                self.shared.metrics.session(*outcome, claimed.source);
+            }
+            Retrieval::Dead { .. } => {
+                self.shared.metrics.session(claimed.outcome, claimed.source);
+            }
+        }
+        self.bells.iter().for_each(|bell| bell.notify_one());
+    }
+}
+
+impl Retriever {
+    /// What the claimed event's sinks that want the notification alone are told, and from when on.
+    fn announced(&self, claimed: &ClaimedEvent) -> Retrieval {
+        // How it ended may still be found out; a sink that hears of it once should hear the right thing.
+        let sinks = match claimed.outcome {
+            Outcome::Unknown => Vec::new(),
+            outcome => self.sinks(outcome, Some(Include::NotificationOnly)),
+        };
+        Retrieval::Announced {
+            sinks,
+            at: self.shared.clock.steady(),
+        }
+    }
+
     /// One attempt, start to end.
     async fn attempt(&self, claimed: &ClaimedEvent) -> Attempted {
-        let Ok(notification) = Notification::parse(claimed.body.clone()) else {
-            let reason = "the stored notification cannot be read".to_owned();
-            return Attempted {
-                end: Retrieval::Dead { reason },
-                links: Vec::new(),
-            };
+        let ended = |end| Attempted {
+            end,
+            links: Vec::new(),
         };
         let mut session = Session::so_far(claimed);
+        let Ok(notification) = Notification::parse(claimed.body.clone()) else {
+            let reason = "the stored notification cannot be read".to_owned();
+            return ended(self.dead(&session, reason));
+        };
         let Some(sdp) = self.sdp.as_ref().filter(|_| claimed.needs_sdp) else {
-            return Attempted {
-                end: self.deliver(session),
-                links: Vec::new(),
-            };
+            return ended(self.deliver(session, &[]));
         };
         let mut lost_status = None;
-        if session.is_unsettled(&notification) && !claimed.links.iter().any(is_unknowable) {
+        if session.is_unsettled(&notification, &self.follow.required)
+            && !claimed.links.iter().any(is_unknowable)
+        {
             match self.settle(sdp, &notification, &mut session, claimed).await {
                 Ok(()) => {}
-                Err(Unsettled::Ended(end)) => {
-                    return Attempted {
-                        end,
-                        links: Vec::new(),
-                    };
-                }
+                Err(Unsettled::Ended(end)) => return ended(end),
                 Err(Unsettled::Unknowable(failure)) => lost_status = Some(failure),
             }
         }
@@ -142,146 +237,37 @@ impl Retriever {
         self.fetch(sdp, claimed, session, links).await
     }
 
+    /// What is to be fetched: what is linked, and the vendor's standard links for what a completed session must have.
     fn plan(&self, sdp: &sdp::Client, notification: &Notification, session: &Session) -> Vec<Link> {
-        let links = if notification.links.is_empty() && session.outcome == Outcome::Completed {
-            sdp.standard_links(
-                session.kind,
-                &notification.session_id,
-                notification.encounter_id.as_ref(),
-            )
-        } else {
-            notification.links.clone()
-        };
-        plan::plan(links, &self.follow)
-    }
-
-    /// Fetches what is pending, all at once, and writes down what came while the rest is still under way.
-    async fn fetch(
-        &self,
-        sdp: &sdp::Client,
-        claimed: &ClaimedEvent,
-        mut session: Session,
-        mut links: Vec<Link>,
-    ) -> Attempted {
-        let since = self.since_start(claimed);
-        let mut pending: FuturesUnordered<_> = links
-            .iter()
-            .enumerate()
-            .filter(|(_, link)| link.state == LinkState::Pending)
-            .map(|(at, link)| {
-                let link = domain::Link {
-                    group: link.group.clone(),
-                    href: link.href.clone(),
-                    is_get: true,
-                };
-                async move { (at, sdp.fetch(&link).await) }
-            })
-            .collect();
-        // The whole plan is written down with the first batch: were the process killed after it, the next attempt would
-        // take what it finds for all there is.
-        let mut updates = Updates::default();
-        let is_new = |link: &&Link| claimed.links.iter().all(|known| known.n != link.n);
+        let (id, encounter) = (&notification.session_id, notification.encounter_id.as_ref());
+        let mut links = notification.links.clone();
+        if links.is_empty() && session.outcome == Outcome::Completed {
+            links = sdp.standard_links(session.kind, id, encounter);
+        }
+        let mut without = Vec::new();
+        for group in session.required(&self.follow.required) {
+            if links.iter().any(|link| link.group == *group) {
+                continue;
+            }
+            match sdp.standard_link(session.kind, group, id, encounter) {
+                Some(link) => links.push(link),
+                None => without.push(group),
+            }
+        }
+        let mut links = plan::plan(links, &self.follow);
+        for group in without {
+            links.push(plan::unlinked(&links, group));
+        }
         links
-            .iter()
-            .filter(is_new)
-            .for_each(|link| updates.put(link, None));
-        let mut asked = None;
-        while let Some((at, result)) = pending.next().await {
-            let body = self.apply(&mut links[at], result, since, &mut session, &mut asked);
-            updates.put(&links[at], body);
-            // What is ready together is written together; the last batch goes with the attempt's end.
-            while let Some(Some((at, result))) = pending.next().now_or_never() {
-                let body = self.apply(&mut links[at], result, since, &mut session, &mut asked);
-                updates.put(&links[at], body);
-            }
-            if !pending.is_empty() && updates.has_bodies() {
-                self.record(claimed, &mut updates).await;
-            }
-        }
-        drop(pending);
-        let end = self.decide(claimed, session, &links, asked);
-        Attempted {
-            end,
-            links: updates.all(),
-        }
     }
 
-    /// Takes one fetch's result into a link; gives back the body to store.
-    fn apply(
-        &self,
-        link: &mut Link,
-        result: Result<Fetched, Failure>,
-        since: Duration,
-        session: &mut Session,
-        asked: &mut Option<Duration>,
-    ) -> Option<Bytes> {
-        match result {
-            Ok(fetched) => {
-                self.breaker.success();
-                link.state = LinkState::Fetched;
-                link.http_status = Some(fetched.status);
-                link.bytes = u64::try_from(fetched.body.len()).ok();
-                link.fetched_at = Some(self.shared.clock.now());
-                link.reason = None;
-                if link.group.as_str() == "status"
-                    && let Some(status) = sdp::status_in(&fetched.body)
-                {
-                    session.status = Some(status.as_str().to_owned());
-                }
-                Some(fetched.body)
-            }
-            Err(failure) => {
-                self.note(&failure);
-                link.state = plan::standing(&self.follow, &link.group, &failure, since);
-                link.http_status = failure.status;
-                link.reason = Some(failure.reason);
-                *asked = (*asked).max(failure.after);
-                None
-            }
-        }
-    }
-
-    fn decide(
-        &self,
-        claimed: &ClaimedEvent,
-        session: Session,
-        links: &[Link],
-        asked: Option<Duration>,
-    ) -> Retrieval {
-        let why = |link: &Link| {
-            format!(
-                "{}: {}",
-                link.group,
-                link.reason.as_deref().unwrap_or("not fetched")
-            )
-        };
-        match plan::verdict(&self.follow, links) {
-            Verdict::Complete => self.deliver(session),
-            Verdict::Hopeless(link) => Retrieval::Dead { reason: why(link) },
-            Verdict::Waiting(link) => {
-                let mut end = self.retry(claimed, session, asked, why(link));
-                // Nobody waits for a best-effort link longer than was promised.
-                if let Retrieval::Retry { at, .. } = &mut end
-                    && !self.follow.required.contains(&link.group)
-                {
-                    let left = self
-                        .follow
-                        .best_effort_for
-                        .saturating_sub(self.since_start(claimed));
-                    *at = (*at).min(self.shared.clock.steady_in(left));
-                }
-                end
-            }
-        }
-    }
-
-    fn deliver(&self, session: Session) -> Retrieval {
-        let sinks = self
-            .wants
-            .iter()
-            .filter(|(_, wanted)| wanted.contains(&session.outcome));
+    /// Hands over what there is to every sink that wants it.
+    pub(super) fn deliver(&self, session: Session, links: &[Link]) -> Retrieval {
+        let is_late = links.iter().any(plan::is_late);
+        let wait = plan::next_look(&self.refresh, Duration::ZERO).filter(|_| is_late);
         Retrieval::Deliver {
-            sinks: sinks.map(|(name, _)| name.clone()).collect(),
+            refresh_at: wait.map(|wait| self.shared.clock.steady_in(wait)),
+            sinks: self.sinks(session.outcome, None),
             at: self.shared.clock.steady(),
             outcome: session.outcome,
             kind: session.kind,
@@ -289,41 +275,56 @@ impl Retriever {
         }
     }
 
-    /// Another attempt later, or the end when the time for attempts is over.
+    /// Given up. Who wants the notification alone has it all the same.
+    pub(super) fn dead(&self, session: &Session, reason: String) -> Retrieval {
+        Retrieval::Dead {
+            reason,
+            sinks: self.sinks(session.outcome, Some(Include::NotificationOnly)),
+            at: self.shared.clock.steady(),
+        }
+    }
+
+    /// The sinks that want this outcome; with `only`, those of them that want just so much.
+    fn sinks(&self, outcome: Outcome, only: Option<Include>) -> Vec<String> {
+        let wanting = self.wants.iter().filter(|wants| {
+            wants.events.contains(&outcome) && only.is_none_or(|only| wants.include == only)
+        });
+        wanting.map(|wants| wants.sink.clone()).collect()
+    }
+
+    /// How long to wait after this attempt.
+    pub(super) fn wait(&self, claimed: &ClaimedEvent, asked: Option<Duration>) -> Duration {
+        backoff::wait(&self.follow.retry, claimed.attempt, asked)
+    }
+
+    /// Another attempt after `wait`, or the end when the time for attempts is over. The wait counts as time in which it
+    /// was tried if the API answers.
     pub(super) fn retry(
         &self,
         claimed: &ClaimedEvent,
         session: Session,
-        asked: Option<Duration>,
+        wait: Duration,
+        counts: bool,
         reason: String,
     ) -> Retrieval {
-        if self.since_start(claimed) >= self.follow.retry.give_up_after {
-            return Retrieval::Dead {
-                reason: format!("given up after {} attempts: {reason}", claimed.attempt),
-            };
+        if claimed.tried_for >= self.follow.retry.give_up_after {
+            let reason = format!("given up after {} attempts: {reason}", claimed.attempt);
+            return self.dead(&session, reason);
         }
+        let is_news = claimed.outcome == Outcome::Unknown && session.outcome != Outcome::Unknown;
+        let sinks = if is_news {
+            self.sinks(session.outcome, Some(Include::NotificationOnly))
+        } else {
+            Vec::new()
+        };
         Retrieval::Retry {
+            sinks,
             outcome: session.outcome,
             kind: session.kind,
             session_status: session.status,
-            at: self.shared.clock.steady_in(backoff::wait(
-                &self.follow.retry,
-                claimed.attempt,
-                asked,
-            )),
+            at: self.shared.clock.steady_in(wait),
+            tried_for: claimed.tried_for + if counts { wait } else { Duration::ZERO },
             reason,
-        }
-    }
-
-    /// Writes down what came so far. What cannot be written now goes with the end: an end without it would deliver an
-    /// event that lacks what was fetched.
-    async fn record(&self, claimed: &ClaimedEvent, updates: &mut Updates) {
-        let journal = &self.shared.journal;
-        match journal.record_links(claimed.lease, updates.all()).await {
-            Ok(Held::Kept | Held::Lost) => updates.clear(),
-            Err(error) => {
-                tracing::warn!(event.id = %claimed.id, error = %error, "cannot write down a fetched link yet");
-            }
         }
     }
 
@@ -331,16 +332,7 @@ impl Retriever {
         if failure.is_outage() {
             self.breaker.failure(Instant::now(), &failure.reason);
         } else if failure.status.is_some() {
-            self.breaker.success();
+            self.breaker.success(Instant::now());
         }
-    }
-
-    pub(super) fn since_start(&self, claimed: &ClaimedEvent) -> Duration {
-        let millis = self
-            .shared
-            .clock
-            .steady()
-            .saturating_sub(claimed.started_at);
-        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
     }
 }

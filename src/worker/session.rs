@@ -1,6 +1,7 @@
 //! What is known of a session while its event is worked on.
 
-use crate::domain::{Notification, Outcome, SessionKind};
+use crate::config::Required;
+use crate::domain::{LinkGroup, Notification, Outcome, SessionKind};
 use crate::journal::ClaimedEvent;
 
 /// What is known of the session so far.
@@ -21,9 +22,25 @@ impl Session {
         }
     }
 
-    /// Whether the status endpoint has to be asked: nobody said how it ended, or which kind's standard links to fetch.
-    pub(super) fn is_unsettled(&self, notification: &Notification) -> bool {
-        let lacks_kind = notification.links.is_empty() && self.kind == SessionKind::Unknown;
+    /// Whether the status endpoint has to be asked: nobody said how it ended, or the kind has to be known for the standard
+    /// links of what is not linked.
+    pub(super) fn is_unsettled(&self, notification: &Notification, required: &Required) -> bool {
+        let is_linked =
+            |group: &LinkGroup| notification.links.iter().any(|link| link.group == *group);
+        let lacks = notification.links.is_empty() || !required.ambient.iter().all(is_linked);
+        let lacks_kind = lacks && self.kind == SessionKind::Unknown;
         self.outcome == Outcome::Unknown || (self.outcome == Outcome::Completed && lacks_kind)
+    }
+
+    /// What it must have. Only a completed session has a note to wait for.
+    pub(super) fn required<'a>(&self, required: &'a Required) -> &'a [LinkGroup] {
+        match self.outcome {
+            Outcome::Completed => required.of(self.kind),
+            Outcome::Failed
+            | Outcome::TimedOut
+            | Outcome::Cancelled
+            | Outcome::Skipped
+            | Outcome::Unknown => &[],
+        }
     }
 }

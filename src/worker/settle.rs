@@ -1,4 +1,6 @@
-//! How did the session end, when its notification does not tell? The status endpoint is asked (vendor.md 1.7).
+//! How did the session end, when its notification does not tell? The status endpoint is asked.
+
+use std::time::Instant;
 
 use super::retrieve::Retriever;
 use super::session::Session;
@@ -15,33 +17,30 @@ impl Retriever {
         session: &mut Session,
         claimed: &ClaimedEvent,
     ) -> Result<(), Unsettled> {
+        let now = Instant::now;
         let failure = match sdp.status(session.kind, &notification.session_id).await {
             Ok((kind, status)) => {
-                self.breaker.success();
+                self.breaker.success(now());
                 session.kind = kind;
                 if session.outcome == Outcome::Unknown {
                     session.outcome = status.outcome();
                 }
                 session.status = Some(status.as_str().to_owned());
-                let waits = status.is_in_progress()
-                    && self.since_start(claimed) < self.follow.best_effort_for;
+                let waits =
+                    status.is_in_progress() && claimed.tried_for < self.follow.best_effort_for;
                 if session.outcome == Outcome::Unknown && waits {
                     let reason = format!("the session is still {}", status.as_str());
-                    return Err(Unsettled::Ended(self.retry(
-                        claimed,
-                        session.clone(),
-                        None,
-                        reason,
-                    )));
+                    let wait = self.wait(claimed, None);
+                    let end = self.retry(claimed, session.clone(), wait, true, reason);
+                    return Err(Unsettled::Ended(end));
                 }
                 return Ok(());
             }
             Err(failure) => failure,
         };
         self.note(&failure);
-        let since = self.since_start(claimed);
         let is_over = match failure.kind {
-            Kind::NotFound => since >= self.follow.not_found_grace,
+            Kind::NotFound => claimed.tried_for >= self.follow.not_found_grace,
             Kind::Final | Kind::Identity => true,
             Kind::Retry | Kind::Outage => false,
         };
@@ -50,12 +49,9 @@ impl Retriever {
             return Err(Unsettled::Unknowable(failure));
         }
         let reason = format!("status: {failure}");
-        Err(Unsettled::Ended(self.retry(
-            claimed,
-            session.clone(),
-            failure.after,
-            reason,
-        )))
+        let (wait, counts) = (self.wait(claimed, failure.after), !failure.is_outage());
+        let end = self.retry(claimed, session.clone(), wait, counts, reason);
+        Err(Unsettled::Ended(end))
     }
 }
 
@@ -69,7 +65,7 @@ pub(super) enum Unsettled {
 
 /// Whether this entry among the links says so.
 pub(super) fn is_unknowable(link: &Link) -> bool {
-    link.href.is_empty()
+    link.href.is_empty() && link.group.as_str() == "status"
 }
 
 /// The entry among the links that says so.

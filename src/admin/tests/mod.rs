@@ -184,6 +184,7 @@ impl Admin {
                 reason: None,
             };
             let end = Retrieval::Deliver {
+                refresh_at: None,
                 outcome: Outcome::Completed,
                 kind: SessionKind::Ambient,
                 session_status: None,

@@ -133,7 +133,7 @@ async fn send(stage: &Stage, messages: &[Planned], sent: &AtomicU64) -> anyhow::
                 }
                 Err(error) => {
                     let error = crate::net::describe(&error);
-                    played.report.failed(error);
+                    played.report.failed(&error);
                     format!("no answer: {error}")
                 }
             };

@@ -16,8 +16,8 @@ use url::Url;
 use super::inbox::Inbox;
 use crate::app::{App, Ended};
 use crate::config::{
-    AuthMode, Config, FilesSink, HttpSink, Include, NamedSecret, PartnerToken, Retry, SdpAuth,
-    Secret, Sink, SinkTarget, StoreUrl,
+    AuthMode, Config, FilesSink, HttpSink, Include, NamedSecret, PartnerToken, Proxy, Retry,
+    SdpAuth, Secret, Sink, SinkTarget, StoreUrl,
 };
 use crate::domain::Outcome;
 use crate::journal::Journal;
@@ -191,6 +191,7 @@ fn http_target(url: Url, secret: &str) -> SinkTarget {
         headers: Vec::new(),
         timeout: Duration::from_secs(10),
         ca_file: None,
+        proxy: Proxy::None,
     })
 }
 

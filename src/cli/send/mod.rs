@@ -144,7 +144,7 @@ async fn send_each(
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(answer) => report.answered(&answer),
-            Err(error) => report.failed(crate::net::describe(&error)),
+            Err(error) => report.failed(&crate::net::describe(&error)),
         }
         done.fetch_add(1, Ordering::Relaxed);
     }

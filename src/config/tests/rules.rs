@@ -3,7 +3,7 @@
 use super::super::setting::Setting;
 use super::super::{AuthMode, Include, SinkTarget};
 use super::{loaded_of, problems_of};
-use crate::domain::Outcome;
+use crate::domain::{LinkGroup, Outcome};
 
 /// Each file is refused with a text that holds the given part.
 fn refused(cases: &[(&str, &str)]) {
@@ -159,6 +159,52 @@ fn the_vendors_address_and_credentials_are_checked() {
     let provider_id = "x".to_owned();
     let mode = auth.config.sdp.auth.map(|auth| auth.mode);
     assert_eq!(mode, Some(AuthMode::SingleAuthToken { provider_id }));
+}
+
+#[test]
+fn what_is_required_is_a_list_for_each_kind_or_one_for_both() {
+    let groups = |names: &[&str]| {
+        names
+            .iter()
+            .copied()
+            .map(LinkGroup::new)
+            .collect::<Vec<_>>()
+    };
+    for (text, ambient, form_filling) in [
+        ("", &["contents"][..], &["structured_data"][..]),
+        (
+            "[follow.required]\nambient = [\"transcripts\"]",
+            &["transcripts"],
+            &["structured_data"],
+        ),
+        (
+            "follow.required = { ambient = [], form_filling = [] }",
+            &[],
+            &[],
+        ),
+        // The old spelling. Form filling has no contents, so they are not required of it.
+        (
+            "follow.required = [\"contents\"]",
+            &["contents"],
+            &["structured_data"],
+        ),
+        (
+            "follow.required = [\"contents\", \"status\"]",
+            &["contents", "status"],
+            &["status"],
+        ),
+        ("follow.required = []", &[], &[]),
+        // What is required by default only is no error where it is not followed.
+        ("follow.groups = [\"contents\"]", &["contents"], &[]),
+    ] {
+        let required = loaded_of(text).config.follow.required;
+        assert_eq!(required.ambient, groups(ambient), "{text}");
+        assert_eq!(required.form_filling, groups(form_filling), "{text}");
+    }
+    refused(&[(
+        "follow.groups = [\"contents\"]\nfollow.required = { form_filling = [\"structured_data\"] }",
+        "'structured_data' is not in groups",
+    )]);
 }
 
 #[test]

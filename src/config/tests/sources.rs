@@ -84,7 +84,11 @@ fn variables_set_nested_keys_numbers_lists_and_tables() {
         config.follow.groups,
         ["contents", "status"].map(LinkGroup::new)
     );
-    assert_eq!(config.follow.required, [LinkGroup::new("status")]);
+    assert_eq!(config.follow.required.ambient, [LinkGroup::new("status")]);
+    assert_eq!(
+        config.follow.required.form_filling,
+        [LinkGroup::new("status")]
+    );
     assert_eq!(config.store.queue, 1000);
     assert_eq!(config.server.max_body_bytes, 2 << 20);
     assert_eq!(config.sdp.auth.expect("credentials").partner_id, "partner");

@@ -4,8 +4,10 @@
 //! `SKIP LOCKED`: instances that claim at the same time get different rows and do not wait for each other.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::Client;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::row;
@@ -25,7 +27,16 @@ const CLAIM_EVENTS: &str = "WITH without AS (
         attempts = attempts + 1, state = 'retrieving'
     WHERE seq = ANY (ARRAY(SELECT seq FROM without UNION ALL SELECT seq FROM with_sdp))
     RETURNING seq, fence, needs_sdp, id, received_at, started_at, attempts, outcome, kind, session_status, body,
-        session_id, encounter_id, status, server_millis() AS now";
+        session_id, encounter_id, status, tried_ms, source, error_code, server_millis() AS now";
+/// Those that were never worked on and need such a call.
+const CLAIM_NEW: &str = "WITH found AS (
+        SELECT seq FROM events WHERE state = 'received' AND needs_sdp AND next_attempt_at <= server_millis() + $1::bigint
+        ORDER BY seq LIMIT $2::bigint FOR UPDATE SKIP LOCKED)
+    UPDATE events SET next_attempt_at = server_millis() + $3::bigint, holder = $4, fence = fence + 1,
+        attempts = attempts + 1, state = 'retrieving'
+    WHERE seq = ANY (ARRAY(SELECT seq FROM found))
+    RETURNING seq, fence, needs_sdp, id, received_at, started_at, attempts, outcome, kind, session_status, body,
+        session_id, encounter_id, status, tried_ms, source, error_code, server_millis() AS now";
 const CLAIM_DELIVERIES: &str = "WITH due AS (
         SELECT event FROM deliveries WHERE sink = $1 AND next_attempt_at <= server_millis() + $2::bigint
         ORDER BY next_attempt_at LIMIT $3::bigint FOR UPDATE SKIP LOCKED)
@@ -60,8 +71,31 @@ pub(super) async fn events(
     let rows = client
         .query(&claim, &[&now, &limit, &with_sdp, &until, &holder])
         .await?;
+    claimed_of(client, clock, &rows).await
+}
+
+/// Claims due events that were never worked on and need the vendor's API.
+pub(super) async fn new_events(
+    client: &Client,
+    clock: ServerClock,
+    holder: Uuid,
+    due: Due,
+) -> Result<Vec<ClaimedEvent>, Error> {
+    let claim = client.prepare_cached(CLAIM_NEW).await?;
+    let (now, until) = (clock.distance(due.now), clock.distance(due.until));
+    let rows = client
+        .query(&claim, &[&now, &row::limit(due.limit), &until, &holder])
+        .await?;
+    claimed_of(client, clock, &rows).await
+}
+
+async fn claimed_of(
+    client: &Client,
+    clock: ServerClock,
+    rows: &[Row],
+) -> Result<Vec<ClaimedEvent>, Error> {
     let mut claimed = Vec::with_capacity(rows.len());
-    for found in &rows {
+    for found in rows {
         claimed.push(ClaimedEvent {
             lease: EventLease {
                 event: row::get(found, "seq")?,
@@ -79,6 +113,11 @@ pub(super) async fn events(
             session_id: row::get(found, "session_id")?,
             encounter_id: row::get(found, "encounter_id")?,
             status: row::get(found, "status")?,
+            tried_for: Duration::from_millis(
+                u64::try_from(row::get::<i64>(found, "tried_ms")?).unwrap_or(0),
+            ),
+            source: row::word(found, "source")?,
+            error_code: row::get(found, "error_code")?,
             links: Vec::new(),
         });
     }

@@ -6,8 +6,8 @@
 use deadpool_postgres::{Client, Transaction};
 use futures_util::future::try_join_all;
 
-use super::row;
 use super::server_clock::ServerClock;
+use super::{late, row};
 use crate::domain::{EventState, Millis, Outcome, SessionKind};
 use crate::journal::{
     DeliveryEnd, DeliveryLease, Ended, Error, EventLease, Held, LinkUpdate, Retrieval,
@@ -24,7 +24,11 @@ const UPSERT_LINK: &str = "INSERT INTO links
 const DELIVER: &str = "UPDATE events SET outcome = $2, kind = $3, session_status = $4, state = 'delivering',
     next_attempt_at = NULL, last_error = NULL, retrieved_at = server_millis(), holder = NULL WHERE seq = $1";
 const RETRY: &str = "UPDATE events SET outcome = $2, kind = $3, session_status = $4, state = 'retrieving',
-    next_attempt_at = server_millis() + $5::bigint, last_error = $6, retrieved_at = NULL, holder = NULL WHERE seq = $1";
+    next_attempt_at = server_millis() + $5::bigint, last_error = $6, retrieved_at = NULL, tried_ms = $7, holder = NULL
+    WHERE seq = $1";
+const ANNOUNCED: &str =
+    "UPDATE events SET next_attempt_at = server_millis() + $2::bigint, attempts = attempts - 1,
+    holder = NULL WHERE seq = $1";
 const DEAD: &str =
     "UPDATE events SET state = 'dead', next_attempt_at = NULL, holder = NULL, last_error = $2,
     ended_at = server_millis() WHERE seq = $1";
@@ -32,10 +36,13 @@ const DEAD: &str =
 const PLAN_DELIVERIES: &str = "INSERT INTO deliveries (event, sink, state, started_at, next_attempt_at)
     SELECT $1, sink, 'pending', server_millis() + $3::bigint, server_millis() + $3::bigint FROM unnest($2::text[]) AS sink
     ON CONFLICT (event, sink) DO NOTHING";
-/// Not what someone is delivering at the moment.
+/// Those that wait for it; not what is under way or waits for its next attempt. All of the event's, or of these sinks.
 const START_PENDING: &str = "UPDATE deliveries
     SET next_attempt_at = server_millis() + $2::bigint, started_at = server_millis() + $2::bigint
-    WHERE event = $1 AND state = 'pending' AND holder IS NULL";
+    WHERE event = $1 AND state = 'pending' AND next_attempt_at IS NULL";
+const START_SOME: &str = "UPDATE deliveries
+    SET next_attempt_at = server_millis() + $3::bigint, started_at = server_millis() + $3::bigint
+    WHERE event = $1 AND sink = ANY ($2::text[]) AND state = 'pending' AND next_attempt_at IS NULL";
 const END_DELIVERY: &str =
     "UPDATE deliveries SET state = $4, next_attempt_at = server_millis() + $5::bigint,
     delivered_at = $6, last_error = $7, holder = NULL
@@ -99,12 +106,16 @@ async fn write_end(
             session_status,
             sinks,
             at,
+            refresh_at,
         } => {
             let (outcome, kind, status) = settled(outcome, kind, session_status);
             let deliver = transaction.prepare_cached(DELIVER).await?;
             transaction
                 .execute(&deliver, &[&event, &outcome, &kind, &status])
                 .await?;
+            if let Some(at) = refresh_at {
+                late::look_at(transaction, event, clock.distance(*at)).await?;
+            }
             plan_deliveries(transaction, event, sinks, clock.distance(*at)).await?;
             end_event(transaction, event).await?;
         }
@@ -113,20 +124,35 @@ async fn write_end(
             kind,
             session_status,
             at,
+            tried_for,
             reason,
+            sinks,
         } => {
+            announce(transaction, event, sinks, 0).await?;
+            let tried_ms = Millis::try_from(tried_for.as_millis()).unwrap_or(Millis::MAX);
             let (outcome, kind, status) = settled(outcome, kind, session_status);
             let (distance, detail) = (clock.distance(*at), row::text(reason));
             let retry = transaction.prepare_cached(RETRY).await?;
             transaction
                 .execute(
                     &retry,
-                    &[&event, &outcome, &kind, &status, &distance, &detail],
+                    &[
+                        &event, &outcome, &kind, &status, &distance, &detail, &tried_ms,
+                    ],
                 )
                 .await?;
             history(transaction, event, "retrieve", reason).await?;
         }
-        Retrieval::Dead { reason } => {
+        Retrieval::Announced { sinks, at } => {
+            let distance = clock.distance(*at);
+            announce(transaction, event, sinks, distance).await?;
+            let announced = transaction.prepare_cached(ANNOUNCED).await?;
+            transaction
+                .execute(&announced, &[&event, &distance])
+                .await?;
+        }
+        Retrieval::Dead { reason, sinks, at } => {
+            announce(transaction, event, sinks, clock.distance(*at)).await?;
             let dead = transaction.prepare_cached(DEAD).await?;
             transaction
                 .execute(&dead, &[&event, &row::text(reason)])
@@ -203,6 +229,25 @@ pub(super) async fn history(
     Ok(())
 }
 
+/// Makes deliveries to these sinks due in `distance`, and those to no other.
+async fn announce(
+    transaction: &Transaction<'_>,
+    event: i64,
+    sinks: &[String],
+    distance: Millis,
+) -> Result<(), Error> {
+    if sinks.is_empty() {
+        return Ok(());
+    }
+    for sql in [PLAN_DELIVERIES, START_SOME] {
+        let statement = transaction.prepare_cached(sql).await?;
+        transaction
+            .execute(&statement, &[&event, &sinks, &distance])
+            .await?;
+    }
+    Ok(())
+}
+
 /// Makes deliveries due in `distance`: those that are new, and those that a replay has set to pending.
 pub(super) async fn plan_deliveries(
     transaction: &Transaction<'_>,
@@ -242,17 +287,27 @@ async fn write_links(
     if held.is_none() {
         return Ok(Held::Lost);
     }
+    upsert_links(transaction, lease.event, updates).await?;
+    Ok(Held::Kept)
+}
+
+/// Writes links, whoever holds the event.
+pub(super) async fn upsert_links(
+    transaction: &Transaction<'_>,
+    event: i64,
+    updates: &[LinkUpdate],
+) -> Result<(), Error> {
     if !updates.is_empty() {
         let upsert = transaction.prepare_cached(UPSERT_LINK).await?;
         // Sent one after the other without waiting in between.
         try_join_all(
             updates
                 .iter()
-                .map(|update| write_link(transaction, &upsert, lease.event, update)),
+                .map(|update| write_link(transaction, &upsert, event, update)),
         )
         .await?;
     }
-    Ok(Held::Kept)
+    Ok(())
 }
 
 async fn write_link(

@@ -14,6 +14,7 @@ mod finish;
 mod insert;
 mod inspect;
 mod keeper;
+mod late;
 mod list;
 mod migrate;
 mod operate;
@@ -40,9 +41,10 @@ use self::keeper::Keeper;
 use self::pool::{Pool, Standing};
 use self::server_clock::ServerClock;
 use super::{
-    Access, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
-    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate,
-    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store, Unauthentic,
+    Access, Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
+    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
+    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store,
+    Unauthentic,
 };
 use crate::config::{self, PostgresUrl};
 use crate::domain::{Clock, Document, EventId, Millis, Notification};
@@ -188,6 +190,13 @@ impl Store for PostgresStore {
         lent.settle(claimed)
     }
 
+    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error> {
+        let lent = self.pool.lend().await?;
+        let work = claim::new_events(&lent, self.clock, self.holder, due);
+        let claimed = within(WORK, work).await;
+        lent.settle(claimed)
+    }
+
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
         let mut lent = self.pool.lend().await?;
         let held = within(WORK, finish::links(&mut lent, lease, &links)).await;
@@ -202,6 +211,24 @@ impl Store for PostgresStore {
     ) -> Result<Held, Error> {
         let mut lent = self.pool.lend().await?;
         let work = finish::retrieval(&mut lent, self.clock, lease, &links, &end);
+        let held = within(WORK, work).await;
+        lent.settle(held)
+    }
+
+    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error> {
+        let lent = self.pool.lend().await?;
+        let claimed = within(WORK, late::claim(&lent, self.clock, due)).await;
+        lent.settle(claimed)
+    }
+
+    async fn finish_late(
+        &self,
+        lease: EventLease,
+        next: Option<Millis>,
+        amendment: Option<Amendment>,
+    ) -> Result<Held, Error> {
+        let mut lent = self.pool.lend().await?;
+        let work = late::finish(&mut lent, self.clock, lease, next, amendment.as_ref());
         let held = within(WORK, work).await;
         lent.settle(held)
     }

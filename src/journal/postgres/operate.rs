@@ -18,7 +18,7 @@ const WAIT: &str = "UPDATE deliveries SET next_attempt_at = NULL, holder = NULL,
     WHERE event = $1 AND state = 'pending'";
 const RETRIEVE: &str = "UPDATE events SET state = 'received', next_attempt_at = server_millis(),
     started_at = server_millis(), attempts = 0, fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL,
-    retrieved_at = NULL WHERE seq = $1";
+    retrieved_at = NULL, tried_ms = 0 WHERE seq = $1";
 const DELIVER: &str = "UPDATE events SET state = 'delivering', next_attempt_at = NULL, fence = fence + 1, holder = NULL,
     last_error = NULL, ended_at = NULL WHERE seq = $1";
 const PURGE: &str = "UPDATE events SET body = NULL,
@@ -55,6 +55,9 @@ pub(super) async fn replay(
         ReplayFrom::Retrieve => {
             transaction
                 .execute("DELETE FROM links WHERE event = $1", &[&seq])
+                .await?;
+            transaction
+                .execute("DELETE FROM late WHERE event = $1", &[&seq])
                 .await?;
             transaction.execute(WAIT, &[&seq]).await?;
             transaction.execute(RETRIEVE, &[&seq]).await?;

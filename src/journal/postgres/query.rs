@@ -4,9 +4,7 @@ use bytes::Bytes;
 use deadpool_postgres::Client;
 
 use super::{counts, row};
-use crate::domain::{
-    Document, EncounterId, EventId, LinkGroup, LinkState, Missing, Resource, SessionId,
-};
+use crate::domain::{Document, EncounterId, EventId, LinkGroup, LinkState, Resource, SessionId};
 use crate::journal::{
     Attempt, AuditEntry, Delivery, DeliveryLease, Error, EventDetail, Link, Stats,
 };
@@ -14,9 +12,10 @@ use crate::journal::{
 /// A row for each link, or one without; the notification's body stands in the first only. One statement, since each sees
 /// a moment of its own.
 const DOCUMENT: &str = "SELECT id, received_at, session_id, encounter_id, outcome, error_code, session_status, stale,
-    status, CASE WHEN row_number() OVER (ORDER BY n) = 1 THEN events.body END AS notification,
+    status, source, coalesce(revision, 1) AS revision, replaces, CASE WHEN row_number() OVER (ORDER BY n) = 1 THEN events.body END AS notification,
     link_group, href, links.state AS link_state, http_status, fetched_at, reason, links.body AS resource
     FROM events JOIN deliveries ON deliveries.event = seq LEFT JOIN links ON links.event = seq
+    LEFT JOIN amendments ON amendments.event = seq
     WHERE seq = $1 AND sink = $2 AND deliveries.fence = $3 AND deliveries.holder IS NOT NULL AND events.body IS NOT NULL
     ORDER BY n";
 const DELIVERIES: &str = "SELECT sink, state, attempts, next_attempt_at, delivered_at, last_error,
@@ -55,6 +54,9 @@ pub(super) async fn document(
         session_status: row::get(found, "session_status")?,
         stale: row::get(found, "stale")?,
         status: row::get(found, "status")?,
+        source: row::word(found, "source")?,
+        revision: row::number(found, "revision")?,
+        replaces: row::get::<Option<uuid::Uuid>>(found, "replaces")?.map(row::event_id),
         notification: row::bytes(found, "notification")?,
         resources: Vec::new(),
         missing: Vec::new(),
@@ -64,22 +66,19 @@ pub(super) async fn document(
             break;
         };
         let (group, href) = (LinkGroup::new(group), row::get(found, "href")?);
-        if row::word::<LinkState>(found, "link_state")? == LinkState::Fetched {
+        let (state, reason) = (row::word(found, "link_state")?, row::get(found, "reason")?);
+        if state == LinkState::Fetched {
             let http_status: i32 = row::get(found, "http_status")?;
-            document.resources.push(Resource {
+            let resource = Resource {
                 group,
                 href,
                 http_status: u16::try_from(http_status).map_err(|_| row::corrupt("http_status"))?,
                 fetched_at: row::time(row::get(found, "fetched_at")?)?,
                 body: row::bytes(found, "resource")?,
-            });
+            };
+            document.add_resource(resource, reason);
         } else {
-            let reason: Option<String> = row::get(found, "reason")?;
-            document.missing.push(Missing {
-                group,
-                href,
-                reason: reason.unwrap_or_default(),
-            });
+            document.add_unfetched(state, group, href, reason);
         }
     }
     Ok(Some(document))
@@ -102,7 +101,7 @@ pub(super) async fn event(client: &Client, id: EventId) -> Result<Option<EventDe
 }
 
 /// An event's links, without bodies.
-async fn links(client: &Client, seq: i64) -> Result<Vec<Link>, Error> {
+pub(super) async fn links(client: &Client, seq: i64) -> Result<Vec<Link>, Error> {
     let sql = format!(
         "SELECT {} FROM links WHERE event = $1 ORDER BY n",
         row::LINK

@@ -20,7 +20,9 @@ const RECEIPTS: &str = "WITH gone AS (
         ORDER BY ended_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED),
     no_links AS (DELETE FROM links WHERE event IN (SELECT seq FROM gone)),
     no_deliveries AS (DELETE FROM deliveries WHERE event IN (SELECT seq FROM gone)),
-    no_attempts AS (DELETE FROM attempts WHERE event IN (SELECT seq FROM gone))
+    no_attempts AS (DELETE FROM attempts WHERE event IN (SELECT seq FROM gone)),
+    not_late AS (DELETE FROM late WHERE event IN (SELECT seq FROM gone)),
+    no_amendments AS (DELETE FROM amendments WHERE event IN (SELECT seq FROM gone))
     DELETE FROM events WHERE seq IN (SELECT seq FROM gone)";
 
 /// Removes at most `limit` of each kind.

@@ -5,6 +5,8 @@
 //! bodies, and a damaged page is met by a reader: within a transaction that writes it would undo the appends of its
 //! batch.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -18,7 +20,9 @@ use crate::journal::{ClaimedDelivery, ClaimedEvent, DeliveryLease, Due, Error, E
 const DUE_EVENTS: &str = "SELECT seq FROM events INDEXED BY events_due
     WHERE needs_sdp = ?1 AND next_attempt_at <= ?2 ORDER BY next_attempt_at";
 const EVENT: &str = "SELECT seq, fence + 1, id, received_at, started_at, attempts + 1, outcome, kind, session_status, body,
-    session_id, encounter_id, status, needs_sdp, next_attempt_at FROM events WHERE seq = ?1";
+    session_id, encounter_id, status, needs_sdp, next_attempt_at, tried_ms, source, error_code FROM events WHERE seq = ?1";
+const NEW_EVENTS: &str = "SELECT seq FROM events INDEXED BY events_state
+    WHERE state = 'received' AND needs_sdp AND next_attempt_at <= ?1 ORDER BY seq";
 const TAKE_EVENT: &str = "UPDATE events
     SET next_attempt_at = ?1, holder = ?2, fence = fence + 1, attempts = attempts + 1, state = 'retrieving'
     WHERE seq = ?3 AND fence = ?4 - 1 AND next_attempt_at = ?5";
@@ -52,9 +56,33 @@ impl Claims<'_> {
         due: Due,
         most_with_sdp: usize,
     ) -> Result<Vec<ClaimedEvent>, Error> {
-        let (holder, damage) = (self.holder, self.damage.clone());
+        let damage = self.damage.clone();
         let find = move |reader: &Connection| due_events(reader, &damage, due, most_with_sdp);
         let found = self.readers.read(find).await?;
+        self.take(due, found).await
+    }
+
+    /// Claims due events that were never worked on and need the vendor's API.
+    pub(super) async fn new_events(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error> {
+        let damage = self.damage.clone();
+        let find = move |reader: &Connection| {
+            let mut seqs = reader.prepare_cached(NEW_EVENTS)?;
+            let seqs = seqs.query_map([due.now], |row| row.get(0))?;
+            readable(seqs, due.limit, &damage, |seq: i64| {
+                one(reader, EVENT, params![seq], event)
+            })
+        };
+        let found = self.readers.read(find).await?;
+        self.take(due, found).await
+    }
+
+    /// Takes what was found, with the links of earlier attempts.
+    async fn take(
+        &self,
+        due: Due,
+        found: Vec<Found<ClaimedEvent>>,
+    ) -> Result<Vec<ClaimedEvent>, Error> {
+        let holder = self.holder;
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -154,6 +182,9 @@ fn event(found: &Row<'_>) -> Result<Found<ClaimedEvent>, Error> {
         encounter_id: found.get(11)?,
         status: found.get(12)?,
         needs_sdp: found.get(13)?,
+        tried_for: Duration::from_millis(found.get(15)?),
+        source: row::word(found, 16, "source")?,
+        error_code: found.get(17)?,
         links: Vec::new(),
     };
     let due_at = found.get(14)?;

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::late;
 use crate::domain::{EventState, Millis};
 use crate::journal::{
     DeliveryEnd, DeliveryLease, Ended, Error, EventLease, Held, LinkUpdate, Retrieval,
@@ -13,15 +14,18 @@ const UPSERT_LINK: &str = "INSERT INTO links
     ON CONFLICT (event, n) DO UPDATE SET state = excluded.state, http_status = excluded.http_status,
         fetched_at = excluded.fetched_at, reason = excluded.reason, bytes = excluded.bytes, body = excluded.body";
 const SETTLE: &str = "UPDATE events SET outcome = ?2, kind = ?3, session_status = ?4, state = ?5, next_attempt_at = ?6,
-    last_error = ?7, retrieved_at = ?8, holder = NULL WHERE seq = ?1";
+    last_error = ?7, retrieved_at = ?8, tried_ms = coalesce(?9, tried_ms), holder = NULL WHERE seq = ?1";
 /// A sink that is there already is being replayed (or has it); it becomes due if it is pending.
 const PLAN_DELIVERY: &str =
     "INSERT INTO deliveries (event, sink, state, started_at, next_attempt_at)
     VALUES (?1, ?2, 'pending', ?3, ?3)
     ON CONFLICT (event, sink) DO NOTHING";
-/// Not what someone is delivering at the moment.
+/// Those that wait for it; not what is under way or waits for its next attempt.
 const START_PENDING: &str = "UPDATE deliveries SET next_attempt_at = ?2, started_at = ?2
-    WHERE event = ?1 AND state = 'pending' AND holder IS NULL";
+    WHERE event = ?1 AND state = 'pending' AND next_attempt_at IS NULL";
+/// The same for one sink.
+const START_ONE: &str = "UPDATE deliveries SET next_attempt_at = ?3, started_at = ?3
+    WHERE event = ?1 AND sink = ?2 AND state = 'pending' AND next_attempt_at IS NULL";
 /// Done when all sinks have it, dead when one has given up and none is left to try.
 const END_EVENT: &str = "UPDATE events SET
     state = CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE event = seq AND state = 'dead') THEN 'dead' ELSE 'done' END,
@@ -40,10 +44,20 @@ pub(super) fn links(
     if !holds(connection, lease)? {
         return Ok(Held::Lost);
     }
+    write_links(connection, lease.event, links)?;
+    Ok(Held::Kept)
+}
+
+/// Writes links, whoever holds the event.
+pub(super) fn write_links(
+    connection: &Connection,
+    event: i64,
+    links: &[LinkUpdate],
+) -> Result<(), Error> {
     let mut upsert = connection.prepare_cached(UPSERT_LINK)?;
     for LinkUpdate { link, body } in links {
         upsert.execute(params![
-            lease.event,
+            event,
             link.n,
             link.group.as_str(),
             link.href,
@@ -55,7 +69,7 @@ pub(super) fn links(
             body.as_deref(),
         ])?;
     }
-    Ok(Held::Kept)
+    Ok(())
 }
 
 /// Ends an attempt at retrieving.
@@ -76,6 +90,7 @@ pub(super) fn retrieval(
             session_status,
             sinks,
             at,
+            refresh_at,
         } => {
             connection.prepare_cached(SETTLE)?.execute(params![
                 lease.event,
@@ -86,7 +101,9 @@ pub(super) fn retrieval(
                 None::<Millis>,
                 None::<&str>,
                 now,
+                None::<Millis>,
             ])?;
+            refresh_at.map_or(Ok(()), |at| late::look_at(connection, lease.event, at))?;
             plan_deliveries(connection, lease.event, sinks, *at)?;
             end_event(connection, lease.event, now)?;
         }
@@ -95,8 +112,11 @@ pub(super) fn retrieval(
             kind,
             session_status,
             at,
+            tried_for,
             reason,
+            sinks,
         } => {
+            announce(connection, lease.event, sinks, now)?;
             connection.prepare_cached(SETTLE)?.execute(params![
                 lease.event,
                 outcome.as_str(),
@@ -106,10 +126,20 @@ pub(super) fn retrieval(
                 at,
                 reason,
                 None::<Millis>,
+                Millis::try_from(tried_for.as_millis()).unwrap_or(Millis::MAX),
             ])?;
             history(connection, lease.event, now, "retrieve", reason)?;
         }
-        Retrieval::Dead { reason } => {
+        Retrieval::Announced { sinks, at } => {
+            announce(connection, lease.event, sinks, *at)?;
+            connection
+                .prepare_cached(
+                    "UPDATE events SET next_attempt_at = ?2, attempts = attempts - 1, holder = NULL WHERE seq = ?1",
+                )?
+                .execute(params![lease.event, at])?;
+        }
+        Retrieval::Dead { reason, sinks, at } => {
+            announce(connection, lease.event, sinks, *at)?;
             connection
                 .prepare_cached(
                     "UPDATE events SET state = 'dead', next_attempt_at = NULL, holder = NULL, last_error = ?2,
@@ -172,6 +202,23 @@ pub(super) fn history(
     connection
         .prepare_cached("INSERT INTO attempts (event, at, what, detail) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![event, now, what, detail])?;
+    Ok(())
+}
+
+/// Makes deliveries to these sinks due, and those to no other.
+fn announce(
+    connection: &Connection,
+    event: i64,
+    sinks: &[String],
+    at: Millis,
+) -> Result<(), Error> {
+    for sink in sinks {
+        for sql in [PLAN_DELIVERY, START_ONE] {
+            connection
+                .prepare_cached(sql)?
+                .execute(params![event, sink, at])?;
+        }
+    }
     Ok(())
 }
 

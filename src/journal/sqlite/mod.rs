@@ -13,6 +13,7 @@ mod files;
 mod finish;
 mod folder;
 mod inspect;
+mod late;
 mod lease;
 mod lock;
 mod open;
@@ -51,9 +52,10 @@ pub use self::restore::{begin_empty, restore};
 pub(super) use self::spool::Spooled;
 use self::writer::Writer;
 use super::{
-    Access, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
-    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate,
-    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store, Unauthentic,
+    Access, Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
+    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
+    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store,
+    Unauthentic,
 };
 use crate::domain::{Clock, Document, EventId, Millis, Notification};
 use crate::metrics::Metrics;
@@ -227,6 +229,11 @@ impl Store for SqliteStore {
         self.claims(&writer).events(due, most_with_sdp).await
     }
 
+    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error> {
+        let writer = self.writer()?;
+        self.claims(&writer).new_events(due).await
+    }
+
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
         self.writer()?
             .write(move |connection| finish::links(connection, lease, &links))
@@ -242,6 +249,29 @@ impl Store for SqliteStore {
         let now = self.clock.steady();
         self.writer()?
             .write(move |connection| finish::retrieval(connection, lease, &links, &end, now))
+            .await
+    }
+
+    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error> {
+        // Looked for beside the writer first: it is rarely there.
+        let is_due = move |reader: &rusqlite::Connection| late::is_due(reader, due.now);
+        if !self.readers.read(is_due).await? {
+            return Ok(Vec::new());
+        }
+        self.writer()?
+            .write(move |connection| late::claim(connection, due))
+            .await
+    }
+
+    async fn finish_late(
+        &self,
+        lease: EventLease,
+        next: Option<Millis>,
+        amendment: Option<Amendment>,
+    ) -> Result<Held, Error> {
+        let now = self.clock.steady();
+        self.writer()?
+            .write(move |connection| late::finish(connection, lease, next, amendment.as_ref(), now))
             .await
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{finish, retain};
+use super::{finish, late, retain};
 use crate::domain::{EventId, EventState, Millis};
 use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed};
 
@@ -32,6 +32,7 @@ pub(super) fn replay(
     match from {
         ReplayFrom::Retrieve => {
             connection.execute("DELETE FROM links WHERE event = ?1", [seq])?;
+            late::forget(connection, seq)?;
             // The sinks that were not named wait as well: there is nothing to give them now.
             connection.execute(
                 "UPDATE deliveries SET next_attempt_at = NULL, holder = NULL, fence = fence + 1
@@ -40,7 +41,8 @@ pub(super) fn replay(
             )?;
             connection.execute(
                 "UPDATE events SET state = 'received', next_attempt_at = ?2, started_at = ?2, attempts = 0,
-                 fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL, retrieved_at = NULL WHERE seq = ?1",
+                 fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL, retrieved_at = NULL,
+                 tried_ms = 0 WHERE seq = ?1",
                 params![seq, now],
             )?;
         }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::V
 
 use super::row;
 use crate::domain::{
-    Document, EncounterId, EventId, EventState, LinkGroup, LinkState, Missing, Resource, SessionId,
+    Document, EncounterId, EventId, EventState, LinkGroup, LinkState, Resource, SessionId,
 };
 use crate::journal::{
     Attempt, AuditEntry, Delivery, DeliveryLease, Error, EventDetail, Filter, Link, Page, Stats,
@@ -17,8 +17,10 @@ pub(super) fn document(
     lease: &DeliveryLease,
 ) -> Result<Option<Document>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, received_at, session_id, encounter_id, outcome, error_code, session_status, stale, body, status
-         FROM events WHERE seq = ?1 AND body IS NOT NULL AND EXISTS
+        "SELECT id, received_at, session_id, encounter_id, outcome, error_code, session_status, stale, body, status,
+         source,
+         coalesce((SELECT revision FROM amendments WHERE event = seq), 1),
+         (SELECT replaces FROM amendments WHERE event = seq) FROM events WHERE seq = ?1 AND body IS NOT NULL AND EXISTS
          (SELECT 1 FROM deliveries WHERE event = ?1 AND sink = ?2 AND fence = ?3 AND holder IS NOT NULL)",
     )?;
     let mut rows = statement.query(params![lease.event, lease.sink, lease.fence])?;
@@ -38,6 +40,9 @@ pub(super) fn document(
         session_status: found.get(6)?,
         stale: found.get(7)?,
         status: found.get(9)?,
+        source: row::word(found, 10, "source")?,
+        revision: found.get(11)?,
+        replaces: found.get::<_, Option<[u8; 16]>>(12)?.map(row::id),
         notification: row::bytes(found.get(8)?),
         resources: Vec::new(),
         missing: Vec::new(),
@@ -48,21 +53,18 @@ pub(super) fn document(
     let mut rows = statement.query([lease.event])?;
     while let Some(found) = rows.next()? {
         let (group, href) = (LinkGroup::new(found.get::<_, String>(0)?), found.get(1)?);
-        if row::word::<LinkState>(found, 2, "link state")? == LinkState::Fetched {
-            document.resources.push(Resource {
+        let (state, reason) = (row::word(found, 2, "link state")?, found.get(5)?);
+        if state == LinkState::Fetched {
+            let resource = Resource {
                 group,
                 href,
                 http_status: found.get(3)?,
                 fetched_at: row::time(found.get(4)?)?,
                 body: row::bytes(found.get(6)?),
-            });
+            };
+            document.add_resource(resource, reason);
         } else {
-            let reason: Option<String> = found.get(5)?;
-            document.missing.push(Missing {
-                group,
-                href,
-                reason: reason.unwrap_or_default(),
-            });
+            document.add_unfetched(state, group, href, reason);
         }
     }
     Ok(Some(document))

@@ -71,6 +71,8 @@ pub(super) fn retain(
             "DELETE FROM links WHERE event = ?1",
             "DELETE FROM deliveries WHERE event = ?1",
             "DELETE FROM attempts WHERE event = ?1",
+            "DELETE FROM late WHERE event = ?1",
+            "DELETE FROM amendments WHERE event = ?1",
             "DELETE FROM events WHERE seq = ?1",
         ] {
             connection.prepare_cached(sql)?.execute([seq])?;

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Ran, command, run};
+use super::{Ran, command, run, run_aside};
+use crate::support::{HttpReceiver, TlsFront};
 
 fn check(dir: &Path, toml: &str) -> Ran {
     let file = dir.join("receiver.toml");
@@ -63,4 +64,56 @@ fn everything_that_is_wrong_is_named_at_once_and_exits_2() {
     ] {
         assert!(ran.stderr.contains(key), "no {key} in {}", ran.stderr);
     }
+}
+
+#[tokio::test]
+async fn online_it_tells_what_is_wrong_with_each_connection_with_the_host_and_without_the_path() {
+    let temp = tempfile::tempdir().unwrap();
+    let endpoint = HttpReceiver::start().await;
+    let front = TlsFront::start(endpoint.address, &["ehr.hospital.test"]).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (refused, plain) = (closed.local_addr().unwrap(), endpoint.address);
+    drop(closed);
+    let tls = front.address;
+    let toml = format!(
+        r#"
+            signature.secrets = [{{ id = "a", value = "secret" }}]
+            net.proxy = "none"
+            sdp.base_url = "http://{refused}"
+            sdp.auth = {{ partner_id = "p", partner_token = "t" }}
+            [[sinks]]
+            name = "unknown-authority"
+            type = "http"
+            url = "https://{tls}/PHI-path"
+            [[sinks]]
+            name = "plain-port"
+            type = "http"
+            url = "https://{plain}/PHI-path"
+            [[sinks]]
+            name = "no-proxy"
+            type = "http"
+            url = "https://ehr.hospital.test/PHI-path"
+            proxy = "http://{refused}"
+        "#
+    );
+    let file = temp.path().join("receiver.toml");
+    std::fs::write(&file, toml).unwrap();
+    let mut command = command(&["check", "--online", "--config", file.to_str().unwrap()]);
+    command.current_dir(temp.path());
+    let ran = run_aside(command).await;
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    for part in [
+        format!("login failed: connection refused ({refused})"),
+        format!("or complete the chain at the server ({tls})"),
+        format!("the port does not speak TLS; is it a plain HTTP port? ({plain})"),
+        "the proxy cannot be reached (ehr.hospital.test)".to_owned(),
+    ] {
+        assert!(said.contains(&part), "no '{part}' in {said}");
+    }
+    let results = said.split("cannot reach the sink").skip(1);
+    assert!(
+        results.clone().all(|result| !result.contains("PHI")),
+        "{said}"
+    );
 }

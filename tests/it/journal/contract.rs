@@ -16,6 +16,13 @@ use suki_receiver::journal::{
 use suki_receiver::metrics::Metrics;
 use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, Verified, sign, verify};
 
+use super::amendments::{
+    a_dead_event_is_delivered_to_the_sinks_that_are_named,
+    late_content_goes_out_once_as_an_event_that_replaces_the_first,
+    the_time_that_was_tried_is_kept_and_a_replay_begins_anew,
+    what_nobody_has_worked_on_is_announced_once_and_then_retrieved,
+    what_was_replayed_or_purged_is_not_amended,
+};
 use crate::support::{Database, FailingStore, completed, failure};
 
 /// A store, and what it lives in as long.
@@ -118,6 +125,7 @@ pub fn soon(clock: Clock) -> Due {
 
 pub fn deliver(sinks: &[&str], clock: Clock) -> Retrieval {
     Retrieval::Deliver {
+        refresh_at: None,
         outcome: Outcome::Completed,
         kind: SessionKind::Ambient,
         session_status: Some("completed".to_owned()),
@@ -178,6 +186,11 @@ contract! {
     an_inspection_of_a_well_store_finds_nothing,
     a_list_has_the_newest_first_and_pages_without_gaps,
     counts_add_up_to_what_was_appended,
+    what_nobody_has_worked_on_is_announced_once_and_then_retrieved,
+    the_time_that_was_tried_is_kept_and_a_replay_begins_anew,
+    a_dead_event_is_delivered_to_the_sinks_that_are_named,
+    late_content_goes_out_once_as_an_event_that_replaces_the_first,
+    what_was_replayed_or_purged_is_not_amended,
 }
 
 async fn an_event_goes_from_receipt_to_done(s: Opened) {
@@ -394,6 +407,8 @@ async fn links_that_were_written_down_are_there_at_the_next_attempt(s: Opened) {
         .await
         .unwrap();
     let retry = Retrieval::Retry {
+        tried_for: std::time::Duration::ZERO,
+        sinks: Vec::new(),
         outcome: Outcome::Completed,
         kind: SessionKind::Ambient,
         session_status: None,

@@ -41,6 +41,7 @@ async fn fill_and_purge(journal: &Journal, clock: Clock, name: &str, count: usiz
     }
     for claimed in journal.claim_events(due(clock), 0).await.unwrap() {
         let end = Retrieval::Deliver {
+            refresh_at: None,
             outcome: claimed.outcome,
             kind: claimed.kind,
             session_status: None,
@@ -104,6 +105,8 @@ async fn a_clock_that_was_an_hour_ahead_at_the_last_start_stalls_nothing() {
         .find(|event| event.session_id == "waiting")
         .unwrap();
     let retry = Retrieval::Retry {
+        tried_for: std::time::Duration::ZERO,
+        sinks: Vec::new(),
         outcome: waiting.outcome,
         kind: waiting.kind,
         session_status: None,

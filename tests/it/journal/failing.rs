@@ -66,6 +66,7 @@ impl Service {
         let sink = files_sink("archive", dir.path().join("out"));
         worker::spawn(
             worker::Parts {
+                refresh: suki_receiver::config::Refresh::default(),
                 journal,
                 wakeups,
                 sdp: vendor.map(client),

@@ -1,5 +1,6 @@
 //! The journal's promises: one contract suite for every store, and what the service does when the store fails.
 
+mod amendments;
 mod contract;
 mod crash;
 mod damage;

@@ -25,6 +25,7 @@ fn to(endpoint: &HttpReceiver, change: impl FnOnce(&mut HttpSink)) -> Sink {
         headers: vec![("x-partner".to_owned(), Secret::literal("header-value"))],
         timeout: Duration::from_secs(2),
         ca_file: None,
+        proxy: suki_receiver::config::Proxy::None,
     };
     change(&mut http);
     sink("ehr", SinkTarget::Http(http))
@@ -105,7 +106,8 @@ async fn what_fails_is_tried_again_and_what_is_rejected_is_dead() {
 async fn an_endpoint_that_never_answers_is_given_up_after_the_timeout_and_tried_again() {
     let endpoint = HttpReceiver::start().await;
     let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", hole.local_addr().unwrap());
+    let host = hole.local_addr().unwrap();
+    let url = format!("http://{host}/");
     let receiver = receiver_with(to(&endpoint, |http| {
         http.url = url.parse().unwrap();
         http.timeout = Duration::from_millis(100);
@@ -115,7 +117,7 @@ async fn an_endpoint_that_never_answers_is_given_up_after_the_timeout_and_tried_
     eventually("attempts are counted", || async {
         let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
         event["deliveries"][0]["attempts"].as_u64() > Some(1)
-            && event["deliveries"][0]["last_error"] == "timeout"
+            && event["deliveries"][0]["last_error"] == format!("timeout ({host})")
     })
     .await;
 }

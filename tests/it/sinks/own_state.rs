@@ -22,6 +22,7 @@ async fn a_sink_that_is_down_holds_up_no_other_and_gets_everything_when_it_is_ba
             headers: vec![],
             timeout: Duration::from_secs(1),
             ca_file: None,
+            proxy: suki_receiver::config::Proxy::None,
         };
         config.sinks.push(sink("ehr", SinkTarget::Http(http)));
     })

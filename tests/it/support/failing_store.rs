@@ -7,9 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use suki_receiver::domain::{Document, EventId, Millis, Notification};
 use suki_receiver::journal::{
-    Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd, DeliveryLease, Due,
-    Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LinkUpdate, NewEvent, Page,
-    Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store, Unauthentic,
+    Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
+    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
+    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store,
+    Unauthentic,
 };
 
 /// Switches, and the store behind them.
@@ -112,6 +113,11 @@ impl Store for FailingStore {
         self.inner.claim_events(due, most_with_sdp).await
     }
 
+    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error> {
+        check(&self.claims_fail)?;
+        self.inner.claim_new(due).await
+    }
+
     async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
         check(&self.records_fail)?;
         self.inner.record_links(lease, links).await
@@ -125,6 +131,21 @@ impl Store for FailingStore {
     ) -> Result<Held, Error> {
         check(&self.finishes_fail)?;
         self.inner.finish_retrieval(lease, links, end).await
+    }
+
+    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error> {
+        check(&self.claims_fail)?;
+        self.inner.claim_late(due).await
+    }
+
+    async fn finish_late(
+        &self,
+        lease: EventLease,
+        next: Option<Millis>,
+        amendment: Option<Amendment>,
+    ) -> Result<Held, Error> {
+        check(&self.finishes_fail)?;
+        self.inner.finish_late(lease, next, amendment).await
     }
 
     async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {

@@ -2,10 +2,12 @@
 
 mod binary;
 mod client;
+mod connect_proxy;
 mod failing_store;
 mod http_receiver;
 mod postgres;
 mod receiver;
+mod tls_front;
 mod vendor;
 pub mod wire;
 
@@ -13,10 +15,12 @@ use std::time::{Duration, Instant};
 
 pub use binary::{Binary, reverify};
 pub use client::{SECRET, Signed, completed, failure, http, raw_exchange};
+pub use connect_proxy::{ConnectProxy, Rules as ProxyRules};
 pub use failing_store::FailingStore;
 pub use http_receiver::HttpReceiver;
 pub use postgres::{Database, open, open_with, ready};
 pub use receiver::Receiver;
+pub use tls_front::TlsFront;
 pub use vendor::Vendor;
 
 /// Longest wait for something that has to happen.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use suki_receiver::config::Follow;
+use suki_receiver::config::{Follow, Required};
 
 use crate::support::{
     Binary, Receiver, Signed, Vendor, completed, eventually, failure, files_below, until,
@@ -179,7 +179,7 @@ async fn foreign_hosts_redirects_and_other_methods_are_not_followed_and_get_no_t
     let thief = crate::support::HttpReceiver::start().await;
     let receiver = Receiver::start_with(|config| {
         vendor.follow(config);
-        config.follow.required.clear();
+        config.follow.required = Required::none();
         config.follow.best_effort_for = Duration::from_millis(200);
         config.follow.allowed_hosts = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     })

@@ -1,6 +1,11 @@
 //! From a notification to a delivery, against the simulated vendor.
 
+mod bytes;
+mod complete;
 mod follow;
+mod late;
+mod network;
 mod outage;
 mod settle;
 mod token;
+mod waits;

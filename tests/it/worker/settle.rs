@@ -25,7 +25,7 @@ async fn a_notification_without_status_is_settled_by_the_status_endpoint() {
     for (status, kind) in [
         ("failed", "failed"),
         ("ABORTED", "cancelled"),
-        ("skipped", "unknown"),
+        ("skipped", "skipped"),
         ("odd", "unknown"),
     ] {
         let vendor = Vendor::start().await;

@@ -231,6 +231,8 @@ impl Shared {
             }
             7..9 => {
                 let end = Retrieval::Retry {
+                    tried_for: std::time::Duration::ZERO,
+                    sinks: Vec::new(),
                     outcome: Outcome::Completed,
                     kind: SessionKind::Ambient,
                     session_status: None,
@@ -241,7 +243,14 @@ impl Shared {
             }
             _ => {
                 let reason = "never".to_owned();
-                (Retrieved::Dead, Retrieval::Dead { reason })
+                (
+                    Retrieved::Dead,
+                    Retrieval::Dead {
+                        reason,
+                        sinks: Vec::new(),
+                        at: 0,
+                    },
+                )
             }
         };
         let number = self.teller.begin(Act::Retrieval(key, links, said));
@@ -378,6 +387,7 @@ fn updates(key: Key, links: &[(u32, u64)]) -> Vec<LinkUpdate> {
 /// What there is, is there.
 pub fn deliver(sinks: Vec<String>, at: i64) -> Retrieval {
     Retrieval::Deliver {
+        refresh_at: None,
         outcome: Outcome::Completed,
         kind: SessionKind::Ambient,
         session_status: None,

@@ -33,6 +33,8 @@ impl Instance {
 
     async fn retry(&self, event: &ClaimedEvent, after: Duration) {
         let retry = Retrieval::Retry {
+            tried_for: std::time::Duration::ZERO,
+            sinks: Vec::new(),
             outcome: Outcome::Failed,
             kind: SessionKind::Unknown,
             session_status: None,

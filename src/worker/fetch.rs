@@ -1,0 +1,230 @@
+//! Fetching the links of one event: all that is pending at once, writing down what came while the rest is under way, and
+//! what their standing means.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::plan::{self, EMPTY, Verdict};
+use super::retrieve::{Attempted, Retriever};
+use super::session::Session;
+use super::updates::Updates;
+use crate::domain::{self, LinkState, SessionId, json};
+use crate::journal::{ClaimedEvent, Held, Link};
+use crate::sdp::{self, Failure, Fetched, Kind};
+
+/// What one attempt's calls came to.
+#[derive(Default)]
+struct Calls {
+    /// Those that failed, by the place of their link.
+    failed: Vec<(usize, Failure)>,
+    /// Whether the API answered any of them, be it with a refusal.
+    is_answered: bool,
+    /// The longest wait that was asked for.
+    asked: Option<Duration>,
+}
+
+impl Retriever {
+    /// Fetches what is pending.
+    pub(super) async fn fetch(
+        &self,
+        sdp: &sdp::Client,
+        claimed: &ClaimedEvent,
+        mut session: Session,
+        mut links: Vec<Link>,
+    ) -> Attempted {
+        let start = Instant::now();
+        let mut pending: FuturesUnordered<_> = links
+            .iter()
+            .enumerate()
+            .filter(|(_, link)| link.state == LinkState::Pending)
+            .map(|(at, link)| {
+                let link = domain::Link {
+                    group: link.group.clone(),
+                    href: link.href.clone(),
+                    is_get: true,
+                };
+                async move { (at, sdp.fetch(&link).await) }
+            })
+            .collect();
+        let is_any_pending = !pending.is_empty();
+        // The whole plan is written down with the first batch: were the process killed after it, the next attempt would
+        // take what it finds for all there is.
+        let mut updates = Updates::default();
+        let is_new = |link: &&Link| claimed.links.iter().all(|known| known.n != link.n);
+        links
+            .iter()
+            .filter(is_new)
+            .for_each(|link| updates.put(link, None));
+        let mut calls = Calls::default();
+        while let Some((at, result)) = pending.next().await {
+            let body = self.apply(
+                claimed,
+                &mut links[at],
+                (at, result),
+                &mut session,
+                &mut calls,
+            );
+            updates.put(&links[at], body);
+            // What is ready together is written together; the last batch goes with the attempt's end.
+            while let Some(Some((at, result))) = pending.next().now_or_never() {
+                let body = self.apply(
+                    claimed,
+                    &mut links[at],
+                    (at, result),
+                    &mut session,
+                    &mut calls,
+                );
+                updates.put(&links[at], body);
+            }
+            if !pending.is_empty() && updates.has_bodies() {
+                self.record(claimed, &mut updates).await;
+            }
+        }
+        drop(pending);
+        let required = session.required(&self.follow.required).to_vec();
+        let tried = claimed.tried_for;
+        plan::judge(&self.follow, &required, &mut links, &calls.failed, tried);
+        for (at, _) in &calls.failed {
+            updates.put(&links[*at], None);
+        }
+        let is_answering = !is_any_pending
+            || calls.is_answered
+            || self.is_answering(sdp, claimed, &session, start).await;
+        let end = match plan::verdict(&required, &links) {
+            Verdict::Complete => self.deliver(session, &links),
+            Verdict::Hopeless(link) => self.dead(&session, why(link)),
+            Verdict::Waiting(link) => {
+                let wait = self
+                    .wait(claimed, calls.asked)
+                    .min(self.left(claimed, &required, link));
+                self.retry(claimed, session, wait, is_answering, why(link))
+            }
+        };
+        Attempted {
+            end,
+            links: updates.all(),
+        }
+    }
+
+    /// Takes one fetch's result into a link; gives back the body to store.
+    fn apply(
+        &self,
+        claimed: &ClaimedEvent,
+        link: &mut Link,
+        (at, result): (usize, Result<Fetched, Failure>),
+        session: &mut Session,
+        calls: &mut Calls,
+    ) -> Option<Bytes> {
+        let fetched = match result {
+            Ok(fetched) => fetched,
+            Err(failure) => {
+                self.note(&failure);
+                calls.is_answered |= failure.is_of_the_api();
+                calls.asked = calls.asked.max(failure.after);
+                link.http_status = failure.status;
+                link.reason = Some(failure.reason.clone());
+                calls.failed.push((at, failure));
+                return None;
+            }
+        };
+        self.breaker.success(Instant::now());
+        calls.is_answered = true;
+        link.http_status = Some(fetched.status);
+        let is_required = session
+            .required(&self.follow.required)
+            .contains(&link.group);
+        let (is_empty, is_nothing) = (
+            is_required && json::is_empty_content(&fetched.body),
+            json::is_nothing(&fetched.body),
+        );
+        if is_empty && claimed.tried_for < self.follow.empty_grace {
+            link.reason = Some("the answer holds no content yet".to_owned());
+            return None;
+        }
+        if is_nothing && !is_required {
+            let failure = Failure {
+                kind: Kind::Retry,
+                status: Some(fetched.status),
+                after: None,
+                reason: "the answer is empty".to_owned(),
+            };
+            link.reason = Some(failure.reason.clone());
+            calls.failed.push((at, failure));
+            return None;
+        }
+        link.state = LinkState::Fetched;
+        link.bytes = u64::try_from(fetched.body.len()).ok();
+        link.fetched_at = Some(self.shared.clock.now());
+        link.reason = is_empty.then(|| EMPTY.to_owned());
+        if link.group.as_str() == "status"
+            && let Some(status) = sdp::status_in(&fetched.body)
+        {
+            session.status = Some(status.as_str().to_owned());
+        }
+        Some(fetched.body)
+    }
+
+    /// Whether the API answers, though it answered none of this attempt's calls. What fails for one session alone must not
+    /// be waited out as an outage; so it is asked for the session's status, unless it has just answered someone.
+    async fn is_answering(
+        &self,
+        sdp: &sdp::Client,
+        claimed: &ClaimedEvent,
+        session: &Session,
+        start: Instant,
+    ) -> bool {
+        if self.breaker.has_answered_since(start) {
+            return true;
+        }
+        let Some(id) = SessionId::new(claimed.session_id.clone()) else {
+            return false;
+        };
+        let answers = sdp.answers(session.kind, &id).await;
+        if answers {
+            self.breaker.success(Instant::now());
+        }
+        answers
+    }
+
+    /// How long a wait for this link may be at most: to the moment at which it is judged anew.
+    fn left(
+        &self,
+        claimed: &ClaimedEvent,
+        required: &[domain::LinkGroup],
+        link: &Link,
+    ) -> Duration {
+        let is_empty = link
+            .http_status
+            .is_some_and(|status| (200..300).contains(&status));
+        let grace = match (required.contains(&link.group), is_empty) {
+            (false, _) => self.follow.best_effort_for,
+            (true, true) => self.follow.empty_grace,
+            (true, false) => return Duration::MAX,
+        };
+        match grace.saturating_sub(claimed.tried_for) {
+            Duration::ZERO => Duration::MAX,
+            left => left,
+        }
+    }
+
+    /// Writes down what came so far. What cannot be written now goes with the end: an end without it would deliver an
+    /// event that lacks what was fetched.
+    async fn record(&self, claimed: &ClaimedEvent, updates: &mut Updates) {
+        let journal = &self.shared.journal;
+        match journal.record_links(claimed.lease, updates.all()).await {
+            Ok(Held::Kept | Held::Lost) => updates.clear(),
+            Err(error) => {
+                tracing::warn!(event.id = %claimed.id, error = %error, "cannot write down a fetched link yet");
+            }
+        }
+    }
+}
+
+/// What the event waits for, or died of.
+fn why(link: &Link) -> String {
+    let reason = link.reason.as_deref().unwrap_or("not fetched");
+    format!("{}: {reason}", link.group)
+}
