@@ -31,6 +31,7 @@ struct Seen {
     session_id: String,
     encounter_id: Option<String>,
     status: Option<String>,
+    error_code: Option<String>,
     outcome: &'static str,
     secret_id: String,
 }
@@ -145,6 +146,7 @@ async fn keep(
         session_id: notification.session_id.to_string(),
         encounter_id: notification.encounter_id.as_ref().map(ToString::to_string),
         status: notification.status.clone(),
+        error_code: notification.error_code.clone(),
         outcome: notification.outcome.as_str(),
         secret_id: verified.secret_id().to_owned(),
     };
@@ -195,6 +197,7 @@ fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
         encounter.id = seen.encounter_id,
         status = seen.status,
         outcome = seen.outcome,
+        error_code = seen.error_code,
         stale = receipt.stale,
         secret.id = seen.secret_id,
         result = answer.as_str(),

@@ -70,6 +70,30 @@ async fn one_of_several_signatures_is_enough_in_any_place_and_at_most_eight_are_
 }
 
 #[tokio::test]
+async fn a_repeated_time_of_sending_is_no_reason_to_refuse() {
+    let receiver = Receiver::start().await;
+    let signed = Signed::new(failure("repeated"));
+    for (values, status) in [
+        (vec!["SENT", "SENT"], 200),
+        (vec!["SENT, SENT"], 200),
+        (vec!["x", "SENT"], 200),
+        (vec!["1765977748432", "SENT"], 200),
+        (vec!["1765977748432", "1765977748433", "SENT"], 401),
+        (vec!["x", ""], 401),
+    ] {
+        let mut request = http()
+            .post(receiver.webhook())
+            .header("x-api-key", &signed.signature)
+            .body(signed.body.clone());
+        for value in &values {
+            request = request.header("generated-at", value.replace("SENT", &signed.generated_at));
+        }
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), status, "{values:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_no_value_verifies_is_kept_as_it_came_and_taken_up_when_the_secret_is_right() {
     let dir = tempfile::tempdir().unwrap();
     let wrong = [("SIGNATURE__SECRET", "the old secret".to_owned())];

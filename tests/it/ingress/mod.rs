@@ -1,6 +1,7 @@
 //! The public listener from outside.
 
 mod answers;
+mod grammar;
 mod headers;
 mod idle;
 mod leaving;

@@ -91,6 +91,25 @@ async fn what_is_refused_before_the_handler_is_counted_by_its_kind() {
 }
 
 #[tokio::test]
+async fn headers_of_http_2_that_are_too_large_are_431_and_counted() {
+    let receiver = Receiver::start().await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    let ask = |bytes: usize| {
+        let url = format!("http://{}/livez", receiver.public);
+        client.get(url).header("x-long", "a".repeat(bytes)).send()
+    };
+    assert_eq!(ask(10_000).await.unwrap().status(), 200);
+    assert_eq!(ask(20_000).await.unwrap().status(), 431);
+    let metrics = receiver.metrics().await;
+    let counted = "connections_refused_total{reason=\"head_too_large\"} 1\n";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[tokio::test]
 async fn who_only_looks_whether_the_port_is_open_is_not_refused() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
     let files = ca.issue(dir.path(), 2100);
