@@ -13,16 +13,26 @@ use crate::metrics::Metrics;
 use crate::net::{ServerTls, TlsError};
 use crate::sinks::{self, SetupError};
 
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asks {
+    /// `check`: a read-only file system is named with the rest.
+    Check,
+    /// `serve`: a disk that was made read-only is a failure, which may pass, and no mistake of the configuration. The store
+    /// says so itself.
+    Serve,
+}
+
 /// Everything that is wrong.
-pub fn faults(config: &Config) -> Vec<Fault> {
+pub fn faults(config: &Config, asks: Asks) -> Vec<Fault> {
     let mut found = Vec::new();
     found.extend(tls("server.tls", config.server.tls.as_ref()));
     found.extend(tls("admin.tls", config.admin.tls.as_ref()));
-    found.extend(store(&config.store));
+    found.extend(store(&config.store, asks));
     if let Err(error) = wiring::sdp_client(config, &Metrics::new()) {
         found.push(fault("sdp", super::chain(&error)));
     }
-    found.extend(config.sinks.iter().filter_map(sink));
+    found.extend(config.sinks.iter().filter_map(|it| sink(it, asks)));
     found
 }
 
@@ -51,9 +61,9 @@ fn tls(section: &str, files: Option<&config::ServerTls>) -> Option<Fault> {
     Some(fault(&format!("{section}.{key}"), error.to_string()))
 }
 
-fn store(store: &config::Store) -> Option<Fault> {
+fn store(store: &config::Store, asks: Asks) -> Option<Fault> {
     let why = match &store.url {
-        StoreUrl::Sqlite(file) => must_take_files(file),
+        StoreUrl::Sqlite(file) => must_take_files(file, asks),
         StoreUrl::Postgres(url) => {
             if let Err(error) = PostgresStore::check_settings(store, url) {
                 return Some(fault("store.ca_file", error.to_string()));
@@ -65,11 +75,13 @@ fn store(store: &config::Store) -> Option<Fault> {
     Some(fault("store.url", why.err()?))
 }
 
-fn sink(sink: &config::Sink) -> Option<Fault> {
+fn sink(sink: &config::Sink, asks: Asks) -> Option<Fault> {
     let key = |key: &str| format!("sinks.{}.{key}", sink.name);
     match &sink.target {
+        // One that is there but takes no files now keeps no notification from being taken; deliveries to it wait.
+        SinkTarget::Files(files) if files.dir.is_dir() => None,
         SinkTarget::Files(files) => {
-            let why = must_take_files(&files.dir.join("x")).err()?;
+            let why = must_take_files(&files.dir.join("x"), asks).err()?;
             Some(fault(&key("dir"), why))
         }
         SinkTarget::Http(_) => {
@@ -86,7 +98,7 @@ fn sink(sink: &config::Sink) -> Option<Fault> {
 
 /// A file is made at the first start; its folder, or the nearest one above that is there, must take files. A disk that is
 /// full or failing for now is no fault of the configuration.
-fn must_take_files(file: &Path) -> Result<(), String> {
+fn must_take_files(file: &Path, asks: Asks) -> Result<(), String> {
     let parent = file.ancestors().skip(1).find(|above| above.exists());
     let folder = match parent {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -107,6 +119,9 @@ fn must_take_files(file: &Path) -> Result<(), String> {
         tempfile::tempfile_in(folder).map(|_| ())
     };
     match opened {
+        Err(error) if asks == Asks::Serve && error.kind() == ErrorKind::ReadOnlyFilesystem => {
+            Ok(())
+        }
         Err(error) if !is_of_the_disk(&error) => Err(format!(
             "{} cannot be written: {error}",
             if file.exists() { file } else { folder }.display()

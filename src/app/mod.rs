@@ -23,7 +23,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use self::certificates::Certificates;
 pub use self::chain::chain;
-pub use self::faults::{doubts, faults};
+pub use self::faults::{Asks, doubts, faults};
 use self::handover::Handover;
 pub use self::sockets::Inherited;
 

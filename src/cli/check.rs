@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::app::{self, online};
+use crate::app::{self, Asks, online};
 use crate::cli::output::note;
 
 use super::{ConfigArgs, Done};
@@ -22,7 +22,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
-    let loaded = args.config.load_to_serve()?;
+    let loaded = args.config.load_to_serve(Asks::Check)?;
     match &loaded.file {
         Some(file) => note!("configuration: {}", file.display()),
         None => note!("configuration: no file, defaults and environment only"),

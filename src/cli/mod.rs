@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use self::output::note;
+use crate::app::{Asks, faults};
 use crate::config::{Config, Env, LoadOptions, Loaded, Problems};
 
 /// Receives Suki's session notifications, keeps them, follows their links and delivers the result.
@@ -104,9 +105,9 @@ impl ConfigArgs {
     }
 
     /// The same as [`ConfigArgs::load`], and an error as well where a start would fail for it.
-    fn load_to_serve(&self) -> Result<Loaded, Problems> {
+    fn load_to_serve(&self, asks: Asks) -> Result<Loaded, Problems> {
         let loaded = self.load()?;
-        let faults = crate::app::faults(&loaded.config);
+        let faults = faults(&loaded.config, asks);
         if faults.is_empty() {
             Ok(loaded)
         } else {

@@ -9,7 +9,7 @@ use sd_notify::NotifyState;
 
 use super::output::{chain, note};
 use super::{ConfigArgs, Done};
-use crate::app::{App, Ended, Inherited, Reloader, telemetry};
+use crate::app::{App, Asks, Ended, Inherited, Reloader, telemetry};
 use crate::config::{Effective, Env};
 use crate::lifecycle::Signals;
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     // Before all else: from here on no SIGHUP ends the process.
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let loaded = args.config.load_to_serve()?;
+    let loaded = args.config.load_to_serve(Asks::Serve)?;
     let has_color = !Env::process().wants_no_color();
     let logging = telemetry::init(&loaded.config.log, has_color)?;
     for warning in &loaded.warnings {

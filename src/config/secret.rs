@@ -96,8 +96,8 @@ impl Secret {
         Self::from_file(path)
     }
 
-    pub(super) fn from_literal(value: String) -> Result<Self, SecretError> {
-        Self::new(Origin::Literal, &value)
+    pub(super) fn from_literal(value: &str) -> Result<Self, SecretError> {
+        Self::new(Origin::Literal, value)
     }
 
     pub(super) fn from_file(path: PathBuf) -> Result<Self, SecretError> {

@@ -124,7 +124,7 @@ impl Section<'_> {
                 None
             }
             Value::String(text) | Value::Text(text) => {
-                self.secret_or_problem(key, Secret::from_literal(text.clone()), node.source)
+                self.secret_or_problem(key, Secret::from_literal(text), node.source)
             }
             other => {
                 let message = format!(
@@ -149,7 +149,8 @@ impl Section<'_> {
             }
             return None;
         }
-        let value = self.unshown("value").map(Secret::from_literal);
+        let value = self.unshown::<String>("value");
+        let value = value.as_deref().map(Secret::from_literal);
         let file = self.unshown("file").map(Secret::from_file);
         let variable = self.unshown("env");
         let variable = variable.map(|name| Secret::from_env(name, &self.reader.env));

@@ -218,6 +218,25 @@ fn the_environment_is_read_in_one_place_only() {
 }
 
 #[test]
+fn nothing_prints_with_macros_that_panic_once_nobody_reads() {
+    let printing: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, text)| {
+            code(text)
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .any(|line| {
+                    ["println!(", "print!("]
+                        .iter()
+                        .any(|macro_| line.contains(macro_))
+                })
+        })
+        .map(|(name, _)| name)
+        .collect();
+    assert!(printing.is_empty(), "{printing:#?}");
+}
+
+#[test]
 fn every_test_that_the_documents_name_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut code = String::new();
