@@ -17,7 +17,7 @@ impl Retriever {
         session: &mut Session,
         claimed: &ClaimedEvent,
     ) -> Result<(), Unsettled> {
-        let now = Instant::now;
+        let (now, start) = (Instant::now, Instant::now());
         let failure = match sdp.status(session.kind, &notification.session_id).await {
             Ok((kind, status)) => {
                 self.breaker.success(now());
@@ -49,7 +49,9 @@ impl Retriever {
             return Err(Unsettled::Unknowable(failure));
         }
         let reason = format!("status: {failure}");
-        let (wait, counts) = (self.wait(claimed, failure.after), !failure.is_outage());
+        // What fails for this session alone must not be waited out as an outage.
+        let counts = !failure.is_outage() || self.breaker.has_answered_since(start);
+        let wait = self.wait(claimed, failure.after);
         let end = self.retry(claimed, session.clone(), wait, counts, reason);
         Err(Unsettled::Ended(end))
     }

@@ -66,6 +66,27 @@ async fn a_file_stands_under_its_day_and_id_and_no_part_of_one_is_left() {
     }
 }
 
+#[tokio::test]
+async fn what_a_kill_left_of_a_file_is_removed_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let day = dir.path().join("out/2026/11/25");
+    std::fs::create_dir_all(&day).unwrap();
+    let (piece, other) = (day.join(".a1B2c3.part"), day.join("theirs.part"));
+    std::fs::write(&piece, "{\"specversion").unwrap();
+    std::fs::write(&other, "x").unwrap();
+    let receiver = Receiver::start_in(dir.path(), |_| {}).await;
+    until("it is removed", || !piece.exists()).await;
+    assert!(other.exists(), "what is not ours stays");
+    Signed::new(failure("s")).post(&receiver.webhook()).await;
+    let out = receiver.out();
+    let is_delivered = || {
+        files_below(&out)
+            .iter()
+            .any(|file| file.to_string_lossy().ends_with("json"))
+    };
+    until("it delivers", is_delivered).await;
+}
+
 trait Dir {
     fn clone_dir(&self) -> std::path::PathBuf;
 }

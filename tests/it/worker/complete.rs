@@ -192,11 +192,14 @@ async fn required_content_that_is_empty_at_first_is_delivered_when_it_is_there()
     );
 }
 
+/// How an outage begins.
+type Outage = Box<dyn Fn(&Vendor)>;
+
 #[tokio::test]
 async fn an_outage_that_is_longer_than_every_grace_loses_nothing() {
     let page = |status| move |vendor: &Vendor| vendor.sdp.answer_with("/", Canned::page(status));
     let fault = |text: &'static str| move |vendor: &Vendor| vendor.faults(text);
-    let outages: Vec<Box<dyn Fn(&Vendor)>> = vec![
+    let outages: Vec<Outage> = vec![
         Box::new(fault("any=503")),
         Box::new(fault("login=401")),
         Box::new(fault("any=cut")),
