@@ -12,7 +12,7 @@ use suki_receiver::config::{Config, PostgresUrl, StoreUrl};
 
 use super::tls::Ca;
 use crate::support::wire::{self, GOAWAY, RST_STREAM};
-use crate::support::{Database, Receiver, Signed, eventually, failure};
+use crate::support::{Database, PATIENCE, Receiver, Signed, eventually, failure};
 
 /// Notifications of each kind.
 const COUNT: usize = 12;
@@ -123,10 +123,20 @@ async fn in_the_spool_all_that_came_is_kept() {
 async fn what_came_before_a_stop_is_kept_though_its_sender_has_left() {
     let (database, dir) = (Database::create().await, tempfile::tempdir().unwrap());
     let receiver = Receiver::start_in(dir.path(), |config| {
-        shared(config, &database.url(), dir.path())
+        shared(config, &database.url(), dir.path());
+        // The spool is to have no part in it.
+        config.store.deadline = PATIENCE;
+        config.server.drain_timeout = PATIENCE;
     })
     .await;
     let mut locking = ready(&database).await;
+    eventually("the store takes what comes", || async {
+        let signed = Signed::new(failure("first"));
+        signed.post(&receiver.webhook()).await;
+        let count = locking.query_one("SELECT count(*) FROM events", &[]);
+        count.await.unwrap().get::<_, i64>(0) == 1
+    })
+    .await;
     let lock = locking.transaction().await.unwrap();
     lock.batch_execute(LOCK).await.unwrap();
     let address = receiver.public;
