@@ -23,16 +23,20 @@ pub(super) async fn notification(Shared(state): Shared<State>, request: Request<
 /// lost, so what looks signed leaves a trace.
 pub(super) async fn other_method(request: Request<Body>) -> Response {
     if intake::claim(request.headers()).is_well_formed() {
-        let arrival = Arrival::of(&request);
-        tracing::warn!(
-            request.id = arrival.request_id,
-            http.method = %request.method(),
-            peer = arrival.peer.map(tracing::field::display),
-            forwarded_for = arrival.forwarded_for.map(tracing::field::display),
-            "a request with a signature did not come as POST and is answered 405; does a load balancer redirect?"
-        );
+        not_a_post(&request, &Arrival::of(&request));
     }
     net::method_not_allowed("POST")
+}
+
+fn not_a_post(request: &Request<Body>, arrival: &Arrival) {
+    tracing::warn!(
+        request.id = arrival.request_id,
+        http.method = %request.method(),
+        http.path = arrival.other_path,
+        peer = arrival.peer.map(tracing::field::display),
+        forwarded_for = arrival.forwarded_for.map(tracing::field::display),
+        "a request with a signature did not come as POST, and no notification is taken from it; does a load balancer redirect?"
+    );
 }
 
 /// All other paths. Suki sends once and load balancers rewrite paths, so a `POST` that verifies is taken wherever it
@@ -42,10 +46,14 @@ pub(super) async fn elsewhere(
     request: Request<Body>,
     next: Next,
 ) -> Response {
-    if request.method() != Method::POST || !intake::claim(request.headers()).is_well_formed() {
+    if !intake::claim(request.headers()).is_well_formed() {
         return next.run(request).await;
     }
     let arrival = Arrival::elsewhere(&request);
+    if request.method() != Method::POST {
+        not_a_post(&request, &arrival);
+        return next.run(request).await;
+    }
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = receive(state, arrival, request).await;
     if response.extensions().get::<NotAuthentic>().is_none() {

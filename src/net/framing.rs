@@ -1,12 +1,17 @@
 //! Follows the bytes of a connection just as far as it takes to tell a request that has begun from a connection that is
 //! idle. Reads no header and judges nothing: that is hyper's.
 
+use std::collections::HashSet;
+
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The length of an HTTP/2 frame's header (RFC 9113, section 4.1).
 const FRAME_HEADER: usize = 9;
+const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
 const CONTINUATION: u8 = 0x9;
+const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
 /// The protocol of a connection, and where in it the bytes stand.
@@ -28,6 +33,8 @@ pub(super) struct Frames {
     payload_left: usize,
     /// A header block has begun, and the frame that ends it has not.
     is_in_block: bool,
+    /// Streams whose request has begun and has not come to its end.
+    unfinished: HashSet<u32>,
 }
 
 impl Framing {
@@ -51,6 +58,14 @@ impl Framing {
         }
         if let Self::Http2(frames) = self {
             frames.follow(bytes);
+        }
+    }
+
+    /// Whether all requests have come whole, as far as that can be told: in HTTP/1 only hyper knows.
+    pub(super) fn has_whole_requests(&self) -> bool {
+        match self {
+            Self::Opening(_) | Self::Http1 => false,
+            Self::Http2(frames) => frames.unfinished.is_empty(),
         }
     }
 
@@ -87,10 +102,24 @@ impl Frames {
     }
 
     fn begin_frame(&mut self) {
-        let [high, middle, low, kind, flags, ..] = self.header;
+        let [high, middle, low, kind, flags, stream @ ..] = self.header;
+        let stream = u32::from_be_bytes(stream);
         self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         if kind == HEADERS || kind == CONTINUATION {
             self.is_in_block = flags & END_HEADERS == 0;
+        }
+        match kind {
+            HEADERS | DATA if flags & END_STREAM != 0 => {
+                self.unfinished.remove(&stream);
+            }
+            // A client may open no more streams than hyper allows, so these are few.
+            HEADERS => {
+                self.unfinished.insert(stream);
+            }
+            RST_STREAM => {
+                self.unfinished.remove(&stream);
+            }
+            _ => {}
         }
         self.header_bytes = 0;
     }
@@ -99,6 +128,23 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_of_http2_is_whole_with_the_frame_that_ends_its_stream() {
+        let whole = |frames: &[Vec<u8>]| {
+            let mut framing = Framing::new();
+            framing.follow(PREFACE);
+            frames.iter().for_each(|frame| framing.follow(frame));
+            framing.has_whole_requests()
+        };
+        let open = frame(HEADERS, END_HEADERS, 10);
+        assert!(whole(&[]));
+        assert!(whole(&[frame(HEADERS, END_HEADERS | END_STREAM, 10)]));
+        assert!(!whole(std::slice::from_ref(&open)));
+        assert!(!whole(&[open.clone(), frame(DATA, 0, 5)]));
+        assert!(whole(&[open.clone(), frame(DATA, END_STREAM, 5)]));
+        assert!(whole(&[open, frame(RST_STREAM, 0, 4)]));
+    }
 
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
         let length = u8::try_from(payload).expect("short");

@@ -169,7 +169,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let this = &mut *self;
         let this_poll = this.activity.polls();
         if let Some(end) = &mut this.end {
-            if this.activity.is_in_request() {
+            // A request that has not come whole waits for bytes that will never come, and has to be told.
+            if this.framing.has_whole_requests() && this.activity.is_in_request() {
                 end.quiet_poll = None;
                 this.activity.wake_after_request(cx.waker());
                 // One that ended before the waker was there has woken nobody.

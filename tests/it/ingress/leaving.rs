@@ -60,6 +60,50 @@ async fn on_the_embedded_store_all_that_came_is_kept_however_its_sender_leaves()
     has_kept(&receiver, WAYS.len() * COUNT).await;
 }
 
+/// The mark of its end may be missing, and then it is the signature that says that it is whole.
+#[tokio::test]
+async fn a_body_that_ends_without_its_mark_is_known_as_soon_as_its_sender_has_left() {
+    // Far more than the test waits for.
+    let receiver =
+        Receiver::start_with(|config| config.server.body_timeout = Duration::from_secs(600)).await;
+    let address = receiver.public;
+    blocking(move || {
+        let signed = |session: &str| Signed::new(failure(session));
+        let start = wire::http2_start();
+        for (protocol, bytes) in [
+            (Protocol::Http1, wire::http1_without_end(&signed("chunked"))),
+            (Protocol::Http1, wire::http1_cut_short(&signed("length"))),
+            (
+                Protocol::Http2,
+                [&start[..], &wire::http2_without_end(&signed("stream"), 1)].concat(),
+            ),
+        ] {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(&bytes).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            if let Protocol::Http1 = protocol {
+                is_answered(protocol, &answer);
+            }
+        }
+        // What is not whole either way is rejected as soon.
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut bytes = wire::http1_cut_short(&signed("cut"));
+        bytes.pop();
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    })
+    .await;
+    has_kept(&receiver, 3).await;
+    let metrics = receiver.metrics().await;
+    let broken = "notifications_total{result=\"malformed\"} 1\n";
+    assert!(metrics.contains(broken), "{metrics}");
+}
+
 #[tokio::test]
 async fn over_tls_all_that_came_is_kept_with_and_without_a_farewell() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());

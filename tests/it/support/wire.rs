@@ -33,6 +33,16 @@ pub fn http1_without_end(signed: &Signed) -> Vec<u8> {
     [head.as_bytes(), &signed.body, b"\r\n"].concat()
 }
 
+/// The same as HTTP/1.1 with a length that is one more than what comes.
+pub fn http1_cut_short(signed: &Signed) -> Vec<u8> {
+    let whole = String::from_utf8(http1(signed, "/webhooks/notification")).unwrap();
+    let length = signed.body.len();
+    let longer = format!("content-length: {}", length + 1);
+    whole
+        .replace(&format!("content-length: {length}"), &longer)
+        .into_bytes()
+}
+
 /// What an HTTP/2 client says first.
 pub fn http2_start() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, b"")].concat()
@@ -54,6 +64,13 @@ pub fn http2(signed: &Signed, stream: u32) -> Vec<u8> {
         frame(DATA, END_STREAM, stream, &signed.body),
     ]
     .concat()
+}
+
+/// The same without the mark of its end.
+pub fn http2_without_end(signed: &Signed, stream: u32) -> Vec<u8> {
+    let whole = http2(signed, stream);
+    let data = whole.len() - signed.body.len() - 9;
+    [&whole[..data], &frame(DATA, 0, stream, &signed.body)].concat()
 }
 
 /// The beginning of a header block that never ends.
