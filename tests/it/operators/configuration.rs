@@ -27,7 +27,7 @@ fn check_and_serve_refuse_the_same_configurations_with_exit_code_2() {
             .as_bytes(),
     );
     write("text.pem", b"no PEM");
-    write("cut.pem", cert[..cert.len() / 2].as_bytes());
+    write("cut.pem", &cert.as_bytes()[..cert.len() / 2]);
     write(
         "strange-key.pem",
         b"-----BEGIN EC PRIVATE KEY-----\nMAMCAQE=\n-----END EC PRIVATE KEY-----\n",
