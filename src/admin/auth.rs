@@ -1,6 +1,7 @@
 //! Who calls, and what they may do: bearer tokens with one of two roles.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::error::Error;
 use crate::config::{AdminToken, Role};
 use crate::domain::EventId;
 use crate::journal::AuditEntry;
+use crate::net::Peer;
 
 /// The tokens that are valid now, as hashes.
 #[derive(Clone)]
@@ -99,6 +101,8 @@ struct Call {
     /// The route rather than the path, which may name a session.
     route: String,
     event: Option<EventId>,
+    /// The address of the connection: that of what stands in front, where something does.
+    peer: Option<SocketAddr>,
 }
 
 impl Call {
@@ -114,32 +118,48 @@ impl Call {
                 .path()
                 .split('/')
                 .find_map(|part| part.parse().ok()),
+            peer: request.extensions().get().map(|Peer(address)| *address),
         }
+    }
+
+    /// Whether it is for clinical content.
+    fn clinical(&self) -> bool {
+        CLINICAL.iter().any(|end| self.route.ends_with(end))
     }
 }
 
 /// Counts and logs a call that was refused, and on the paths of clinical content writes it to the audit log as well. Who
-/// has no token may call as often as he likes, so of those it is the first and then one in ten seconds.
+/// has no token may call as often as he likes, so of those only the first few in a row are said, and then one in ten
+/// seconds.
 async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
     let code = if caller.is_some() { "403" } else { "401" };
     state.metrics.admin_refused(code);
     let skipped = match caller {
         Some(_) => 0,
-        None => match state.refusals.admit() {
+        None => match state.refusals.admit(call.clinical()) {
             Some(skipped) => skipped,
             None => return,
         },
     };
+    let name = caller.map_or("-", |caller| &caller.name);
+    tracing::warn!(
+        method = %call.method,
+        route = call.route,
+        code,
+        caller = name,
+        peer = call.peer.map(tracing::field::display),
+        skipped,
+        "an admin call was refused"
+    );
+    if !call.clinical() {
+        return;
+    }
     let Call {
         method,
         route,
         event,
+        ..
     } = call;
-    let name = caller.map_or("-", |caller| &caller.name);
-    tracing::warn!(%method, route, code, caller = name, skipped, "an admin call was refused");
-    if !CLINICAL.iter().any(|end| route.ends_with(end)) {
-        return;
-    }
     let entry = AuditEntry {
         at: state.clock.now(),
         actor: caller.map_or_else(|| "unknown".to_owned(), |caller| caller.name.clone()),
@@ -154,21 +174,52 @@ async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
 /// What paths of clinical content end in.
 const CLINICAL: [&str; 2] = ["/payload", "/resources/{n}"];
 
-/// Lets one refusal in ten seconds be said, and counts those between.
+/// How many refusals in a row are said before the pace is one in [`EVERY`].
+const BURST: u32 = 20;
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Bounds how many refusals are said. Those for clinical content have an allowance of their own, so that no others can
+/// keep one of them out of the audit log.
 #[derive(Debug, Clone, Default)]
-pub struct Refusals(Arc<Mutex<(Option<Instant>, u64)>>);
+pub struct Refusals(Arc<[Mutex<Allowance>; 2]>);
+
+#[derive(Debug, Default)]
+struct Allowance {
+    /// Said and not yet made up for by time that has passed.
+    said: u32,
+    /// Up to when time was counted.
+    since: Option<Instant>,
+    skipped: u64,
+}
 
 impl Refusals {
     /// How many were passed over since the last one that was said; `None` where this one is.
-    fn admit(&self) -> Option<u64> {
-        const EVERY: Duration = Duration::from_secs(10);
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.0.is_some_and(|last| last.elapsed() < EVERY) {
-            state.1 += 1;
+    fn admit(&self, clinical: bool) -> Option<u64> {
+        self.0[usize::from(clinical)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .admit(Instant::now())
+    }
+}
+
+impl Allowance {
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        let since = *self.since.get_or_insert(now);
+        let whole = now.duration_since(since).as_secs() / EVERY.as_secs();
+        let regained = u32::try_from(whole).unwrap_or(u32::MAX);
+        if regained >= self.said {
+            self.said = 0;
+            self.since = Some(now);
+        } else {
+            self.said -= regained;
+            self.since = Some(since + EVERY * regained);
+        }
+        if self.said >= BURST {
+            self.skipped += 1;
             return None;
         }
-        state.0 = Some(Instant::now());
-        Some(std::mem::take(&mut state.1))
+        self.said += 1;
+        Some(std::mem::take(&mut self.skipped))
     }
 }
 
@@ -211,6 +262,21 @@ fn hash(token: &str) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_refusals_are_said_at_once_and_then_one_in_ten_seconds() {
+        let mut allowance = Allowance::default();
+        let start = Instant::now();
+        let mut said = |after: u64, calls: u32| -> Vec<u64> {
+            let now = start + Duration::from_secs(after);
+            (0..calls).filter_map(|_| allowance.admit(now)).collect()
+        };
+        assert_eq!(said(0, 30), [0; BURST as usize]);
+        assert!(said(9, 5).is_empty());
+        assert_eq!(said(10, 3), [15]);
+        assert_eq!(said(35, 3), [2, 0]);
+        assert_eq!(said(10_000, 30).len(), BURST as usize);
+    }
 
     #[test]
     fn the_scheme_is_bearer_in_any_letter_case() {

@@ -2,18 +2,19 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::config::{AdminToken, Config, Role, Secret};
+use crate::journal;
 
 /// The configured tokens, or the one that is made.
 pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
     if !config.admin.tokens.is_empty() {
         return Ok(config.admin.tokens.clone());
     }
-    let path = config.store.folder().join("admin-token");
+    let path = file(config);
     let token = read_or_make(&path)
         .with_context(|| format!("cannot keep an admin token in {}", path.display()))?;
     tracing::info!(path = %path.display(), "no admin.tokens configured; the operator's token is in this file");
@@ -22,6 +23,11 @@ pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
         role: Role::Operator,
         secret: Secret::literal(token),
     }])
+}
+
+/// Where it is kept.
+pub(super) fn file(config: &Config) -> PathBuf {
+    config.store.folder().join("admin-token")
 }
 
 fn read_or_make(path: &Path) -> std::io::Result<String> {
@@ -39,5 +45,6 @@ fn read_or_make(path: &Path) -> std::io::Result<String> {
         .open(path)?;
     writeln!(file, "{token}")?;
     file.sync_all()?;
+    journal::adopt(path)?;
     Ok(token)
 }

@@ -3,10 +3,11 @@
 //!
 //! Connects to nothing and makes nothing.
 
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::wiring;
+use super::{admin_token, wiring};
 use crate::config::{self, Config, Fault, SinkTarget, StoreUrl};
 use crate::journal::PostgresStore;
 use crate::metrics::Metrics;
@@ -29,6 +30,7 @@ pub fn faults(config: &Config, asks: Asks) -> Vec<Fault> {
     found.extend(tls("server.tls", config.server.tls.as_ref()));
     found.extend(tls("admin.tls", config.admin.tls.as_ref()));
     found.extend(store(&config.store, asks));
+    found.extend(token(config, asks));
     if let Err(error) = wiring::sdp_client(config, &Metrics::new()) {
         found.push(fault("sdp", super::chain(&error)));
     }
@@ -63,7 +65,9 @@ fn tls(section: &str, files: Option<&config::ServerTls>) -> Option<Fault> {
 
 fn store(store: &config::Store, asks: Asks) -> Option<Fault> {
     let why = match &store.url {
-        StoreUrl::Sqlite(file) => must_take_files(file, asks),
+        StoreUrl::Sqlite(file) => {
+            must_take_files(file, asks).and_then(|()| must_take_its_files(file, asks))
+        }
         StoreUrl::Postgres(url) => {
             if let Err(error) = PostgresStore::check_settings(store, url) {
                 return Some(fault("store.ca_file", error.to_string()));
@@ -73,6 +77,40 @@ fn store(store: &config::Store, asks: Asks) -> Option<Fault> {
         }
     };
     Some(fault("store.url", why.err()?))
+}
+
+/// What lies beside the store may have been made by another user, such as root.
+fn must_take_its_files(store: &Path, asks: Asks) -> Result<(), String> {
+    for suffix in ["-wal", "-shm", ".lock", ".turn"] {
+        let mut name = store.as_os_str().to_owned();
+        name.push(suffix);
+        let file = Path::new(&name);
+        if file.exists() {
+            let opened = OpenOptions::new().append(true).open(file);
+            can_be_written(file, opened.map(|_| ()), asks)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where no admin token is configured, one is kept in a file.
+fn token(config: &Config, asks: Asks) -> Option<Fault> {
+    if !config.admin.tokens.is_empty() {
+        return None;
+    }
+    let file = admin_token::file(config);
+    let why = if file.exists() {
+        std::fs::read_to_string(&file)
+            .map(|_| ())
+            .map_err(|error| format!("{} cannot be read: {error}", file.display()))
+    } else {
+        must_take_files(&file, asks)
+    };
+    let why = why.err()?;
+    Some(fault(
+        "admin.tokens",
+        format!("none is set, and {why}; the one that is made at the start is kept there"),
+    ))
 }
 
 fn sink(sink: &config::Sink, asks: Asks) -> Option<Fault> {
@@ -110,22 +148,27 @@ fn must_take_files(file: &Path, asks: Asks) -> Result<(), String> {
     if file.is_dir() {
         return Err(format!("{} is a folder, and no file", file.display()));
     }
-    let opened = if file.exists() {
-        std::fs::OpenOptions::new()
-            .append(true)
-            .open(file)
-            .map(|_| ())
-    } else {
-        tempfile::tempfile_in(folder).map(|_| ())
-    };
+    if !file.exists() {
+        return can_be_written(folder, tempfile::tempfile_in(folder).map(|_| ()), asks);
+    }
+    if !file.is_file() {
+        return Err(format!("{} is no regular file", file.display()));
+    }
+    let opened = OpenOptions::new().append(true).open(file);
+    can_be_written(file, opened.map(|_| ()), asks)?;
+    // Its log and its locks are made beside it.
+    can_be_written(folder, tempfile::tempfile_in(folder).map(|_| ()), asks)
+}
+
+/// What came of trying it.
+fn can_be_written(path: &Path, opened: std::io::Result<()>, asks: Asks) -> Result<(), String> {
     match opened {
         Err(error) if asks == Asks::Serve && error.kind() == ErrorKind::ReadOnlyFilesystem => {
             Ok(())
         }
-        Err(error) if !is_of_the_disk(&error) => Err(format!(
-            "{} cannot be written: {error}",
-            if file.exists() { file } else { folder }.display()
-        )),
+        Err(error) if !is_of_the_disk(&error) => {
+            Err(format!("{} cannot be written: {error}", path.display()))
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }

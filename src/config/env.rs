@@ -6,7 +6,7 @@ use std::fmt;
 
 use super::Source;
 use super::file::FILE_VARIABLE;
-use super::problem::Problem;
+use super::problem::{Problem, UNKNOWN_KEY};
 use super::tree::{self, Table};
 
 /// The variables that are looked at. `Debug` shows their names only.
@@ -46,26 +46,16 @@ impl Env {
     /// A warning for each variable that looks as if it were to set a key and does not: with one underscore for two, in
     /// small letters, or misspelt. `known` are the dotted keys.
     pub(super) fn misspelt<'k>(&self, known: impl Iterator<Item = &'k str>) -> Vec<String> {
-        let known: Vec<String> = known
-            .map(|key| format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()))
-            .chain(["SECRET", "SECRET_FILE"].map(|key| format!("{PREFIX}SIGNATURE__{key}")))
-            .chain(["TOKEN", "TOKEN_FILE"].map(|key| format!("{PREFIX}ADMIN__{key}")))
-            .chain([FILE_VARIABLE.to_owned()])
-            .collect();
+        let known = names(known);
         self.0
             .keys()
             .filter(|name| !name.starts_with(PREFIX) && *name != FILE_VARIABLE)
             .filter(|name| is_meant_for_us(name) && !is_of_the_orchestrator(name))
             .map(|name| {
-                let nearest = known
-                    .iter()
-                    .max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)));
-                let hint = nearest
-                    .filter(|nearest| likeness(name, nearest) >= ALIKE)
-                    .map_or_else(
-                        || format!("a key is set by {PREFIX}SECTION__KEY"),
-                        |nearest| format!("did you mean {nearest}?"),
-                    );
+                let hint = nearest(name, &known).map_or_else(
+                    || format!("a key is set by {PREFIX}SECTION__KEY"),
+                    |nearest| format!("did you mean {nearest}?"),
+                );
                 format!("the environment variable {name} sets nothing; {hint}")
             })
             .collect()
@@ -90,6 +80,42 @@ impl Env {
             })
             .collect()
     }
+}
+
+/// What is to be said of a variable that sets a key which is not there, in place of a list of keys: the variable that was
+/// meant, as a whole. `None` where the problem is another, or no variable is near.
+pub(super) fn better_message<'k>(
+    name: &str,
+    problem: &Problem,
+    known: impl Iterator<Item = &'k str>,
+) -> Option<String> {
+    if problem.key == "sinks" && name.strip_prefix(PREFIX) != Some("SINKS") {
+        return Some(format!(
+            "names no key of a sink; a sink's key is set by {PREFIX}SINKS__NAME__KEY"
+        ));
+    }
+    if !problem.message.starts_with(UNKNOWN_KEY) {
+        return None;
+    }
+    let known = names(known);
+    let nearest = nearest(name, &known)?;
+    Some(format!("unknown key; did you mean {nearest}?"))
+}
+
+/// The variables of all that can be set by one.
+fn names<'k>(keys: impl Iterator<Item = &'k str>) -> Vec<String> {
+    keys.map(|key| format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()))
+        .chain(["SECRET", "SECRET_FILE"].map(|key| format!("{PREFIX}SIGNATURE__{key}")))
+        .chain(["TOKEN", "TOKEN_FILE"].map(|key| format!("{PREFIX}ADMIN__{key}")))
+        .chain([FILE_VARIABLE.to_owned()])
+        .collect()
+}
+
+fn nearest<'n>(name: &str, known: &'n [String]) -> Option<&'n String> {
+    known
+        .iter()
+        .max_by(|a, b| likeness(name, a).total_cmp(&likeness(name, b)))
+        .filter(|nearest| likeness(name, nearest) >= ALIKE)
 }
 
 /// Below this the nearest name is more likely a surprise than a help.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::env;
 use super::file::{self, USUAL_PLACES};
 use super::problem::{Fault, Problem, Problems};
 use super::reader::Reader;
@@ -101,8 +102,15 @@ pub(super) fn load(
         });
         reader.warnings.clear();
     }
-    let names = reader.effective.entries().map(|entry| entry.path.as_str());
-    let misspelt = env.misspelt(names);
+    let names = || reader.effective.entries().map(|entry| entry.path.as_str());
+    for problem in &mut reader.problems {
+        if let Some(Source::Env(name)) = &problem.source
+            && let Some(better) = env::better_message(name, problem, names())
+        {
+            problem.message = better;
+        }
+    }
+    let misspelt = env.misspelt(names());
     reader.warnings.extend(misspelt);
     if reader.has_literal_in_file {
         reader

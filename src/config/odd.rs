@@ -19,28 +19,38 @@ const MAKE: &str = "make one with: openssl rand -hex 32";
 /// What any secret is warned of, worded to stand after its key.
 pub(super) fn oddity(secret: &Secret) -> Option<&'static str> {
     let text = secret.expose();
-    let is_quoted = [
-        ('"', '"'),
-        ('\'', '\''),
-        ('`', '`'),
-        ('\u{201c}', '\u{201d}'),
-        ('\u{2018}', '\u{2019}'),
-    ]
-    .iter()
-    .any(|(open, close)| text.starts_with(*open) && text.ends_with(*close) && text.len() > 1);
     if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
         Some(
             "has a blank at its start or end, which is taken as a part of it; remove the blank if it is not meant",
         )
-    } else if is_quoted {
+    } else if text.starts_with(QUOTES) && text.ends_with(QUOTES) {
         Some("stands in quotes, which are taken as a part of it; remove them if they are not meant")
-    } else if text.contains(|c: char| c.is_control() && !"\n\r\t".contains(c))
-        || text.contains(['\u{200b}', '\u{feff}', '\u{a0}'])
-    {
+    } else if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
+        Some(
+            "has a quote at its start or end, which is taken as a part of it; remove it if it is not meant",
+        )
+    } else if text.contains(['\n', '\r']) && !text.starts_with("-----BEGIN") {
+        Some(
+            "has more than one line, and all of them are taken as one secret; leave only the line that is meant",
+        )
+    } else if text.contains(is_unseen) {
         Some("has a character in it that cannot be seen; it is taken as a part of it")
     } else {
         None
     }
+}
+
+/// What people and programs put around a value.
+const QUOTES: [char; 9] = [
+    '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{ab}',
+];
+
+/// Controls, blanks that are no space, and marks that only tell how to lay text out. Copied along with a value from
+/// documents and chats.
+fn is_unseen(c: char) -> bool {
+    (c.is_control() && !"\n\r\t".contains(c))
+        || (c.is_whitespace() && !c.is_ascii())
+        || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A secret that Suki signs with. It is Suki's to choose, so nothing is refused.
@@ -48,7 +58,7 @@ pub(super) fn warn_of_signing(section: &mut Section<'_>, secrets: &[NamedSecret]
     for NamedSecret { id, secret } in secrets {
         let text = secret.expose();
         let key = section.path_of(&format!("secrets.{id}"));
-        if text.trim().starts_with(PREFIX) || text.trim().starts_with("v1,") {
+        if names_prefix(bare(text)) || text.trim().starts_with("v1,") {
             section.warn(format!(
                 "{key} looks like a secret of Standard Webhooks ({PREFIX}…); Suki's is used as it stands, with nothing decoded"
             ));
@@ -64,12 +74,7 @@ pub(super) fn warn_of_signing(section: &mut Section<'_>, secrets: &[NamedSecret]
 /// Whether an HTTP sink can sign with it: `whsec_` and base64, or any text.
 pub(super) fn webhook(secret: &Secret) -> Result<(), String> {
     let text = secret.expose();
-    let bare = text.trim().trim_matches(['"', '\'', '`']);
-    let bare = bare.strip_prefix("v1,").unwrap_or(bare);
-    let names_prefix = bare
-        .get(..PREFIX.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
-    if !names_prefix {
+    if !names_prefix(bare(text)) {
         return Ok(());
     }
     let Some(encoded) = text.strip_prefix(PREFIX) else {
@@ -91,6 +96,17 @@ pub(super) fn webhook(secret: &Secret) -> Result<(), String> {
         return Err(format!("is not base64 after {PREFIX}{hint}"));
     }
     Ok(())
+}
+
+/// Without what people put around it.
+fn bare(text: &str) -> &str {
+    let bare = text.trim().trim_matches(QUOTES);
+    bare.strip_prefix("v1,").unwrap_or(bare)
+}
+
+fn names_prefix(bare: &str) -> bool {
+    bare.get(..PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
 /// Whether a bearer token can be sent, and is long enough that nobody guesses it.

@@ -59,15 +59,20 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// How a message starts that can only list what is known.
+pub(super) const UNKNOWN_KEY: &str = "unknown key; known here: ";
+
 /// What to say about a key that nothing reads: the nearest known one, or else all of them.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     /// Below this the nearest key is more likely a surprise than a help.
     const ALIKE: f64 = 0.6;
+    // Keys are in small letters and have underscores; in TOML another spelling is another key.
+    let plain = key.to_ascii_lowercase().replace('-', "_");
     let nearest = known
         .iter()
         .map(|candidate| {
             (
-                strsim::normalized_damerau_levenshtein(key, candidate),
+                strsim::normalized_damerau_levenshtein(&plain, candidate),
                 candidate,
             )
         })
@@ -76,6 +81,6 @@ pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
         Some((likeness, candidate)) if likeness >= ALIKE => {
             format!("unknown key; did you mean '{candidate}'?")
         }
-        _ => format!("unknown key; known here: {}", known.join(", ")),
+        _ => format!("{UNKNOWN_KEY}{}", known.join(", ")),
     }
 }

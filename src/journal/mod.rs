@@ -33,7 +33,7 @@ pub use retention::{Expiry, Purged};
 pub use reverify::{Reverified, Rules};
 pub use spool::Taking;
 pub use sqlite::{
-    Examined, SqliteStore, backup, begin_empty, damaged_beside, examine, orphaned, restore,
+    Examined, SqliteStore, adopt, backup, begin_empty, damaged_beside, examine, orphaned, restore,
 };
 pub use store::Store;
 pub use unauthentic::{Bounds, Unauthentic};

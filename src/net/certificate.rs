@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
@@ -45,13 +45,31 @@ pub(super) fn load(cert_file: &Path, key_file: &Path) -> Result<Certificate, Tls
     let not_after = check_validity(cert_file, leaf)?;
     let doubt = doubt(&parsed);
     let key = key(key_file)?;
-    let key = CertifiedKey::from_der(chain.clone(), key, &aws_lc_rs::default_provider()).map_err(
-        |error| TlsError::KeyMismatch {
+    let provider = aws_lc_rs::default_provider();
+    provider
+        .key_provider
+        .load_private_key(key.clone_key())
+        .map_err(|_| TlsError::File {
+            path: key_file.to_owned(),
+            why: "the private key is damaged or of a kind that cannot be used; use RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, \
+                  or Ed25519"
+                .to_owned(),
+        })?;
+    let key = CertifiedKey::from_der(chain.clone(), key, &provider).map_err(|error| {
+        let why = match (&error, chain.len()) {
+            (rustls::Error::InconsistentKeys(_), 1) => "they belong to different pairs".to_owned(),
+            (rustls::Error::InconsistentKeys(_), _) => {
+                "it does not belong to the first certificate in the file, which must be the leaf"
+                    .to_owned()
+            }
+            _ => error.to_string(),
+        };
+        TlsError::KeyMismatch {
             cert_file: cert_file.to_owned(),
             key_file: key_file.to_owned(),
-            why: error.to_string(),
-        },
-    )?;
+            why,
+        }
+    })?;
     Ok(Certificate {
         key: Arc::new(key),
         not_after,
@@ -60,24 +78,31 @@ pub(super) fn load(cert_file: &Path, key_file: &Path) -> Result<Certificate, Tls
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong = |why: String| TlsError::File {
+    certificates(path).map_err(|why| TlsError::File {
         path: path.to_owned(),
         why,
-    };
+    })
+}
+
+/// All certificates in a PEM file, at least one; or why there is none.
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = read(path)?;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| wrong(format!("cannot read a PEM certificate: {error}")))?;
+        .map_err(|error| format!("cannot read a PEM certificate: {}", in_words(&error)))?;
     if !chain.is_empty() {
         return Ok(chain);
     }
-    Err(wrong(if has(&pem, "PRIVATE KEY-----") {
-        "holds a private key and no certificate; are cert_file and key_file swapped?".to_owned()
+    Err(if has(&pem, "PRIVATE KEY-----") {
+        "holds a private key and no certificate; are certificate and key swapped?".to_owned()
+    } else if is_pkcs12(&pem) {
+        "is PKCS#12 and not PEM; convert it: openssl pkcs12 -in FILE -nodes -out FILE.pem"
+            .to_owned()
     } else if pem.first() == Some(&0x30) {
         "is DER and not PEM; convert it: openssl x509 -inform der -in FILE -out FILE.pem".to_owned()
     } else {
         "holds no PEM certificate".to_owned()
-    }))
+    })
 }
 
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -85,7 +110,7 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         path: path.to_owned(),
         why,
     };
-    let pem = read(path)?;
+    let pem = read(path).map_err(wrong)?;
     if has(&pem, "ENCRYPTED PRIVATE KEY-----") || has(&pem, "Proc-Type: 4,ENCRYPTED") {
         return Err(wrong(
             "the private key is encrypted, and nobody is there to give its passphrase; decrypt it: openssl pkey -in FILE -out FILE.key, \
@@ -96,32 +121,49 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
         wrong(if has(&pem, "BEGIN CERTIFICATE-----") {
             "holds a certificate and no private key; are cert_file and key_file swapped?".to_owned()
+        } else if is_pkcs12(&pem) {
+            "is PKCS#12 and not PEM; convert it: openssl pkcs12 -in FILE -nocerts -nodes -out FILE.key".to_owned()
+        } else if has(&pem, "PUBLIC KEY-----") {
+            "holds a public key and no private one".to_owned()
         } else if pem.first() == Some(&0x30) {
             "is DER and not PEM; convert it: openssl pkey -inform der -in FILE -out FILE.key"
                 .to_owned()
         } else {
-            format!("cannot read a PEM private key: {error}")
+            format!("cannot read a PEM private key: {}", in_words(&error))
         })
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let wrong = |why: String| TlsError::File {
-        path: path.to_owned(),
-        why,
-    };
-    let bytes = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
     if bytes.starts_with(b"\xef\xbb\xbf") {
-        return Err(wrong(
+        return Err(
             "starts with a byte order mark (BOM), which an editor has put there; save it as UTF-8 without one".to_owned(),
-        ));
+        );
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(wrong(
-            "is UTF-16, with a byte order mark (BOM); save it as plain ASCII".to_owned(),
-        ));
+        return Err("is UTF-16, with a byte order mark (BOM); save it as plain ASCII".to_owned());
     }
     Ok(bytes)
+}
+
+fn in_words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => {
+            "the file is cut off: a BEGIN line has no END line".to_owned()
+        }
+        pem::Error::IllegalSectionStart { .. } => "a BEGIN line is malformed".to_owned(),
+        pem::Error::NoItemsFound => "there is none".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A sequence that begins with the version 3, which no certificate and no key does.
+fn is_pkcs12(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x30)
+        && bytes
+            .get(1..8)
+            .is_some_and(|head| has(head, "\x02\x01\x03"))
 }
 
 fn has(bytes: &[u8], text: &str) -> bool {

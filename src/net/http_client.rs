@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, NoProxy, Response, redirect};
 
+use super::certificate;
 use super::coding::{CodingError, decode};
 use super::resolver::PublicOnly;
 use crate::config::{Proxy, Via};
@@ -90,12 +91,12 @@ pub fn build_client(options: &ClientOptions<'_>) -> Result<Client, ClientError> 
             path: path.to_owned(),
             why,
         };
-        let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let certificates =
-            Certificate::from_pem_bundle(&pem).map_err(|error| wrong(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(wrong("holds no PEM certificate".to_owned()));
-        }
+        let certificates = certificate::certificates(path)
+            .map_err(wrong)?
+            .iter()
+            .map(|der| Certificate::from_der(der))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| wrong(error.to_string()))?;
         builder = builder.tls_certs_merge(certificates);
     }
     match (options.reach, options.proxy) {

@@ -1,6 +1,7 @@
 //! The demo's summary: what went in, what came of it, whether it balances, where it lies.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -167,14 +168,30 @@ pub(super) fn kept(stage: &Stage) -> String {
     }
     let (config, secret_file, token) = (config.display(), secret_file.display(), token.display());
     format!(
-        "\nStill running\n{table}\n\
+        "\nStill running\n{table}{}\n\
          \n  See what there is:\
          \n    suki-receiver events list --config {config}\
          \n    curl -H \"Authorization: Bearer $(cat {token})\" {api}stats\
          \n\n  Send more:\
          \n    suki-receiver send --url {webhook} --secret-file {secret_file}\
-         \n\n  Ctrl-C ends it.\n"
+         \n\n  Ctrl-C ends it.\n",
+        where_it_is().unwrap_or_default()
     )
+}
+
+/// What makes the lines work as they are printed, where the shell did not find this program by its name alone.
+fn where_it_is() -> Option<String> {
+    let called = std::env::args_os().next()?;
+    let folder = Path::new(&called).parent()?;
+    if folder.as_os_str().is_empty() {
+        return None;
+    }
+    let folder = folder.canonicalize().ok()?;
+    Some(format!(
+        "\n  First, so that the shell finds this program:\
+         \n    export PATH='{}':\"$PATH\"\n",
+        folder.display()
+    ))
 }
 
 fn mark(holds: bool) -> &'static str {

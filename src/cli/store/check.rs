@@ -28,8 +28,31 @@ pub(super) struct Args {
 /// What was found.
 struct Findings {
     stats: Stats,
-    problems: Vec<String>,
+    problems: Vec<Problem>,
     spooled: u64,
+}
+
+/// Something that does not fit.
+struct Problem {
+    text: String,
+    /// An operator sees to it with the service's own commands; the store is whole.
+    is_for_an_operator: bool,
+}
+
+impl Problem {
+    fn damage(text: String) -> Self {
+        Self {
+            text,
+            is_for_an_operator: false,
+        }
+    }
+
+    fn orphaned(orphan: &(String, u64)) -> Self {
+        Self {
+            text: orphaned(orphan),
+            is_for_an_operator: true,
+        }
+    }
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
@@ -55,31 +78,40 @@ async fn look(config: &Config) -> anyhow::Result<Findings> {
             // A file that cannot even be opened is a finding, not a failure to look.
             Err(error) if is_unreadable(&error) => Examined {
                 problems: vec![chain(&error)],
-                stats: Stats::default(),
+                ..Examined::default()
             },
             Err(error) => return Err(error),
         };
         return Ok(Findings {
             stats: found.stats,
-            problems: found.problems,
+            problems: all(found.problems, &found.orphans),
             spooled: 0,
         });
     }
     let store = stores::guest(config)?;
-    let (stats, mut problems) = inspect(&*store, config).await;
+    let mut found = inspect(&*store, config).await;
     store.close().await;
     let spool = stores::examine_file(config)?.unwrap_or_default();
     let in_spool = |problem| format!("in the spool: {problem}");
-    problems.extend(spool.problems.into_iter().map(in_spool));
+    found
+        .problems
+        .extend(spool.problems.into_iter().map(in_spool));
     Ok(Findings {
-        stats,
-        problems,
+        stats: found.stats,
+        problems: all(found.problems, &found.orphans),
         spooled: spool.stats.total(),
     })
 }
 
+fn all(damage: Vec<String>, orphans: &[(String, u64)]) -> Vec<Problem> {
+    let damage = damage.into_iter().map(Problem::damage);
+    damage
+        .chain(orphans.iter().map(Problem::orphaned))
+        .collect()
+}
+
 /// Counts and problems; what cannot be read is one.
-async fn inspect(store: &dyn Store, config: &Config) -> (Stats, Vec<String>) {
+async fn inspect(store: &dyn Store, config: &Config) -> Examined {
     let mut problems = match store.inspect().await {
         Ok(problems) => problems,
         Err(error) => vec![format!("it cannot be read to its end: {error}")],
@@ -89,11 +121,15 @@ async fn inspect(store: &dyn Store, config: &Config) -> (Stats, Vec<String>) {
         Stats::default()
     });
     let sinks = config.sinks.iter().map(|sink| sink.name.clone()).collect();
-    match store.orphans(sinks).await {
-        Ok(orphans) => problems.extend(orphans.iter().map(orphaned)),
-        Err(error) => problems.push(format!("its deliveries cannot be read: {error}")),
+    let orphans = store.orphans(sinks).await.unwrap_or_else(|error| {
+        problems.push(format!("its deliveries cannot be read: {error}"));
+        Vec::new()
+    });
+    Examined {
+        stats,
+        problems,
+        orphans,
     }
-    (stats, problems)
 }
 
 fn is_unreadable(error: &anyhow::Error) -> bool {
@@ -112,7 +148,7 @@ impl Findings {
             .collect();
         json!({
             "ok": self.problems.is_empty(),
-            "problems": self.problems,
+            "problems": self.problems.iter().map(|it| &it.text).collect::<Vec<_>>(),
             "events": events,
             "total": self.stats.total(),
             "spooled": self.spooled,
@@ -139,10 +175,12 @@ impl Findings {
             );
         }
         for problem in &self.problems {
-            text += &format!("problem: {problem}\n");
+            text += &format!("problem: {}\n", problem.text);
         }
         text += if self.problems.is_empty() {
             "all is well\n"
+        } else if self.problems.iter().all(|it| it.is_for_an_operator) {
+            "the store is whole; what is named above waits for an operator\n"
         } else {
             "not all is well: keep a copy of the files as they are, then restore a backup or ask for help\n"
         };

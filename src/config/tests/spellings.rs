@@ -180,6 +180,20 @@ fn odd_secrets_are_warned_of_with_the_reason_and_without_the_secret() {
         ("\"hunter2-hunter2-hunter2\"", "stands in quotes"),
         ("'hunter2-hunter2-hunter2'", "stands in quotes"),
         (
+            "\"hunter2-hunter2-hunter2",
+            "has a quote at its start or end",
+        ),
+        (
+            "hunter2-hunter2-hunter2\u{201d}",
+            "has a quote at its start or end",
+        ),
+        ("hunter2-hunter2\nhunter2-hunter2", "more than one line"),
+        ("hunter2-hunter2\u{ad}-hunter2", "cannot be seen"),
+        ("hunter2-hunter2-hunter2\u{200e}", "cannot be seen"),
+        ("hunter2-\u{2060}hunter2-hunter2", "cannot be seen"),
+        ("WHSEC_hunter2-hunter2-hunter2", "Standard Webhooks"),
+        ("\"Whsec_hunter2-hunter2-hunter2\"", "Standard Webhooks"),
+        (
             "\u{201c}hunter2-hunter2-hunter2\u{201d}",
             "stands in quotes",
         ),
@@ -261,6 +275,42 @@ fn a_misspelt_variable_is_warned_of_with_the_nearest_name() {
             .loaded()
             .warnings;
         assert!(!warnings.join("\n").contains(name), "{warnings:?}");
+    }
+}
+
+#[test]
+fn a_variable_with_one_underscore_for_two_further_on_is_refused_with_the_nearest_name() {
+    for (name, expected) in [
+        (
+            "SUKI_RECEIVER__SIGNATURE_SECRET_FILE",
+            "did you mean SUKI_RECEIVER__SIGNATURE__SECRET_FILE?",
+        ),
+        (
+            "SUKI_RECEIVER__FOLLOW__RETRY_MAX",
+            "did you mean SUKI_RECEIVER__FOLLOW__RETRY__MAX?",
+        ),
+        (
+            "SUKI_RECEIVER__SDP__AUTH_PARTNER_ID",
+            "did you mean SUKI_RECEIVER__SDP__AUTH__PARTNER_ID?",
+        ),
+        (
+            "SUKI_RECEIVER__CONFIG",
+            "did you mean SUKI_RECEIVER_CONFIG?",
+        ),
+        (
+            "SUKI_RECEIVER__SINKS__EHR_URL",
+            "a sink's key is set by SUKI_RECEIVER__SINKS__NAME__KEY",
+        ),
+    ] {
+        let problems = Setup::nothing().env([SECRET, (name, "hunter2")]).problems();
+        assert!(problems.contains(expected), "{name}: {problems}");
+        assert!(!problems.contains("hunter2"), "{problems}");
+    }
+    let problems = Setup::toml("[store]\nURL = \"x\"\nPool-Size = 3\n")
+        .env([SECRET])
+        .problems();
+    for expected in ["did you mean 'url'?", "did you mean 'pool_size'?"] {
+        assert!(problems.contains(expected), "{problems}");
     }
 }
 

@@ -31,9 +31,9 @@ pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
         .mode(0o600)
         .open(copy)
         .map_err(io)?;
-    let copied = connection
-        .execute("VACUUM INTO ?1", [name])
-        .map_err(Error::from)
+    let copied = folder::adopt(copy)
+        .map_err(io)
+        .and_then(|()| Ok(connection.execute("VACUUM INTO ?1", [name])?))
         .and_then(|_| file.sync_all().map_err(io))
         .and_then(|()| folder::sync(folder::of(copy)).map_err(io));
     if copied.is_err() {

@@ -16,6 +16,8 @@ pub struct Examined {
     pub stats: Stats,
     /// What does not fit together.
     pub problems: Vec<String>,
+    /// Sinks that deliveries wait for and that are not configured, with how many.
+    pub orphans: Vec<(String, u64)>,
 }
 
 /// Reads the store at `path`, whether a process serves from it or not. Deliveries must be for one of the `configured`
@@ -43,7 +45,7 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
     let mut found = Examined {
         problems: inspect::inspect(&connection)
             .unwrap_or_else(|error| vec![format!("it cannot be read to its end: {error}")]),
-        stats: Stats::default(),
+        ..Examined::default()
     };
     match query::stats(&connection) {
         Ok(stats) => found.stats = stats,
@@ -53,7 +55,7 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
     }
     if let Some(configured) = configured {
         match address::orphans(&connection, configured) {
-            Ok(orphans) => found.problems.extend(orphans.iter().map(orphaned)),
+            Ok(orphans) => found.orphans = orphans,
             Err(error) => found
                 .problems
                 .push(format!("its deliveries cannot be read: {error}")),

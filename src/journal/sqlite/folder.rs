@@ -63,7 +63,10 @@ pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
 
 /// Gives what root has made to the owner of the folder that it stands in: a command that was run as root must not leave
 /// what the service's user cannot open.
-pub(super) fn adopt(made: &Path) -> std::io::Result<()> {
+///
+/// # Errors
+/// When the file or its folder cannot be looked at, or the owner not be changed.
+pub fn adopt(made: &Path) -> std::io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }

@@ -46,6 +46,7 @@ use self::damage::Met;
 pub use self::damage::damaged_beside;
 pub use self::examine::{Examined, examine, orphaned};
 use self::files::OpenFiles;
+pub use self::folder::adopt;
 use self::lock::Turn;
 use self::readers::Readers;
 pub use self::restore::{begin_empty, restore};

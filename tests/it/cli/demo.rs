@@ -165,13 +165,14 @@ async fn a_kept_demo_answers_what_it_prints_and_ends_at_ctrl_c() {
     let sent = run_aside(command(&["send", "--url", &url, "--secret-file", &secret])).await;
     assert_eq!(sent.code, 0, "{}", sent.stderr);
 
-    // The lines as they are printed, by a shell.
-    let as_printed = |start: &str| {
+    // The lines as they are printed, by a shell, behind the one that lets it find the program.
+    let printed_line = |start: &str| {
         let line = shown.lines().find(|line| line.trim().starts_with(start));
         line.unwrap_or_else(|| panic!("no {start} in {shown}"))
             .trim()
-            .replacen("suki-receiver", crate::support::EXE, 1)
     };
+    let as_printed =
+        |start: &str| format!("{}; {}", printed_line("export PATH="), printed_line(start));
     let config = value(&shown, "configuration");
     for line in [
         as_printed("suki-receiver send"),

@@ -27,6 +27,20 @@ fn check_and_serve_refuse_the_same_configurations_with_exit_code_2() {
             .as_bytes(),
     );
     write("text.pem", b"no PEM");
+    write("cut.pem", &cert.as_bytes()[..cert.len() / 2]);
+    write(
+        "strange-key.pem",
+        b"-----BEGIN EC PRIVATE KEY-----\nMAMCAQE=\n-----END EC PRIVATE KEY-----\n",
+    );
+    let other = rcgen::generate_simple_self_signed(Vec::new()).unwrap();
+    write(
+        "twice.pem",
+        format!("{}{cert}", other.cert.pem()).as_bytes(),
+    );
+    // As what another user has made: not even root can open a folder as a file.
+    for strange in ["lock.db.lock", "admin-token"] {
+        std::fs::create_dir_all(dir.join("strange").join(strange)).unwrap();
+    }
     write("no-folder", b"a file");
     let tls = |section: &str, cert: &str, key: &str| {
         format!("[{section}]\ncert_file = \"{cert}\"\nkey_file = \"{key}\"\n")
@@ -67,6 +81,41 @@ fn check_and_serve_refuse_the_same_configurations_with_exit_code_2() {
             tls("admin.tls", "text.pem", "key.pem"),
             "admin.tls.cert_file",
             "holds no PEM",
+        ),
+        (
+            tls("admin.tls", "cut.pem", "key.pem"),
+            "admin.tls.cert_file",
+            "no END line",
+        ),
+        (
+            tls("server.tls", "cert.pem", "strange-key.pem"),
+            "server.tls.key_file",
+            "damaged or of a kind that cannot be used",
+        ),
+        (
+            tls("server.tls", "twice.pem", "key.pem"),
+            "server.tls.key_file",
+            "must be the leaf",
+        ),
+        (
+            format!("{http}ca_file = \"bom.pem\""),
+            "sinks.ehr.ca_file",
+            "byte order mark",
+        ),
+        (
+            "store.url = \"sqlite:/dev/null\"".to_owned(),
+            "store.url",
+            "no regular file",
+        ),
+        (
+            "store.url = \"sqlite:strange/lock.db\"".to_owned(),
+            "store.url",
+            "lock.db.lock cannot be written",
+        ),
+        (
+            "store.url = \"sqlite:strange/receiver.db\"".to_owned(),
+            "admin.tokens",
+            "admin-token cannot be read",
         ),
         (
             "store.url = \"sqlite:no-folder/receiver.db\"".to_owned(),

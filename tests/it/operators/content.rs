@@ -96,3 +96,24 @@ async fn looks_at_content_from_the_shell_are_audited_with_the_systems_user() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_refused_call_is_logged_with_the_address_of_the_caller() {
+    let temp = tempfile::tempdir().unwrap();
+    let binary = Binary::start(temp.path(), &[]).await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .local_address(std::net::IpAddr::from([127, 0, 0, 77]))
+        .build()
+        .unwrap();
+    let call = client.get(format!("http://{}/api/v1/audit", binary.admin));
+    assert_eq!(call.send().await.unwrap().status(), 401);
+    let log = binary.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("an admin call was refused"))
+        .unwrap_or_else(|| panic!("no line in {log}"));
+    let line: Value = serde_json::from_str(line).unwrap();
+    let peer = line["peer"].as_str().unwrap_or_default();
+    assert!(peer.starts_with("127.0.0.77:"), "{line}");
+}

@@ -159,6 +159,7 @@ async fn a_check_changes_nothing_and_what_commands_of_root_leave_is_the_services
     for args in [
         &["events", "list"][..],
         &["events", "purge", "--state", "done"],
+        &["store", "backup", "data/copy.db"],
     ] {
         assert_eq!(run(dir, args).code, 0);
     }

@@ -180,6 +180,9 @@ async fn what_waits_for_a_sink_that_is_gone_is_said_and_given_to_another() {
     let check = run(dir, &["store", "check"]);
     assert_eq!(check.code, 1);
     assert!(check.out.contains("sink 'old'"), "{}", check.out);
+    // Nothing is damaged, so a backup is not what is to be restored.
+    assert!(!check.out.contains("backup"), "{}", check.out);
+    assert!(check.out.contains("the store is whole"), "{}", check.out);
 
     let id = list(&["events", "list", "--session-id", "s0", "--json"]);
     let id: Value = serde_json::from_str(&id).unwrap();
