@@ -28,9 +28,18 @@ pub fn readable(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 }
 
 /// Whether an answer holds no content: nothing at all, `null`, or objects and lists in which all is empty. Headings and
-/// their codes alone are no content.
+/// their codes alone are no content, nor is what only says what it would belong to.
 pub fn is_empty_content(bytes: &[u8]) -> bool {
-    const HEADINGS: [&str; 2] = ["title", "loinc_code"];
+    const HEADINGS: [&str; 8] = [
+        "title",
+        "loinc_code",
+        "source_transcripts",
+        "id",
+        "session_id",
+        "ambient_session_id",
+        "encounter_id",
+        "status",
+    ];
     fn is_empty(value: &Value) -> bool {
         match value {
             Value::Null => true,
@@ -105,6 +114,8 @@ mod tests {
             "{\"summary\":[{\"title\":\"PLAN\",\"loinc_code\":\"1-2\",\"content\":\" \"}]}",
             "\u{FEFF}{\"structured_data\":{\"generated_values\":[]}}",
             "{\"final_transcript\":[]}",
+            "{\"session_id\":\"s\",\"encounter_id\":\"e\",\"status\":\"running\",\"summary\":[]}",
+            "{\"summary\":[{\"id\":\"1\",\"content\":\"\",\"source_transcripts\":[\"01JE8GP4\"]}]}",
         ] {
             assert!(is_empty_content(empty.as_bytes()), "{empty}");
         }
@@ -116,6 +127,8 @@ mod tests {
             "{\"summary\":\"rest\"}",
             "{\"structured_data\":{\"generated_values\":[{\"data\":{\"weight\":0}}]}}",
             "{\"new\":{\"a\":[1]}}",
+            "{\"session_id\":\"s\",\"note\":\"rest\"}",
+            "{\"structured_data\":{\"non_generated_values\":[{\"form_template_id\":\"f\"}]}}",
             "{\"a\":\"\\ud800\"}",
             "not json",
         ] {

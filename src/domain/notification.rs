@@ -136,12 +136,18 @@ fn links(value: &RawValue) -> Vec<Link> {
             links.push(Link {
                 group: LinkGroup::new(group),
                 href,
-                is_get: method.is_none_or(|method| method.eq_ignore_ascii_case("GET")),
+                is_get: method.is_none_or(|method| is_get(&method)),
             });
         }
     }
     links.sort_by_key(|link| link.group.rank());
     links
+}
+
+/// A method that is not named is GET, by HAL.
+fn is_get(method: &str) -> bool {
+    let method = method.trim();
+    method.is_empty() || method.eq_ignore_ascii_case("GET")
 }
 
 fn kind(links: &[Link]) -> SessionKind {
@@ -200,6 +206,8 @@ mod tests {
             r#""/c""#,
             r#"["/c"]"#,
             r#"{"href":"\u002fc","method":null,"\ud800":{}}"#,
+            r#"{"href":"/c","method":""}"#,
+            r#"{"href":"/c","method":" get "}"#,
         ] {
             let body = format!(r#"{{"session_id":"s","_links":{{"contents":{group}}}}}"#);
             let links = parse(&body).expect("parses").links;

@@ -6,15 +6,23 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, NoProxy, Response, redirect};
+use reqwest::{Certificate, Client, Response, redirect};
 
 use super::certificate;
 use super::coding::{CodingError, decode};
+use super::no_proxy::NoProxy;
 use super::resolver::PublicOnly;
 use crate::config::{Proxy, Via};
+use crate::domain::json;
 
-/// How gzip begins (RFC 1952).
-const GZIP: [u8; 2] = [0x1F, 0x8B];
+/// How gzip begins (RFC 1952), and zlib with its four levels (RFC 1950). No JSON begins so.
+const UNSAID: [(&[u8], &str); 5] = [
+    (b"\x1F\x8B", "gzip"),
+    (b"\x78\x01", "deflate"),
+    (b"\x78\x5E", "deflate"),
+    (b"\x78\x9C", "deflate"),
+    (b"\x78\xDA", "deflate"),
+];
 
 /// Where a client may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +110,18 @@ pub fn build_client(options: &ClientOptions<'_>) -> Result<Client, ClientError> 
     match (options.reach, options.proxy) {
         (Reach::PublicOnly, _) => builder = builder.dns_resolver(PublicOnly),
         (Reach::Anywhere, Proxy::None) => {}
-        (Reach::Anywhere, Proxy::Via(via)) => builder = builder.proxy(proxy(via)?),
+        (Reach::Anywhere, Proxy::Via(via)) => builder = builder.proxy(proxy(via)),
     }
     Ok(builder.build()?)
 }
 
 /// Only https goes through it, by CONNECT: so it sees names and no content.
-fn proxy(via: &Via) -> Result<reqwest::Proxy, ClientError> {
-    let mut proxy =
-        reqwest::Proxy::https(via.url.clone())?.no_proxy(NoProxy::from_string(&via.no_proxy));
+fn proxy(via: &Via) -> reqwest::Proxy {
+    let (url, no_proxy) = (via.url.clone(), NoProxy::read(&via.no_proxy));
+    let mut proxy = reqwest::Proxy::custom(move |target| {
+        let is_proxied = target.scheme() == "https" && !no_proxy.names(target);
+        is_proxied.then(|| url.clone())
+    });
     if let Some(credentials) = &via.credentials {
         let (user, password) = credentials
             .expose()
@@ -118,7 +129,7 @@ fn proxy(via: &Via) -> Result<reqwest::Proxy, ClientError> {
             .unwrap_or((credentials.expose(), ""));
         proxy = proxy.basic_auth(user, password);
     }
-    Ok(proxy)
+    proxy
 }
 
 /// Reads a body, and stops reading where it grows beyond `limit` bytes.
@@ -153,18 +164,33 @@ pub async fn read_decoded(response: Response, limit: usize) -> Result<Bytes, Bod
         .collect();
     let mut codings = codings.join(",");
     let body = read_capped(response, limit).await?;
-    // Some senders compress without saying so. No JSON begins like this.
-    if codings.is_empty() && body.starts_with(&GZIP) {
-        "gzip".clone_into(&mut codings);
+    // Some senders compress without saying so.
+    let unsaid = || UNSAID.iter().find(|(begin, _)| body.starts_with(begin));
+    if codings.is_empty()
+        && let Some((_, coding)) = unsaid()
+    {
+        codings.push_str(coding);
     }
     if codings.is_empty() || body.is_empty() {
         return Ok(body);
     }
+    let plain = is_plain(&body).then(|| body.clone());
     // A small body may decode to a large one, which takes its time.
-    tokio::task::spawn_blocking(move || decode(body, &codings, limit))
+    let decoded = tokio::task::spawn_blocking(move || decode(body, &codings, limit))
         .await
-        .unwrap_or(Err(CodingError::Broken))
-        .map_err(BodyError::Coding)
+        .unwrap_or(Err(CodingError::Broken));
+    match (decoded, plain) {
+        // Gateways take a coding off and leave its name, and some servers name a charset there.
+        (Err(CodingError::Broken | CodingError::Unknown), Some(plain)) => Ok(plain),
+        (decoded, _) => decoded.map_err(BodyError::Coding),
+    }
+}
+
+/// Whether a body looks like the text of an object or a list.
+fn is_plain(body: &[u8]) -> bool {
+    let body = json::without_bom(body).trim_ascii();
+    let ends = (body.first(), body.last());
+    matches!(ends, (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
 }
 
 /// How long a peer asks to wait: `Retry-After` in seconds or as a date in any of the three forms of RFC 9110 (5.6.7). A

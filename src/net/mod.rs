@@ -11,6 +11,7 @@ mod handover;
 mod health;
 mod http_client;
 mod listen;
+mod no_proxy;
 mod open;
 mod open_files;
 mod refused;

@@ -143,6 +143,14 @@ impl Client {
                 Ok(status) => return Ok((*kind, status)),
                 // It says nothing of the session, nor would the other endpoint.
                 Err(failure) if failure.is_outage() => return Err(failure),
+                // This endpoint has it; what the other says would be of another session.
+                Err(failure)
+                    if failure
+                        .status
+                        .is_some_and(|status| (200..300).contains(&status)) =>
+                {
+                    return Err(failure);
+                }
                 // The wrong kind may be a 404, 400, 403, 409 or 412: which one, the vendor left open.
                 Err(failure) => {
                     let is_better = |worst: &Failure| hope(failure.kind) > hope(worst.kind);
@@ -213,20 +221,41 @@ impl Client {
 
     /// A call with the token; one that is no longer taken is replaced once.
     async fn get(&self, url: Url, endpoint: &'static str) -> Result<Fetched, Failure> {
-        match self.try_get(url.clone(), endpoint).await {
-            Err(failure) if failure.is_token_refused() => self.try_get(url, endpoint).await,
-            first => first,
+        let tokens = &self.0.tokens;
+        let old = tokens.get().await?;
+        let refused = match self.get_with(&old, url.clone(), endpoint).await {
+            Err(failure) if failure.is_token_refused() => failure,
+            result => return result,
+        };
+        if !tokens.refused(&old, &refused) {
+            return Err(refused.of_this_call(old.is_taken()));
+        }
+        let new = tokens.get().await?;
+        match self.get_with(&new, url, endpoint).await {
+            Err(failure) if failure.is_token_refused() => {
+                tokens.replaced_in_vain(&old, &new, &failure);
+                Err(failure.of_this_call(old.is_taken()))
+            }
+            result => {
+                tokens.replaced();
+                result
+            }
         }
     }
 
-    async fn try_get(&self, url: Url, endpoint: &'static str) -> Result<Fetched, Failure> {
-        let token = self.0.tokens.get().await?;
-        let result = self.call(self.authorised(url, &token), endpoint).await;
-        match &result {
-            Ok(_) => self.0.tokens.taken(&token),
-            Err(failure) if failure.is_token_refused() => self.0.tokens.reject(&token, failure),
-            Err(failure) if failure.is_of_the_api() => self.0.tokens.taken(&token),
-            Err(_) => {}
+    async fn get_with(
+        &self,
+        token: &Token,
+        url: Url,
+        endpoint: &'static str,
+    ) -> Result<Fetched, Failure> {
+        let result = self.call(self.authorised(url, token), endpoint).await;
+        let is_taken = match &result {
+            Ok(_) => true,
+            Err(failure) => failure.is_of_the_api() && !failure.is_token_refused(),
+        };
+        if is_taken {
+            self.0.tokens.taken(token);
         }
         result
     }
@@ -271,6 +300,9 @@ impl Client {
         };
         self.0.metrics.sdp_request(endpoint, &code, start.elapsed());
         let fetched = result?;
+        if let Some(failure) = Failure::of_success(fetched.status, &fetched.body) {
+            return Err(failure);
+        }
         // A proxy's page in place of the note must not be delivered as the note.
         if !json::is_nothing(&fetched.body) && !json::is_json(&fetched.body) {
             return Err(Failure::not_json(fetched.status, &fetched.body));

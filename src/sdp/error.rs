@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::wire;
+use super::wire::{self, Bare};
 use crate::domain::json;
 
 /// A call that did not succeed. Its reason names a status and an error id and nothing of a patient.
@@ -58,6 +58,21 @@ impl Failure {
         self.status == Some(401) && self.kind != Kind::Identity
     }
 
+    /// A refused token that is good for other calls is no outage of the API: this one call is refused.
+    pub(super) fn of_this_call(self, is_good_elsewhere: bool) -> Self {
+        if !is_good_elsewhere {
+            return self;
+        }
+        Self {
+            kind: Kind::Retry,
+            reason: format!(
+                "{}, with a token that other calls are taken with",
+                self.reason
+            ),
+            ..self
+        }
+    }
+
     /// A call without an answer.
     pub(super) fn unreachable(reason: impl Into<String>) -> Self {
         Self {
@@ -77,7 +92,7 @@ impl Failure {
             None => format!("HTTP {status}"),
         };
         if kind == Kind::Outage && (300..500).contains(&status) && author != Author::Api {
-            reason.push_str(" (not an answer of the API itself; a gateway, firewall or proxy?)");
+            reason.push_str(FOREIGN);
         }
         Self {
             kind,
@@ -87,12 +102,49 @@ impl Failure {
         }
     }
 
-    /// A success whose body is not JSON. A page is a gateway's or a sign-in's, in place of the API.
+    /// Why a success brings no content, if so: it is an error under another status, or says that there is none yet.
+    pub(super) fn of_success(status: u16, body: &[u8]) -> Option<Self> {
+        let failure = |kind, reason: String| Self {
+            kind,
+            status: Some(status),
+            after: None,
+            reason,
+        };
+        match (status, wire::bare_error(body)) {
+            // Accepted, and a part that nobody asked for.
+            (202 | 206, _) => {
+                let reason = format!("HTTP {status}: not the whole content yet");
+                Some(failure(Kind::Retry, reason))
+            }
+            (_, None) => None,
+            (_, Some(Bare::Coded(code))) => Some(match u16::try_from(code) {
+                Ok(said @ 400..=599) => {
+                    let failure = Self::of_answer(said, body, None);
+                    Self {
+                        reason: format!("HTTP {status} with an error: {failure}"),
+                        ..failure
+                    }
+                }
+                _ => {
+                    let reason = format!("HTTP {status} with an error: code {code}");
+                    failure(Kind::Retry, reason)
+                }
+            }),
+            (_, Some(Bare::Foreign)) => {
+                let reason = format!("HTTP {status} with an error{FOREIGN}");
+                Some(failure(Kind::Outage, reason))
+            }
+        }
+    }
+
+    /// A success whose body is not JSON. A page is a gateway's or a sign-in's, in place of the API, and so is any other
+    /// text; what begins as JSON was cut.
     pub(super) fn not_json(status: u16, body: &[u8]) -> Self {
+        let begins = json::without_bom(body).trim_ascii_start();
         Self {
-            kind: match Author::of(body) {
-                Author::Gateway => Kind::Outage,
-                Author::Api | Author::Unknown => Kind::Retry,
+            kind: match begins.first() {
+                Some(b'{' | b'[') => Kind::Retry,
+                _ => Kind::Outage,
             },
             status: Some(status),
             after: None,
@@ -111,12 +163,15 @@ impl Failure {
     }
 }
 
+/// Said of an answer that is not the API's own.
+const FOREIGN: &str = " (not an answer of the API itself; a gateway, firewall or proxy?)";
+
 /// Who wrote an answer, by its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Author {
     /// The API: it has the vendor's shape.
     Api,
-    /// Something in between: it is a page for people.
+    /// Something in between: it is a page or a line for people. The API writes JSON.
     Gateway,
     /// It does not tell.
     Unknown,
@@ -124,7 +179,7 @@ enum Author {
 
 impl Author {
     fn of(body: &[u8]) -> Self {
-        if json::without_bom(body).trim_ascii_start().starts_with(b"<") {
+        if !json::is_nothing(body) && !json::is_json(body) {
             Self::Gateway
         } else if wire::is_problem(body) {
             Self::Api
@@ -207,7 +262,12 @@ mod tests {
             (410, Kind::Final),
             (409, Kind::Retry),
         ] {
-            for (body, expected) in [(page, Kind::Outage), (b"", expected), (waf, expected)] {
+            for (body, expected) in [
+                (page, Kind::Outage),
+                (b"default backend - 404", Kind::Outage),
+                (b"", expected),
+                (waf, expected),
+            ] {
                 let failure = Failure::of_answer(status, body, None);
                 assert_eq!(failure.kind, expected, "{status} {body:?}");
             }
@@ -216,5 +276,44 @@ mod tests {
         assert_eq!(Failure::of_answer(403, own, None).kind, Kind::Identity);
         assert_eq!(Failure::not_json(200, page).kind, Kind::Outage);
         assert_eq!(Failure::not_json(200, b"{").kind, Kind::Retry);
+        assert_eq!(Failure::not_json(200, b"please sign in").kind, Kind::Outage);
+    }
+
+    #[test]
+    fn a_success_that_brings_no_content_is_none() {
+        let note = br#"{"summary":[{"content":"rest"}]}"#.as_slice();
+        let waf = br#"{"message":"Forbidden"}"#.as_slice();
+        let not_found = br#"{"code":404,"message":"not_found"}"#.as_slice();
+        for (status, body, expected) in [
+            (200, note, None),
+            (203, note, None),
+            (204, b"".as_slice(), None),
+            (202, note, Some(Kind::Retry)),
+            (206, note, Some(Kind::Retry)),
+            (200, not_found, Some(Kind::NotFound)),
+            (
+                200,
+                br#"{"code":403,"message":"sbac_denied"}"#,
+                Some(Kind::Identity),
+            ),
+            (
+                200,
+                br#"{"code":500,"message":"internal server error"}"#,
+                Some(Kind::Outage),
+            ),
+            (
+                200,
+                br#"{"code":5,"message":"x","details":[]}"#,
+                Some(Kind::Retry),
+            ),
+            (200, waf, Some(Kind::Outage)),
+        ] {
+            let failure = Failure::of_success(status, body);
+            assert_eq!(
+                failure.map(|failure| failure.kind),
+                expected,
+                "{status} {body:?}"
+            );
+        }
     }
 }

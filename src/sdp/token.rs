@@ -52,6 +52,10 @@ struct State {
     failures: u32,
     /// What came of the last one, and until when there is no other.
     waits: Option<(Instant, Failure)>,
+    /// Replacements in a row that were refused by the very call that asked for them.
+    vain: u32,
+    /// Until when a refusal is no reason for another replacement.
+    keeps_until: Option<Instant>,
 }
 
 impl State {
@@ -117,16 +121,51 @@ impl Tokens {
         }
     }
 
+    /// A call was refused with this token. Gives back whether it is to be repeated with another one.
+    pub(super) fn refused(&self, token: &Token, failure: &Failure) -> bool {
+        let is_kept = {
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state
+                .keeps_until
+                .is_some_and(|until| Instant::now() < until)
+        };
+        if !is_kept {
+            self.reject(token, failure);
+        }
+        !is_kept
+    }
+
+    /// The call that was refused with `old` was refused with `new` as well. Where `old` was good for other calls, this is
+    /// no matter of the token: it stays, and for a wait that doubles no refusal makes for another login.
+    pub(super) fn replaced_in_vain(&self, old: &Token, new: &Token, failure: &Failure) {
+        if !old.is_taken() {
+            return self.reject(new, failure);
+        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if state.keeps_until.is_none_or(|until| until <= now) {
+            let wait = FIRST_WAIT.saturating_mul(1 << state.vain.min(16));
+            state.vain = state.vain.saturating_add(1);
+            state.keeps_until = Some(now + wait.min(LONGEST_WAIT));
+        }
+    }
+
+    /// The call that was refused with one token is taken with another.
+    pub(super) fn replaced(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.vain, state.keeps_until) = (0, None);
+    }
+
     /// The vendor does not take this token, or no longer. One that came since stays. When none is ever taken, logging in
     /// again and again is of no use: after the first such token that counts as a failed login.
-    pub(super) fn reject(&self, rejected: &Token, failure: &Failure) {
+    fn reject(&self, rejected: &Token, failure: &Failure) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_current = |token: &Token| token.header == rejected.header;
         if !state.token.as_ref().is_some_and(is_current) {
             return;
         }
         state.token = None;
-        match (rejected.was_taken.load(Ordering::Relaxed), state.failures) {
+        match (rejected.is_taken(), state.failures) {
             (true, _) => {}
             (false, 0) => state.failures = 1,
             (false, _) => state.failed(failure.clone()),
@@ -165,6 +204,11 @@ impl Tokens {
 }
 
 impl Token {
+    /// Whether the vendor has taken it for any call.
+    pub(super) fn is_taken(&self) -> bool {
+        self.was_taken.load(Ordering::Relaxed)
+    }
+
     /// The token as the vendor gave it. `None` when it cannot be sent in a header.
     pub(super) fn new(text: &str) -> Option<Self> {
         let mut header = HeaderValue::from_str(text).ok()?;
@@ -281,7 +325,32 @@ mod tests {
         let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
         for _ in 0..100 {
             if let Ok(token) = tokens.get().await {
-                tokens.reject(&token, &refused);
+                tokens.refused(&token, &refused);
+            }
+        }
+        assert_eq!(logins.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_refuses_every_token_costs_the_others_neither_their_token_nor_a_login_each()
+    {
+        let logins = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = Arc::clone(&logins);
+        let tokens = Arc::new(Tokens::new(move || {
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            async move { Ok(Token::new(&format!("token-{number}")).expect("a token")) }.boxed()
+        }));
+        let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
+        for _ in 0..100 {
+            let Ok(old) = tokens.get().await else {
+                panic!("no token for the others")
+            };
+            tokens.taken(&old);
+            if tokens.refused(&old, &refused) {
+                let Ok(new) = tokens.get().await else {
+                    panic!("no token")
+                };
+                tokens.replaced_in_vain(&old, &new, &refused);
             }
         }
         assert_eq!(logins.load(Ordering::Relaxed), 2);
@@ -299,7 +368,7 @@ mod tests {
                 panic!("no token")
             };
             tokens.taken(&token);
-            tokens.reject(&token, &refused);
+            tokens.refused(&token, &refused);
         }
     }
 }

@@ -52,6 +52,48 @@ pub(super) fn is_problem(body: &[u8]) -> bool {
     read::<Problem>(body).is_some_and(|problem| problem.code.is_some() && problem.message.is_some())
 }
 
+/// An error that came as a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bare {
+    /// Of the vendor's shape, with this code.
+    Coded(u64),
+    /// Of another shape: what is in between wrote it.
+    Foreign,
+}
+
+/// Reads an object in which nothing but an error stands. The code of no error is 0.
+pub(super) fn bare_error(body: &[u8]) -> Option<Bare> {
+    const FIELDS: [&str; 12] = [
+        "code",
+        "message",
+        "details",
+        "detail",
+        "error",
+        "errors",
+        "error_description",
+        "statusCode",
+        "status_code",
+        "requestId",
+        "request_id",
+        "timestamp",
+    ];
+    // Anything longer says more than that.
+    let fields: serde_json::Map<String, serde_json::Value> =
+        (body.len() <= 4096).then(|| read(body)).flatten()?;
+    let is_bare = fields.keys().all(|name| FIELDS.contains(&name.as_str()));
+    let says = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+    if !is_bare || !(says("message") || says("error") || says("errors")) {
+        return None;
+    }
+    let code = fields.get("code").and_then(serde_json::Value::as_u64);
+    let has_message = fields.get("message").is_some_and(|text| text.is_string());
+    match code {
+        Some(0) => None,
+        Some(code) if has_message => Some(Bare::Coded(code)),
+        Some(_) | None => Some(Bare::Foreign),
+    }
+}
+
 /// The error id in an error's body. What does not look like an id is left out, since it could say anything.
 pub(super) fn error_id(body: &[u8]) -> Option<String> {
     let message = read::<Problem>(body)?.message?;
@@ -79,5 +121,36 @@ mod tests {
         );
         assert_eq!(error_id(br#"{"message":"Mrs Smith is not here"}"#), None);
         assert_eq!(error_id(b"<html>"), None);
+    }
+
+    #[test]
+    fn only_an_error_alone_is_an_error_that_came_as_a_success() {
+        for (body, expected) in [
+            (
+                r#"{"code":404,"message":"not found"}"#,
+                Some(Bare::Coded(404)),
+            ),
+            (
+                r#"{"message":"x","details":[],"code":5}"#,
+                Some(Bare::Coded(5)),
+            ),
+            (r#"{"message":"Forbidden"}"#, Some(Bare::Foreign)),
+            (
+                r#"{"error":{"code":403,"message":"x"}}"#,
+                Some(Bare::Foreign),
+            ),
+            (
+                r#"{"code":"AccessDenied","message":"x"}"#,
+                Some(Bare::Foreign),
+            ),
+            (r#"{"code":0,"message":"ok"}"#, None),
+            (r#"{"code":404}"#, None),
+            (r#"{"error":null}"#, None),
+            (r#"{"code":404,"message":"x","summary":[]}"#, None),
+            (r#"{"summary":[{"content":"rest"}]}"#, None),
+            ("[]", None),
+        ] {
+            assert_eq!(bare_error(body.as_bytes()), expected, "{body}");
+        }
     }
 }

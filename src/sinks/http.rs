@@ -92,6 +92,9 @@ impl Sink for HttpSink {
         }
     }
 
+    /// Nothing is left of a request.
+    async fn tidy(&self) {}
+
     async fn check(&self) -> Result<(), String> {
         // Any answer shows that the address resolves, connects and speaks TLS as expected.
         match self.client.head(self.url.clone()).send().await {

@@ -61,7 +61,7 @@ pub trait Sink: Send + Sync + 'static {
     async fn deliver(&self, delivery: &Delivery) -> Outcome;
 
     /// Removes what an earlier process left unfinished. Called once when deliveries begin, beside them.
-    async fn tidy(&self) {}
+    async fn tidy(&self);
 
     /// Whether it can be reached, without delivering anything.
     ///

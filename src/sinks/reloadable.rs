@@ -58,6 +58,11 @@ impl Sink for ReloadableSink {
         current.deliver(delivery).await
     }
 
+    async fn tidy(&self) {
+        let current = self.current.load_full();
+        current.tidy().await;
+    }
+
     async fn check(&self) -> Result<(), String> {
         let current = self.current.load_full();
         current.check().await

@@ -95,7 +95,7 @@ impl Retriever {
             || self.is_answering(sdp, claimed, &session, start).await;
         let end = match plan::verdict(&required, &links) {
             Verdict::Complete => self.deliver(session, &links),
-            Verdict::Hopeless(link) => self.dead(&session, why(link)),
+            Verdict::Hopeless(link) => self.dead(claimed, &session, why(link)),
             Verdict::Waiting(link) => {
                 let wait = self
                     .wait(claimed, calls.asked)
@@ -137,7 +137,7 @@ impl Retriever {
             .required(&self.follow.required)
             .contains(&link.group);
         let (is_empty, is_nothing) = (
-            is_required && json::is_empty_content(&fetched.body),
+            is_required && plan::is_empty(&link.group, &fetched.body),
             json::is_nothing(&fetched.body),
         );
         if is_empty && claimed.tried_for < self.follow.empty_grace {

@@ -14,10 +14,10 @@ use super::Shared;
 use super::breaker::Breaker;
 use super::claims::Work;
 use super::insist::insist;
-use super::plan::{is_late, next_look};
+use super::plan::{is_empty, is_late, next_look};
 use super::retrieve::Wants;
 use crate::config::{Follow, Include, Refresh};
-use crate::domain::{self, EventId, LinkState, Millis, json};
+use crate::domain::{self, EventId, LinkState, Millis};
 use crate::journal::{self, Amendment, Due, Held, LateEvent, LinkUpdate};
 use crate::sdp;
 
@@ -111,7 +111,7 @@ impl Late {
         let mut updates = Vec::new();
         while let Some((link, result)) = calls.next().await {
             let Ok(fetched) = result else { continue };
-            if json::is_empty_content(&fetched.body) {
+            if is_empty(&link.group, &fetched.body) {
                 continue;
             }
             let mut link = link.clone();

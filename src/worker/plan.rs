@@ -4,15 +4,22 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::config::{Follow, Refresh};
-use crate::domain::{self, LinkGroup, LinkState};
+use crate::domain::{self, LinkGroup, LinkState, json};
 use crate::journal::Link;
-use crate::sdp::{Failure, Kind};
+use crate::sdp::{self, Failure, Kind};
 
 /// Why a fetched link is named in `missing` all the same: its answer never held any content.
 pub(super) const EMPTY: &str = "empty";
 
-/// The plan of an event: its links, numbered, each address once, with those that will not be followed marked.
-pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow) -> Vec<Link> {
+/// Whether an answer to a link of this group holds no content.
+pub(super) fn is_empty(group: &LinkGroup, body: &[u8]) -> bool {
+    let names_status = group.as_str() == "status" && sdp::status_in(body).is_some();
+    !names_status && json::is_empty_content(body)
+}
+
+/// The plan of an event: its links, numbered, with those that will not be followed marked. Each address is there once, but
+/// for groups that are required: each of them has its own.
+pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow, required: &[LinkGroup]) -> Vec<Link> {
     let mut followed = HashSet::new();
     links
         .into_iter()
@@ -29,8 +36,15 @@ pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow) -> Vec<Link> {
             } else {
                 None
             };
-            let is_new = refused.is_some() || followed.insert(link.href.clone());
-            is_new.then_some((link, refused))
+            if refused.is_none() {
+                let is_first = followed.insert((None, link.href.clone()));
+                let is_first_required = required.contains(&link.group)
+                    && followed.insert((Some(link.group.clone()), link.href.clone()));
+                if !is_first && !is_first_required {
+                    return None;
+                }
+            }
+            Some((link, refused))
         })
         .zip(0..)
         .map(|((link, refused), n)| Link {
@@ -192,7 +206,11 @@ mod tests {
     /// How `contents` and `transcripts` stand after these failures (none: fetched).
     fn after(contents: Option<Kind>, transcripts: Kind, tried: Duration) -> [LinkState; 2] {
         let follow = follow();
-        let mut links = plan(vec![link("contents"), link("transcripts")], &follow);
+        let mut links = plan(
+            vec![link("contents"), link("transcripts")],
+            &follow,
+            &required(),
+        );
         let mut failed = vec![(1, failure(transcripts))];
         match contents {
             Some(kind) => failed.push((0, failure(kind))),
@@ -207,6 +225,7 @@ mod tests {
         let plan = plan(
             vec![link("contents"), link("structured_data"), link("videos")],
             &follow(),
+            &required(),
         );
         let seen: Vec<_> = plan
             .iter()
@@ -231,6 +250,7 @@ mod tests {
         let plan = plan(
             vec![same("videos"), same("contents"), same("transcripts")],
             &follow(),
+            &required(),
         );
         let seen: Vec<_> = plan
             .iter()
@@ -243,6 +263,27 @@ mod tests {
                 ("contents", LinkState::Pending)
             ]
         );
+    }
+
+    #[test]
+    fn a_required_group_has_its_link_though_another_group_leads_to_the_same_address() {
+        let required = [LinkGroup::new("transcripts")];
+        let same = |group: &str| domain::Link {
+            href: "/same".to_owned(),
+            ..link(group)
+        };
+        let links = vec![same("contents"), same("transcripts"), same("transcripts")];
+        let plan = plan(links, &follow(), &required);
+        let groups: Vec<_> = plan.iter().map(|link| link.group.as_str()).collect();
+        assert_eq!(groups, ["contents", "transcripts"]);
+    }
+
+    #[test]
+    fn the_name_of_a_status_is_all_the_content_that_a_status_has() {
+        let is_empty = |group: &str, body: &str| is_empty(&LinkGroup::new(group), body.as_bytes());
+        let status = r#"{"status":"completed"}"#;
+        assert!(!is_empty("status", status) && is_empty("contents", status));
+        assert!(is_empty("status", "{}") && !is_empty("status", r#"{"state":"done"}"#));
     }
 
     #[test]
@@ -287,7 +328,8 @@ mod tests {
     #[test]
     fn the_event_waits_for_what_is_pending_and_dies_of_what_is_required_and_lost() {
         let (follow, required) = (follow(), required());
-        let mut plan = plan(vec![link("contents"), link("transcripts")], &follow);
+        let links = vec![link("contents"), link("transcripts")];
+        let mut plan = plan(links, &follow, &required);
         assert!(
             matches!(verdict(&required, &plan), Verdict::Waiting(link) if link.group.as_str() == "contents")
         );

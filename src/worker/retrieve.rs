@@ -193,7 +193,8 @@ impl Retriever {
     fn announced(&self, claimed: &ClaimedEvent) -> Retrieval {
         // How it ended may still be found out; a sink that hears of it once should hear the right thing.
         let sinks = match claimed.outcome {
-            Outcome::Unknown => Vec::new(),
+            // Without credentials nobody finds it out.
+            Outcome::Unknown if self.sdp.is_some() => Vec::new(),
             outcome => self.sinks(outcome, Some(Include::NotificationOnly)),
         };
         Retrieval::Announced {
@@ -211,7 +212,7 @@ impl Retriever {
         let mut session = Session::so_far(claimed);
         let Ok(notification) = Notification::parse(claimed.body.clone()) else {
             let reason = "the stored notification cannot be read".to_owned();
-            return ended(self.dead(&session, reason));
+            return ended(self.dead(claimed, &session, reason));
         };
         let Some(sdp) = self.sdp.as_ref().filter(|_| claimed.needs_sdp) else {
             return ended(self.deliver(session, &[]));
@@ -254,7 +255,8 @@ impl Retriever {
                 None => without.push(group),
             }
         }
-        let mut links = plan::plan(links, &self.follow);
+        let required = session.required(&self.follow.required);
+        let mut links = plan::plan(links, &self.follow, required);
         for group in without {
             links.push(plan::unlinked(&links, group));
         }
@@ -275,13 +277,28 @@ impl Retriever {
         }
     }
 
-    /// Given up. Who wants the notification alone has it all the same.
-    pub(super) fn dead(&self, session: &Session, reason: String) -> Retrieval {
-        Retrieval::Dead {
-            reason,
-            sinks: self.sinks(session.outcome, Some(Include::NotificationOnly)),
-            at: self.shared.clock.steady(),
+    /// Given up. Who wants the notification alone has it all the same. What this attempt found out of the session is
+    /// written down first, so that they and everyone else hear how it ended; the next attempt gives up.
+    pub(super) fn dead(
+        &self,
+        claimed: &ClaimedEvent,
+        session: &Session,
+        reason: String,
+    ) -> Retrieval {
+        let sinks = self.sinks(session.outcome, Some(Include::NotificationOnly));
+        let at = self.shared.clock.steady();
+        if is_news(claimed, session) {
+            return Retrieval::Retry {
+                sinks,
+                outcome: session.outcome,
+                kind: session.kind,
+                session_status: session.status.clone(),
+                at,
+                tried_for: claimed.tried_for,
+                reason,
+            };
         }
+        Retrieval::Dead { reason, sinks, at }
     }
 
     /// The sinks that want this outcome; with `only`, those of them that want just so much.
@@ -309,10 +326,9 @@ impl Retriever {
     ) -> Retrieval {
         if claimed.tried_for >= self.follow.retry.give_up_after {
             let reason = format!("given up after {} attempts: {reason}", claimed.attempt);
-            return self.dead(&session, reason);
+            return self.dead(claimed, &session, reason);
         }
-        let is_news = claimed.outcome == Outcome::Unknown && session.outcome != Outcome::Unknown;
-        let sinks = if is_news {
+        let sinks = if is_news(claimed, &session) {
             self.sinks(session.outcome, Some(Include::NotificationOnly))
         } else {
             Vec::new()
@@ -335,4 +351,9 @@ impl Retriever {
             self.breaker.success(Instant::now());
         }
     }
+}
+
+/// Whether an attempt found out how the session ended.
+fn is_news(claimed: &ClaimedEvent, session: &Session) -> bool {
+    claimed.outcome == Outcome::Unknown && session.outcome != Outcome::Unknown
 }

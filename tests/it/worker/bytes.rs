@@ -78,16 +78,23 @@ async fn a_compressed_note_is_decoded_whether_or_not_it_says_so() {
     zlib.write_all(note).unwrap();
     raw.write_all(note).unwrap();
     let (gzip, mut br) = (gzip.finish().unwrap(), Vec::new());
+    let zlib = zlib.finish().unwrap();
+    let unsaid_zlib = zlib.clone();
     let params = brotli::enc::BrotliEncoderParams::default();
     brotli::BrotliCompress(&mut &note[..], &mut br, &params).unwrap();
     for answer in [
         Canned::json(gzip.clone()).with_header("content-encoding", "gzip"),
         Canned::json(gzip.clone()).with_header("content-encoding", "X-Gzip"),
         Canned::json(gzip),
-        Canned::json(zlib.finish().unwrap()).with_header("content-encoding", "deflate"),
+        Canned::json(zlib).with_header("content-encoding", "deflate"),
         Canned::json(raw.finish().unwrap()).with_header("content-encoding", "deflate"),
         Canned::json(br).with_header("content-encoding", "br"),
         Canned::json(&note[..]).with_header("content-encoding", "identity"),
+        // Decoded on the way, with the coding's name left, or a charset in its place.
+        Canned::json(&note[..]).with_header("content-encoding", "gzip"),
+        Canned::json(&note[..]).with_header("content-encoding", "br"),
+        Canned::json(&note[..]).with_header("content-encoding", "UTF-8"),
+        Canned::json(unsaid_zlib),
     ] {
         let (_receiver, _vendor, _, text) = delivered(answer).await;
         assert_eq!(

@@ -377,3 +377,96 @@ async fn sessions_are_counted_by_outcome_and_source() {
         eventually(&line, || async { receiver.metrics().await.contains(&line) }).await;
     }
 }
+
+#[tokio::test]
+async fn a_session_that_was_found_to_be_completed_dies_as_such() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| {
+        vendor.follow(config);
+        with_lean_sink(config);
+    })
+    .await;
+    vendor.sdp.add_session(Session::ambient("s"));
+    vendor.faults("content=410");
+    let id = post(&receiver, r#"{"session_id":"s"}"#).await;
+    let event = state(&receiver, &id, "dead").await;
+    assert_eq!(event["outcome"], "completed", "{event}");
+    assert_eq!(event["kind"], "ambient");
+    let lean = receiver.dir.join("lean");
+    until("it comes", || files_below(&lean).len() == 1).await;
+    let envelope: Value =
+        serde_json::from_slice(&std::fs::read(&files_below(&lean)[0]).unwrap()).unwrap();
+    assert_eq!(envelope["type"], "ai.suki.session.completed");
+    assert_eq!(envelope["data"]["session_status"], "completed");
+    let line = "suki_receiver_sessions_total{outcome=\"completed\",source=\"webhook\"} 1";
+    assert!(receiver.metrics().await.contains(line));
+}
+
+#[tokio::test]
+async fn without_credentials_an_unknown_end_is_told_as_such_to_who_wants_the_notification_alone() {
+    let receiver = Receiver::start_with(with_lean_sink).await;
+    post(&receiver, r#"{"session_id":"s"}"#).await;
+    let lean = receiver.dir.join("lean");
+    until("it comes at once", || files_below(&lean).len() == 1).await;
+    let envelope: Value =
+        serde_json::from_slice(&std::fs::read(&files_below(&lean)[0]).unwrap()).unwrap();
+    assert_eq!(envelope["type"], "ai.suki.session.unknown");
+}
+
+#[tokio::test]
+async fn a_success_that_is_no_note_is_not_delivered_as_the_note() {
+    for (status, body) in [
+        (202, r#"{"status":"processing"}"#),
+        (206, r#"{"summary":[{"title":"PLAN","content":"half"}]}"#),
+        (200, r#"{"code":404,"message":"not_found"}"#),
+        (200, r#"{"code":500,"message":"internal server error"}"#),
+        (200, r#"{"session_id":"s","status":"running","summary":[]}"#),
+        (200, r#"{"message":"Forbidden"}"#),
+        (404, "default backend - 404"),
+        (
+            200,
+            "upstream connect error or disconnect/reset before headers",
+        ),
+    ] {
+        let vendor = Vendor::start().await;
+        let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
+        let mut answer = Canned::json(body);
+        answer.status = status;
+        let body = completed("s", &vendor.completed("s"));
+        vendor.sdp.answer_with("/session/s/content", answer.clone());
+        let id = post(&receiver, body).await;
+        until("it was asked for again", || {
+            vendor.sdp.count("/session/s/content") > 2
+        })
+        .await;
+        assert!(files_below(&receiver.out()).is_empty(), "{answer:?}");
+        assert_eq!(receiver.state_of(&id).await, "retrieving");
+        vendor.sdp.answer_with("/session/s/content", None);
+        let envelope = delivered(&receiver).await;
+        let note = &envelope["data"]["resources"]["contents"][0];
+        assert_eq!(note["http_status"], 200);
+        assert!(note["body"]["summary"][0].is_object(), "{envelope}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_that_cannot_be_read_is_not_asked_of_the_other_kind() {
+    let vendor = Vendor::start_with(|options| options.every_session_known = true).await;
+    let receiver = start(&vendor).await;
+    for odd in ["{}", r#"{"status":7}"#, "{"] {
+        vendor
+            .sdp
+            .answer_with("/ambient/session/s/status", Canned::json(odd));
+        let id = post(&receiver, r#"{"session_id":"s"}"#).await;
+        let asked = vendor.sdp.count("/ambient/session/s/status");
+        until("it was asked for again", || {
+            vendor.sdp.count("/ambient/session/s/status") > asked + 1
+        })
+        .await;
+        assert_eq!(vendor.sdp.count("/form-filling/"), 0, "{odd}");
+        assert_ne!(receiver.state_of(&id).await, "done");
+    }
+    vendor.sdp.answer_with("/ambient/session/s/status", None);
+    let envelope = delivered(&receiver).await;
+    assert!(envelope["data"]["resources"]["contents"][0].is_object());
+}

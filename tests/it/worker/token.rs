@@ -170,3 +170,20 @@ async fn a_broken_signing_key_is_said_in_readyz_and_waits_to_be_mended() {
     assert_eq!(status, 200, "notifications are still taken");
     assert!(!report.to_string().contains("PHI"));
 }
+
+#[tokio::test]
+async fn a_link_that_is_refused_with_every_token_holds_up_no_other() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| {
+        vendor.follow(config);
+        config.follow.best_effort_for = Duration::from_millis(500);
+    })
+    .await;
+    vendor.faults("transcript=401;message=invalid_sdp_token");
+    let sessions: Vec<String> = (0..30).map(|n| format!("s{n}")).collect();
+    let sessions: Vec<&str> = sessions.iter().map(String::as_str).collect();
+    deliver(&vendor, &receiver, &sessions).await;
+    delivered(&receiver, 30).await;
+    let logins = vendor.sdp.logins();
+    assert!(logins < 15, "{logins} logins");
+}
