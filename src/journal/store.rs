@@ -94,7 +94,7 @@ pub trait Store: Send + Sync + 'static {
         actor: String,
     ) -> Result<Replayed, Error>;
 
-    /// Makes a quarantined event the notification that its bytes are, and due. Called by [`super::requeue`], which reads
+    /// Makes a quarantined event the notification that its bytes are, and due. Called by [`super::requeue()`], which reads
     /// them.
     async fn requeue(
         &self,
