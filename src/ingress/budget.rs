@@ -17,7 +17,7 @@ const SMALL: usize = 64 * 1024;
 /// The share of the budget that large bodies may not take: an eighth.
 const SHARE_FOR_SMALL: usize = 8;
 /// How long a body waits for the room of one that is cut off. Short: who waits holds what has come so far.
-const PATIENCE: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// So many bytes for all bodies together. Cheap to clone.
 #[derive(Debug, Clone)]

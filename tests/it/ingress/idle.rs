@@ -20,7 +20,7 @@ fn short_heads(config: &mut Config) {
 
 fn short_idle(config: &mut Config) {
     config.server.header_timeout = Duration::from_secs(30);
-    config.server.idle_timeout = Duration::from_millis(200);
+    config.server.idle_timeout = Duration::from_secs(1);
 }
 
 async fn opened(receiver: &Receiver, start: &[u8]) -> TcpStream {
