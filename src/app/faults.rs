@@ -5,6 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use super::{admin_token, wiring};
@@ -99,6 +100,13 @@ fn token(config: &Config, asks: Asks) -> Option<Fault> {
         return None;
     }
     let file = admin_token::file(config);
+    // To read a pipe is to wait for whoever writes it. The start does that, once.
+    if file
+        .metadata()
+        .is_ok_and(|found| found.file_type().is_fifo())
+    {
+        return None;
+    }
     let why = if file.exists() {
         std::fs::read_to_string(&file)
             .map(|_| ())

@@ -76,6 +76,10 @@ impl Setting for StoreUrl {
                 "holds options of SQLite (a '?' or 'file:'), which are not taken; use sqlite:PATH, such as sqlite:data/receiver.db"
                     .to_owned(),
             ),
+            Some(path) if path.starts_with('~') => Err(
+                "begins with '~', which only a shell replaces; use the path from the root, such as sqlite:/var/lib/receiver.db"
+                    .to_owned(),
+            ),
             Some(path) if path.starts_with("//") => Err(
                 "has slashes before its path; use sqlite:PATH, such as sqlite:/var/lib/receiver.db"
                     .to_owned(),

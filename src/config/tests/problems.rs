@@ -104,7 +104,7 @@ fn a_variable_that_cannot_be_used_is_an_error() {
     for part in [
         "server (SUKI_RECEIVER__SERVER): expected a table, found a string",
         "log.level.deep (SUKI_RECEIVER__LOG__LEVEL__DEEP): 'level' is no table",
-        "sinks (SUKI_RECEIVER__SINKS__EHR): expected a list of tables, found a table",
+        "sinks (SUKI_RECEIVER__SINKS__EHR): names no key of a sink; a sink's key is set by SUKI_RECEIVER__SINKS__NAME__KEY",
     ] {
         assert!(problems.contains(part), "{part}\n{problems}");
     }

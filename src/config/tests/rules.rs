@@ -108,6 +108,9 @@ fn signature_store_retention_and_log_are_checked() {
         ),
         ("store.url = \"sqlite::memory:\"", "names no file"),
         ("store.url = \"sqlite://data/x\"", "has slashes"),
+        ("store.url = \"sqlite:x.db?mode=rwc\"", "options of SQLite"),
+        ("store.url = \"sqlite:file:x.db\"", "options of SQLite"),
+        ("store.url = \"sqlite:~/x.db\"", "only a shell"),
         ("store.url = \"data/x\"", "use sqlite:PATH"),
         ("store.deadline = \"0s\"", "longer than 0s"),
         (
