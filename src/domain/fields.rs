@@ -1,13 +1,14 @@
 //! Reads single fields of JSON and leaves all else as it is: only what is asked for is looked at beyond the grammar, so
 //! what stands beside it may be anything that is JSON.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The fields of a JSON object, each with its value unread. Of a field that is repeated the last one counts.
-pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
     /// The fields of `json`; `None` where it is JSON but no object.
@@ -15,8 +16,10 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// Where it is no JSON.
     pub(super) fn of(json: &'a str) -> serde_json::Result<Option<Self>> {
-        let value: &RawValue = serde_json::from_str(json)?;
-        Ok(Self::within(value))
+        match serde_json::from_str(json) {
+            Ok(fields) => Ok(Some(fields)),
+            Err(_) => serde_json::from_str(json).map(|IgnoredAny| None),
+        }
     }
 
     /// The fields of an object within JSON.
@@ -37,7 +40,7 @@ impl<'a> Fields<'a> {
 
     /// All fields, in the order in which they stand.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+        self.0.iter().map(|(name, value)| (&**name, *value))
     }
 }
 
@@ -45,7 +48,7 @@ impl<'a> Fields<'a> {
 /// database keeps in a text (U+0000) becomes U+FFFD.
 pub(super) fn text(value: &RawValue) -> Option<String> {
     let Text(text) = serde_json::from_str(value.get()).ok()?;
-    Some(text)
+    Some(text.into_owned())
 }
 
 /// The items of a list; a single value is taken for a list of one, as HAL allows it to stand for one.
@@ -76,24 +79,35 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 }
 
 /// A string that need not be made of characters.
-struct Text(String);
+struct Text<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Text {
+/// What a text becomes where something in it has to be replaced.
+fn replaced(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\0', "\u{FFFD}")
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Lossy;
-        impl Visitor<'_> for Lossy {
-            type Value = Text;
+        impl<'de> Visitor<'de> for Lossy {
+            type Value = Text<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
 
-            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text, E> {
-                let text = String::from_utf8_lossy(bytes);
-                Ok(Text(text.replace('\0', "\u{FFFD}")))
+            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Text<'de>, E> {
+                match std::str::from_utf8(bytes) {
+                    Ok(text) if !text.contains('\0') => Ok(Text(Cow::Borrowed(text))),
+                    _ => self.visit_bytes(bytes),
+                }
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Text, E> {
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(replaced(bytes))))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
                 self.visit_bytes(text.as_bytes())
             }
         }

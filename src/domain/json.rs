@@ -22,9 +22,12 @@ pub fn is_json(bytes: &[u8]) -> bool {
 /// JSON as text that can stand within other JSON, and whether it had to be repaired for that: what is not UTF-8 becomes
 /// U+FFFD. Says nothing of whether it is JSON.
 pub fn readable(bytes: &[u8]) -> (Cow<'_, str>, bool) {
-    let text = String::from_utf8_lossy(without_bom(bytes));
-    let is_repaired = matches!(text, Cow::Owned(_));
-    (text, is_repaired)
+    let bytes = without_bom(bytes);
+    // Much faster than the lossy reading of what needs none.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (Cow::Borrowed(text), false),
+        Err(_) => (String::from_utf8_lossy(bytes), true),
+    }
 }
 
 /// Whether an answer holds no content: nothing at all, `null`, or objects and lists in which all is empty. Headings and
