@@ -12,7 +12,7 @@ use suki_receiver::domain::Clock;
 use suki_receiver::journal::Journal;
 
 use super::contract::{append, soon, sqlite};
-use crate::support::{Binary, EXE, Signed, failure, files_below, http, until};
+use crate::support::{Binary, EXE, Signed, eventually, failure, files_below, http, until};
 
 /// The command on the store in `dir`.
 fn store(dir: &Path, args: &[&str]) -> Output {
@@ -197,6 +197,13 @@ async fn a_backup_of_a_live_store_is_whole_private_and_never_overwrites() {
             .post(&binary.webhook())
             .await;
     }
+    // The command knows no sinks, and would name what still waits for one.
+    eventually("all are delivered", || async {
+        let url = format!("http://{}/metrics", binary.admin);
+        let metrics = http().get(url).send().await.unwrap().text().await.unwrap();
+        metrics.contains("suki_receiver_events{state=\"done\"} 20\n")
+    })
+    .await;
     let copy = dir.path().join("copy.db");
     let name = copy.to_str().unwrap();
     let made = store(dir.path(), &["backup", name]);
