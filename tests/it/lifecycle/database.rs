@@ -142,9 +142,8 @@ async fn while_the_database_is_cut_or_silent_every_answer_is_200_and_all_is_deli
         s.is_well_again().await;
     }
     s.delivers(sent).await;
-    let log = s.binary.log();
-    assert!(log.contains("they go to the local spool"), "{log}");
-    assert!(log.contains("the store takes notifications again"), "{log}");
+    s.binary.logs("they go to the local spool").await;
+    s.binary.logs("the store takes notifications again").await;
 }
 
 #[tokio::test]

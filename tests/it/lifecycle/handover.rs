@@ -305,11 +305,10 @@ async fn a_start_at_another_address_is_refused_while_a_process_has_the_data_fold
     ] {
         let other = Binary::spawn_on(&[], dir.path(), public, admin, &[]);
         assert_eq!(other.ended().await.code(), Some(1));
-        let log = first.log();
         let problem = format!(
             "a process with this data folder listens on {found}, and {key} is {elsewhere}; stop it first"
         );
-        assert!(log.contains(&problem), "{log}");
+        first.logs(&problem).await;
     }
     assert!(!first.log().contains(FOLLOWED));
     first.signal(Signal::SIGTERM);
@@ -326,7 +325,7 @@ async fn a_folder_whose_path_is_too_long_for_the_hand_over_is_served_all_the_sam
         Signed::new(failure("s")).post(&binary.webhook()).await.0,
         200
     );
-    assert!(binary.log().contains("no other process can follow"));
+    binary.logs("no other process can follow").await;
 }
 
 #[tokio::test]
@@ -362,7 +361,7 @@ async fn a_process_that_is_stopped_before_its_successor_is_ready_refuses_nobody(
         move || std::fs::File::create(token).unwrap()
     });
     let mut stands = stands.await.unwrap();
-    assert!(next.log().contains("a process runs already"));
+    next.logs("a process runs already").await;
     first.signal(Signal::SIGTERM);
     assert!(first.ended().await.success());
     assert!(!next.log().contains(FOLLOWED));

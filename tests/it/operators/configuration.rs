@@ -294,13 +294,11 @@ async fn a_certificate_that_ends_soon_is_in_metrics_readiness_and_log_and_one_wi
         ]
     };
     let binary = Binary::start(dir, &more("leaf.pem")).await;
-    let log = binary.log();
-    assert!(log.contains("the leaf without its intermediate"), "{log}");
+    let log = binary.logs("the leaf without its intermediate").await;
     assert!(log.contains("Some intermediate"), "{log}");
-    assert!(
-        log.contains("the certificate of the admin listener ends at"),
-        "{log}"
-    );
+    binary
+        .logs("the certificate of the admin listener ends at")
+        .await;
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_danger_accept_invalid_certs(true)
@@ -318,5 +316,8 @@ async fn a_certificate_that_ends_soon_is_in_metrics_readiness_and_log_and_one_wi
     binary.kill();
     std::fs::remove_file(dir.join("log")).unwrap();
     let binary = Binary::start(dir, &more("chain.pem")).await;
+    binary
+        .logs("the certificate of the admin listener ends at")
+        .await;
     assert!(!binary.log().contains("without its intermediate"));
 }

@@ -108,11 +108,9 @@ async fn a_refused_call_is_logged_with_the_address_of_the_caller() {
         .unwrap();
     let call = client.get(format!("http://{}/api/v1/audit", binary.admin));
     assert_eq!(call.send().await.unwrap().status(), 401);
-    let log = binary.log();
-    let line = log
-        .lines()
-        .find(|line| line.contains("an admin call was refused"))
-        .unwrap_or_else(|| panic!("no line in {log}"));
+    let refusal = "an admin call was refused";
+    let log = binary.logs(refusal).await;
+    let line = log.lines().find(|line| line.contains(refusal)).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
     let peer = line["peer"].as_str().unwrap_or_default();
     assert!(peer.starts_with("127.0.0.77:"), "{line}");

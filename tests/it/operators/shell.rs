@@ -172,11 +172,7 @@ async fn what_waits_for_a_sink_that_is_gone_is_said_and_given_to_another() {
             .contains("3 deliveries wait for the sink 'old'")
     })
     .await;
-    assert!(
-        binary
-            .log()
-            .contains("3 deliveries wait for the sink 'old'")
-    );
+    binary.logs("3 deliveries wait for the sink 'old'").await;
     let check = run(dir, &["store", "check"]);
     assert_eq!(check.code, 1);
     assert!(check.out.contains("sink 'old'"), "{}", check.out);

@@ -179,7 +179,20 @@ impl Binary {
         }
     }
 
-    /// What it has logged.
+    /// What it has logged, once `part` is in it. Lines are written behind what they tell of, so a test waits for them.
+    pub async fn logs(&self, part: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if log.contains(part) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "no line with '{part}':\n{log}");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
