@@ -1,0 +1,136 @@
+//! How many instructions one accept and one event take: a figure that a busy machine does not change.
+//!
+//! The binary runs under callgrind, once with few notifications and once with more. The difference, divided by how many
+//! more there were, leaves the start and the end out. One at a time, so that nothing depends on what comes together.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::Bench;
+use super::messages::Messages;
+use super::receiver::PATIENCE;
+use super::stage::{Empty, Others, Store, arrived};
+use super::table::{Row, Series};
+
+/// What was recorded.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.toml");
+const HEAD: &str = "# Instructions, as `benches/run.sh instructions --record` has measured them. They depend on the \
+                    compiler and on valgrind.\n";
+/// By how much a figure may be above what was recorded.
+const TOLERANCE: f64 = 0.10;
+
+/// What is done with the figures.
+pub(crate) struct Figures {
+    pub(crate) check: bool,
+    pub(crate) record: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Recorded {
+    accept: u64,
+    pipeline: u64,
+}
+
+/// How many notifications the two runs have.
+#[derive(Clone, Copy)]
+struct Runs {
+    few: u64,
+    many: u64,
+}
+
+pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let accept = measured(
+        bench,
+        "accept",
+        Runs {
+            few: 100,
+            many: 600,
+        },
+    )
+    .await?;
+    let pipeline = measured(bench, "pipeline", Runs { few: 20, many: 120 }).await?;
+    let measured = Recorded { accept, pipeline };
+    if bench.figures.record {
+        std::fs::write(FILE, format!("{HEAD}{}", toml::to_string(&measured)?))?;
+    }
+    if bench.figures.check {
+        let text = std::fs::read_to_string(FILE).context(FILE)?;
+        let recorded: Recorded = toml::from_str(&text)?;
+        let pairs = [
+            ("accept", accept, recorded.accept),
+            ("pipeline", pipeline, recorded.pipeline),
+        ];
+        for (what, now, before) in pairs {
+            let limit = before as f64 * (1.0 + TOLERANCE);
+            if now as f64 > limit {
+                bail!(
+                    "{what} takes {now} instructions; {before} were recorded, and at most {limit:.0} are allowed"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn measured(
+    bench: &mut Bench,
+    what: &'static str,
+    Runs { few, many }: Runs,
+) -> anyhow::Result<u64> {
+    let less = total(bench, what, few).await?;
+    let more = total(bench, what, many).await?;
+    let each = more.saturating_sub(less) / (many - few);
+    let figures = Series::from_iter([each as f64]);
+    bench
+        .table
+        .push(Row::new(format!("instructions, {what}"), "each", &figures));
+    Ok(each)
+}
+
+/// All that a whole run takes.
+async fn total(bench: &Bench, what: &str, count: u64) -> anyhow::Result<u64> {
+    let empty = Empty::new(bench, Store::Embedded).await?;
+    let dir = bench.folder()?;
+    let out = dir.path().join("callgrind.out");
+    let command = [
+        "valgrind".to_owned(),
+        "--tool=callgrind".to_owned(),
+        format!("--callgrind-out-file={}", out.display()),
+    ];
+    let messages = Messages::new(count, 7);
+    if what == "accept" {
+        let receiver = empty.settings.start_under(&command).await?;
+        messages.send(&receiver.webhook, count, 1, 0.0).await?;
+        receiver.process.stop(PATIENCE).await?;
+    } else {
+        let others = Others::start(bench).await?;
+        let settings = empty
+            .settings
+            .clone()
+            .api(&others.api.url)
+            .http_sink(&others.sink.url);
+        let receiver = settings.start_under(&command).await?;
+        for number in 0..count {
+            messages
+                .after(number)
+                .send(&receiver.webhook, 1, 1, 0.0)
+                .await?;
+            let came = arrived(&others.sink, number + 1, PATIENCE).await?;
+            came.map_err(|_| anyhow::anyhow!("an event is not delivered in time"))?;
+        }
+        receiver.process.stop(PATIENCE).await?;
+    }
+    summary(&out)
+}
+
+fn summary(out: &Path) -> anyhow::Result<u64> {
+    let text = std::fs::read_to_string(out).context("valgrind has left no figures")?;
+    let lines = text.lines().filter_map(|line| {
+        line.strip_prefix("totals:")
+            .or_else(|| line.strip_prefix("summary:"))
+    });
+    let total = lines.filter_map(|value| value.trim().parse().ok()).max();
+    total.context("valgrind has left no figures")
+}

@@ -1,0 +1,81 @@
+//! Handlers in other frameworks that verify a notification as the service does and keep nothing.
+//!
+//! They are started here and installed by `benches/peers/install.sh`.
+
+use std::path::Path;
+
+use suki_receiver::simulator::own_address;
+use url::Url;
+
+use super::process::Process;
+use super::receiver::{PATIENCE, SECRET};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Peer {
+    Express,
+    FastApi,
+    Webhook,
+}
+
+impl Peer {
+    pub(crate) const ALL: [Self; 3] = [Self::Express, Self::FastApi, Self::Webhook];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Express => "Express",
+            Self::FastApi => "FastAPI on uvicorn",
+            Self::Webhook => "webhook (signature over the body alone)",
+        }
+    }
+}
+
+/// Starts one from the folder in which it was installed.
+pub(crate) async fn start(
+    dir: &Path,
+    installed: &Path,
+    peer: Peer,
+) -> anyhow::Result<(Process, Url)> {
+    let address = own_address()?;
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let at = |name: &str| installed.join(name).display().to_string();
+    let line: Vec<String> = match peer {
+        Peer::Express => vec!["node".to_owned(), at("express.js"), host, port],
+        Peer::FastApi => [
+            at("venv/bin/uvicorn").as_str(),
+            "fastapi_app:app",
+            "--app-dir",
+            &at(""),
+        ]
+        .into_iter()
+        .chain(["--host", &host, "--port", &port, "--no-access-log"])
+        .map(str::to_owned)
+        .collect(),
+        Peer::Webhook => [
+            "webhook",
+            "-hooks",
+            &at("hooks.json"),
+            "-ip",
+            &host,
+            "-port",
+            &port,
+            "-urlprefix",
+            "",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    };
+    let secret = ("SECRET".to_owned(), SECRET.to_owned());
+    let mut process = Process::start(dir, "peer", &line, [(&secret.0, &secret.1)])?;
+    let url: Url = format!("http://{address}/").parse()?;
+    process
+        .ready(url.join("hook")?.as_str(), PATIENCE)
+        .await
+        .or_else(|error| {
+            if peer == Peer::Webhook {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })?;
+    Ok((process, url.join("hook")?))
+}

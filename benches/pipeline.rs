@@ -1,0 +1,141 @@
+//! The whole job: from the first notification sent to the last result delivered, beside a plain client that makes the
+//! same calls.
+
+use std::time::Duration;
+
+use super::helpers::wall;
+use super::messages::Messages;
+use super::stage::{Empty, Others, Store, arrived, delivered};
+use super::table::{Row, Series};
+use super::{Bench, client};
+
+/// Over how many connections notifications come.
+const CONNECTIONS: usize = 16;
+/// How many sessions the plain client does at a time; the better counts.
+const AT_ONCE: [usize; 2] = [16, 64];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sink {
+    Http,
+    Files,
+}
+
+#[derive(Default)]
+struct Measured {
+    throughput: Series,
+    /// Microseconds of CPU for each event.
+    cpu: Series,
+    database_cpu: Series,
+}
+
+/// Events a second, by store and sink.
+pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    let count = if bench.quick { 1_000 } else { 5_000 };
+    let messages = Messages::new(count, 3);
+    let others = Others::start(bench).await?;
+    let cases = Store::BOTH.map(|store| [(store, Sink::Http), (store, Sink::Files)]);
+    let cases = cases.as_flattened();
+    let mut bare = Measured::default();
+    let mut all: Vec<_> = cases.iter().map(|_| Measured::default()).collect();
+    for _ in 0..bench.rounds {
+        plain(&others, &messages, &mut bare).await?;
+        for ((store, sink), measured) in cases.iter().zip(&mut all) {
+            turn(bench, &others, &messages, (*store, *sink), measured).await?;
+        }
+    }
+    let row = Row::new("pipeline, plain client", "events/s", &bare.throughput);
+    bench.table.push(row.more("CPU µs an event", &bare.cpu));
+    for ((store, sink), measured) in cases.iter().zip(&all) {
+        let sink = match sink {
+            Sink::Http => "http",
+            Sink::Files => "files",
+        };
+        let what = format!("pipeline, {}, {sink} sink", store.name());
+        let ratios = measured.throughput.over(&bare.throughput);
+        let row = Row::new(what, "events/s", &measured.throughput)
+            .ratio("plain client", &ratios)
+            .more("CPU µs an event", &measured.cpu);
+        bench.table.push(match store {
+            Store::Embedded => row,
+            Store::Postgres => row.more("of PostgreSQL", &measured.database_cpu),
+        });
+    }
+    Ok(())
+}
+
+async fn plain(
+    others: &Others,
+    messages: &Messages,
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
+    let count = messages.count();
+    let mut best: Option<client::Done> = None;
+    for at_once in AT_ONCE {
+        let done = client::run(&others.api.url, &others.sink.url, messages, count, at_once).await?;
+        if best.as_ref().is_none_or(|best| done.took < best.took) {
+            best = Some(done);
+        }
+    }
+    if let Some(done) = best {
+        measured
+            .throughput
+            .push(count as f64 / done.took.as_secs_f64());
+        measured
+            .cpu
+            .push(done.cpu.as_secs_f64() * 1e6 / count as f64);
+    }
+    Ok(())
+}
+
+async fn turn(
+    bench: &Bench,
+    others: &Others,
+    messages: &Messages,
+    (store, sink): (Store, Sink),
+    measured: &mut Measured,
+) -> anyhow::Result<()> {
+    let count = messages.count();
+    let empty = Empty::new(bench, store).await?;
+    let settings = empty.settings.clone().api(&others.api.url);
+    let settings = match sink {
+        Sink::Http => settings.http_sink(&others.sink.url),
+        Sink::Files => settings.files_sink(),
+    };
+    others.sink.reset().await?;
+    let receiver = settings.start().await?;
+    let database_cpu = || {
+        empty
+            .database
+            .as_ref()
+            .and_then(super::postgres::Database::cpu)
+    };
+    let (cpu, of_database) = (receiver.process.cpu()?, database_cpu());
+    let start = wall();
+    messages
+        .send(&receiver.webhook, count, CONNECTIONS, 0.0)
+        .await?;
+    let end = match sink {
+        Sink::Http => arrived(&others.sink, count, bench.limit)
+            .await?
+            .map_err(|came| {
+                anyhow::anyhow!(
+                    "only {came} of {count} were delivered within {:?}",
+                    bench.limit
+                )
+            })?,
+        Sink::Files => delivered(&receiver, count, bench.limit).await?,
+    };
+    let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count as f64;
+    measured
+        .throughput
+        .push(count as f64 / end.saturating_sub(start).as_secs_f64());
+    measured
+        .cpu
+        .push(each(receiver.process.cpu()?.saturating_sub(cpu)));
+    if let (Some(before), Some(after)) = (of_database, database_cpu()) {
+        measured
+            .database_cpu
+            .push(each(after.saturating_sub(before)));
+    }
+    Ok(())
+}

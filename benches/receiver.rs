@@ -1,0 +1,141 @@
+//! The service under measurement: the released binary with an environment of its own, in a folder of its own.
+//!
+//! A black box: what it has done is asked by its HTTP ports alone.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use suki_receiver::simulator::own_address;
+use url::Url;
+
+use super::process::Process;
+
+/// The binary.
+pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_suki-receiver");
+
+/// The secret that notifications are signed with.
+pub(crate) const SECRET: &str = "a secret for benchmarks only";
+
+/// How long a start or a stop may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How a receiver is set up.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    dir: PathBuf,
+    variables: BTreeMap<String, String>,
+}
+
+/// A running receiver, killed when this is dropped.
+pub(crate) struct Receiver {
+    pub(crate) process: Process,
+    /// Where notifications go.
+    pub(crate) webhook: Url,
+    admin: SocketAddr,
+}
+
+impl Settings {
+    /// The defaults, but for what a benchmark sets: an embedded store in `dir`, no credentials, no sinks.
+    pub(crate) fn new(dir: &Path, more: &[(String, String)]) -> Self {
+        let settings = Self {
+            dir: dir.to_owned(),
+            variables: BTreeMap::new(),
+        };
+        let store = format!("sqlite:{}", settings.file().display());
+        let settings = settings
+            .set("STORE__URL", store)
+            .set("STORE__SPOOL_DIR", dir.join("spool").display().to_string())
+            .set("SERVER__DRAIN_DELAY", "0s")
+            .set("SERVER__DRAIN_TIMEOUT", "10s")
+            .set("SIGNATURE__SECRET", SECRET)
+            .set("LOG__LEVEL", "warn");
+        more.iter()
+            .fold(settings, |settings, (key, value)| settings.set(key, value))
+    }
+
+    #[must_use]
+    pub(crate) fn set(mut self, key: &str, value: impl Into<String>) -> Self {
+        let key = format!("SUKI_RECEIVER__{key}");
+        self.variables.insert(key, value.into());
+        self
+    }
+
+    /// Follows the links of what comes.
+    #[must_use]
+    pub(crate) fn api(self, base: &Url) -> Self {
+        self.set("SDP__BASE_URL", base.as_str())
+            .set("SDP__AUTH__PARTNER_ID", "bench")
+            .set("SDP__AUTH__PARTNER_TOKEN", "bench")
+    }
+
+    #[must_use]
+    pub(crate) fn http_sink(self, url: &Url) -> Self {
+        self.set("SINKS__OUT__TYPE", "http")
+            .set("SINKS__OUT__URL", url.as_str())
+            .set("SINKS__OUT__SECRET", "a secret for deliveries only")
+    }
+
+    #[must_use]
+    pub(crate) fn files_sink(self) -> Self {
+        let out = self.dir.join("out").display().to_string();
+        self.set("SINKS__OUT__TYPE", "files")
+            .set("SINKS__OUT__DIR", out)
+    }
+
+    /// Another instance with these settings, in a folder of its own.
+    #[must_use]
+    pub(crate) fn in_folder(mut self, dir: &Path) -> Self {
+        dir.clone_into(&mut self.dir);
+        self.set("STORE__SPOOL_DIR", dir.join("spool").display().to_string())
+    }
+
+    /// The file of the embedded store.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.dir.join("data/receiver.db")
+    }
+
+    /// Starts a receiver and waits until it is ready.
+    pub(crate) async fn start(&self) -> anyhow::Result<Receiver> {
+        self.start_under(&[]).await
+    }
+
+    /// The same, run by another command.
+    pub(crate) async fn start_under(&self, command: &[String]) -> anyhow::Result<Receiver> {
+        std::fs::create_dir_all(&self.dir)?;
+        let (public, admin) = (own_address()?, own_address()?);
+        let settings = self
+            .clone()
+            .set("SERVER__LISTEN", public.to_string())
+            .set("ADMIN__LISTEN", admin.to_string());
+        let line: Vec<_> = command
+            .iter()
+            .cloned()
+            .chain([EXE.to_owned(), "serve".to_owned()])
+            .collect();
+        let mut process = Process::start(&self.dir, "receiver", &line, &settings.variables)?;
+        let ready = format!("http://{public}/readyz");
+        process.ready(&ready, PATIENCE).await?;
+        Ok(Receiver {
+            process,
+            webhook: format!("http://{public}/webhooks/notification").parse()?,
+            admin,
+        })
+    }
+}
+
+impl Receiver {
+    /// How many deliveries it has made since its start.
+    pub(crate) async fn delivered(&self) -> anyhow::Result<u64> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://{}/metrics", self.admin);
+        let text = client.get(url).send().await?.text().await?;
+        let line = text.lines().find_map(|line| {
+            let rest = line.strip_prefix("suki_receiver_deliveries_total{")?;
+            let (labels, value) = rest.split_once("} ")?;
+            labels.contains(r#"result="delivered""#).then_some(value)
+        });
+        Ok(line.map_or(Ok(0.0), str::parse::<f64>)? as u64)
+    }
+}
