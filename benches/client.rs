@@ -96,6 +96,11 @@ impl Job {
         let groups = read["_links"].as_object().into_iter().flatten();
         let hrefs = groups.filter_map(|(_, links)| links[0]["href"].as_str());
         let bodies = try_join_all(hrefs.map(|href| self.fetch(href))).await?;
+        anyhow::ensure!(
+            bodies.len() == 6,
+            "a notification has {} links",
+            bodies.len()
+        );
         let mut out = format!(r#"{{"subject":{},"notification":"#, read["session_id"]).into_bytes();
         out.extend_from_slice(notification);
         out.extend_from_slice(br#","resources":["#);

@@ -21,7 +21,7 @@ use suki_receiver::simulator::{Endpoint, own_address};
 use tokio::net::TcpListener;
 use url::Url;
 
-use super::process::Process;
+use super::process::{Process, http};
 use super::receiver::{EXE, PATIENCE};
 
 /// Which server.
@@ -119,7 +119,7 @@ impl Helper {
 
     /// Lets a sink forget what has come.
     pub(crate) async fn reset(&self) -> anyhow::Result<()> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = http();
         client
             .delete(self.url.clone())
             .send()
@@ -129,7 +129,7 @@ impl Helper {
     }
 
     async fn get(&self, path: &str) -> anyhow::Result<String> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = http();
         let answer = client.get(self.url.join(path)?).send().await?;
         Ok(answer.error_for_status()?.text().await?)
     }

@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -56,7 +57,7 @@ impl Process {
 
     /// Waits until `url` answers with a success.
     pub(crate) async fn ready(&mut self, url: &str, patience: Duration) -> anyhow::Result<()> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = http();
         let deadline = Instant::now() + patience;
         loop {
             let answer = client.get(url).send().await;
@@ -128,6 +129,15 @@ impl Drop for Process {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The one client of all that is asked by the way. Making one reads the system's certificates, which a poll must not pay.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        let client = reqwest::Client::builder().no_proxy().build();
+        client.expect("the system's certificates can be read")
+    });
+    &CLIENT
 }
 
 /// The CPU time of a process, without its children's.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use suki_receiver::simulator::own_address;
 use url::Url;
 
-use super::process::Process;
+use super::process::{Process, http};
 
 /// The binary.
 pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_suki-receiver");
@@ -128,7 +128,7 @@ impl Settings {
 impl Receiver {
     /// How many deliveries it has made since its start.
     pub(crate) async fn delivered(&self) -> anyhow::Result<u64> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = http();
         let url = format!("http://{}/metrics", self.admin);
         let text = client.get(url).send().await?.text().await?;
         let line = text.lines().find_map(|line| {

@@ -108,6 +108,6 @@ pub(crate) async fn delivered(
             Instant::now() < deadline,
             "only {made} of {count} were delivered within {limit:?}"
         );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
