@@ -30,7 +30,8 @@ pub(crate) async fn receipts(bench: &Bench, settings: &Settings, count: u64) -> 
         .await?;
     delivered(&receiver, 1, PATIENCE).await?;
     receiver.process.stop(PATIENCE).await?;
-    multiply(&settings.file(), count, true)
+    multiply(&settings.file(), count, true)?;
+    seen(settings, count).await
 }
 
 /// Events that wait to be followed.
@@ -40,7 +41,19 @@ pub(crate) async fn pending(settings: &Settings, count: u64) -> anyhow::Result<(
         .send(&receiver.webhook, 1, 1, 0.0)
         .await?;
     receiver.process.stop(PATIENCE).await?;
-    multiply(&settings.file(), count, false)
+    multiply(&settings.file(), count, false)?;
+    seen(settings, count).await
+}
+
+/// Sees to it that the service takes the copies for events, with the one that they were made of.
+async fn seen(settings: &Settings, count: u64) -> anyhow::Result<()> {
+    let receiver = settings.start().await?;
+    let events = receiver.events().await?;
+    anyhow::ensure!(
+        events == count + 1,
+        "of {count} copies the service sees {events} events"
+    );
+    receiver.process.stop(PATIENCE).await
 }
 
 fn multiply(file: &Path, count: u64, is_purged: bool) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! more there were, leaves the start and the end out. One at a time, so that nothing depends on what comes together.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -41,16 +42,24 @@ struct Runs {
 }
 
 pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    if !has_valgrind() {
+        anyhow::ensure!(!bench.figures.check, "there is no valgrind to check by");
+        let row = Row::without_figure("instructions", "each");
+        bench
+            .table
+            .push(row.note("skipped: valgrind is not installed"));
+        return Ok(());
+    }
     let accept = measured(
         bench,
         "accept",
         Runs {
-            few: 100,
-            many: 600,
+            few: 200,
+            many: 2_200,
         },
     )
     .await?;
-    let pipeline = measured(bench, "pipeline", Runs { few: 20, many: 120 }).await?;
+    let pipeline = measured(bench, "pipeline", Runs { few: 30, many: 330 }).await?;
     let measured = Recorded { accept, pipeline };
     if bench.figures.record {
         std::fs::write(FILE, format!("{HEAD}{}", toml::to_string(&measured)?))?;
@@ -123,6 +132,31 @@ async fn total(bench: &Bench, what: &str, count: u64) -> anyhow::Result<u64> {
         receiver.process.stop(PATIENCE).await?;
     }
     summary(&out)
+}
+
+/// Whether valgrind is there, after it has been installed where that can be done.
+fn has_valgrind() -> bool {
+    let runs = |line: &[&str]| {
+        let mut command = Command::new(line[0]);
+        // Standard output is for the table.
+        let command = command
+            .args(&line[1..])
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .stdout(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let is_there = || runs(&["valgrind", "--version"]);
+    let install = || {
+        runs(&["apt-get", "update"])
+            && runs(&[
+                "apt-get",
+                "install",
+                "--yes",
+                "--no-install-recommends",
+                "valgrind",
+            ])
+    };
+    is_there() || (rustix::process::geteuid().is_root() && install() && is_there())
 }
 
 fn summary(out: &Path) -> anyhow::Result<u64> {

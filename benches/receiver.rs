@@ -128,14 +128,24 @@ impl Settings {
 impl Receiver {
     /// How many deliveries it has made since its start.
     pub(crate) async fn delivered(&self) -> anyhow::Result<u64> {
-        let client = http();
+        self.sum("deliveries_total", r#"result="delivered""#).await
+    }
+
+    /// How many events it knows of, in whatever state.
+    pub(crate) async fn events(&self) -> anyhow::Result<u64> {
+        self.sum("events", "state=").await
+    }
+
+    /// A metric, added up over all lines that have this among their labels.
+    async fn sum(&self, metric: &str, label: &str) -> anyhow::Result<u64> {
         let url = format!("http://{}/metrics", self.admin);
-        let text = client.get(url).send().await?.text().await?;
-        let line = text.lines().find_map(|line| {
-            let rest = line.strip_prefix("suki_receiver_deliveries_total{")?;
-            let (labels, value) = rest.split_once("} ")?;
-            labels.contains(r#"result="delivered""#).then_some(value)
+        let text = http().get(url).send().await?.text().await?;
+        let begin = format!("suki_receiver_{metric}{{");
+        let lines = text.lines().filter_map(|line| {
+            let (labels, value) = line.strip_prefix(&begin)?.split_once("} ")?;
+            labels.contains(label).then_some(value)
         });
-        Ok(line.map_or(Ok(0.0), str::parse::<f64>)? as u64)
+        let values: Vec<f64> = lines.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(values.iter().sum::<f64>() as u64)
     }
 }
