@@ -87,6 +87,9 @@ struct Args {
     at: Option<SocketAddr>,
 }
 
+/// What the names of all folders begin with; the id of the process that made one follows.
+const FOLDERS: &str = "suki-bench-";
+
 /// A benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
@@ -133,7 +136,10 @@ impl Bench {
 
     /// A new folder, removed when it is dropped.
     fn folder(&self) -> anyhow::Result<TempDir> {
-        Ok(tempfile::tempdir_in(&self.dir)?)
+        let prefix = format!("{FOLDERS}{}-", std::process::id());
+        Ok(tempfile::Builder::new()
+            .prefix(&prefix)
+            .tempdir_in(&self.dir)?)
     }
 
     /// Settings of a receiver in this folder.
@@ -191,6 +197,7 @@ fn main() -> anyhow::Result<()> {
         table: Table::new(rounds, args.quick),
     };
     let ended = runtime.block_on(async {
+        tidy(&bench.dir)?;
         postgres::tidy(&bench.postgres).await?;
         for name in names {
             eprintln!("== {name:?}");
@@ -207,6 +214,21 @@ fn main() -> anyhow::Result<()> {
         std::fs::write(file, serde_json::to_vec_pretty(&bench.table)?)?;
     }
     ended
+}
+
+/// Removes the folders of earlier runs that were killed.
+fn tidy(dir: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let id = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(FOLDERS)?.split('-').next());
+        if id.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn setting(text: &str) -> Result<(String, String), String> {

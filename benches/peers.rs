@@ -1,14 +1,16 @@
 //! Handlers in other frameworks that verify a notification as the service does and keep nothing.
 //!
 //! All but `webhook`: it can verify a signature over the body alone, and ours has `generated-at` in it, so it verifies
-//! none. It runs a command for each call, which is what it is made for. They are started here, with one process each, and
-//! installed by `benches/peers/install.sh`.
+//! none. It runs a command for each call, which is what it is made for, and answers when that has ended: else it answers
+//! long before, and only its queue would be measured. They are started here, with one process each, and installed by
+//! `benches/peers/install.sh`.
 
 use std::path::Path;
 
-use suki_receiver::simulator::own_address;
+use suki_receiver::simulator::{Sender, Signing, own_address};
 use url::Url;
 
+use super::messages::Messages;
 use super::process::Process;
 use super::receiver::{PATIENCE, SECRET};
 
@@ -26,7 +28,7 @@ impl Peer {
         match self {
             Self::Express => "Express",
             Self::FastApi => "FastAPI on uvicorn",
-            Self::Webhook => "webhook (unverified, runs a command)",
+            Self::Webhook => "webhook (unverified, waits for a command)",
         }
     }
 }
@@ -76,5 +78,19 @@ pub(crate) async fn start(
         Peer::Express | Peer::FastApi => &hook,
     };
     process.ready(ready.as_str(), PATIENCE).await?;
+    if peer != Peer::Webhook {
+        // One that verifies nothing would look fast.
+        let forged = Messages::new(1, 60)
+            .get(0)
+            .clone()
+            .signed(Signing::WrongSecret);
+        let answer = Sender::new(hook.clone(), SECRET, 1)?.send(&forged).await?;
+        anyhow::ensure!(
+            answer.status == 401,
+            "{} answers {} to a forged notification",
+            peer.name(),
+            answer.status
+        );
+    }
     Ok((process, hook))
 }

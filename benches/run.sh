@@ -7,9 +7,11 @@
 #   benches/run.sh accept --peers                   beside handlers in other frameworks
 #   benches/run.sh instructions --check             fails where an event takes more instructions than was recorded
 #   benches/run.sh --rounds 9 --json figures.json   more rounds, and the figures as JSON
+#   benches/run.sh pipeline --dir /dev/shm          without the disk, whose syncs differ from run to run
 #   benches/run.sh --help                           names and options
 #
-# Needs what tests/run.sh needs, and Linux. Takes PostgreSQL from where tests/run.sh takes it, and leaves nothing behind.
+# Needs what tests/run.sh needs, and Linux. Takes PostgreSQL from where tests/run.sh takes it, and leaves nothing behind;
+# what a run leaves that is killed, the next one removes.
 # `instructions` needs valgrind, which is installed by apt-get where it is missing; --peers needs node with npm and
 # Python, and installs what it compares with below target/ (see benches/peers/install.sh).
 set -euo pipefail
