@@ -1,15 +1,20 @@
 //! Files below a folder: `YYYY/MM/DD/<id>.json` by the day of receipt (UTC), written whole or not at all.
 //!
-//! Each is written under another name first. What a kill left of that is removed at the next start.
+//! What is to be written while other files are being synced is written and synced together: a folder is synced once for
+//! all of them. Each is written under another name first. What a kill left of that is removed at the next start.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::tz::TimeZone;
+use tempfile::NamedTempFile;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::{Delivery, Outcome, SetupError, Sink};
 use crate::config;
@@ -25,6 +30,29 @@ pub struct FilesSink {
     since: SystemTime,
     /// The folder of the last delivery: it and the folders above it are known to be on disk.
     synced: Arc<Mutex<Option<PathBuf>>>,
+    /// What is to be written.
+    queue: Arc<Mutex<Vec<Job>>>,
+    /// Held while a batch is written.
+    writing: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Most files of one batch.
+const BATCH: usize = 64;
+
+/// A file to write, and whom to tell how that went.
+struct Job {
+    folder: PathBuf,
+    name: String,
+    content: Bytes,
+    tell: oneshot::Sender<io::Result<()>>,
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Job")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FilesSink {
@@ -42,6 +70,8 @@ impl FilesSink {
             dir: config.dir.clone(),
             since: SystemTime::now(),
             synced: Arc::default(),
+            queue: Arc::default(),
+            writing: Arc::default(),
         })
     }
 
@@ -61,21 +91,96 @@ impl FilesSink {
         Ok(())
     }
 
-    /// Writes a file under another name, syncs it, renames it and syncs the folder: after a crash it is there whole or not.
-    fn write(&self, folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-        self.prepare(folder)?;
+    /// Writes a file with what else is to be written now.
+    async fn write(&self, folder: PathBuf, name: String, content: Bytes) -> io::Result<()> {
+        let (tell, mut told) = oneshot::channel();
+        let job = Job {
+            folder,
+            name,
+            content,
+            tell,
+        };
+        self.queue().push(job);
+        // Whoever has the lock writes for all; the others find that theirs is written.
+        let _writing = self.writing.lock().await;
+        loop {
+            match told.try_recv() {
+                Ok(written) => return written,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Closed) => {
+                    return Err(io::Error::other("writing the file panicked"));
+                }
+            }
+            let batch: Vec<Job> = {
+                let mut queue = self.queue();
+                let size = queue.len().min(BATCH);
+                queue.drain(..size).collect()
+            };
+            let sink = self.clone();
+            // A panic drops the batch, which everyone in it is told of.
+            tokio::task::spawn_blocking(move || sink.write_all(batch))
+                .await
+                .ok();
+        }
+    }
+
+    /// Writes files under other names, syncs them, renames them and syncs their folders: after a crash each is there whole
+    /// or not.
+    fn write_all(&self, batch: Vec<Job>) {
+        let mut written = Vec::with_capacity(batch.len());
+        for job in batch {
+            match self.begin(&job) {
+                Ok(file) => written.push((job, file)),
+                Err(error) => tell(job, Err(error)),
+            }
+        }
+        let mut renamed: Vec<Job> = Vec::with_capacity(written.len());
+        for (job, file) in written {
+            let synced = file.as_file().sync_all();
+            let done = synced.and_then(|()| {
+                file.persist(job.folder.join(&job.name))
+                    .map_err(|error| error.error)
+            });
+            match done {
+                Ok(_) => renamed.push(job),
+                Err(error) => tell(job, Err(error)),
+            }
+        }
+        let folders: BTreeSet<PathBuf> = renamed.iter().map(|job| job.folder.clone()).collect();
+        let synced: BTreeMap<PathBuf, io::Result<()>> = folders
+            .into_iter()
+            .map(|folder| (folder.clone(), sync(&folder)))
+            .collect();
+        for job in renamed {
+            let done = match &synced[&job.folder] {
+                Ok(()) => Ok(()),
+                Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            };
+            tell(job, done);
+        }
+    }
+
+    /// Writes a file under another name.
+    fn begin(&self, job: &Job) -> io::Result<NamedTempFile> {
+        self.prepare(&job.folder)?;
         let mut file = tempfile::Builder::new()
             .prefix(PART_PREFIX)
             .suffix(PART_SUFFIX)
-            .tempfile_in(folder)?;
-        file.write_all(content)?;
+            .tempfile_in(&job.folder)?;
+        file.write_all(&job.content)?;
         file.as_file()
             .set_permissions(std::fs::Permissions::from_mode(0o640))?;
-        file.as_file().sync_all()?;
-        file.persist(folder.join(name))
-            .map_err(|error| error.error)?;
-        sync(folder)
+        Ok(file)
     }
+
+    fn queue(&self) -> MutexGuard<'_, Vec<Job>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whoever waited may have gone.
+fn tell(job: Job, written: io::Result<()>) {
+    job.tell.send(written).ok();
 }
 
 #[async_trait]
@@ -86,19 +191,13 @@ impl Sink for FilesSink {
             .to_zoned_datetime(TimeZone::UTC)
             .strftime("%Y/%m/%d")
             .to_string();
-        let (sink, folder) = (self.clone(), self.dir.join(day));
-        let (name, envelope) = (format!("{}.json", delivery.id), delivery.envelope.clone());
-        let written =
-            tokio::task::spawn_blocking(move || sink.write(&folder, &name, &envelope)).await;
-        match written {
-            Ok(Ok(())) => Outcome::Delivered,
-            Ok(Err(error)) => Outcome::Retry {
+        let name = format!("{}.json", delivery.id);
+        let written = self.write(self.dir.join(day), name, delivery.envelope.clone());
+        match written.await {
+            Ok(()) => Outcome::Delivered,
+            Err(error) => Outcome::Retry {
                 after: None,
                 reason: format!("cannot write the file: {error}"),
-            },
-            Err(_) => Outcome::Retry {
-                after: None,
-                reason: "writing the file panicked".to_owned(),
             },
         }
     }
