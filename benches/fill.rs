@@ -60,13 +60,17 @@ fn multiply(file: &Path, count: u64, is_purged: bool) -> anyhow::Result<()> {
     let mut connection = Connection::open(file)?;
     connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -500000")?;
     let original: i64 =
-        connection.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
+        connection.query_row("SELECT max(seq) FROM receipts", [], |row| row.get(0))?;
     let copies = [
-        ("events", "seq"),
-        ("links", "event"),
+        ("receipts", "seq"),
+        ("work", "event"),
+        ("retrievals", "event"),
+        ("endings", "event"),
         ("deliveries", "event"),
     ]
     .map(|(table, key)| copy(&connection, table, key, is_purged));
+    // There is no index by which those of one event are found.
+    let mention = "INSERT OR IGNORE INTO mentions (name, event) VALUES (?1, ?2)";
     let mut seq = original;
     while seq < original + count.cast_signed() {
         let transaction = connection.transaction()?;
@@ -75,7 +79,12 @@ fn multiply(file: &Path, count: u64, is_purged: bool) -> anyhow::Result<()> {
             let session = Builder::from_random_bytes(rand::random())
                 .into_uuid()
                 .to_string();
-            let dedupe: [u8; 32] = rand::rng().random();
+            if is_purged {
+                transaction
+                    .prepare_cached(mention)?
+                    .execute(params![session, seq])?;
+            }
+            let dedupe: [u8; 16] = rand::rng().random();
             for sql in &copies {
                 let sql = sql.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
                 let id = Uuid::now_v7();
@@ -90,6 +99,11 @@ fn multiply(file: &Path, count: u64, is_purged: bool) -> anyhow::Result<()> {
         }
         transaction.commit()?;
     }
+    connection.execute(
+        "UPDATE counts SET n = n + ?2 WHERE state =
+         coalesce((SELECT state FROM endings WHERE event = ?1), 'received')",
+        params![original, count],
+    )?;
     Ok(())
 }
 
@@ -111,13 +125,14 @@ fn copy(
             "id" => "?3",
             "session_id" | "encounter_id" => "?4",
             "dedupe" => "?5",
-            "body" if is_purged => "NULL",
+            "body" | "bodies" if is_purged => "NULL",
+            "has_content" if is_purged => "0",
             name => name,
         })
         .collect();
     let (columns, values) = (columns.join(", "), values.join(", "));
     // Every statement takes the same parameters, whether or not its table has all these columns.
     Ok(format!(
-        "INSERT INTO {table} ({columns}) SELECT {values} FROM {table} WHERE {key} = ?1 AND coalesce(?2, ?3, ?4, ?5) IS NOT NULL"
+        "INSERT OR IGNORE INTO {table} ({columns}) SELECT {values} FROM {table} WHERE {key} = ?1 AND coalesce(?2, ?3, ?4, ?5) IS NOT NULL"
     ))
 }

@@ -136,7 +136,7 @@ impl Wish {
         let actor = actor.to_owned();
         let end = state.journal.replay(id, self.from, sinks, actor).await?;
         if end == Replayed::Scheduled {
-            state.journal.wake(id);
+            state.journal.wake();
         }
         Ok(Ok(end))
     }

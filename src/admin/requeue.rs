@@ -21,7 +21,7 @@ pub(super) async fn one(
     state.journal.event(id).await?.ok_or_else(Error::no_event)?;
     audit(&state, &caller, "requeue".to_owned(), Some(id)).await?;
     match journal::requeue(&*state.journal, id, caller.name).await? {
-        Requeued::Scheduled => state.journal.wake(id),
+        Requeued::Scheduled => state.journal.wake(),
         Requeued::NotFound => return Err(Error::no_event()),
         other => return Err(Error::Conflict(words(&other))),
     }

@@ -29,7 +29,6 @@ pub use self::sockets::Inherited;
 
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
-use crate::domain::Clock;
 use crate::ingress;
 use crate::journal::Journal;
 use crate::lifecycle::Shutdown;
@@ -140,11 +139,7 @@ impl App {
             Shutdown::new("admin"),
         );
         let (accepting, admin_accepting) = (CancellationToken::new(), CancellationToken::new());
-        let (journal, readiness, clock) = (
-            self.ingress.journal.clone(),
-            self.ingress.readiness.clone(),
-            self.ingress.clock,
-        );
+        let (journal, readiness) = (self.ingress.journal.clone(), self.ingress.readiness.clone());
         let certificates = Certificates::of([
             ("public", self.public.tls.clone()),
             ("admin", self.admin.tls.clone()),
@@ -203,7 +198,7 @@ impl App {
         let requests = public.finished(deadline).await;
         workers.stop();
         let work = workers.finished(deadline).await;
-        let closed = close(&journal, clock, deadline + GRACE).await;
+        let closed = close(&journal, deadline + GRACE).await;
         admin_accepting.cancel();
         side.stop();
         let aside = side
@@ -219,10 +214,10 @@ impl App {
 
 /// Gives leases back and closes the store; `false` where it does not do so in time. A store that hangs must not keep the
 /// process: its lock would be held as long, and nobody could follow.
-async fn close(journal: &Journal, clock: Clock, deadline: Instant) -> bool {
+async fn close(journal: &Journal, deadline: Instant) -> bool {
     let closing = async {
-        if let Err(error) = journal.release(clock.steady()).await {
-            tracing::warn!(error = %error, "cannot give leases back; they run out by themselves");
+        if let Err(error) = journal.release().await {
+            tracing::warn!(error = %error, "cannot give work back; others take it over when this process is known to be gone");
         }
         journal.close().await;
     };

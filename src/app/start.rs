@@ -9,7 +9,7 @@ use super::sockets::{self, Inherited};
 use super::stores;
 use crate::config::Config;
 use crate::domain::Clock;
-use crate::journal::{Error, Journal, Wakeups};
+use crate::journal::{Error, Inbox, Journal};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Predecessor, Sockets};
 
@@ -26,8 +26,8 @@ pub(super) struct Start {
     pub(super) predecessor: Option<Predecessor>,
     /// The open store.
     pub(super) journal: Journal,
-    /// Its wake-ups.
-    pub(super) wakeups: Wakeups,
+    /// The worker's end of it.
+    pub(super) inbox: Inbox,
 }
 
 impl Start {
@@ -67,13 +67,13 @@ impl Start {
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
         let (sockets, predecessor) = sockets::obtain(config, inherited).await?;
-        let (journal, wakeups) =
+        let (journal, inbox) =
             stores::owned(config, predecessor.is_some(), clock, metrics).context("[store]")?;
         Ok(Self {
             sockets,
             predecessor,
             journal,
-            wakeups,
+            inbox,
         })
     }
 }

@@ -9,18 +9,18 @@ use anyhow::{Context, bail};
 use crate::config::{Config, StoreUrl};
 use crate::domain::Clock;
 use crate::journal::{
-    Access, Examined, Journal, PostgresStore, SqliteStore, Store, Wakeups, damaged_beside, examine,
+    Access, Examined, Inbox, Journal, PostgresStore, SqliteStore, Store, damaged_beside, examine,
 };
 use crate::metrics::Metrics;
 
-/// The journal to serve from, and its wake-ups: on the configured store, with a spool where that is shared. A process
+/// The journal to serve from, and the worker's end of it: on the configured store, with a spool where that is shared. A process
 /// that follows another one takes notifications at once and the work when the other one ends.
 pub(super) fn owned(
     config: &Config,
     follows_another: bool,
     clock: Clock,
     metrics: &Metrics,
-) -> anyhow::Result<(Journal, Wakeups)> {
+) -> anyhow::Result<(Journal, Inbox)> {
     let longest_wait = config
         .sinks
         .iter()
@@ -32,9 +32,9 @@ pub(super) fn owned(
         Access::Owner { longest_wait }
     };
     let store = open(config, access, clock, metrics.clone())?;
-    let (journal, wakeups) = Journal::new(store, config.store.deadline);
+    let (journal, inbox) = Journal::new(store, config.store.deadline, room(config), clock);
     match &config.store.url {
-        StoreUrl::Sqlite(_) => Ok((journal, wakeups)),
+        StoreUrl::Sqlite(_) => Ok((journal, inbox)),
         StoreUrl::Postgres(_) => {
             let (path, queue) = (spool_file(config), config.store.queue);
             let at = path.display().to_string();
@@ -43,8 +43,18 @@ pub(super) fn owned(
             let journal = journal
                 .with_spool(open)
                 .with_context(|| format!("store.spool_dir: cannot use {at}"))?;
-            Ok((journal, wakeups))
+            Ok((journal, inbox))
         }
+    }
+}
+
+/// How many events are worked on at once: no more than there may be calls in a second, or they would wait for each other
+/// rather than in the store.
+fn room(config: &Config) -> usize {
+    let rate = usize::try_from(config.sdp.max_requests_per_second).unwrap_or(usize::MAX);
+    match rate {
+        0 => config.follow.max_concurrency,
+        rate => config.follow.max_concurrency.min(rate),
     }
 }
 

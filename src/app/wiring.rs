@@ -36,7 +36,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         sockets,
         predecessor,
         journal,
-        wakeups,
+        inbox,
     } = Start::wait(&config, &inherited, clock, &metrics).await?;
     let sdp = sdp_client(&config, &metrics).context("[sdp]")?;
     let sinks = build_sinks(&config)?;
@@ -105,7 +105,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         },
         worker: worker::Parts {
             journal,
-            wakeups,
+            inbox,
             sdp,
             sinks: sinks
                 .into_iter()

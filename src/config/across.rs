@@ -45,11 +45,6 @@ impl Config {
     }
 
     fn warn_of_risks(&self, root: &mut Section<'_>) {
-        if self.follow.lease < self.sdp.timeout * 2 {
-            root.warn(
-                "follow.lease is shorter than twice sdp.timeout: a slow call may be made by two workers; make it longer",
-            );
-        }
         if self.sdp.auth.is_none() {
             root.warn(
                 "sdp.auth is not set: no link is followed; what needs the SDP API is kept and waits for credentials",

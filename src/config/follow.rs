@@ -26,8 +26,6 @@ pub struct Follow {
     pub allowed_hosts: Vec<String>,
     /// Most events worked on at once.
     pub max_concurrency: usize,
-    /// How long a worker holds an event before another may take it up.
-    pub lease: Duration,
     /// `[follow.retry]`.
     pub retry: Retry,
 }
@@ -140,7 +138,6 @@ impl Default for Follow {
             empty_grace: Duration::from_secs(15 * 60),
             allowed_hosts: Vec::new(),
             max_concurrency: 64,
-            lease: Duration::from_secs(5 * 60),
             retry: Retry::default(),
         }
     }
@@ -174,9 +171,13 @@ impl Follow {
                 default.max_concurrency,
                 check::count,
             ),
-            lease: section.checked("lease", default.lease, check::not_zero),
             retry: section.section("retry", |retry| Retry::read(retry, default.retry)),
         };
+        if section.unshown::<Duration>("lease").is_some() {
+            section.warn(
+                "follow.lease has no effect any more: what an instance works on is its own for as long as it lives; remove it",
+            );
+        }
         follow.required = match listed {
             Some(required) => required,
             None => section.section("required", |required| {

@@ -85,7 +85,7 @@ impl Default for Sdp {
             ca_file: None,
             proxy: Proxy::None,
             timeout: Duration::from_secs(30),
-            max_concurrency: 16,
+            max_concurrency: 64,
             max_requests_per_second: 0,
             max_body_bytes: 32 * 1024 * 1024,
             auth: None,

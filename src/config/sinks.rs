@@ -90,7 +90,7 @@ impl Sink {
             some_outcome(events)
         });
         let include = section.get("include", Include::Everything);
-        let max_concurrency = section.checked("max_concurrency", 8, check::count);
+        let max_concurrency = section.checked("max_concurrency", 64, check::count);
         let target = match kind {
             Some(Kind::Files) => FilesSink::read(section).map(SinkTarget::Files),
             Some(Kind::Http) => HttpSink::read(section, proxy).map(SinkTarget::Http),

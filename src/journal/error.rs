@@ -80,6 +80,14 @@ pub enum Error {
         "the store was last used by an older version; start the service with this version once, or use that version's command"
     )]
     Older,
+    /// A process of an older version works on the store, and this version would change it beneath that one.
+    #[error(
+        "{path} is an older version's store, and a process of that version works on it: this version brings it up to date and cannot do so beside that one. Stop that process, then start this one; sockets that the service manager holds keep what comes meanwhile (docs/UPGRADE.md)"
+    )]
+    OlderRuns {
+        /// The store.
+        path: PathBuf,
+    },
     /// A look into the store took too long.
     #[error(
         "this look into the store took longer than {0:?} and was ended; narrow it down, for instance by time"
@@ -147,6 +155,7 @@ impl Error {
             | Self::Exists { .. }
             | Self::Backup { .. }
             | Self::Older
+            | Self::OlderRuns { .. }
             | Self::Io { .. }
             | Self::Replaced { .. }
             | Self::CaFile { .. }
@@ -215,6 +224,7 @@ impl Error {
             | Self::Exists { .. }
             | Self::Backup { .. }
             | Self::Older
+            | Self::OlderRuns { .. }
             | Self::TooSlow(_)
             | Self::CaFile { .. }
             | Self::Tls(_)

@@ -1,52 +1,66 @@
-//! The journal's handle: what the rest of the service holds. Appends, and announces what was appended.
+//! The journal's handle: what the rest of the service holds. Appends, hands over what was appended, and knows what this
+//! process works on.
 //!
-//! The channel carries wake-ups, the store carries the truth: a wake-up that does not fit is dropped, and the worker's
-//! sweep finds the event.
+//! The channel carries work that is held already, the store carries the truth: what does not fit is left in the store, and
+//! the worker claims it.
 
+use std::collections::HashSet;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 
 use super::deadline::within;
+use super::handover::{Handover, Reserved, handover};
 use super::record::NewContent;
 use super::spool::{Drain, Spool};
-use super::{Appended, Bounds, Error, NewEvent, SqliteStore, Store, Taking, Unauthentic};
-use crate::domain::{DedupeKey, EventId, Malformed, Notification, Source};
+use super::{
+    Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Found, Inbox, Kept, Lease,
+    NewEvent, Receipt, SqliteStore, Store, Taking, Unauthentic, Wanted,
+};
+use crate::domain::{Clock, DedupeKey, EventId, Malformed, Notification, Source};
 use crate::metrics::Metrics;
 use crate::signature::Verified;
 
-/// Wake-ups that wait for the worker; beyond that they are dropped.
-const WAKEUPS: usize = 4096;
-
-/// Ids of events that became durable, in order, some left out under load.
-pub type Wakeups = mpsc::Receiver<EventId>;
-
-/// Keeps events. Cheap to clone. Dereferences to its [`Store`] for everything but appending.
+/// Keeps events. Cheap to clone. Dereferences to its [`Store`] for everything but appending and working.
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn Store>,
     spool: Option<Spool>,
-    wake: mpsc::Sender<EventId>,
+    handover: Handover,
+    known: Arc<Mutex<Known>>,
+    clock: Clock,
     deadline: Duration,
 }
 
+/// What this process works on.
+#[derive(Default)]
+struct Known {
+    leases: HashSet<Lease>,
+    /// What the store said that this instance holds, though nobody works on it.
+    unknown: HashSet<Lease>,
+}
+
 impl Journal {
-    /// A journal on this store, and the receiving end of its wake-ups. An append fails when it takes longer than
-    /// `deadline`.
-    pub fn new(store: Arc<dyn Store>, deadline: Duration) -> (Self, Wakeups) {
-        let (wake, wakeups) = mpsc::channel(WAKEUPS);
-        (
-            Self {
-                store,
-                spool: None,
-                wake,
-                deadline,
-            },
-            wakeups,
-        )
+    /// A journal on this store, and the worker's end of it; the worker works on `room` events at once. An append fails
+    /// when it takes longer than `deadline`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        deadline: Duration,
+        room: usize,
+        clock: Clock,
+    ) -> (Self, Inbox) {
+        let (handover, inbox) = handover(room);
+        let journal = Self {
+            store,
+            spool: None,
+            handover,
+            known: Arc::default(),
+            clock,
+            deadline,
+        };
+        (journal, inbox)
     }
 
     /// The same, with a local spool in the file that `open` opens, which takes what the store does not take within the
@@ -64,7 +78,7 @@ impl Journal {
         })
     }
 
-    /// Keeps a notification. It is on disk when this returns `Ok`.
+    /// Keeps a notification, and hands it to the worker. It is on disk when this returns `Ok`.
     ///
     /// # Errors
     /// When the store fails or does not answer in time. The event may be on disk all the same; sent again, it would be
@@ -76,12 +90,8 @@ impl Journal {
         received_at: Timestamp,
         stale: bool,
     ) -> Result<Appended, Error> {
-        let content = NewContent::Notification(Box::new(notification));
-        let appended = self.write(verified, content, received_at, stale).await?;
-        if let Appended::New(id) = appended {
-            self.wake(id);
-        }
-        Ok(appended)
+        let content = NewContent::Notification(Arc::new(notification));
+        self.write(verified, content, received_at, stale).await
     }
 
     /// Keeps authentic bytes that are no notification, for an operator to look at.
@@ -103,10 +113,82 @@ impl Journal {
         self.write(verified, content, received_at, false).await
     }
 
-    /// Tells the worker that an event is due.
-    pub fn wake(&self, id: EventId) {
-        // A full channel means that the worker is busy; its sweep finds the event.
-        self.wake.try_send(id).ok();
+    /// Tells the worker that something is due.
+    pub fn wake(&self) {
+        self.handover.ring();
+    }
+
+    /// Claims what is due, and remembers it as being worked on.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
+        let claimed = self.store.claim(wanted).await?;
+        let leases = claimed.iter().map(|claimed| claimed.lease().clone());
+        self.known().leases.extend(leases);
+        Ok(claimed)
+    }
+
+    /// Writes down how work ended: nobody works on it any more, but for the deliveries that this instance now holds.
+    ///
+    /// # Errors
+    /// When the store fails. Nothing is written then, and the work is still held.
+    pub async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
+        let leases: Vec<Lease> = ends.iter().map(|end| end.lease.clone()).collect();
+        let ended = self.store.finish(ends).await?;
+        let mut known = self.known();
+        for lease in &leases {
+            known.leases.remove(lease);
+        }
+        for ended in &ended {
+            if let Ended::Kept { deliveries, .. } = ended {
+                known.leases.extend(deliveries.iter().cloned());
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Nobody works on this any more, and how it ended is not written down: it is given back with the next
+    /// [`Journal::reconcile`].
+    pub fn abandon(&self, lease: &Lease) {
+        let mut known = self.known();
+        if known.leases.remove(lease) {
+            known.unknown.insert(lease.clone());
+        }
+    }
+
+    /// Gives back what the store says that this instance holds though nobody works on it: a claim or an append whose
+    /// answer was lost. Only what was so at the last look as well, since an answer may be on its way.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn reconcile(&self) -> Result<usize, Error> {
+        let held = self.store.held().await?;
+        let lost: Vec<Lease> = {
+            let mut known = self.known();
+            let is_unknown = |lease: &Lease| !known.leases.contains(lease);
+            let unknown: HashSet<Lease> = held.into_iter().filter(is_unknown).collect();
+            let before = std::mem::replace(&mut known.unknown, unknown);
+            known.unknown.intersection(&before).cloned().collect()
+        };
+        let count = lost.len();
+        if count > 0 {
+            self.store.give_back(lost, self.clock.steady()).await?;
+            self.handover.ring();
+        }
+        Ok(count)
+    }
+
+    /// Gives back all that this instance holds.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn release(&self) -> Result<(), Error> {
+        let held = self.store.held().await?;
+        if held.is_empty() {
+            return Ok(());
+        }
+        self.store.give_back(held, self.clock.steady()).await
     }
 
     /// Keeps refused requests within `bounds`, for [`Journal::reverify`].
@@ -149,7 +231,7 @@ impl Journal {
         let drain = Drain {
             spool: spool.clone(),
             store: &*self.store,
-            wake: self.wake.clone(),
+            handover: self.handover.clone(),
             bounds,
             metrics,
         };
@@ -171,17 +253,81 @@ impl Journal {
         received_at: Timestamp,
         stale: bool,
     ) -> Result<Appended, Error> {
-        let event = NewEvent {
+        let event = Arc::new(NewEvent {
             id: EventId::generate(),
             received_at,
             generated_at: Some(verified.generated_at()),
             source: Source::Webhook,
             stale,
             content,
+        });
+        let reserved = match event.content {
+            NewContent::Notification(_) => self.handover.reserve(),
+            NewContent::Junk { .. } => None,
         };
-        match &self.spool {
-            Some(spool) => spool.append(&*self.store, event).await,
-            None => within(self.deadline, self.store.append(event)).await,
+        let (hold, store) = (reserved.is_some(), &*self.store);
+        let append = async |event| match &self.spool {
+            Some(spool) => spool.append(store, event, hold).await,
+            None => within(self.deadline, store.append(event, hold)).await,
+        };
+        let kept = append(Arc::clone(&event)).await?;
+        self.announce(&event, &kept, reserved);
+        Ok(kept.appended)
+    }
+
+    /// Hands a new event over where this instance holds it, and otherwise tells the worker of it.
+    fn announce(&self, event: &NewEvent, kept: &Kept, reserved: Option<Reserved>) {
+        let NewContent::Notification(notification) = &event.content else {
+            return;
+        };
+        match (&kept.lease, reserved) {
+            (Some(lease), Some(reserved)) => {
+                self.known().leases.insert(lease.clone());
+                reserved.hand_over(ClaimedEvent::new(event, notification, lease, self.clock));
+            }
+            (_, _) if matches!(kept.appended, Appended::New(_)) => self.handover.ring(),
+            (_, _) => {}
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClaimedEvent {
+    /// An event that was kept just now.
+    fn new(
+        event: &NewEvent,
+        notification: &Arc<Notification>,
+        lease: &Lease,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            lease: lease.clone(),
+            started_at: clock.steady(),
+            tried_for: Duration::ZERO,
+            attempt: 1,
+            receipt: Receipt {
+                id: event.id,
+                received_at: event.received_at,
+                source: event.source,
+                stale: event.stale,
+                session_id: notification.session_id.clone(),
+                encounter_id: notification.encounter_id.clone(),
+                status: notification.status.clone(),
+                error_code: notification.error_code.clone(),
+                body: notification.body.clone(),
+                revision: 1,
+                replaces: None,
+            },
+            notification: Some(Arc::clone(notification)),
+            found: Found {
+                outcome: notification.outcome,
+                kind: notification.kind,
+                session_status: None,
+                links: Vec::new(),
+            },
         }
     }
 }

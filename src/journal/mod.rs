@@ -4,10 +4,14 @@
 //! but the disk.
 
 mod access;
-mod amendment;
+mod claimed;
+mod contents;
 mod deadline;
+mod end;
 mod error;
 mod handle;
+mod handover;
+mod lease;
 mod postgres;
 mod record;
 mod requeue;
@@ -19,14 +23,18 @@ mod store;
 mod unauthentic;
 
 pub use access::Access;
-pub use amendment::{Amendment, LateEvent};
+pub use claimed::{
+    Claimed, ClaimedDelivery, ClaimedEvent, Found, LateEvent, Linked, Receipt, Wanted,
+};
+pub use end::{Amendment, DeliveryEnd, End, Ended, How, Planned, Retrieval};
 pub use error::Error;
-pub use handle::{Journal, Wakeups};
+pub use handle::Journal;
+pub use handover::{Admission, Inbox, Place};
+pub use lease::{Lease, Task};
 pub use postgres::PostgresStore;
 pub use record::{
-    Appended, Attempt, AuditEntry, ClaimedDelivery, ClaimedEvent, Delivery, DeliveryEnd,
-    DeliveryLease, Due, Ended, Event, EventDetail, EventLease, Filter, Held, Link, LinkUpdate,
-    NewEvent, Page, ReplayFrom, Replayed, Retrieval, Stats,
+    Appended, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link, NewEvent,
+    Page, ReplayFrom, Replayed, Stats,
 };
 pub use requeue::{Requeued, requeue};
 pub use retention::{Expiry, Purged};

@@ -1,16 +1,17 @@
-//! What goes into the journal and what comes out: receipts, claims, results and views.
+//! What goes into the journal and what operators see of it: new events and views.
 //!
 //! Types with clinical content print `[redacted]`.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::Lease;
 use crate::domain::{
-    DedupeKey, DeliveryState, EncounterId, EventId, EventState, LinkGroup, LinkState, Millis,
-    Notification, Outcome, SessionId, SessionKind, Source,
+    DedupeKey, DeliveryState, EncounterId, EventId, EventState, LinkGroup, LinkState, Notification,
+    Outcome, SessionId, SessionKind, Source,
 };
 
 /// An event to keep. Made by [`super::Journal`] alone, from bytes that were verified.
@@ -34,7 +35,7 @@ pub struct NewEvent {
 #[derive(Clone)]
 pub enum NewContent {
     /// A notification.
-    Notification(Box<Notification>),
+    Notification(Arc<Notification>),
     /// Authentic bytes that are none.
     Junk {
         /// The bytes as received.
@@ -61,86 +62,6 @@ pub enum Appended {
     Duplicate(EventId),
 }
 
-/// The right to work on an event until another claim or a replay takes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventLease {
-    pub(super) event: i64,
-    pub(super) fence: i64,
-}
-
-impl EventLease {
-    /// Whether it is the event's first, so that nothing was written of it before.
-    pub fn is_first(self) -> bool {
-        self.fence == 1
-    }
-}
-
-/// The right to deliver an event to one sink.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryLease {
-    pub(super) event: i64,
-    pub(super) sink: String,
-    pub(super) fence: i64,
-}
-
-/// Which due events to claim, and for how long.
-#[derive(Debug, Clone, Copy)]
-pub struct Due {
-    /// What is due by then is claimed.
-    pub now: Millis,
-    /// The lease ends then.
-    pub until: Millis,
-    /// Most to claim.
-    pub limit: usize,
-}
-
-/// A claimed event, with all that is needed to go on where the last attempt stopped.
-pub struct ClaimedEvent {
-    /// The right to work on it.
-    pub lease: EventLease,
-    /// Whether the vendor's API has to be asked before it can be delivered.
-    pub needs_sdp: bool,
-    /// Its id.
-    pub id: EventId,
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// When this run of attempts began; a replay begins a new one.
-    pub started_at: Millis,
-    /// For how long this run has been tried while the vendor's API answered.
-    pub tried_for: Duration,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
-    /// How it came in.
-    pub source: Source,
-    /// The vendor's error code, for a failure.
-    pub error_code: Option<String>,
-    /// The outcome so far: as the notification says, or as settled since.
-    pub outcome: Outcome,
-    /// The kind of session so far.
-    pub kind: SessionKind,
-    /// The session's state, where the status endpoint was asked.
-    pub session_status: Option<String>,
-    /// The notification as received.
-    pub body: Bytes,
-    /// The session it is about.
-    pub session_id: String,
-    /// The session's encounter.
-    pub encounter_id: Option<String>,
-    /// `status` as sent.
-    pub status: Option<String>,
-    /// The links planned so far, with their state; empty at the first attempt.
-    pub links: Vec<Link>,
-}
-
-impl fmt::Debug for ClaimedEvent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClaimedEvent")
-            .field("id", &self.id)
-            .field("attempt", &self.attempt)
-            .finish_non_exhaustive()
-    }
-}
-
 /// One link as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
@@ -162,130 +83,13 @@ pub struct Link {
     pub reason: Option<String>,
 }
 
-/// A link's new standing, with the body where it was fetched.
-#[derive(Clone)]
-pub struct LinkUpdate {
-    /// Its new standing.
-    pub link: Link,
-    /// The answer as it came.
-    pub body: Option<Bytes>,
-}
-
-impl fmt::Debug for LinkUpdate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LinkUpdate")
-            .field("link", &self.link)
-            .field("body", &"[redacted]")
-            .finish()
-    }
-}
-
-/// How an attempt at retrieving ended.
-#[derive(Debug, Clone)]
-pub enum Retrieval {
-    /// What there is, is there: hand it to these sinks.
-    Deliver {
-        /// The outcome as settled.
-        outcome: Outcome,
-        /// The kind of session as found.
-        kind: SessionKind,
-        /// The session's state, where it was asked.
-        session_status: Option<String>,
-        /// The sinks that want it.
-        sinks: Vec<String>,
-        /// From when on they may have it.
-        at: Millis,
-        /// When what is missing is asked for again.
-        refresh_at: Option<Millis>,
-    },
-    /// Try again later; what was settled so far is kept.
-    Retry {
-        /// The outcome so far.
-        outcome: Outcome,
-        /// The kind so far.
-        kind: SessionKind,
-        /// The session's state so far.
-        session_status: Option<String>,
-        /// When.
-        at: Millis,
-        /// For how long it will have been tried by then, counting only while the vendor's API answers.
-        tried_for: Duration,
-        /// Why.
-        reason: String,
-        /// Sinks that want the notification alone and did not have it yet, since how the session ended was not known.
-        sinks: Vec<String>,
-    },
-    /// Not tried: these sinks have it at once, and retrieving is due again. The attempt does not count.
-    Announced {
-        /// The sinks that want the notification alone.
-        sinks: Vec<String>,
-        /// From when on.
-        at: Millis,
-    },
-    /// Given up.
-    Dead {
-        /// Why.
-        reason: String,
-        /// The sinks that want the notification alone, and have it all the same.
-        sinks: Vec<String>,
-        /// From when on.
-        at: Millis,
-    },
-}
-
-/// Whether the lease still stood when its result was written. A lost one means that someone else has the event now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
-    /// It stood, and the result is kept.
-    Kept,
-    /// It did not, and nothing was written.
-    Lost,
-}
-
-/// A claimed delivery.
-#[derive(Debug, Clone)]
-pub struct ClaimedDelivery {
-    /// The right to deliver it.
-    pub lease: DeliveryLease,
-    /// The event.
-    pub id: EventId,
-    /// When this run of attempts began.
-    pub started_at: Millis,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
-}
-
-/// How a delivery attempt ended.
-#[derive(Debug, Clone)]
-pub enum DeliveryEnd {
-    /// The sink has it.
-    Delivered {
-        /// Since when.
-        at: Timestamp,
-    },
-    /// Try again later.
-    Retry {
-        /// When.
-        at: Millis,
-        /// Why.
-        reason: String,
-    },
-    /// Rejected or given up.
-    Dead {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// Whether a delivery's end was kept, and whether the event ended with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Kept; other sinks are still pending, or this one is.
-    NotYet,
-    /// Kept, and it was the last: the event is now `done` or `dead`.
-    Event(EventState),
-    /// Someone else has it; nothing was written.
-    Lost,
+/// A kept event, and the right to work on it where this instance holds it from its receipt on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// How it was kept.
+    pub appended: Appended,
+    /// The right.
+    pub lease: Option<Lease>,
 }
 
 /// An event without clinical content, as operators see it.
@@ -374,6 +178,23 @@ pub enum ReplayFrom {
     Deliver,
 }
 
+impl ReplayFrom {
+    /// Its word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retrieve => "retrieve",
+            Self::Deliver => "deliver",
+        }
+    }
+
+    /// The one of this word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Retrieve, Self::Deliver]
+            .into_iter()
+            .find(|from| from.as_str() == word)
+    }
+}
+
 /// What came of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
@@ -403,6 +224,17 @@ impl Stats {
     pub fn count(&self, state: EventState) -> u64 {
         let of_it = self.events.iter().filter(|(known, _)| *known == state);
         of_it.map(|(_, count)| count).sum()
+    }
+
+    /// Shows those as retrieving that are being worked on, though nobody has looked at them before.
+    pub(super) fn show_begun(&mut self, begun: u64) {
+        for (state, n) in &mut self.events {
+            match state {
+                EventState::Received => *n = n.saturating_sub(begun),
+                EventState::Retrieving => *n += begun,
+                _ => {}
+            }
+        }
     }
 
     /// Shows those as purged that were, in place of the state that they had.

@@ -1,16 +1,16 @@
 //! The store behind the journal: decisions, not tables. One contract suite runs against every implementation.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
-    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
-    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats,
-    Unauthentic,
+    AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept, Lease,
+    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Unauthentic, Wanted,
 };
 use crate::config;
-use crate::domain::{Document, EventId, Millis, Notification};
+use crate::domain::{EventId, Millis, Notification};
 
 /// Keeps events. Every method that returns `Ok` for a write has committed it to disk.
 #[async_trait]
@@ -19,56 +19,33 @@ use crate::domain::{Document, EventId, Millis, Notification};
     reason = "each fails with the same Error, when the store does"
 )]
 pub trait Store: Send + Sync + 'static {
-    /// Keeps an event, or finds the one that it repeats.
-    async fn append(&self, event: NewEvent) -> Result<Appended, Error>;
+    /// Keeps an event, or finds the one that it repeats. With `hold` this instance holds its work from then on, if it may
+    /// work at all; otherwise the work is due for whoever claims it.
+    async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error>;
 
-    /// Claims due events: those that need no call to the vendor's API first, then at most `most_with_sdp` of those that
-    /// do; oldest due first.
-    async fn claim_events(
-        &self,
-        due: Due,
-        most_with_sdp: usize,
-    ) -> Result<Vec<ClaimedEvent>, Error>;
+    /// Claims what is due, oldest due first within each task. What this instance holds is its own for as long as the
+    /// instance lives.
+    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error>;
 
-    /// Claims due events that nobody has worked on yet though they need the vendor's API, oldest first: to announce them.
-    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error>;
+    /// Writes down how work ended, each end while its lease stands. Gives as many results, in their order; all of it is
+    /// written, or nothing.
+    async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error>;
 
-    /// Writes down how links stand, while the lease stands.
-    async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error>;
+    /// All that this instance holds.
+    async fn held(&self) -> Result<Vec<Lease>, Error>;
 
-    /// Ends an attempt at retrieving.
-    async fn finish_retrieval(
-        &self,
-        lease: EventLease,
-        links: Vec<LinkUpdate>,
-        end: Retrieval,
-    ) -> Result<Held, Error>;
+    /// Gives work back: it is due at `now`, and what was begun does not count.
+    async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error>;
 
-    /// Claims events that were delivered without something that is to be asked for again by now.
-    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error>;
+    /// Whether this instance may work: others have no reason to take what it holds.
+    fn is_alive(&self) -> bool {
+        true
+    }
 
-    /// Ends such a look: what came goes out as an amendment, and the next look is at `next`, at the amended event if there
-    /// is one.
-    async fn finish_late(
-        &self,
-        lease: EventLease,
-        next: Option<Millis>,
-        amendment: Option<Amendment>,
-    ) -> Result<Held, Error>;
-
-    /// Claims due deliveries to one sink, oldest due first.
-    async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error>;
-
-    /// Ends a delivery attempt.
-    async fn finish_delivery(&self, lease: DeliveryLease, end: DeliveryEnd)
-    -> Result<Ended, Error>;
-
-    /// Gives back all leases of this process: what it held is due at `now`.
-    async fn release(&self, now: Millis) -> Result<(), Error>;
-
-    /// What is to be delivered, as long as the lease stands. `None` once it is lost: a replay may have removed what was
-    /// fetched, and what is left must not be delivered under the event's id.
-    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error>;
+    /// Waits until it may not work any more: others are about to take what it holds. Never where there are no others.
+    async fn lost(&self) {
+        std::future::pending().await
+    }
 
     /// One event. `None` when there is none.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error>;
@@ -85,7 +62,8 @@ pub trait Store: Send + Sync + 'static {
     /// How many events stand where.
     async fn stats(&self) -> Result<Stats, Error>;
 
-    /// Makes an event due again, for the given sinks or (none given) for those it had.
+    /// Makes an event due again, for the given sinks or (none given) for those it had. Work on it that is under way is not
+    /// taken away: the event is due again when that ends.
     async fn replay(
         &self,
         id: EventId,

@@ -144,13 +144,12 @@ impl Activity {
         }
     }
 
-    /// Nanoseconds since it was opened: two connections used within one millisecond still differ.
     fn now(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(NONE - 1)
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NONE - 1)
     }
 
-    fn since(&self, nanos: u64) -> Duration {
-        Duration::from_nanos(self.now().saturating_sub(nanos))
+    fn since(&self, millis: u64) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(millis))
     }
 }
 

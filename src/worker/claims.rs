@@ -1,15 +1,15 @@
 //! The loop that all work goes through: wait for room, claim what is due, work on each item in a task of its own.
 //!
 //! Room is taken before claiming, so nothing is held that cannot be started. A wake-up makes it look at once; else it
-//! looks now and then, which finds retries that became due, leases that ran out and wake-ups that were dropped.
+//! looks now and then, which finds retries that became due and work that others gave back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
-use crate::journal::{self, Wakeups};
+use crate::journal::{self, Admission, Journal, Place};
 use crate::lifecycle::Shutdown;
 
 /// How often the loop looks without being woken.
@@ -18,6 +18,8 @@ const SWEEP: Duration = Duration::from_millis(250);
 const BATCH: usize = 64;
 /// A wait after a claim that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// How long to wait for a quarter of the room while more is due than there is room for: one claim is then for many.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// One kind of work.
 #[async_trait]
@@ -30,96 +32,101 @@ pub(super) trait Work: Send + Sync + 'static {
     /// Claims at most `limit` due items.
     async fn claim(&self, limit: usize) -> Result<Vec<Self::Item>, journal::Error>;
 
-    /// Does one item, start to end, and writes down how it went.
-    async fn work(&self, item: Self::Item);
+    /// Whether work may be let in that was not claimed.
+    fn lets_in(&self) -> bool;
+
+    /// Does one item, start to end, and writes down how it went. It makes room as soon as it is done.
+    async fn work(self: Arc<Self>, item: Self::Item, place: Place);
 }
 
-/// Something that rings when there may be work.
-pub(super) trait Bell: Send {
-    /// Waits for it to ring. Rings that came meanwhile count as one.
-    fn ring(&mut self) -> impl Future<Output = ()> + Send;
+/// Where a loop works.
+pub(super) struct Loop {
+    pub(super) journal: Journal,
+    pub(super) admission: Admission,
+    pub(super) bell: Arc<Notify>,
+    pub(super) tasks: Shutdown,
 }
 
-impl Bell for Wakeups {
-    async fn ring(&mut self) {
-        if self.recv().await.is_none() {
-            // The journal's handles are gone: the service is stopping.
-            std::future::pending::<()>().await;
-        }
-        while self.try_recv().is_ok() {}
+impl Loop {
+    /// Works until `tasks` stops. Items that are under way then go on in tasks of the group.
+    pub(super) async fn run<W: Work>(self, work: Arc<W>) {
+        self.claim_and_work(&work).await;
+        self.admission.set_open(false);
     }
-}
 
-impl Bell for Arc<Notify> {
-    async fn ring(&mut self) {
-        self.notified().await;
-    }
-}
-
-/// Works until `tasks` stops. Items that are under way then go on in tasks of the group.
-pub(super) async fn run<W: Work>(
-    work: W,
-    mut bell: impl Bell,
-    concurrency: usize,
-    tasks: &Shutdown,
-) {
-    let work = Arc::new(work);
-    let room = Arc::new(Semaphore::new(concurrency));
-    let mut is_well = true;
-    loop {
-        let Ok(first) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let more = room.available_permits().min(BATCH - 1);
-        let Ok(mut permits) =
-            Arc::clone(&room).try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
-        else {
-            continue;
-        };
-        permits.merge(first);
-        if tasks.is_stopping() {
-            return;
-        }
-        let limit = permits.num_permits();
-        let claimed = match work.claim(limit).await {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                // Said once: an outage of an hour is one line, not thousands.
-                if is_well {
-                    tracing::error!(error = %error, work = W::NAME, "cannot claim work; trying again until it can");
+    async fn claim_and_work<W: Work>(&self, work: &Arc<W>) {
+        let room = self.admission.room();
+        let most = room.available_permits();
+        let (mut is_well, mut is_all) = (true, true);
+        loop {
+            let Ok(first) = Arc::clone(room).acquire_owned().await else {
+                return;
+            };
+            let mut places = first;
+            if !is_all {
+                let quarter = u32::try_from(most / 4).unwrap_or(0);
+                let more = Arc::clone(room).acquire_many_owned(quarter);
+                if let Ok(Ok(more)) = tokio::time::timeout(GATHER, more).await {
+                    places.merge(more);
                 }
-                is_well = false;
-                drop(permits);
-                pause(AFTER_ERROR, tasks).await;
+            }
+            let more = room
+                .available_permits()
+                .min(BATCH.saturating_sub(places.num_permits()));
+            if let Ok(more) =
+                Arc::clone(room).try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
+            {
+                places.merge(more);
+            }
+            if self.tasks.is_stopping() {
+                return;
+            }
+            let is_alive = self.journal.is_alive();
+            self.admission.set_open(is_alive && work.lets_in());
+            if !is_alive {
+                drop(places);
+                self.pause(SWEEP).await;
                 continue;
             }
-        };
-        if !is_well {
-            tracing::info!(work = W::NAME, "work is claimed again");
-            is_well = true;
-        }
-        let is_all = claimed.len() < limit;
-        for item in claimed {
-            let permit = permits.split(1);
-            let work = Arc::clone(&work);
-            tasks.spawn(W::NAME, async move {
-                work.work(item).await;
-                drop(permit);
-            });
-        }
-        drop(permits);
-        if is_all {
-            tokio::select! {
-                () = bell.ring() => {}
-                () = pause(SWEEP, tasks) => {}
+            let limit = places.num_permits();
+            let claimed = match work.claim(limit).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    // Said once: an outage of an hour is one line, not thousands.
+                    if is_well {
+                        tracing::error!(error = %error, work = W::NAME, "cannot claim work; trying again until it can");
+                    }
+                    is_well = false;
+                    drop(places);
+                    self.pause(AFTER_ERROR).await;
+                    continue;
+                }
+            };
+            if !is_well {
+                tracing::info!(work = W::NAME, "work is claimed again");
+                is_well = true;
+            }
+            is_all = claimed.len() < limit;
+            for item in claimed {
+                if let Some(place) = places.split(1) {
+                    self.tasks
+                        .spawn(W::NAME, Arc::clone(work).work(item, place));
+                }
+            }
+            drop(places);
+            if is_all {
+                tokio::select! {
+                    () = self.bell.notified() => {}
+                    () = self.pause(SWEEP) => {}
+                }
             }
         }
     }
-}
 
-async fn pause(time: Duration, tasks: &Shutdown) {
-    tokio::select! {
-        () = tokio::time::sleep(time) => {}
-        () = tasks.stopping() => {}
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.tasks.stopping() => {}
+        }
     }
 }

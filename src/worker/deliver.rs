@@ -6,22 +6,44 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use tokio::sync::Notify;
 
 use super::breaker::{Admit, Breaker, Guarded};
 use super::claims::Work;
-use super::insist::insist;
 use super::{Shared, backoff, report};
 use crate::config::Sink as SinkConfig;
 use crate::domain::{Document, EventState, Millis};
-use crate::journal::{self, ClaimedDelivery, DeliveryEnd, Due, Ended};
+use crate::journal::{
+    self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Place, Task, Wanted,
+};
+use crate::lifecycle::Shutdown;
 use crate::sinks::{Delivery, Outcome, Sink};
+
+/// A sink as those see it who have something for it.
+pub(super) struct Outlet {
+    pub(super) deliverer: Arc<Deliverer>,
+    pub(super) admission: Admission,
+    pub(super) bell: Arc<Notify>,
+}
+
+impl Outlet {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.deliverer.config.name
+    }
+
+    /// Delivers what this instance holds already.
+    pub(super) fn start(&self, claimed: ClaimedDelivery, place: Place, tasks: &Shutdown) {
+        let deliverer = Arc::clone(&self.deliverer);
+        tasks.spawn(Deliverer::NAME, deliverer.work(claimed, place));
+    }
+}
 
 /// The work of one sink.
 pub(super) struct Deliverer {
     config: SinkConfig,
     sink: Arc<dyn Sink>,
     shared: Arc<Shared>,
-    lease: Duration,
     instance: String,
     breaker: Breaker,
 }
@@ -31,7 +53,6 @@ impl Deliverer {
         config: SinkConfig,
         sink: Arc<dyn Sink>,
         shared: Arc<Shared>,
-        lease: Duration,
         instance: String,
     ) -> Self {
         let guarded = Guarded::Sink(config.name.clone());
@@ -41,7 +62,6 @@ impl Deliverer {
             config,
             sink,
             shared,
-            lease,
             instance,
         }
     }
@@ -93,7 +113,7 @@ impl Deliverer {
         }
     }
 
-    fn log(&self, document: &Document, end: &DeliveryEnd, ended: Ended) {
+    fn log(&self, document: &Document, end: &DeliveryEnd, ended: &Ended) {
         let sink = self.config.name.as_str();
         match end {
             DeliveryEnd::Delivered { .. } => {
@@ -106,7 +126,10 @@ impl Deliverer {
                 tracing::error!(event.id = %document.id, sink, reason, "delivery given up; replay it when mended");
             }
         }
-        if let Ended::Event(state) = ended {
+        if let Ended::Kept {
+            event: Some(state), ..
+        } = *ended
+        {
             let took = self.shared.clock.now().duration_since(document.received_at);
             let took = Duration::try_from(took).unwrap_or_default();
             if state == EventState::Done {
@@ -129,48 +152,55 @@ impl Work for Deliverer {
             Admit::One => 1,
             Admit::None => return Ok(Vec::new()),
         };
-        let due = Due {
+        let task = Task::Deliver(self.config.name.clone());
+        let wanted = Wanted {
             now: clock.steady(),
-            until: clock.steady_in(self.lease),
+            tasks: vec![(vec![task], limit)],
             limit,
         };
-        let journal = &self.shared.journal;
-        let claimed = journal.claim_deliveries(&self.config.name, due).await;
+        let claimed = self.shared.journal.claim(wanted).await;
         if admit == Admit::One && !claimed.as_ref().is_ok_and(|claimed| !claimed.is_empty()) {
             self.breaker.probe_ended();
         }
-        claimed
+        let deliveries = claimed?.into_iter().filter_map(|claimed| match claimed {
+            Claimed::Delivery(delivery) => Some(delivery),
+            Claimed::Event(_) | Claimed::Late(_) => None,
+        });
+        Ok(deliveries.collect())
     }
 
-    async fn work(&self, claimed: ClaimedDelivery) {
-        let journal = &self.shared.journal;
-        let document = match journal.document(&claimed.lease).await {
-            Ok(Some(document)) => document,
-            // Purged, replayed or taken up by another meanwhile, who sees to it.
-            Ok(None) => return self.breaker.probe_ended(),
-            Err(error) => {
-                self.breaker.probe_ended();
-                tracing::error!(event.id = %claimed.id, error = %error, "cannot read what to deliver; its lease runs out");
-                return;
-            }
-        };
+    fn lets_in(&self) -> bool {
+        self.breaker.is_closed()
+    }
+
+    async fn work(self: Arc<Self>, claimed: ClaimedDelivery, place: Place) {
+        let (shared, document) = (&self.shared, &claimed.document);
         let start = Instant::now();
-        let outcome = self.attempt(&document).await;
+        let outcome = tokio::select! {
+            biased;
+            () = shared.journal.lost() => {
+                // Others are about to make it, and what comes of it here would not be written down.
+                self.breaker.probe_ended();
+                return shared.journal.abandon(&claimed.lease);
+            }
+            outcome = self.attempt(document) => outcome,
+        };
+        drop(place);
         let result = match &outcome {
             Outcome::Delivered => "delivered",
             Outcome::Retry { .. } => "retry",
             Outcome::Rejected { .. } => "rejected",
         };
-        self.shared
+        shared
             .metrics
             .delivery(&self.config.name, result, start.elapsed());
         let end = self.end(&claimed, outcome);
-        let finish = || journal.finish_delivery(claimed.lease.clone(), end.clone());
-        match insist(self.lease, finish).await {
-            Ok(ended) => self.log(&document, &end, ended),
-            Err(error) => {
-                tracing::error!(event.id = %claimed.id, error = %error, "cannot write down a delivery; it will be repeated");
-            }
+        let ended = shared.ends.write(End {
+            lease: claimed.lease.clone(),
+            how: How::Delivery(end.clone()),
+        });
+        if let Some(ended) = ended.await {
+            self.log(document, &end, &ended);
         }
     }
 }

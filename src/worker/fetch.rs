@@ -1,18 +1,15 @@
-//! Fetching the links of one event: all that is pending at once, writing down what came while the rest is under way, and
-//! what their standing means.
+//! Fetching the links of one event, all that is pending at once, and what their standing means.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::plan::{self, EMPTY, Verdict};
-use super::retrieve::{Attempted, Retriever};
+use super::retrieve::Retriever;
 use super::session::Session;
-use super::updates::Updates;
-use crate::domain::{self, LinkState, SessionId, json};
-use crate::journal::{ClaimedEvent, Held, Link};
+use crate::domain::{self, LinkState, json};
+use crate::journal::{ClaimedEvent, Link, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
 
 /// What one attempt's calls came to.
@@ -33,9 +30,13 @@ impl Retriever {
         sdp: &sdp::Client,
         claimed: &ClaimedEvent,
         mut session: Session,
-        mut links: Vec<Link>,
-    ) -> Attempted {
+        linked: Vec<Linked>,
+    ) -> Retrieval {
         let start = Instant::now();
+        let (mut links, mut bodies): (Vec<Link>, Vec<Option<Bytes>>) = linked
+            .into_iter()
+            .map(|linked| (linked.link, linked.body))
+            .unzip();
         let mut pending: FuturesUnordered<_> = links
             .iter()
             .enumerate()
@@ -50,62 +51,33 @@ impl Retriever {
             })
             .collect();
         let is_any_pending = !pending.is_empty();
-        // The whole plan is written down with the first batch: were the process killed after it, the next attempt would
-        // take what it finds for all there is.
-        let mut updates = Updates::default();
-        let is_new = |link: &&Link| claimed.links.iter().all(|known| known.n != link.n);
-        links
-            .iter()
-            .filter(is_new)
-            .for_each(|link| updates.put(link, None));
         let mut calls = Calls::default();
         while let Some((at, result)) = pending.next().await {
-            let body = self.apply(
-                claimed,
-                &mut links[at],
-                (at, result),
-                &mut session,
-                &mut calls,
-            );
-            updates.put(&links[at], body);
-            // What is ready together is written together; the last batch goes with the attempt's end.
-            while let Some(Some((at, result))) = pending.next().now_or_never() {
-                let body = self.apply(
-                    claimed,
-                    &mut links[at],
-                    (at, result),
-                    &mut session,
-                    &mut calls,
-                );
-                updates.put(&links[at], body);
-            }
-            if !pending.is_empty() && updates.has_bodies() {
-                self.record(claimed, &mut updates).await;
+            let link = &mut links[at];
+            if let Some(body) = self.apply(claimed, link, (at, result), &mut session, &mut calls) {
+                bodies[at] = Some(body);
             }
         }
         drop(pending);
         let required = session.required(&self.follow.required).to_vec();
         let tried = claimed.tried_for;
         plan::judge(&self.follow, &required, &mut links, &calls.failed, tried);
-        for (at, _) in &calls.failed {
-            updates.put(&links[*at], None);
-        }
         let is_answering = !is_any_pending
             || calls.is_answered
             || self.is_answering(sdp, claimed, &session, start).await;
-        let end = match plan::verdict(&required, &links) {
-            Verdict::Complete => self.deliver(session, &links),
-            Verdict::Hopeless(link) => self.dead(claimed, &session, why(link)),
+        let found = |session: Session| {
+            let linked = links.iter().cloned().zip(bodies);
+            session.with(linked.map(|(link, body)| Linked { link, body }).collect())
+        };
+        match plan::verdict(&required, &links) {
+            Verdict::Complete => self.deliver(found(session)),
+            Verdict::Hopeless(link) => self.dead(claimed, found(session), why(link)),
             Verdict::Waiting(link) => {
                 let wait = self
                     .wait(claimed, calls.asked)
                     .min(self.left(claimed, &required, link));
-                self.retry(claimed, session, wait, is_answering, why(link))
+                self.retry(claimed, found(session), wait, is_answering, why(link))
             }
-        };
-        Attempted {
-            end,
-            links: updates.all(),
         }
     }
 
@@ -179,10 +151,7 @@ impl Retriever {
         if self.breaker.has_answered_since(start) {
             return true;
         }
-        let Some(id) = SessionId::new(claimed.session_id.clone()) else {
-            return false;
-        };
-        let answers = sdp.answers(session.kind, &id).await;
+        let answers = sdp.answers(session.kind, &claimed.receipt.session_id).await;
         if answers {
             self.breaker.success(Instant::now());
         }
@@ -207,18 +176,6 @@ impl Retriever {
         match grace.saturating_sub(claimed.tried_for) {
             Duration::ZERO => Duration::MAX,
             left => left,
-        }
-    }
-
-    /// Writes down what came so far. What cannot be written now goes with the end: an end without it would deliver an
-    /// event that lacks what was fetched.
-    async fn record(&self, claimed: &ClaimedEvent, updates: &mut Updates) {
-        let journal = &self.shared.journal;
-        match journal.record_links(claimed.lease, updates.all()).await {
-            Ok(Held::Kept | Held::Lost) => updates.clear(),
-            Err(error) => {
-                tracing::warn!(event.id = %claimed.id, error = %error, "cannot write down a fetched link yet");
-            }
         }
     }
 }

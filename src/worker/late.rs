@@ -8,27 +8,27 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use tokio::sync::Notify;
 
 use super::Shared;
 use super::breaker::Breaker;
 use super::claims::Work;
-use super::insist::insist;
+use super::deliver::Outlet;
 use super::plan::{is_empty, is_late, next_look};
 use super::retrieve::Wants;
-use crate::config::{Follow, Include, Refresh};
+use crate::config::{Include, Refresh};
 use crate::domain::{self, EventId, LinkState, Millis};
-use crate::journal::{self, Amendment, Due, Held, LateEvent, LinkUpdate};
+use crate::journal::{
+    self, Amendment, Claimed, End, Ended, How, LateEvent, Linked, Place, Task, Wanted,
+};
 use crate::sdp;
 
 /// The work of asking again.
 pub(super) struct Late {
     pub(super) shared: Arc<Shared>,
     pub(super) sdp: sdp::Client,
-    pub(super) follow: Follow,
     pub(super) refresh: Refresh,
     pub(super) wants: Arc<Vec<Wants>>,
-    pub(super) bells: Vec<Arc<Notify>>,
+    pub(super) outlets: Arc<Vec<Outlet>>,
     pub(super) breaker: Arc<Breaker>,
 }
 
@@ -42,62 +42,77 @@ impl Work for Late {
             return Ok(Vec::new());
         }
         let clock = &self.shared.clock;
-        let due = Due {
+        let wanted = Wanted {
             now: clock.steady(),
-            until: clock.steady_in(self.follow.lease),
+            tasks: vec![(vec![Task::Refresh], limit)],
             limit,
         };
-        self.shared.journal.claim_late(due).await
+        let claimed = self.shared.journal.claim(wanted).await?;
+        let late = claimed.into_iter().filter_map(|claimed| match claimed {
+            Claimed::Late(late) => Some(late),
+            Claimed::Event(_) | Claimed::Delivery(_) => None,
+        });
+        Ok(late.collect())
     }
 
-    async fn work(&self, late: LateEvent) {
-        let start = Instant::now();
-        let updates = self.fetch(&late).await;
-        let clock = &self.shared.clock;
-        let mut links = late.links.clone();
-        for update in &updates {
-            let same = links.iter_mut().find(|link| link.n == update.link.n);
-            same.into_iter()
-                .for_each(|link| link.clone_from(&update.link));
+    fn lets_in(&self) -> bool {
+        false
+    }
+
+    async fn work(self: Arc<Self>, late: LateEvent, place: Place) {
+        let (start, shared) = (Instant::now(), &self.shared);
+        let came = tokio::select! {
+            biased;
+            () = shared.journal.lost() => return shared.journal.abandon(&late.lease),
+            came = self.fetch(&late) => came,
+        };
+        drop(place);
+        let clock = &shared.clock;
+        let (mut found, links) = (late.found.clone(), came.len());
+        for new in came {
+            let same = found.links.iter_mut().find(|old| old.link.n == new.link.n);
+            same.into_iter().for_each(|old| old.clone_from(&new));
         }
         let age = Duration::from_millis(
             u64::try_from(clock.steady().saturating_sub(late.retrieved_at)).unwrap_or(0),
         );
-        let is_left = links.iter().any(is_late);
+        let is_left = found.links.iter().any(|linked| is_late(&linked.link));
         let wait = next_look(&self.refresh, age).filter(|_| is_left);
         let next: Option<Millis> = wait.map(|wait| clock.steady_in(wait));
-        let amendment = (!updates.is_empty()).then(|| Amendment {
+        let amendment = (links > 0).then(|| Amendment {
             id: EventId::generate(),
             received_at: clock.now(),
-            at: clock.steady(),
             sinks: self.sinks(&late),
-            links: updates,
+            found,
         });
-        let journal = &self.shared.journal;
-        let finish = || journal.finish_late(late.lease, next, amendment.clone());
-        match (insist(self.follow.lease, finish).await, &amendment) {
-            (Ok(Held::Kept), Some(amendment)) => {
-                tracing::info!(
-                    event.id = %amendment.id,
-                    replaces = %late.id,
-                    links = amendment.links.len(),
-                    took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    "late content came; it is delivered as an amendment"
-                );
-                self.bells.iter().for_each(|bell| bell.notify_one());
-            }
-            (Ok(Held::Kept | Held::Lost), _) => {}
-            (Err(error), _) => {
-                tracing::warn!(event.id = %late.id, error = %error, "cannot write down a look for late content; it will be repeated");
-            }
+        let amended = amendment.as_ref().map(|amendment| amendment.id);
+        let ended = shared.ends.write(End {
+            lease: late.lease.clone(),
+            how: How::Look {
+                next,
+                amendment: amendment.map(Box::new),
+            },
+        });
+        if let (Some(Ended::Kept { .. }), Some(id)) = (ended.await, amended) {
+            tracing::info!(
+                event.id = %id,
+                replaces = %late.id,
+                links,
+                took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "late content came; it is delivered as an amendment"
+            );
+            self.outlets
+                .iter()
+                .for_each(|outlet| outlet.bell.notify_one());
         }
     }
 }
 
 impl Late {
     /// What came of what was missing.
-    async fn fetch(&self, late: &LateEvent) -> Vec<LinkUpdate> {
-        let missing = late.links.iter().filter(|link| is_late(link));
+    async fn fetch(&self, late: &LateEvent) -> Vec<Linked> {
+        let links = late.found.links.iter().map(|linked| &linked.link);
+        let missing = links.filter(|link| is_late(link));
         let mut calls: FuturesUnordered<_> = missing
             .map(|link| async move {
                 let wanted = domain::Link {
@@ -120,7 +135,7 @@ impl Late {
             link.bytes = u64::try_from(fetched.body.len()).ok();
             link.fetched_at = Some(self.shared.clock.now());
             link.reason = None;
-            updates.push(LinkUpdate {
+            updates.push(Linked {
                 link,
                 body: Some(fetched.body),
             });
@@ -131,7 +146,7 @@ impl Late {
     /// Those that had what is amended.
     fn sinks(&self, late: &LateEvent) -> Vec<String> {
         let wanting = self.wants.iter().filter(|wants| {
-            wants.include == Include::Everything && wants.events.contains(&late.outcome)
+            wants.include == Include::Everything && wants.events.contains(&late.found.outcome)
         });
         wanting.map(|wants| wants.sink.clone()).collect()
     }

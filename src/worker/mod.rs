@@ -1,13 +1,16 @@
 //! Works off the journal: fetches what a notification links to, and delivers the result to every sink.
 //!
 //! Guarantee: at least once to every sink. A lease only saves double work. Knows nothing of the public listener.
+//!
+//! New events come from the intake already held, with their receipt; what came of one goes to the sinks from memory. The
+//! store is asked for what there was no room for, what is tried again and what others gave back.
 
 mod backoff;
 mod breaker;
 mod claims;
 mod deliver;
+mod ends;
 mod fetch;
-mod insist;
 mod late;
 mod plan;
 mod report;
@@ -15,22 +18,24 @@ mod retrieve;
 mod session;
 mod settle;
 mod sweep;
-mod updates;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::config::{Follow, Refresh, Retention, Sink as SinkConfig};
 use crate::domain::Clock;
-use crate::journal::{Journal, Wakeups};
+use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Place};
 use crate::lifecycle::{Readiness, Shutdown};
 use crate::metrics::Metrics;
 use crate::sdp;
 use crate::sinks::Sink;
 
 use self::breaker::{Breaker, Guarded};
-use self::deliver::Deliverer;
+use self::claims::{Loop, Work};
+use self::deliver::{Deliverer, Outlet};
+use self::ends::Ends;
 use self::late::Late;
 use self::retrieve::{Retriever, Wants};
 
@@ -39,10 +44,10 @@ const LATE_AT_ONCE: usize = 2;
 
 /// What the worker works with.
 pub struct Parts {
-    /// The journal, and its announcements.
+    /// The journal.
     pub journal: Journal,
-    /// Ids of events that became due.
-    pub wakeups: Wakeups,
+    /// New events, and word of what is due.
+    pub inbox: Inbox,
     /// The vendor's API; `None` without credentials: then only what needs none is worked on.
     pub sdp: Option<sdp::Client>,
     /// Every sink with its settings.
@@ -63,90 +68,142 @@ pub struct Parts {
     pub readiness: Readiness,
 }
 
+/// How often it is seen to that all that this instance holds is worked on.
+const RECONCILE: Duration = Duration::from_secs(5);
+
 /// What every step of the worker works with.
 struct Shared {
     journal: Journal,
+    ends: Ends,
     clock: Clock,
     metrics: Metrics,
 }
 
-/// Starts the worker's tasks in `tasks`: one loop for retrieving, one for each sink, and the sweep.
+/// Starts the worker's tasks in `tasks`: one loop for retrieving, one for each sink, and what goes on beside them.
 pub fn spawn(parts: Parts, tasks: &Shutdown) {
     let shared = Arc::new(Shared {
+        ends: Ends::spawn(parts.journal.clone(), tasks),
         journal: parts.journal,
         clock: parts.clock,
         metrics: parts.metrics.clone(),
     });
-    let bells: Vec<Arc<Notify>> = parts.sinks.iter().map(|_| Arc::default()).collect();
+    let new_loop = |admission: Admission, bell: &Arc<Notify>| Loop {
+        journal: shared.journal.clone(),
+        admission,
+        bell: Arc::clone(bell),
+        tasks: tasks.clone(),
+    };
     let wants: Vec<_> = parts
         .sinks
         .iter()
-        .map(|(config, _)| Wants {
-            sink: config.name.clone(),
-            events: config.events.clone(),
-            include: config.include,
-        })
+        .map(|(config, _)| wants(config))
         .collect();
-    let (lease, concurrency) = (parts.follow.lease, parts.follow.max_concurrency);
-    for ((config, sink), bell) in parts.sinks.into_iter().zip(&bells) {
-        let (concurrency, sink) = (config.max_concurrency, Arc::<dyn Sink>::from(sink));
+    let wants = Arc::new(wants);
+    let mut outlets = Vec::new();
+    for (config, sink) in parts.sinks {
+        let admission = Admission::new(config.max_concurrency);
+        let (sink, bell) = (Arc::<dyn Sink>::from(sink), Arc::<Notify>::default());
         let tidied = Arc::clone(&sink);
         tasks.spawn("tidying of a sink", async move { tidied.tidy().await });
-        let deliverer = Deliverer::new(
-            config,
-            sink,
-            Arc::clone(&shared),
-            lease,
-            parts.instance.clone(),
-        );
-        let (bell, group) = (Arc::clone(bell), tasks.clone());
-        tasks.spawn("delivery loop", async move {
-            claims::run(deliverer, bell, concurrency, &group).await
+        let instance = parts.instance.clone();
+        let deliverer = Arc::new(Deliverer::new(config, sink, Arc::clone(&shared), instance));
+        let deliveries = new_loop(admission.clone(), &bell);
+        tasks.spawn("delivery loop", deliveries.run(Arc::clone(&deliverer)));
+        outlets.push(Outlet {
+            deliverer,
+            admission,
+            bell,
         });
     }
-    let (wants, breaker) = (
-        Arc::new(wants),
-        Arc::new(Breaker::new(parts.metrics, Guarded::Sdp(parts.readiness))),
-    );
+    let outlets = Arc::new(outlets);
+    let breaker = Arc::new(Breaker::new(parts.metrics, Guarded::Sdp(parts.readiness)));
     if let Some(sdp) = parts.sdp.clone() {
         let late = Late {
             shared: Arc::clone(&shared),
             sdp,
-            follow: parts.follow.clone(),
             refresh: parts.refresh.clone(),
             wants: Arc::clone(&wants),
-            bells: bells.clone(),
+            outlets: Arc::clone(&outlets),
             breaker: Arc::clone(&breaker),
         };
-        let (bell, group) = (Arc::<Notify>::default(), tasks.clone());
-        tasks.spawn("late content loop", async move {
-            claims::run(late, bell, LATE_AT_ONCE, &group).await
-        });
+        let looks = new_loop(Admission::new(LATE_AT_ONCE), &Arc::default());
+        tasks.spawn("late content loop", looks.run(Arc::new(late)));
     }
-    let retriever = Retriever {
+    let retriever = Arc::new(Retriever {
         refresh: parts.refresh,
         shared: Arc::clone(&shared),
         sdp: parts.sdp,
         follow: parts.follow,
         wants,
-        bells,
+        outlets,
         breaker,
-    };
-    let (other, group) = (Arc::clone(&shared), tasks.clone());
+        tasks: tasks.clone(),
+    });
+    let Inbox {
+        admission,
+        events,
+        bell,
+    } = parts.inbox;
+    let retrievals = new_loop(admission, &bell);
+    tasks.spawn("retrieval loop", retrievals.run(Arc::clone(&retriever)));
+    tasks.spawn("new events", take_in(retriever, events, tasks.clone()));
+    let (journal, group) = (shared.journal.clone(), tasks.clone());
     tasks.spawn("other instances' wake-ups", async move {
         loop {
             tokio::select! {
-                id = other.journal.announced() => other.journal.wake(id),
+                _ = journal.announced() => journal.wake(),
                 () = group.stopping() => return,
             }
         }
     });
-    let (wakeups, group) = (parts.wakeups, tasks.clone());
-    tasks.spawn("retrieval loop", async move {
-        claims::run(retriever, wakeups, concurrency, &group).await
-    });
+    tasks.spawn(
+        "lost work",
+        reconcile(shared.journal.clone(), tasks.clone()),
+    );
     let group = tasks.clone();
     tasks.spawn("retention sweep", async move {
         sweep::run(&shared, parts.retention, &group).await
     });
+}
+
+fn wants(config: &SinkConfig) -> Wants {
+    Wants {
+        sink: config.name.clone(),
+        events: config.events.clone(),
+        include: config.include,
+    }
+}
+
+/// Works on new events as they are handed over. What is not begun when `tasks` stops is given back with the rest.
+async fn take_in(
+    retriever: Arc<Retriever>,
+    mut events: mpsc::Receiver<(ClaimedEvent, Place)>,
+    tasks: Shutdown,
+) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = tasks.stopping() => return,
+            next = events.recv() => next,
+        };
+        // None: the journal's handles are gone, and the service is stopping.
+        let Some((event, place)) = next else { return };
+        tasks.spawn(Retriever::NAME, Arc::clone(&retriever).work(event, place));
+    }
+}
+
+/// Gives back what the store has as held by this instance though nobody works on it.
+async fn reconcile(journal: Journal, tasks: Shutdown) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(RECONCILE) => {}
+            () = tasks.stopping() => return,
+        }
+        match journal.reconcile().await {
+            Ok(0) => {}
+            Ok(count) => tracing::warn!(count, "work that nobody here worked on was given back"),
+            // Whoever claims or writes says so.
+            Err(error) => tracing::debug!(error = %error, "cannot look for lost work"),
+        }
+    }
 }

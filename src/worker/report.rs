@@ -7,15 +7,16 @@ use crate::journal::{ClaimedEvent, Retrieval};
 
 /// How an attempt at retrieving ended.
 pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
-    let (id, attempt) = (claimed.id, claimed.attempt);
+    let (receipt, attempt) = (&claimed.receipt, claimed.attempt);
+    let id = receipt.id;
     match end {
-        Retrieval::Deliver { outcome, sinks, .. } if sinks.is_empty() => tracing::info!(
+        Retrieval::Deliver { found, sinks, .. } if sinks.is_empty() => tracing::info!(
             event.id = %id,
-            session.id = claimed.session_id,
-            encounter.id = claimed.encounter_id,
-            status = claimed.status,
-            outcome = outcome.as_str(),
-            error_code = claimed.error_code,
+            session.id = receipt.session_id.as_str(),
+            encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
+            status = receipt.status,
+            outcome = found.outcome.as_str(),
+            error_code = receipt.error_code,
             state = EventState::Done.as_str(),
             "event ended: no sink wants it"
         ),
@@ -26,13 +27,13 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
         Retrieval::Retry { reason, .. } => {
             tracing::warn!(event.id = %id, attempt, reason, "not retrieved yet; trying again");
         }
-        Retrieval::Dead { reason, .. } => tracing::error!(
+        Retrieval::Dead { reason, found, .. } => tracing::error!(
             event.id = %id,
-            session.id = claimed.session_id,
-            encounter.id = claimed.encounter_id,
-            status = claimed.status,
-            outcome = claimed.outcome.as_str(),
-            error_code = claimed.error_code,
+            session.id = receipt.session_id.as_str(),
+            encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
+            status = receipt.status,
+            outcome = found.outcome.as_str(),
+            error_code = receipt.error_code,
             state = EventState::Dead.as_str(),
             attempt,
             reason,

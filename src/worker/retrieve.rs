@@ -8,18 +8,21 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use tokio::sync::Notify;
 
 use super::breaker::{Admit, Breaker};
 use super::claims::Work;
-use super::insist::insist;
+use super::deliver::Outlet;
 use super::plan;
 use super::session::Session;
 use super::settle::{Unsettled, is_unknowable, unknowable_status};
 use super::{Shared, backoff, report};
 use crate::config::{Follow, Include, Refresh};
 use crate::domain::{Notification, Outcome};
-use crate::journal::{self, ClaimedEvent, Due, Held, Link, LinkUpdate, Retrieval};
+use crate::journal::{
+    self, Claimed, ClaimedDelivery, ClaimedEvent, End, Ended, Found, How, Lease, Link, Linked,
+    Place, Planned, Retrieval, Task, Wanted,
+};
+use crate::lifecycle::Shutdown;
 use crate::sdp::{self, Failure};
 
 /// The work of retrieving.
@@ -31,9 +34,9 @@ pub(super) struct Retriever {
     pub(super) wants: Arc<Vec<Wants>>,
     /// When what never came is asked for again.
     pub(super) refresh: Refresh,
-    /// Each sink's bell.
-    pub(super) bells: Vec<Arc<Notify>>,
+    pub(super) outlets: Arc<Vec<Outlet>>,
     pub(super) breaker: Arc<Breaker>,
+    pub(super) tasks: Shutdown,
 }
 
 /// What one sink wants.
@@ -43,76 +46,25 @@ pub(super) struct Wants {
     pub(super) include: Include,
 }
 
-/// An attempt's end, with the links that were not written down before it.
-pub(super) struct Attempted {
-    pub(super) end: Retrieval,
-    pub(super) links: Vec<LinkUpdate>,
-}
-
-/// What is to be done with a claimed event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Tell the sinks that want the notification alone.
-    Announce,
-    /// Retrieve it.
-    Retrieve,
-}
-
 impl Retriever {
+    /// Whether some sink wants the notification alone, and does not wait for the rest.
     fn announces(&self) -> bool {
         let mut wants = self.wants.iter();
         wants.any(|wants| wants.include == Include::NotificationOnly)
     }
 
-    /// Claims what is due: first what has to be announced, whether or not the API can be asked.
-    async fn claim_steps(
-        &self,
-        limit: usize,
-        most_with_sdp: usize,
-    ) -> Result<Vec<(ClaimedEvent, Step)>, journal::Error> {
-        let (clock, journal) = (&self.shared.clock, &self.shared.journal);
-        let due = |limit| Due {
-            now: clock.steady(),
-            until: clock.steady_in(self.follow.lease),
-            limit,
-        };
-        let mut steps = Vec::new();
-        if self.announces() {
-            let claimed = journal.claim_new(due(limit)).await?;
-            steps.extend(claimed.into_iter().map(|event| (event, Step::Announce)));
-        }
-        if steps.len() < limit {
-            let due = due(limit - steps.len());
-            let claimed = match journal
-                .claim_events(due, most_with_sdp.min(due.limit))
-                .await
-            {
-                Ok(claimed) => claimed,
-                // What is claimed already is not left to its lease.
-                Err(error) if steps.is_empty() => return Err(error),
-                Err(_) => Vec::new(),
-            };
-            steps.extend(claimed.into_iter().map(|event| {
-                // It came between the two claims.
-                let is_new = event.needs_sdp && event.lease.is_first() && self.announces();
-                let step = if is_new {
-                    Step::Announce
-                } else {
-                    Step::Retrieve
-                };
-                (event, step)
-            }));
-        }
-        Ok(steps)
+    /// Whether this event is new to sinks that do not wait for it to be retrieved.
+    fn is_announced_first(&self, task: &Task) -> bool {
+        *task == Task::New && self.announces()
     }
 }
 
 #[async_trait]
 impl Work for Retriever {
-    type Item = (ClaimedEvent, Step);
+    type Item = ClaimedEvent;
     const NAME: &'static str = "retrieval";
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Self::Item>, journal::Error> {
+    async fn claim(&self, limit: usize) -> Result<Vec<ClaimedEvent>, journal::Error> {
         let admit = match self.sdp {
             Some(_) => self.breaker.admit(Instant::now()),
             None => Admit::None,
@@ -122,10 +74,33 @@ impl Work for Retriever {
             Admit::One => 1,
             Admit::None => 0,
         };
-        let claimed = self.claim_steps(limit, most_with_sdp).await;
-        let tries = |claimed: &Vec<Self::Item>| {
-            let mut claimed = claimed.iter();
-            claimed.any(|(event, step)| event.needs_sdp && *step == Step::Retrieve)
+        // First what has to be announced, whether or not the API can be asked.
+        let tasks = if self.announces() {
+            vec![
+                (vec![Task::New, Task::Forward], limit),
+                (vec![Task::Retrieve], most_with_sdp),
+            ]
+        } else {
+            vec![
+                (vec![Task::Forward], limit),
+                (vec![Task::Retrieve, Task::New], most_with_sdp),
+            ]
+        };
+        let wanted = Wanted {
+            now: self.shared.clock.steady(),
+            tasks,
+            limit,
+        };
+        let claimed = self.shared.journal.claim(wanted).await.map(|claimed| {
+            let events = claimed.into_iter().filter_map(|claimed| match claimed {
+                Claimed::Event(event) => Some(*event),
+                Claimed::Delivery(_) | Claimed::Late(_) => None,
+            });
+            events.collect::<Vec<ClaimedEvent>>()
+        });
+        let tries = |claimed: &Vec<ClaimedEvent>| {
+            let mut tasks = claimed.iter().map(|event| event.lease.task());
+            tasks.any(|task| *task != Task::Forward && !self.is_announced_first(task))
         };
         if admit == Admit::One && !claimed.as_ref().is_ok_and(tries) {
             self.breaker.probe_ended();
@@ -133,58 +108,137 @@ impl Work for Retriever {
         claimed
     }
 
-    async fn work(&self, (claimed, step): Self::Item) {
+    fn lets_in(&self) -> bool {
+        self.sdp.is_some() && self.breaker.is_closed()
+    }
+
+    async fn work(self: Arc<Self>, claimed: ClaimedEvent, place: Place) {
+        let (journal, task) = (&self.shared.journal, claimed.lease.task().clone());
+        let is_announced = self.is_announced_first(&task);
         let attempt = async {
-            match step {
-                Step::Announce => Attempted {
-                    end: self.announced(&claimed),
-                    links: Vec::new(),
-                },
-                Step::Retrieve => self.attempt(&claimed).await,
+            if is_announced {
+                self.announced(&claimed)
+            } else {
+                self.attempt(&claimed).await
             }
         };
-        let attempt = AssertUnwindSafe(attempt).catch_unwind().await;
-        let Attempted { end, links } = attempt.unwrap_or_else(|_| {
-            let (session, wait) = (Session::so_far(&claimed), self.wait(&claimed, None));
-            let reason = "processing panicked".to_owned();
-            Attempted {
-                end: self.retry(&claimed, session, wait, true, reason),
-                links: Vec::new(),
-            }
-        });
-        if claimed.needs_sdp && step == Step::Retrieve {
+        let attempt = tokio::select! {
+            biased;
+            () = journal.lost() => None,
+            attempt = AssertUnwindSafe(attempt).catch_unwind() => Some(attempt),
+        };
+        if task != Task::Forward && !is_announced {
             self.breaker.probe_ended();
         }
+        let Some(attempt) = attempt else {
+            // Others are about to do it, and what comes of it here would not be written down.
+            return journal.abandon(&claimed.lease);
+        };
+        drop(place);
+        let mut end = attempt.unwrap_or_else(|_| {
+            let (found, wait) = (claimed.found.clone(), self.wait(&claimed, None));
+            self.retry(
+                &claimed,
+                found,
+                wait,
+                true,
+                "processing panicked".to_owned(),
+            )
+        });
         report::attempt(&claimed, &end);
-        let journal = &self.shared.journal;
-        let finish = || journal.finish_retrieval(claimed.lease, links.clone(), end.clone());
-        match insist(self.follow.lease, finish).await {
-            Ok(Held::Kept) => self.kept(&claimed, &end),
-            Ok(Held::Lost) => {
-                tracing::debug!(event.id = %claimed.id, "another attempt has taken over")
+        let places = self.take_places(&mut end);
+        let ended = self.shared.ends.write(End {
+            lease: claimed.lease.clone(),
+            how: How::Retrieval(Box::new(end.clone())),
+        });
+        match ended.await {
+            Some(Ended::Kept { deliveries, .. }) => {
+                self.start(&claimed, &end, deliveries, places);
+                self.kept(&claimed, &end);
             }
-            Err(error) => {
-                tracing::error!(event.id = %claimed.id, error = %error, "cannot write down a retrieval; it will be repeated");
+            Some(Ended::Lost) => {
+                tracing::debug!(event.id = %claimed.receipt.id, "another attempt has taken over");
             }
+            None => {}
         }
     }
 }
 
 impl Retriever {
-    /// An attempt's end is written down: whoever has to go on is told, and it is counted.
-    fn kept(&self, claimed: &ClaimedEvent, end: &Retrieval) {
-        match end {
-            Retrieval::Retry { sinks, .. } if sinks.is_empty() => return,
-            Retrieval::Retry { .. } => {}
-            Retrieval::Announced { .. } => self.shared.journal.wake(claimed.id),
-            Retrieval::Deliver { outcome, .. } => {
-                self.shared.metrics.session(*outcome, claimed.source);
-            }
-            Retrieval::Dead { .. } => {
-                self.shared.metrics.session(claimed.outcome, claimed.source);
+    /// Takes room at each sink that has some now: what there is room for is delivered without another look into the
+    /// store.
+    fn take_places(&self, end: &mut Retrieval) -> Vec<Option<Place>> {
+        let Retrieval::Deliver { sinks, .. } = end else {
+            return Vec::new();
+        };
+        let places = sinks.iter_mut().map(|planned| {
+            let outlet = self.outlet(&planned.sink)?;
+            let place = outlet.admission.try_enter();
+            planned.is_held = place.is_some();
+            place
+        });
+        places.collect()
+    }
+
+    fn outlet(&self, sink: &str) -> Option<&Outlet> {
+        self.outlets.iter().find(|outlet| outlet.name() == sink)
+    }
+
+    /// Starts the deliveries that this instance holds.
+    fn start(
+        &self,
+        claimed: &ClaimedEvent,
+        end: &Retrieval,
+        leases: Vec<Lease>,
+        mut places: Vec<Option<Place>>,
+    ) {
+        let Retrieval::Deliver { found, sinks, .. } = end else {
+            return;
+        };
+        if leases.is_empty() {
+            return;
+        }
+        let document = Arc::new(claimed.receipt.document(found));
+        for lease in leases {
+            let Task::Deliver(sink) = lease.task().clone() else {
+                continue;
+            };
+            let at = sinks.iter().position(|planned| planned.sink == sink);
+            let place = at.and_then(|at| places[at].take());
+            if let (Some(outlet), Some(place)) = (self.outlet(&sink), place) {
+                let delivery = ClaimedDelivery {
+                    lease,
+                    started_at: self.shared.clock.steady(),
+                    attempt: 1,
+                    document: Arc::clone(&document),
+                };
+                outlet.start(delivery, place, &self.tasks);
+            } else {
+                self.shared.journal.abandon(&lease);
             }
         }
-        self.bells.iter().for_each(|bell| bell.notify_one());
+    }
+
+    /// An attempt's end is written down: whoever has to go on is told, and it is counted.
+    fn kept(&self, claimed: &ClaimedEvent, end: &Retrieval) {
+        let source = claimed.receipt.source;
+        let mut is_any_due = true;
+        match end {
+            Retrieval::Retry { sinks, .. } => is_any_due = !sinks.is_empty(),
+            Retrieval::Announced { .. } => self.shared.journal.wake(),
+            Retrieval::Deliver { found, sinks, .. } => {
+                self.shared.metrics.session(found.outcome, source);
+                is_any_due = sinks.iter().any(|planned| !planned.is_held);
+            }
+            Retrieval::Dead { found, .. } => {
+                self.shared.metrics.session(found.outcome, source);
+            }
+        }
+        if is_any_due {
+            self.outlets
+                .iter()
+                .for_each(|outlet| outlet.bell.notify_one());
+        }
     }
 }
 
@@ -192,48 +246,44 @@ impl Retriever {
     /// What the claimed event's sinks that want the notification alone are told, and from when on.
     fn announced(&self, claimed: &ClaimedEvent) -> Retrieval {
         // How it ended may still be found out; a sink that hears of it once should hear the right thing.
-        let sinks = match claimed.outcome {
+        let sinks = match claimed.found.outcome {
             // Without credentials nobody finds it out.
             Outcome::Unknown if self.sdp.is_some() => Vec::new(),
             outcome => self.sinks(outcome, Some(Include::NotificationOnly)),
         };
-        Retrieval::Announced {
-            sinks,
-            at: self.shared.clock.steady(),
-        }
+        Retrieval::Announced { sinks }
     }
 
     /// One attempt, start to end.
-    async fn attempt(&self, claimed: &ClaimedEvent) -> Attempted {
-        let ended = |end| Attempted {
-            end,
-            links: Vec::new(),
-        };
+    async fn attempt(&self, claimed: &ClaimedEvent) -> Retrieval {
         let mut session = Session::so_far(claimed);
-        let Ok(notification) = Notification::parse(claimed.body.clone()) else {
+        let Some(notification) = claimed.notification.as_deref() else {
             let reason = "the stored notification cannot be read".to_owned();
-            return ended(self.dead(claimed, &session, reason));
+            return self.dead(claimed, claimed.found.clone(), reason);
         };
-        let Some(sdp) = self.sdp.as_ref().filter(|_| claimed.needs_sdp) else {
-            return ended(self.deliver(session, &[]));
+        let needs_sdp = *claimed.lease.task() != Task::Forward;
+        let Some(sdp) = self.sdp.as_ref().filter(|_| needs_sdp) else {
+            return self.deliver(session.with(Vec::new()));
         };
         let mut lost_status = None;
-        if session.is_unsettled(&notification, &self.follow.required)
-            && !claimed.links.iter().any(is_unknowable)
+        let known = &claimed.found.links;
+        if session.is_unsettled(notification, &self.follow.required)
+            && !known.iter().any(|linked| is_unknowable(&linked.link))
         {
-            match self.settle(sdp, &notification, &mut session, claimed).await {
+            match self.settle(sdp, notification, &mut session, claimed).await {
                 Ok(()) => {}
-                Err(Unsettled::Ended(end)) => return ended(end),
+                Err(Unsettled::Ended(end)) => return end,
                 Err(Unsettled::Unknowable(failure)) => lost_status = Some(failure),
             }
         }
-        let mut links = if claimed.links.is_empty() {
-            self.plan(sdp, &notification, &session)
+        let mut links = if known.is_empty() {
+            let planned = self.plan(sdp, notification, &session).into_iter();
+            planned.map(unfetched).collect()
         } else {
-            claimed.links.clone()
+            known.clone()
         };
         if let Some(failure) = lost_status {
-            links.push(unknowable_status(&links, &failure));
+            links.push(unfetched(unknowable_status(links.len(), &failure)));
         }
         self.fetch(sdp, claimed, session, links).await
     }
@@ -264,41 +314,40 @@ impl Retriever {
     }
 
     /// Hands over what there is to every sink that wants it.
-    pub(super) fn deliver(&self, session: Session, links: &[Link]) -> Retrieval {
-        let is_late = links.iter().any(plan::is_late);
+    pub(super) fn deliver(&self, found: Found) -> Retrieval {
+        let is_late = found.links.iter().any(|linked| plan::is_late(&linked.link));
         let wait = plan::next_look(&self.refresh, Duration::ZERO).filter(|_| is_late);
+        let sinks = self.sinks(found.outcome, None).into_iter();
         Retrieval::Deliver {
             refresh_at: wait.map(|wait| self.shared.clock.steady_in(wait)),
-            sinks: self.sinks(session.outcome, None),
-            at: self.shared.clock.steady(),
-            outcome: session.outcome,
-            kind: session.kind,
-            session_status: session.status,
+            sinks: sinks
+                .map(|sink| Planned {
+                    sink,
+                    is_held: false,
+                })
+                .collect(),
+            found,
         }
     }
 
     /// Given up. Who wants the notification alone has it all the same. What this attempt found out of the session is
     /// written down first, so that they and everyone else hear how it ended; the next attempt gives up.
-    pub(super) fn dead(
-        &self,
-        claimed: &ClaimedEvent,
-        session: &Session,
-        reason: String,
-    ) -> Retrieval {
-        let sinks = self.sinks(session.outcome, Some(Include::NotificationOnly));
-        let at = self.shared.clock.steady();
-        if is_news(claimed, session) {
+    pub(super) fn dead(&self, claimed: &ClaimedEvent, found: Found, reason: String) -> Retrieval {
+        let sinks = self.sinks(found.outcome, Some(Include::NotificationOnly));
+        if is_news(claimed, &found) {
             return Retrieval::Retry {
                 sinks,
-                outcome: session.outcome,
-                kind: session.kind,
-                session_status: session.status.clone(),
-                at,
+                found,
+                at: self.shared.clock.steady(),
                 tried_for: claimed.tried_for,
                 reason,
             };
         }
-        Retrieval::Dead { reason, sinks, at }
+        Retrieval::Dead {
+            found,
+            reason,
+            sinks,
+        }
     }
 
     /// The sinks that want this outcome; with `only`, those of them that want just so much.
@@ -319,25 +368,23 @@ impl Retriever {
     pub(super) fn retry(
         &self,
         claimed: &ClaimedEvent,
-        session: Session,
+        found: Found,
         wait: Duration,
         counts: bool,
         reason: String,
     ) -> Retrieval {
         if claimed.tried_for >= self.follow.retry.give_up_after {
             let reason = format!("given up after {} attempts: {reason}", claimed.attempt);
-            return self.dead(claimed, &session, reason);
+            return self.dead(claimed, found, reason);
         }
-        let sinks = if is_news(claimed, &session) {
-            self.sinks(session.outcome, Some(Include::NotificationOnly))
+        let sinks = if is_news(claimed, &found) {
+            self.sinks(found.outcome, Some(Include::NotificationOnly))
         } else {
             Vec::new()
         };
         Retrieval::Retry {
             sinks,
-            outcome: session.outcome,
-            kind: session.kind,
-            session_status: session.status,
+            found,
             at: self.shared.clock.steady_in(wait),
             tried_for: claimed.tried_for + if counts { wait } else { Duration::ZERO },
             reason,
@@ -354,6 +401,10 @@ impl Retriever {
 }
 
 /// Whether an attempt found out how the session ended.
-fn is_news(claimed: &ClaimedEvent, session: &Session) -> bool {
-    claimed.outcome == Outcome::Unknown && session.outcome != Outcome::Unknown
+fn is_news(claimed: &ClaimedEvent, found: &Found) -> bool {
+    claimed.found.outcome == Outcome::Unknown && found.outcome != Outcome::Unknown
+}
+
+fn unfetched(link: Link) -> Linked {
+    Linked { link, body: None }
 }

@@ -2,7 +2,7 @@
 
 use crate::config::Required;
 use crate::domain::{LinkGroup, Notification, Outcome, SessionKind};
-use crate::journal::ClaimedEvent;
+use crate::journal::{ClaimedEvent, Found, Linked};
 
 /// What is known of the session so far.
 #[derive(Clone)]
@@ -16,9 +16,19 @@ impl Session {
     /// As the journal has it.
     pub(super) fn so_far(claimed: &ClaimedEvent) -> Self {
         Self {
-            outcome: claimed.outcome,
-            kind: claimed.kind,
-            status: claimed.session_status.clone(),
+            outcome: claimed.found.outcome,
+            kind: claimed.found.kind,
+            status: claimed.found.session_status.clone(),
+        }
+    }
+
+    /// With how the links stand.
+    pub(super) fn with(self, links: Vec<Linked>) -> Found {
+        Found {
+            outcome: self.outcome,
+            kind: self.kind,
+            session_status: self.status,
+            links,
         }
     }
 

@@ -31,7 +31,8 @@ impl Retriever {
                 if session.outcome == Outcome::Unknown && waits {
                     let reason = format!("the session is still {}", status.as_str());
                     let wait = self.wait(claimed, None);
-                    let end = self.retry(claimed, session.clone(), wait, true, reason);
+                    let found = session.clone().with(claimed.found.links.clone());
+                    let end = self.retry(claimed, found, wait, true, reason);
                     return Err(Unsettled::Ended(end));
                 }
                 return Ok(());
@@ -52,7 +53,8 @@ impl Retriever {
         // What fails for this session alone must not be waited out as an outage.
         let counts = !failure.is_outage() || self.breaker.has_answered_since(start);
         let wait = self.wait(claimed, failure.after);
-        let end = self.retry(claimed, session.clone(), wait, counts, reason);
+        let found = session.clone().with(claimed.found.links.clone());
+        let end = self.retry(claimed, found, wait, counts, reason);
         Err(Unsettled::Ended(end))
     }
 }
@@ -71,9 +73,9 @@ pub(super) fn is_unknowable(link: &Link) -> bool {
 }
 
 /// The entry among the links that says so.
-pub(super) fn unknowable_status(links: &[Link], failure: &Failure) -> Link {
+pub(super) fn unknowable_status(n: usize, failure: &Failure) -> Link {
     Link {
-        n: u32::try_from(links.len()).unwrap_or(u32::MAX),
+        n: u32::try_from(n).unwrap_or(u32::MAX),
         group: domain::LinkGroup::new("status"),
         href: String::new(),
         state: LinkState::Missing,

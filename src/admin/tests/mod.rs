@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http_body_util::BodyExt;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -22,8 +23,8 @@ use super::{State, Tokens, router};
 use crate::config::{AdminToken, Role, Secret};
 use crate::domain::{Clock, EventId, LinkGroup, LinkState, Notification, Outcome, SessionKind};
 use crate::journal::{
-    Access, Appended, ClaimedEvent, DeliveryEnd, Due, Journal, Link, LinkUpdate, Retrieval,
-    SqliteStore, Wakeups,
+    Access, Appended, Claimed, DeliveryEnd, End, Found, How, Inbox, Journal, Link, Linked, Planned,
+    Retrieval, SqliteStore, Task, Wanted,
 };
 use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
@@ -36,7 +37,7 @@ const OPERATOR: &str = "o-token";
 
 struct Admin {
     state: State,
-    wakeups: Wakeups,
+    inbox: Inbox,
     folder: TempDir,
 }
 
@@ -72,7 +73,7 @@ impl Admin {
         };
         let path = folder.path().join("receiver.db");
         let store = SqliteStore::open(&path, access, 64, clock, metrics.clone()).expect("opens");
-        let (journal, wakeups) = Journal::new(Arc::new(store), Duration::from_secs(5));
+        let (journal, inbox) = Journal::new(Arc::new(store), Duration::from_secs(5), 8, clock);
         let token = |name: &str, role, secret: &str| AdminToken {
             name: name.to_owned(),
             role,
@@ -92,7 +93,7 @@ impl Admin {
                 sinks: Arc::from(["archive".to_owned(), "ehr".to_owned()]),
                 refusals: super::Refusals::default(),
             },
-            wakeups,
+            inbox,
             folder,
         }
     }
@@ -155,22 +156,34 @@ impl Admin {
         }
     }
 
-    fn due(&self) -> Due {
-        Due {
+    async fn claim_of(&self, tasks: Vec<Task>) -> Vec<Claimed> {
+        let wanted = Wanted {
             now: self.state.clock.steady_in(Duration::from_secs(1)),
-            until: self.state.clock.steady_in(Duration::from_secs(60)),
+            tasks: vec![(tasks, 10)],
             limit: 10,
-        }
+        };
+        self.state.journal.claim(wanted).await.expect("claims")
     }
 
-    async fn claim(&self) -> Vec<ClaimedEvent> {
-        let claimed = self.state.journal.claim_events(self.due(), 10).await;
-        claimed.expect("claims")
+    /// Claims the events that are due.
+    async fn claim(&self) -> Vec<Claimed> {
+        self.claim_of(vec![Task::Forward, Task::New, Task::Retrieve])
+            .await
+    }
+
+    async fn end(&self, claimed: &Claimed, how: How) {
+        let lease = claimed.lease().clone();
+        let ended = self.state.journal.finish(vec![End { lease, how }]).await;
+        ended.expect("kept");
+    }
+
+    /// Whether the worker was told since the last call that something is due.
+    fn is_woken(&self) -> bool {
+        self.inbox.bell.notified().now_or_never().is_some()
     }
 
     /// Works on all that is due, as the worker does: fetches one link, delivers to one sink.
     async fn work(&self) {
-        let journal = &self.state.journal;
         for event in self.claim().await {
             let body = Bytes::from(format!(r#"{{"text":"{CLINICAL}"}}"#));
             let link = Link {
@@ -184,27 +197,27 @@ impl Admin {
                 reason: None,
             };
             let end = Retrieval::Deliver {
+                found: Found {
+                    outcome: Outcome::Completed,
+                    kind: SessionKind::Ambient,
+                    session_status: None,
+                    links: vec![Linked {
+                        link,
+                        body: Some(body),
+                    }],
+                },
+                sinks: vec![Planned {
+                    sink: "ehr".to_owned(),
+                    is_held: false,
+                }],
                 refresh_at: None,
-                outcome: Outcome::Completed,
-                kind: SessionKind::Ambient,
-                session_status: None,
-                sinks: vec!["ehr".to_owned()],
-                at: self.state.clock.steady(),
             };
-            let links = vec![LinkUpdate {
-                link,
-                body: Some(body),
-            }];
-            let kept = journal.finish_retrieval(event.lease, links, end).await;
-            kept.expect("kept");
+            self.end(&event, How::Retrieval(Box::new(end))).await;
         }
-        let claimed = journal.claim_deliveries("ehr", self.due()).await;
-        for delivery in claimed.expect("claims") {
-            let end = DeliveryEnd::Delivered {
-                at: Timestamp::now(),
-            };
-            let kept = journal.finish_delivery(delivery.lease, end).await;
-            kept.expect("kept");
+        for delivery in self.claim_of(vec![Task::Deliver("ehr".to_owned())]).await {
+            let at = Timestamp::now();
+            self.end(&delivery, How::Delivery(DeliveryEnd::Delivered { at }))
+                .await;
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::{ConfigArgs, Done, emit, emit_json};
 use crate::app;
 use crate::config::Config;
+use crate::domain::Clock;
 use crate::journal::{Journal, Reverified, Rules, Store};
 
 const EXAMPLE: &str = "Example:
@@ -29,7 +30,7 @@ pub(super) async fn run(
     args: &Args,
 ) -> anyhow::Result<Done> {
     // Nobody here waits to be woken: the running receiver's sweep finds what is new.
-    let (journal, _) = Journal::new(store, config.store.deadline);
+    let (journal, _) = Journal::new(store, config.store.deadline, 1, Clock::start());
     let secrets = app::signing_secrets(config);
     let done = journal
         .reverify(Rules {

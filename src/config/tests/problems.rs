@@ -14,7 +14,7 @@ fn all_errors_are_named_at_once_with_their_sources() {
 listen = \"nowhere\"
 max_connections = 0
 [follow]
-lease = 5
+best_effort_for = 5
 ";
     let problems = Setup::toml(file)
         .env([("SUKI_RECEIVER__STORE__QUEUE", "many")])
@@ -25,7 +25,7 @@ server.listen (receiver.toml:2): 'nowhere' is no address with port; use one such
 server.max_connections (receiver.toml:3): 0 is out of range; use 1 to 1000000
 signature.secrets (not set): is missing; give the secret that Suki signs with, as secrets = [{ id = \"…\", file = \"…\" }] or in SUKI_RECEIVER__SIGNATURE__SECRET
 store.queue (SUKI_RECEIVER__STORE__QUEUE): 'many' is no whole number
-follow.lease (receiver.toml:5): expected a string, found an integer; use a duration with its unit, such as \"5s\"
+follow.best_effort_for (receiver.toml:5): expected a string, found an integer; use a duration with its unit, such as \"5s\"
 log.format (flag --set log.format): 'yaml' is not allowed; use auto or json or text";
     assert_eq!(problems, expected);
 }

@@ -234,7 +234,7 @@ fn what_is_followed_is_checked() {
     warned(&[
         (
             "follow.lease = \"59s\"",
-            "follow.lease is shorter than twice sdp.timeout",
+            "follow.lease has no effect any more",
         ),
         ("follow.groups = [\"contents\", \"contens\"]", "'contens'"),
         ("follow.best_effort_for = \"100h\"", "ends the wait first"),
@@ -306,7 +306,7 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
     .sinks;
     assert_eq!(sinks[0].events, Outcome::ALL);
     assert_eq!(sinks[0].include, Include::Everything);
-    assert_eq!(sinks[0].max_concurrency, 8);
+    assert_eq!(sinks[0].max_concurrency, 64);
     assert_eq!(sinks[1].include, Include::NotificationOnly);
     let SinkTarget::Http(target) = &sinks[1].target else {
         panic!("{:?}", sinks[1]);

@@ -2,32 +2,36 @@
 
 use deadpool_postgres::{Client, Transaction};
 
-use super::{finish, row};
-use crate::journal::Error;
+use super::{finish, row, work};
+use crate::journal::lease::new_fence;
+use crate::journal::{Error, Task};
 
-/// The next sink after a name that something waits for. A step of the index each, however much waits.
-const NEXT: &str = "SELECT sink FROM deliveries
-    WHERE next_attempt_at IS NOT NULL AND sink > $1 ORDER BY sink LIMIT 1";
-const COUNT: &str =
-    "SELECT count(*) AS n FROM deliveries WHERE next_attempt_at IS NOT NULL AND sink = $1";
-/// What a sink does not have. The events first, in the order in which all others lock them.
-const UNDELIVERED: &str = "SELECT seq FROM events
-    WHERE seq IN (
-        (SELECT event FROM deliveries WHERE sink = $1 AND next_attempt_at IS NOT NULL LIMIT $2)
-        UNION
-        (SELECT seq FROM events WHERE state IN ('dead', 'delivering') AND EXISTS
-         (SELECT 1 FROM deliveries WHERE event = seq AND sink = $1 AND state = 'dead') LIMIT $2))
-    ORDER BY seq LIMIT $2 FOR NO KEY UPDATE";
-const DROP: &str = "DELETE FROM deliveries WHERE sink = $1 AND event = $2";
+/// The next task of a delivery after this one. A step of the index each, however much waits.
+const NEXT: &str = "SELECT task FROM work WHERE owner IS NULL AND task > $1 AND task LIKE 'deliver:%' ORDER BY task LIMIT 1";
+const COUNT: &str = "SELECT count(*) AS n FROM work WHERE owner IS NULL AND task = $1 AND due < 9223372036854775807";
+/// What a sink does not have.
+const UNDELIVERED: &str = "SELECT event FROM
+        (SELECT event FROM work WHERE owner IS NULL AND task = 'deliver:' || $1 LIMIT $2) AS pending
+    UNION SELECT event FROM
+        (SELECT event FROM deliveries WHERE sink = $1 AND state = 'dead' AND
+            (event IN (SELECT event FROM endings WHERE state = 'dead')
+             OR NOT EXISTS (SELECT FROM endings WHERE endings.event = deliveries.event)) LIMIT $2) AS dead
+    ORDER BY event LIMIT $2";
+const DROP: &str = "WITH undone AS (DELETE FROM work WHERE event = $2 AND task = 'deliver:' || $1)
+    DELETE FROM deliveries WHERE event = $2 AND sink = $1";
 /// What the other sink has, or waits for, stays as it is.
-const READDRESS: &str = "INSERT INTO deliveries (event, sink, state, started_at, next_attempt_at)
-    SELECT event, $3, 'pending', server_millis(),
-        CASE WHEN state = 'dead' OR next_attempt_at IS NOT NULL THEN server_millis() END
-    FROM deliveries WHERE sink = $1 AND event = $2
-    ON CONFLICT (event, sink) DO NOTHING";
+const READDRESS: &str = "INSERT INTO work (event, task, due, fence, started_at)
+    SELECT $2, 'deliver:' || $3, coalesce((SELECT CASE WHEN due = 9223372036854775807 THEN due END FROM work
+        WHERE event = $2 AND task = 'deliver:' || $1), server_millis()), $4, server_millis()
+    WHERE NOT EXISTS (SELECT FROM deliveries WHERE event = $2 AND sink = $3)
+    ON CONFLICT (event, task) DO NOTHING";
 /// An event that had ended goes on, if there is something to give.
-const REOPEN: &str = "UPDATE events SET state = 'delivering', last_error = NULL, ended_at = NULL
-    WHERE seq = $1 AND state = 'dead' AND retrieved_at IS NOT NULL AND body IS NOT NULL";
+const REOPEN: &str = "WITH reopened AS (
+        DELETE FROM endings WHERE event = $1 AND state = 'dead' AND has_content
+            AND EXISTS (SELECT FROM retrievals WHERE event = $1 AND retrieved_at IS NOT NULL)
+        RETURNING event)
+    INSERT INTO counts (state, n)
+    SELECT state, n FROM reopened, (VALUES ('dead', -1), ('delivering', 1)) AS moved (state, n)";
 
 /// The sinks that deliveries wait for and that are none of these, with how many.
 pub(super) async fn orphans(
@@ -35,14 +39,18 @@ pub(super) async fn orphans(
     configured: &[String],
 ) -> Result<Vec<(String, u64)>, Error> {
     let next = client.prepare_cached(NEXT).await?;
-    let (mut found, mut after) = (Vec::new(), String::new());
+    let (mut found, mut after) = (Vec::new(), "deliver:".to_owned());
     while let Some(row) = client.query_opt(&next, &[&after]).await? {
-        let sink: String = row::get(&row, "sink")?;
-        if !configured.contains(&sink) {
-            let count: i64 = row::get(&client.query_one(COUNT, &[&sink]).await?, "n")?;
-            found.push((sink.clone(), u64::try_from(count).unwrap_or(0)));
+        let word: String = row::get(&row, "task")?;
+        if let Ok(Task::Deliver(sink)) = word.parse::<Task>()
+            && !configured.contains(&sink)
+        {
+            let count: i64 = row::get(&client.query_one(COUNT, &[&word]).await?, "n")?;
+            if count > 0 {
+                found.push((sink, u64::try_from(count).unwrap_or(0)));
+            }
         }
-        after = sink;
+        after = word;
     }
     Ok(found)
 }
@@ -77,7 +85,9 @@ pub(super) async fn readdress(
     let transaction = client.transaction().await?;
     let events = undelivered(&transaction, from, limit).await?;
     for event in &events {
-        transaction.execute(READDRESS, &[&from, event, &to]).await?;
+        transaction
+            .execute(READDRESS, &[&from, event, &to, &new_fence()])
+            .await?;
         transaction.execute(DROP, &[&from, event]).await?;
         let (what, detail) = (
             format!("deliver to {from}"),
@@ -98,12 +108,14 @@ async fn undelivered(
     let rows = transaction
         .query(UNDELIVERED, &[&sink, &row::limit(limit)])
         .await?;
-    rows.iter().map(|found| row::get(found, "seq")).collect()
+    let events = rows.iter().map(|found| row::get(found, "event"));
+    let events: Vec<i64> = events.collect::<Result<_, _>>()?;
+    work::lock(transaction, &events).await?;
+    Ok(events)
 }
 
 /// Has the event stand as its deliveries do now.
 async fn end(transaction: &Transaction<'_>, event: i64) -> Result<(), Error> {
     transaction.execute(REOPEN, &[&event]).await?;
-    finish::end_event(transaction, event).await?;
-    Ok(())
+    finish::end_event(transaction, event).await
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use uuid::Uuid;
 
 use super::error::{again, class, within};
 use super::insert;
 use super::pool::Pool;
 use crate::domain::EventId;
 use crate::journal::record::NewContent;
-use crate::journal::{Appended, Error, NewEvent};
+use crate::journal::{Appended, Error, Kept, NewEvent};
 use crate::lifecycle::Shutdown;
 use crate::metrics::Metrics;
 
@@ -24,12 +25,13 @@ const LEAST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// An event that waits, and whom to tell.
 struct Queued {
-    event: NewEvent,
+    event: Arc<NewEvent>,
+    hold: bool,
     reply: Reply,
 }
 
 /// Whom to tell.
-type Reply = oneshot::Sender<Result<Appended, Error>>;
+type Reply = oneshot::Sender<Result<Kept, Error>>;
 
 /// The queue's entrance. The task behind it ends when this is dropped and the queue is empty.
 pub(super) struct Intake {
@@ -42,6 +44,7 @@ struct Batches {
     deadline: Duration,
     metrics: Metrics,
     kept: watch::Sender<Option<EventId>>,
+    owner: Uuid,
 }
 
 impl Intake {
@@ -52,7 +55,7 @@ impl Intake {
         queue: usize,
         deadline: Duration,
         metrics: Metrics,
-        kept: watch::Sender<Option<EventId>>,
+        (kept, owner): (watch::Sender<Option<EventId>>, Uuid),
         tasks: &Shutdown,
     ) -> Self {
         let (sender, queued) = mpsc::channel(queue);
@@ -61,6 +64,7 @@ impl Intake {
             deadline: deadline.max(LEAST_DEADLINE),
             metrics,
             kept,
+            owner,
         });
         let group = tasks.clone();
         tasks.spawn("journal intake", async move {
@@ -70,10 +74,10 @@ impl Intake {
     }
 
     /// Queues an event if there is room, and waits for its commit.
-    pub(super) async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+    pub(super) async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
         let (reply, told) = oneshot::channel();
         self.queue
-            .try_send(Queued { event, reply })
+            .try_send(Queued { event, hold, reply })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => Error::Overloaded,
                 mpsc::error::TrySendError::Closed(_) => Error::Closed,
@@ -127,9 +131,9 @@ impl Batches {
         }
         let start = Instant::now();
         let size = batch.len();
-        let (events, mut replies): (Vec<NewEvent>, Vec<Reply>) = batch
+        let (events, mut replies): (Vec<_>, Vec<Reply>) = batch
             .into_iter()
-            .map(|queued| (queued.event, queued.reply))
+            .map(|queued| ((queued.event, queued.hold), queued.reply))
             .unzip();
         let kept = tokio::select! {
             kept = self.keep(&events) => kept,
@@ -150,7 +154,7 @@ impl Batches {
             Err(error) if size > 1 && (!error.is_outage() || class(&error) == Some("40")) => {
                 for (event, reply) in events.iter().zip(replies) {
                     let kept = self.keep(std::slice::from_ref(event)).await;
-                    self.answer(reply, kept.map(|kept| kept[0]));
+                    self.answer(reply, kept.map(|mut kept| kept.remove(0)));
                 }
             }
             Err(error) => {
@@ -163,18 +167,23 @@ impl Batches {
     }
 
     /// As many results as events.
-    async fn keep(&self, events: &[NewEvent]) -> Result<Vec<Appended>, Error> {
+    async fn keep(&self, events: &[(Arc<NewEvent>, bool)]) -> Result<Vec<Kept>, Error> {
         let lent = within(self.deadline, self.pool.lend()).await?;
-        let kept = within(self.deadline, insert::batch(&lent, events)).await;
+        let kept = within(self.deadline, insert::batch(&lent, self.owner, events)).await;
         lent.settle(kept)
     }
 
-    fn answer(&self, reply: Reply, appended: Result<Appended, Error>) {
-        if let Ok(Appended::New(id)) = appended {
+    /// Other instances are told of what this one does not hold.
+    fn answer(&self, reply: Reply, kept: Result<Kept, Error>) {
+        if let Ok(Kept {
+            appended: Appended::New(id),
+            lease: None,
+        }) = kept
+        {
             self.kept.send_replace(Some(id));
         }
         // The caller may have given up waiting; what is committed stays committed.
-        reply.send(appended).ok();
+        reply.send(kept).ok();
     }
 }
 

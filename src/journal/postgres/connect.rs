@@ -32,6 +32,9 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// Longest time for what was sent to be acknowledged by the peer's TCP.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
+/// What the connections are called. Another name than that of the versions before 0.2, which cannot work beside this one.
+const APPLICATION: &str = "suki-receiver/2";
+
 /// What a session is set to. The limits are the server's side of this side's deadlines: what nobody waits for any more
 /// ends there as well, and a session whose client is gone lets go of its locks while it waits for others (PostgreSQL 14
 /// and later). The isolation is what the statements are written for. A commit that the role or the database has
@@ -151,7 +154,7 @@ fn settle(config: &mut Config) {
         config.keepalives_retries(KEEPALIVE_RETRIES);
     }
     if config.get_application_name().is_none() {
-        config.application_name("suki-receiver");
+        config.application_name(APPLICATION);
     }
 }
 

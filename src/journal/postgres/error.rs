@@ -96,6 +96,7 @@ pub(super) fn again(error: &Error) -> Error {
         | Error::Exists { .. }
         | Error::Backup { .. }
         | Error::Older
+        | Error::OlderRuns { .. }
         | Error::TooSlow(_)
         | Error::Io { .. }
         | Error::Replaced { .. }

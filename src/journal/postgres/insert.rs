@@ -1,41 +1,62 @@
 //! Keeping events: the one write that senders wait for. As many as there are go in one statement.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use deadpool_postgres::Client;
 use uuid::Uuid;
 
 use super::row;
-use crate::domain::{EventState, Outcome, SessionKind};
+use crate::domain::{Outcome, SessionKind};
+use crate::journal::lease::{first_task, new_fence};
 use crate::journal::record::NewContent;
-use crate::journal::{Appended, Error, NewEvent};
+use crate::journal::{Appended, Error, Kept, Lease, NewEvent};
 
 /// Numbered in the order of the queue, but inserted in the order of their keys: two batches that share several keys then
 /// wait for each other in the same order, and never in a circle.
-const INSERT: &str = "INSERT INTO events
-    (seq, id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code,
-     state, needs_sdp, started_at, next_attempt_at, last_error, body)
-    SELECT seq, id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind,
-        error_code, state, needs_sdp, server_millis(), CASE WHEN is_due THEN server_millis() END, last_error, body
-    FROM (SELECT nextval('events_seq') AS seq, queued.*
-          FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
-                      $8::boolean[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::boolean[],
-                      $15::boolean[], $16::text[], $17::bytea[])
-               AS queued (id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome,
-                          kind, error_code, state, needs_sdp, is_due, last_error, body)) AS numbered
-    ORDER BY dedupe
-    ON CONFLICT (session_id, dedupe) DO NOTHING
-    RETURNING id";
-const FIND: &str = "SELECT wanted.n, events.id
+const INSERT: &str = "WITH new AS (
+        INSERT INTO receipts
+            (seq, id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind,
+             error_code, needs_sdp, junk, body)
+        SELECT seq, id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind,
+            error_code, needs_sdp, junk, body
+        FROM (SELECT nextval('events_seq') AS seq, queued.*
+              FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[], $7::text[],
+                          $8::boolean[], $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::text[],
+                          $15::bytea[])
+                   AS queued (id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status,
+                              outcome, kind, error_code, needs_sdp, junk, body)) AS numbered
+        ORDER BY dedupe
+        ON CONFLICT (session_id, dedupe) DO NOTHING
+        RETURNING seq, id, needs_sdp, junk),
+    planned AS (
+        INSERT INTO work (event, task, due, owner, fence, started_at)
+        SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(),
+            CASE WHEN is_held THEN $17::uuid END, $18, server_millis()
+        FROM new JOIN unnest($1::uuid[], $16::boolean[]) AS asked (asked_id, is_held) ON asked_id = id
+        WHERE junk IS NULL),
+    quarantined AS (
+        INSERT INTO endings (event, state, ended_at, has_content)
+        SELECT seq, 'quarantined', server_millis(), true FROM new WHERE junk IS NOT NULL),
+    counted AS (
+        INSERT INTO counts (state, n)
+        SELECT CASE WHEN junk IS NULL THEN 'received' ELSE 'quarantined' END, count(*) FROM new GROUP BY 1)
+    SELECT id, seq FROM new";
+const FIND: &str = "SELECT wanted.n, receipts.id
     FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (session_id, dedupe, n)
-    JOIN events ON events.session_id = wanted.session_id AND events.dedupe = wanted.dedupe";
+    JOIN receipts ON receipts.session_id = wanted.session_id AND receipts.dedupe = wanted.dedupe";
 /// An event that is a duplicate, but whose first one is gone: retention has just removed it. It is tried again so often.
 const TRIES: usize = 3;
 
-/// Keeps events, or finds those that they repeat. Gives as many results, in their order. Committed when it returns.
-pub(super) async fn batch(client: &Client, events: &[NewEvent]) -> Result<Vec<Appended>, Error> {
-    let mut found: Vec<Option<Appended>> = vec![None; events.len()];
+/// Keeps events, or finds those that they repeat; with a flag for each whether `owner` is to hold its work. Gives as many
+/// results, in their order. Committed when it returns.
+pub(super) async fn batch(
+    client: &Client,
+    owner: Uuid,
+    events: &[(Arc<NewEvent>, bool)],
+) -> Result<Vec<Kept>, Error> {
+    let mut found: Vec<Option<Kept>> = vec![None; events.len()];
     for _ in 0..TRIES {
         let left: Vec<usize> = (0..events.len())
             .filter(|&at| found[at].is_none())
@@ -43,15 +64,31 @@ pub(super) async fn batch(client: &Client, events: &[NewEvent]) -> Result<Vec<Ap
         if left.is_empty() {
             break;
         }
-        let rows: Vec<Columns<'_>> = left.iter().map(|&at| columns(&events[at])).collect();
-        let new = insert(client, &rows).await?;
+        let rows: Vec<Columns<'_>> = left
+            .iter()
+            .map(|&at| columns(&events[at].0, events[at].1))
+            .collect();
+        let fence = new_fence();
+        let new = insert(client, &rows, owner, fence).await?;
         let (kept, others): (Vec<usize>, Vec<usize>) =
-            (0..rows.len()).partition(|&row| new.contains(&rows[row].id));
+            (0..rows.len()).partition(|&row| new.contains_key(&rows[row].id));
         for row in kept {
-            found[left[row]] = Some(Appended::New(row::event_id(rows[row].id)));
+            let columns = &rows[row];
+            let is_held = columns.is_held && columns.junk.is_none();
+            found[left[row]] = Some(Kept {
+                appended: Appended::New(row::event_id(columns.id)),
+                lease: is_held.then(|| Lease {
+                    event: new[&columns.id],
+                    task: first_task(columns.needs_sdp),
+                    fence,
+                }),
+            });
         }
         for (other, id) in find(client, &rows, &others).await? {
-            found[left[others[other]]] = Some(Appended::Duplicate(row::event_id(id)));
+            found[left[others[other]]] = Some(Kept {
+                appended: Appended::Duplicate(row::event_id(id)),
+                lease: None,
+            });
         }
     }
     found
@@ -74,14 +111,13 @@ struct Columns<'a> {
     outcome: &'static str,
     kind: &'static str,
     error_code: Option<Cow<'a, str>>,
-    state: &'static str,
     needs_sdp: bool,
-    is_due: bool,
-    last_error: Option<Cow<'a, str>>,
+    is_held: bool,
+    junk: Option<Cow<'a, str>>,
     body: &'a [u8],
 }
 
-fn columns(event: &NewEvent) -> Columns<'_> {
+fn columns(event: &NewEvent, is_held: bool) -> Columns<'_> {
     let common = Columns {
         id: row::uuid(event.id),
         session_id: Cow::Borrowed(""),
@@ -95,10 +131,9 @@ fn columns(event: &NewEvent) -> Columns<'_> {
         outcome: Outcome::Unknown.as_str(),
         kind: SessionKind::Unknown.as_str(),
         error_code: None,
-        state: EventState::Quarantined.as_str(),
         needs_sdp: false,
-        is_due: false,
-        last_error: None,
+        is_held,
+        junk: None,
         body: &[],
     };
     match &event.content {
@@ -113,9 +148,7 @@ fn columns(event: &NewEvent) -> Columns<'_> {
             outcome: notification.outcome.as_str(),
             kind: notification.kind.as_str(),
             error_code: notification.error_code.as_deref().map(row::text),
-            state: EventState::Received.as_str(),
             needs_sdp: notification.needs_sdp(),
-            is_due: true,
             body: &notification.body,
             ..common
         },
@@ -125,15 +158,20 @@ fn columns(event: &NewEvent) -> Columns<'_> {
             reason,
         } => Columns {
             dedupe: dedupe.as_bytes(),
-            last_error: Some(row::text(reason)),
+            junk: Some(row::text(reason)),
             body,
             ..common
         },
     }
 }
 
-/// Inserts what is new, and tells the ids of that.
-async fn insert(client: &Client, rows: &[Columns<'_>]) -> Result<HashSet<Uuid>, Error> {
+/// Inserts what is new, and tells the ids of that with their numbers.
+async fn insert(
+    client: &Client,
+    rows: &[Columns<'_>],
+    owner: Uuid,
+    fence: i64,
+) -> Result<HashMap<Uuid, i64>, Error> {
     macro_rules! column {
         ($name:ident) => {
             rows.iter().map(|row| row.$name).collect::<Vec<_>>()
@@ -162,15 +200,18 @@ async fn insert(client: &Client, rows: &[Columns<'_>]) -> Result<HashSet<Uuid>, 
                 &column!(outcome),
                 &column!(kind),
                 &column!(&error_code),
-                &column!(state),
                 &column!(needs_sdp),
-                &column!(is_due),
-                &column!(&last_error),
+                &column!(&junk),
                 &column!(body),
+                &column!(is_held),
+                &owner,
+                &fence,
             ],
         )
         .await?;
-    new.iter().map(|found| row::get(found, "id")).collect()
+    new.iter()
+        .map(|found| Ok((row::get(found, "id")?, row::get(found, "seq")?)))
+        .collect()
 }
 
 /// The first ones of `which` rows, by their place in `which`.

@@ -9,45 +9,54 @@ use crate::journal::Error;
 /// What must never be found, and what it would mean.
 const RULES: &[(&str, &str)] = &[
     (
-        "in progress, but nobody would take them up",
-        "SELECT count(*) AS n FROM events WHERE state IN ('received', 'retrieving') AND next_attempt_at IS NULL",
+        "in progress, but with nothing to be done for them",
+        "SELECT count(*) AS n FROM receipts WHERE NOT EXISTS (SELECT FROM endings WHERE event = seq)
+         AND NOT EXISTS (SELECT FROM work WHERE event = seq AND task <> 'refresh' AND due < 9223372036854775807)",
     ),
     (
-        "ended, but due again",
-        "SELECT count(*) AS n FROM events WHERE state IN ('done', 'dead', 'quarantined') AND next_attempt_at IS NOT NULL",
-    ),
-    (
-        "being delivered, but with no delivery that is due",
-        "SELECT count(*) AS n FROM events WHERE state = 'delivering' AND NOT EXISTS
-         (SELECT 1 FROM deliveries WHERE event = seq AND state = 'pending' AND next_attempt_at IS NOT NULL)",
+        "ended, but to be retrieved again",
+        "SELECT count(*) AS n FROM work JOIN endings USING (event) WHERE task IN ('forward', 'new', 'retrieve')",
     ),
     (
         "done, but with a delivery that is not",
-        "SELECT count(*) AS n FROM events WHERE state = 'done' AND EXISTS
-         (SELECT 1 FROM deliveries WHERE event = seq AND state <> 'delivered')",
+        "SELECT count(*) AS n FROM endings WHERE state = 'done' AND
+         (EXISTS (SELECT FROM deliveries WHERE deliveries.event = endings.event AND state <> 'delivered')
+          OR EXISTS (SELECT FROM work WHERE work.event = endings.event AND task LIKE 'deliver:%'))",
+    ),
+    (
+        "to be retrieved in two ways",
+        "SELECT count(*) AS n FROM (SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve')
+         GROUP BY event HAVING count(*) > 1) AS twice",
     ),
     (
         "in progress, but without their content",
-        "SELECT count(*) AS n FROM events WHERE state IN ('received', 'retrieving', 'delivering') AND body IS NULL",
+        "SELECT count(*) AS n FROM receipts WHERE body IS NULL AND EXISTS (SELECT FROM work WHERE event = seq)",
     ),
     (
-        "deliveries of events that are not there",
-        "SELECT count(*) AS n FROM deliveries WHERE NOT EXISTS (SELECT 1 FROM events WHERE seq = event)",
+        "said to have their content, but without it",
+        "SELECT count(*) AS n FROM endings JOIN receipts ON seq = event WHERE has_content <> (body IS NOT NULL)",
     ),
     (
-        "links of events that are not there",
-        "SELECT count(*) AS n FROM links WHERE NOT EXISTS (SELECT 1 FROM events WHERE seq = event)",
+        "work, endings, deliveries or answers of events that are not there",
+        "SELECT count(*) AS n FROM (SELECT event FROM work UNION ALL SELECT event FROM endings
+         UNION ALL SELECT event FROM deliveries UNION ALL SELECT event FROM retrievals
+         UNION ALL SELECT event FROM links) AS parts
+         WHERE NOT EXISTS (SELECT FROM receipts WHERE seq = event)",
     ),
     (
-        "links said to be fetched, but without their body while the event has its own",
-        "SELECT count(*) AS n FROM links JOIN events ON seq = event
-         WHERE links.state = 'fetched' AND links.body IS NULL AND events.body IS NOT NULL",
+        "retrieved, but without what was fetched while the notification is there",
+        "SELECT count(*) AS n FROM retrievals JOIN receipts ON seq = event
+         WHERE links IS NOT NULL AND bodies IS NULL AND body IS NOT NULL",
     ),
 ];
 
 /// Reads every byte of content, so that what the server cannot read any more is found.
-const READ: [(&str, &str); 2] = [
-    ("events", "SELECT count(sha256(body)) AS n FROM events"),
+const READ: [(&str, &str); 3] = [
+    ("receipts", "SELECT count(sha256(body)) AS n FROM receipts"),
+    (
+        "retrievals",
+        "SELECT count(sha256(bodies)) AS n FROM retrievals",
+    ),
     ("links", "SELECT count(sha256(body)) AS n FROM links"),
 ];
 
@@ -55,7 +64,12 @@ const READ: [(&str, &str); 2] = [
 const BALANCE: &str =
     "SELECT state, coalesce(counted.n, 0) AS counted, coalesce(there.n, 0) AS there
     FROM (SELECT state, sum(n)::bigint AS n FROM counts GROUP BY state) AS counted
-    FULL JOIN (SELECT state, count(*) AS n FROM events GROUP BY state) AS there USING (state)
+    FULL JOIN (SELECT state, count(*) AS n FROM
+        (SELECT coalesce(endings.state, CASE pending.task WHEN 'retrieve' THEN 'retrieving'
+            WHEN 'new' THEN 'received' WHEN 'forward' THEN 'received' ELSE 'delivering' END) AS state
+         FROM receipts LEFT JOIN endings ON endings.event = seq
+         LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')) AS stands
+        GROUP BY state) AS there USING (state)
     WHERE coalesce(counted.n, 0) <> coalesce(there.n, 0)";
 
 /// What does not fit together. Empty when all is well.

@@ -1,5 +1,5 @@
 //! The connection beside the pool: brings the schema up to date, then listens for what other instances announce and
-//! announces what this one has kept. When it breaks it is made anew, with growing pauses.
+//! announces what this one has kept, and says that it lives. When it breaks it is made anew, with growing pauses.
 //!
 //! An announcement only saves a wait: what gets lost is found by the sweep.
 
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::connect::Connector;
 use super::error::{again, within};
+use super::instance::{Alive, RENEW};
 use super::migrate::migrate;
 use super::pool::Standing;
 use crate::domain::EventId;
@@ -25,8 +26,7 @@ const CHANNEL: &str = "suki_receiver_due";
 /// Least time between two announcements. A NOTIFY takes a lock of the whole database when it commits, so it is not sent
 /// with each batch, and never in a batch's own transaction.
 const DEBOUNCE: Duration = Duration::from_millis(25);
-/// How often the connection is asked whether it is still there, and for how long it may be silent.
-const ALIVE: Duration = Duration::from_secs(5);
+/// For how long the connection may be silent.
 const SILENT: Duration = Duration::from_secs(5);
 /// Longest time to connect.
 const CONNECT: Duration = Duration::from_secs(6);
@@ -46,8 +46,10 @@ pub(super) struct Keeper {
     pub(super) kept: watch::Receiver<Option<EventId>>,
     /// Told what other instances announce.
     pub(super) heard: mpsc::Sender<EventId>,
-    /// This instance, so that it does not listen to itself.
-    pub(super) holder: Uuid,
+    /// This instance.
+    pub(super) owner: Uuid,
+    /// Told that it lives.
+    pub(super) alive: Alive,
 }
 
 impl Keeper {
@@ -90,12 +92,13 @@ impl Keeper {
         migrate(&mut client).await?;
         let listen = format!("LISTEN {CHANNEL}");
         within(SILENT, async { Ok(client.batch_execute(&listen).await?) }).await?;
+        within(SILENT, self.alive.say(&client, self.owner)).await?;
         self.standing.send_replace(Standing::Ready);
         *pause = SHORTEST;
         tokio::select! {
-            ended = listen_to(told, &self.heard, self.holder) => ended,
-            ended = announce(&client, &mut self.kept, self.holder) => ended,
-            ended = watch_over(&client) => ended,
+            ended = listen_to(told, &self.heard, self.owner) => ended,
+            ended = announce(&client, &mut self.kept, self.owner) => ended,
+            ended = live(&client, &self.alive, self.owner, &self.heard) => ended,
         }
     }
 }
@@ -104,9 +107,9 @@ impl Keeper {
 async fn listen_to(
     mut told: mpsc::Receiver<Notification>,
     heard: &mpsc::Sender<EventId>,
-    holder: Uuid,
+    owner: Uuid,
 ) -> Result<Infallible, Error> {
-    let own = holder.to_string();
+    let own = owner.to_string();
     while let Some(notification) = told.recv().await {
         let Some((sender, event)) = notification.payload().split_once(' ') else {
             continue;
@@ -126,7 +129,7 @@ async fn listen_to(
 async fn announce(
     client: &Client,
     kept: &mut watch::Receiver<Option<EventId>>,
-    holder: Uuid,
+    owner: Uuid,
 ) -> Result<Infallible, Error> {
     loop {
         if kept.changed().await.is_err() {
@@ -136,7 +139,7 @@ async fn announce(
         let Some(event) = *kept.borrow_and_update() else {
             continue;
         };
-        let payload = format!("{holder} {event}");
+        let payload = format!("{owner} {event}");
         within(SILENT, async {
             client
                 .execute("SELECT pg_notify($1, $2)", &[&CHANNEL, &payload])
@@ -148,10 +151,18 @@ async fn announce(
     }
 }
 
-/// Notices a connection that is open on this side only.
-async fn watch_over(client: &Client) -> Result<Infallible, Error> {
+/// Says that this instance lives. Notices a connection that is open on this side only as well.
+async fn live(
+    client: &Client,
+    alive: &Alive,
+    owner: Uuid,
+    heard: &mpsc::Sender<EventId>,
+) -> Result<Infallible, Error> {
     loop {
-        tokio::time::sleep(ALIVE).await;
-        within(SILENT, async { Ok(client.check_connection().await?) }).await?;
+        tokio::time::sleep(RENEW).await;
+        if within(SILENT, alive.say(client, owner)).await? {
+            // There is something to claim, as if another instance had said so.
+            heard.try_send(EventId::generate()).ok();
+        }
     }
 }

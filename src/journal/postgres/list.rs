@@ -20,7 +20,7 @@ pub(super) async fn list(
     let mut values: Vec<Value> = vec![Box::new(row::limit(limit.saturating_add(1)))];
     let condition = condition(filter, cursor, &mut values);
     let sql = format!(
-        "SELECT {}, seq FROM events WHERE {condition} ORDER BY seq DESC LIMIT $1",
+        "{} WHERE {condition} ORDER BY seq DESC LIMIT $1",
         row::EVENT
     );
     let statement = client.prepare_cached(&sql).await?;
@@ -49,36 +49,45 @@ fn condition(filter: &Filter, cursor: Option<i64>, values: &mut Vec<Value>) -> S
     };
     want("seq < {}", cursor.map(number));
     want(
-        "outcome = {}",
+        "coalesce(found.outcome, receipts.outcome) = {}",
         filter.outcome.map(|outcome| text(outcome.as_str())),
     );
     want("session_id = {}", filter.session_id.as_deref().map(text));
-    // The index has what is worked on; what is only received is found by its state.
+    // The index has what was looked at; what was not is among the work.
     want(
-        "seq IN (SELECT seq FROM events WHERE encounter_id IS NOT NULL AND state <> 'received' AND encounter_id = {}
-         UNION ALL SELECT seq FROM events WHERE state = 'received' AND encounter_id = {})",
+        "receipts.encounter_id = {} AND seq IN (SELECT event FROM retrievals WHERE encounter_id = {}
+         UNION ALL SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve'))",
         filter.encounter_id.as_deref().map(text),
     );
     let millis = |time: jiff::Timestamp| number(time.as_millisecond());
     want("received_at >= {}", filter.since.map(millis));
     want("received_at < {}", filter.until.map(millis));
-    match filter.state {
-        Some(EventState::Purged) => {
-            wanted.push("purged_at IS NOT NULL AND state <> 'done'".to_owned());
-        }
-        Some(state) => {
-            values.push(text(state.as_str()));
-            let number = values.len();
-            wanted.push(format!(
-                "state = ${number} AND (purged_at IS NULL OR state = 'done')"
-            ));
-        }
-        None => {}
+    if let Some(state) = filter.state {
+        wanted.push(in_state(state).to_owned());
     }
     if wanted.is_empty() {
         "true".to_owned()
     } else {
         wanted.join(" AND ")
+    }
+}
+
+/// The events that operators see in this state.
+fn in_state(state: EventState) -> &'static str {
+    match state {
+        EventState::Received => {
+            "seq IN (SELECT event FROM work WHERE owner IS NULL AND task IN ('forward', 'new'))"
+        }
+        EventState::Retrieving => {
+            "seq IN (SELECT event FROM work WHERE task = 'retrieve' OR (task IN ('forward', 'new') AND owner IS NOT NULL))"
+        }
+        EventState::Delivering => {
+            "seq IN (SELECT event FROM work WHERE task LIKE 'deliver:%') AND endings.state IS NULL AND pending.task IS NULL"
+        }
+        EventState::Done => "endings.state = 'done'",
+        EventState::Dead => "endings.state = 'dead' AND purged_at IS NULL",
+        EventState::Quarantined => "endings.state = 'quarantined' AND purged_at IS NULL",
+        EventState::Purged => "purged_at IS NOT NULL AND endings.state <> 'done'",
     }
 }
 

@@ -1,7 +1,7 @@
-//! Brings the schema up to date: safe when several instances start at once, and while an older version still runs.
+//! Brings the schema up to date: safe when several instances start at once, and not while an older version still runs.
 //!
 //! One instance migrates at a time, under an advisory lock; the others find the work done. A schema that has more than
-//! this version knows is a newer version's and is left alone: migrations only add, so this version works on it.
+//! this version knows is a newer version's and is left alone.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -29,6 +29,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     if within(LOOK, is_current(client)).await? {
         return Ok(());
     }
+    within(LOOK, must_be_alone(client)).await?;
     // A migration must not queue up behind a long transaction for long: everything else would queue behind it. The next
     // attempt comes with the next try to connect.
     within(LOOK, async {
@@ -88,6 +89,27 @@ async fn is_current(client: &Client) -> Result<bool, Error> {
         .get_migrations()
         .iter()
         .all(|own| applied.contains(&format!("{} {}", own.version(), own.checksum()))))
+}
+
+/// Instances of an earlier version cannot go on beside this version's schema. Until they have ended this one keeps what comes
+/// in its spool. They give this name to their connections; this version adds to it.
+async fn must_be_alone(client: &Client) -> Result<(), Error> {
+    let older: i64 = client
+        .query_one(
+            "SELECT count(DISTINCT coalesce(client_addr::text, '') || ' ' || coalesce(client_hostname, ''))
+             FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'suki-receiver'",
+            &[],
+        )
+        .await?
+        .get(0);
+    if older == 0 {
+        return Ok(());
+    }
+    Err(Error::Unreachable {
+        reason: "instances of an earlier version are connected to it, and this version's schema is not for them; stop them, \
+                 and it is brought up to date (docs/UPGRADE.md)"
+            .to_owned(),
+    })
 }
 
 /// Text of any language comes in; a database of another encoding would refuse some of it.

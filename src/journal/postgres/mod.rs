@@ -6,13 +6,14 @@
 
 mod address;
 mod append;
-mod claim;
 mod connect;
+mod content;
 mod counts;
 mod error;
 mod finish;
 mod insert;
 mod inspect;
+mod instance;
 mod keeper;
 mod late;
 mod list;
@@ -25,8 +26,9 @@ mod retain;
 mod row;
 mod server_clock;
 mod unauthentic;
+mod work;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -37,17 +39,17 @@ use uuid::Uuid;
 use self::append::Intake;
 use self::connect::Connector;
 use self::error::within;
+use self::instance::Alive;
 use self::keeper::Keeper;
 use self::pool::{Pool, Standing};
 use self::server_clock::ServerClock;
 use super::{
-    Access, Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
-    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
-    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store,
-    Unauthentic,
+    Access, AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept,
+    Lease, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Store, Unauthentic,
+    Wanted,
 };
 use crate::config::{self, PostgresUrl};
-use crate::domain::{Clock, Document, EventId, Millis, Notification};
+use crate::domain::{Clock, EventId, Millis, Notification};
 use crate::lifecycle::Shutdown;
 use crate::metrics::Metrics;
 
@@ -66,7 +68,7 @@ const CLOSING: Duration = Duration::from_secs(15);
 /// The shared store.
 pub struct PostgresStore {
     connector: Connector,
-    intake: Mutex<Option<std::sync::Arc<Intake>>>,
+    intake: Mutex<Option<Arc<Intake>>>,
     pool: Pool,
     intake_pool: Pool,
     /// Operators' reads, and the look whether all is well, have connections of their own.
@@ -75,7 +77,8 @@ pub struct PostgresStore {
     heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
     batches: Shutdown,
     keeper: Shutdown,
-    holder: Uuid,
+    owner: Uuid,
+    alive: Alive,
     clock: ServerClock,
     look_deadline: Duration,
     /// Kept so that a guest, who has no keeper, is ready for good.
@@ -97,7 +100,8 @@ impl PostgresStore {
         metrics: Metrics,
     ) -> Result<Self, Error> {
         let connector = Connector::new(settings, url)?;
-        let holder = Uuid::now_v7();
+        let owner = Uuid::now_v7();
+        let alive = Alive::new();
         let (kept, newest) = watch::channel(None);
         let (tell, heard) = mpsc::channel(ANNOUNCED);
         let (batches, keeper) = (
@@ -122,7 +126,8 @@ impl PostgresStore {
                     standing,
                     kept: newest,
                     heard: tell,
-                    holder,
+                    owner,
+                    alive: alive.clone(),
                 };
                 keeper.spawn("journal listener", task.run(keeper.clone()));
             }
@@ -133,12 +138,12 @@ impl PostgresStore {
             settings.queue,
             settings.deadline,
             metrics,
-            kept,
+            (kept, owner),
             &batches,
         );
         Ok(Self {
             connector,
-            intake: Mutex::new(Some(std::sync::Arc::new(intake))),
+            intake: Mutex::new(Some(Arc::new(intake))),
             pool,
             intake_pool,
             looks,
@@ -150,7 +155,8 @@ impl PostgresStore {
             heard: tokio::sync::Mutex::new(heard),
             batches,
             keeper,
-            holder,
+            owner,
+            alive,
             clock: ServerClock::new(clock),
             _standing: guests,
         })
@@ -164,7 +170,7 @@ impl PostgresStore {
         Connector::new(settings, url).map(|_| ())
     }
 
-    fn intake(&self) -> Result<std::sync::Arc<Intake>, Error> {
+    fn intake(&self) -> Result<Arc<Intake>, Error> {
         self.intake
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -175,93 +181,43 @@ impl PostgresStore {
 
 #[async_trait]
 impl Store for PostgresStore {
-    async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
-        self.intake()?.append(event).await
+    async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
+        let hold = hold && self.alive.is_so();
+        self.intake()?.append(event, hold).await
     }
 
-    async fn claim_events(
-        &self,
-        due: Due,
-        most_with_sdp: usize,
-    ) -> Result<Vec<ClaimedEvent>, Error> {
+    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
         let lent = self.pool.lend().await?;
-        let work = claim::events(&lent, self.clock, self.holder, due, most_with_sdp);
+        let work = work::claim(&lent, self.clock, self.owner, &wanted);
         let claimed = within(WORK, work).await;
         lent.settle(claimed)
     }
 
-    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error> {
-        let lent = self.pool.lend().await?;
-        let work = claim::new_events(&lent, self.clock, self.holder, due);
-        let claimed = within(WORK, work).await;
-        lent.settle(claimed)
-    }
-
-    async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
+    async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
         let mut lent = self.pool.lend().await?;
-        let held = within(WORK, finish::links(&mut lent, lease, &links)).await;
-        lent.settle(held)
-    }
-
-    async fn finish_retrieval(
-        &self,
-        lease: EventLease,
-        links: Vec<LinkUpdate>,
-        end: Retrieval,
-    ) -> Result<Held, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = finish::retrieval(&mut lent, self.clock, lease, &links, &end);
-        let held = within(WORK, work).await;
-        lent.settle(held)
-    }
-
-    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error> {
-        let lent = self.pool.lend().await?;
-        let claimed = within(WORK, late::claim(&lent, self.clock, due)).await;
-        lent.settle(claimed)
-    }
-
-    async fn finish_late(
-        &self,
-        lease: EventLease,
-        next: Option<Millis>,
-        amendment: Option<Amendment>,
-    ) -> Result<Held, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = late::finish(&mut lent, self.clock, lease, next, amendment.as_ref());
-        let held = within(WORK, work).await;
-        lent.settle(held)
-    }
-
-    async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {
-        let lent = self.pool.lend().await?;
-        let work = claim::deliveries(&lent, self.clock, self.holder, sink, due);
-        let claimed = within(WORK, work).await;
-        lent.settle(claimed)
-    }
-
-    async fn finish_delivery(
-        &self,
-        lease: DeliveryLease,
-        end: DeliveryEnd,
-    ) -> Result<Ended, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = finish::delivery(&mut lent, self.clock, &lease, &end);
+        let work = finish::finish(&mut lent, self.clock, self.owner, &ends);
         let ended = within(WORK, work).await;
         lent.settle(ended)
     }
 
-    async fn release(&self, now: Millis) -> Result<(), Error> {
+    async fn held(&self) -> Result<Vec<Lease>, Error> {
         let lent = self.pool.lend().await?;
-        let work = claim::release(&lent, self.clock, self.holder, now);
-        let released = within(WORK, work).await;
-        lent.settle(released)
+        let held = within(WORK, work::held(&lent, self.owner)).await;
+        lent.settle(held)
     }
 
-    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error> {
-        let lent = self.pool.lend().await?;
-        let found = within(WORK, query::document(&lent, lease)).await;
-        lent.settle(found)
+    async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error> {
+        let mut lent = self.pool.lend().await?;
+        let given = within(WORK, work::give_back(&mut lent, self.clock, &leases, now)).await;
+        lent.settle(given)
+    }
+
+    fn is_alive(&self) -> bool {
+        self.alive.is_so()
+    }
+
+    async fn lost(&self) {
+        self.alive.lost().await;
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
@@ -444,6 +400,13 @@ impl Store for PostgresStore {
         self.keeper
             .finished(Instant::now() + Duration::from_secs(1))
             .await;
+        // Others need not wait for it to be taken for dead.
+        if self.alive.is_so()
+            && let Ok(lent) = self.pool.lend().await
+        {
+            let left = within(WORK, instance::leave(&lent, self.owner)).await;
+            lent.settle(left).ok();
+        }
         self.pool.close();
         self.intake_pool.close();
         self.looks.close();

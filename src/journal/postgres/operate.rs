@@ -1,36 +1,66 @@
 //! What operators change: replays, purges, audit entries.
 
+use std::collections::HashSet;
+
 use deadpool_postgres::{Client, Transaction};
 
+use super::work::WHEN_RETRIEVED;
 use super::{finish, row};
 use crate::domain::{EventId, EventState};
+use crate::journal::lease::new_fence;
 use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed};
 
-const FIND: &str =
-    "SELECT seq, state, body IS NOT NULL AS has_content, retrieved_at IS NOT NULL AS is_retrieved
-    FROM events WHERE id = $1 FOR NO KEY UPDATE";
-const RESET: &str =
-    "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = NULL, holder = NULL,
-    fence = fence + 1, delivered_at = NULL, last_error = NULL
-    WHERE event = $1 AND (cardinality($2::text[]) = 0 OR sink = ANY ($2::text[]))";
+const FIND: &str = "SELECT seq, body IS NOT NULL AS has_content, junk IS NOT NULL AS is_junk,
+        EXISTS (SELECT FROM retrievals WHERE event = seq AND retrieved_at IS NOT NULL) AS is_retrieved
+    FROM receipts WHERE id = $1 FOR NO KEY UPDATE";
+const MARK: &str = "INSERT INTO replays (event, step, sinks) VALUES ($1, $2, $3)
+    ON CONFLICT (event) DO UPDATE SET step = excluded.step, sinks = excluded.sinks";
+/// Those whose work nobody does any more.
+const FREE: &str = "SELECT event, step, sinks,
+        EXISTS (SELECT FROM receipts WHERE seq = event AND body IS NOT NULL) AS has_content
+    FROM replays WHERE NOT EXISTS (SELECT FROM work WHERE work.event = replays.event AND owner IS NOT NULL)
+    ORDER BY event FOR UPDATE SKIP LOCKED";
+/// The sinks whose delivery is made once more: those that were named, or all that the event had. With $3 only what it had.
+const AGAIN: &str = "WITH had AS (
+        SELECT sink FROM deliveries WHERE event = $1
+        UNION SELECT substr(task, 9) FROM work WHERE event = $1 AND task LIKE 'deliver:%')
+    SELECT sink FROM had WHERE cardinality($2::text[]) = 0
+    UNION SELECT sink FROM unnest($2::text[]) AS named (sink) WHERE NOT $3 OR sink IN (SELECT sink FROM had)";
+const FORGET: &str = "DELETE FROM deliveries WHERE event = $1 AND sink = ANY ($2)";
+/// What is to be delivered once more waits with the rest.
+const RESET: &str = "INSERT INTO work (event, task, due, fence, started_at)
+    SELECT $1, task, $3, $4, server_millis() FROM unnest($2::text[]) AS again (task)
+    ON CONFLICT (event, task) DO UPDATE SET due = excluded.due, owner = NULL, fence = excluded.fence, tries = 0,
+        started_at = excluded.started_at, tried_ms = 0, cause = NULL";
 /// The sinks that were not named wait as well: there is nothing to give them now.
-const WAIT: &str = "UPDATE deliveries SET next_attempt_at = NULL, holder = NULL, fence = fence + 1
-    WHERE event = $1 AND state = 'pending'";
-const RETRIEVE: &str = "UPDATE events SET state = 'received', next_attempt_at = server_millis(),
-    started_at = server_millis(), attempts = 0, fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL,
-    retrieved_at = NULL, tried_ms = 0 WHERE seq = $1";
-const DELIVER: &str = "UPDATE events SET state = 'delivering', next_attempt_at = NULL, fence = fence + 1, holder = NULL,
-    last_error = NULL, ended_at = NULL WHERE seq = $1";
-const PURGE: &str = "UPDATE events SET body = NULL,
-    state = CASE WHEN state IN ('done', 'quarantined') THEN state ELSE 'dead' END,
-    last_error = CASE WHEN state IN ('done', 'dead', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
-    next_attempt_at = NULL, holder = NULL, fence = fence + 1, ended_at = coalesce(ended_at, server_millis()),
-    purged_at = coalesce(purged_at, server_millis()) WHERE seq = $1";
-const PURGE_DELIVERIES: &str =
-    "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, holder = NULL,
-    fence = fence + 1, last_error = 'purged by an operator' WHERE event = $1 AND state = 'pending'";
+const WAIT: &str =
+    "UPDATE work SET due = $2, fence = $3 WHERE event = $1 AND task LIKE 'deliver:%'";
+const RETRIEVE: &str = "INSERT INTO work (event, task, due, fence, started_at)
+    SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(), $2, server_millis()
+    FROM receipts WHERE seq = $1";
+/// An event leaves the state that it is in: it is not counted there any more, and has not ended.
+const LEAVE: &str = "WITH ended AS (DELETE FROM endings WHERE event = $1 RETURNING state)
+    INSERT INTO counts (state, n)
+    SELECT coalesce((SELECT state FROM ended),
+        (SELECT CASE task WHEN 'retrieve' THEN 'retrieving' ELSE 'received' END FROM work
+         WHERE event = $1 AND task IN ('forward', 'new', 'retrieve')), 'delivering'), -1";
+const PURGE_DELIVERIES: &str = "INSERT INTO deliveries (event, sink, state, attempts, started_at, last_error)
+    SELECT event, substr(task, 9), 'dead', tries, started_at, 'purged by an operator' FROM work
+    WHERE event = $1 AND task LIKE 'deliver:%'
+    ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error";
+/// One that has not ended ends as dead, and is counted so.
+const PURGE_EVENT: &str = "WITH counted AS (
+        INSERT INTO counts (state, n)
+        SELECT * FROM (VALUES
+            (coalesce((SELECT CASE task WHEN 'retrieve' THEN 'retrieving' ELSE 'received' END FROM work
+                       WHERE event = $1 AND task IN ('forward', 'new', 'retrieve')), 'delivering'), -1),
+            ('dead', 1)) AS moved (state, n)
+        WHERE NOT EXISTS (SELECT FROM endings WHERE event = $1))
+    INSERT INTO endings (event, state, ended_at, cause, has_content, purged_at)
+    VALUES ($1, 'dead', server_millis(), 'purged by an operator', false, server_millis())
+    ON CONFLICT (event) DO UPDATE SET has_content = false, purged_at = coalesce(endings.purged_at, excluded.purged_at)";
 
-/// Makes an event due again, for `sinks` or (none given) for those it had.
+/// Makes an event due again, for `sinks` or (none given) for those it had; once work on it that is under way has ended.
 pub(super) async fn replay(
     client: &mut Client,
     id: EventId,
@@ -43,37 +73,121 @@ pub(super) async fn replay(
         return Ok(Replayed::NotFound);
     };
     let seq: i64 = row::get(&found, "seq")?;
-    let state: EventState = row::word(&found, "state")?;
-    if !row::get(&found, "has_content")? || state == EventState::Quarantined {
+    if !row::get(&found, "has_content")? || row::get(&found, "is_junk")? {
         return Ok(Replayed::NoContent);
     }
     if from == ReplayFrom::Deliver && !row::get(&found, "is_retrieved")? {
         return Ok(Replayed::NotRetrieved);
     }
-    transaction.execute(RESET, &[&seq, &sinks]).await?;
-    let step = match from {
-        ReplayFrom::Retrieve => {
-            transaction
-                .execute("DELETE FROM links WHERE event = $1", &[&seq])
-                .await?;
-            transaction
-                .execute("DELETE FROM late WHERE event = $1", &[&seq])
-                .await?;
-            transaction.execute(WAIT, &[&seq]).await?;
-            transaction.execute(RETRIEVE, &[&seq]).await?;
-            "retrieve"
-        }
-        ReplayFrom::Deliver => {
-            transaction.execute(DELIVER, &[&seq]).await?;
-            finish::plan_deliveries(&transaction, seq, sinks, 0).await?;
-            finish::end_event(&transaction, seq).await?;
-            "deliver"
-        }
-    };
+    let step = from.as_str();
     let detail = format!("from {step} by {actor}");
     finish::history(&transaction, seq, "replay", &detail).await?;
+    if is_held(&transaction, seq).await? {
+        transaction.execute(MARK, &[&seq, &step, &sinks]).await?;
+    } else {
+        start_again(&transaction, seq, from, sinks).await?;
+    }
     transaction.commit().await?;
     Ok(Replayed::Scheduled)
+}
+
+/// Whether somebody works on it. Its work is locked from then on.
+async fn is_held(transaction: &Transaction<'_>, event: i64) -> Result<bool, Error> {
+    let mut is_held = false;
+    for work in super::work::lock(transaction, &[event]).await? {
+        is_held |= row::get::<Option<uuid::Uuid>>(&work, "owner")?.is_some();
+    }
+    Ok(is_held)
+}
+
+/// The events with a replay that waits for work on them to end.
+pub(super) async fn waiting(transaction: &Transaction<'_>) -> Result<HashSet<i64>, Error> {
+    let waiting = transaction
+        .prepare_cached("SELECT event FROM replays")
+        .await?;
+    let rows = transaction.query(&waiting, &[]).await?;
+    rows.iter().map(|found| row::get(found, "event")).collect()
+}
+
+/// Starts the replays that waited for work that has ended now.
+pub(super) async fn replay_what_is_free(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let free = transaction.prepare_cached(FREE).await?;
+    for found in transaction.query(&free, &[]).await? {
+        let event: i64 = row::get(&found, "event")?;
+        // Another instance may have claimed some of it meanwhile: then its end comes first.
+        if is_held(transaction, event).await? {
+            continue;
+        }
+        transaction
+            .execute("DELETE FROM replays WHERE event = $1", &[&event])
+            .await?;
+        let from = ReplayFrom::from_word(row::get(&found, "step")?).ok_or(row::corrupt("step"))?;
+        let sinks: Vec<String> = row::get(&found, "sinks")?;
+        if row::get(&found, "has_content")? {
+            start_again(transaction, event, from, &sinks).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes an event due again that nobody works on.
+async fn start_again(
+    transaction: &Transaction<'_>,
+    event: i64,
+    from: ReplayFrom,
+    sinks: &[String],
+) -> Result<(), Error> {
+    transaction.execute(LEAVE, &[&event]).await?;
+    let only_had = from == ReplayFrom::Retrieve;
+    let again = transaction
+        .query(AGAIN, &[&event, &sinks, &only_had])
+        .await?;
+    let again = again.iter().map(|found| row::get::<String>(found, "sink"));
+    let again: Vec<String> = again.collect::<Result<_, _>>()?;
+    transaction.execute(FORGET, &[&event, &again]).await?;
+    let tasks: Vec<String> = again
+        .into_iter()
+        .map(|sink| crate::journal::Task::Deliver(sink).to_string())
+        .collect();
+    let (when, fence) = (WHEN_RETRIEVED, new_fence());
+    transaction
+        .execute(RESET, &[&event, &tasks, &when, &fence])
+        .await?;
+    let enters = match from {
+        ReplayFrom::Retrieve => {
+            for sql in [
+                "DELETE FROM retrievals WHERE event = $1",
+                "DELETE FROM links WHERE event = $1",
+                "DELETE FROM work WHERE event = $1 AND task NOT LIKE 'deliver:%'",
+            ] {
+                transaction.execute(sql, &[&event]).await?;
+            }
+            transaction.execute(WAIT, &[&event, &when, &fence]).await?;
+            transaction.execute(RETRIEVE, &[&event, &fence]).await?;
+            EventState::Received
+        }
+        ReplayFrom::Deliver => {
+            // What it still waited for is not worth waiting for any more.
+            transaction
+                .execute(
+                    "DELETE FROM work WHERE event = $1 AND task IN ('forward', 'new', 'retrieve')",
+                    &[&event],
+                )
+                .await?;
+            EventState::Delivering
+        }
+    };
+    transaction
+        .execute(
+            "INSERT INTO counts (state, n) VALUES ($1, 1)",
+            &[&enters.as_str()],
+        )
+        .await?;
+    if from == ReplayFrom::Deliver {
+        finish::plan_due(transaction, event, &[]).await?;
+        finish::end_event(transaction, event).await?;
+    }
+    Ok(())
 }
 
 /// Removes an event's content and keeps its receipt. Whoever works on it finds its lease lost.
@@ -83,19 +197,21 @@ pub(super) async fn purge(client: &mut Client, id: EventId, actor: &str) -> Resu
         return Ok(false);
     };
     let seq: i64 = row::get(&found, "seq")?;
-    remove_content(&transaction, seq).await?;
+    super::work::lock(&transaction, &[seq]).await?;
+    for sql in [
+        PURGE_EVENT,
+        PURGE_DELIVERIES,
+        "DELETE FROM work WHERE event = $1",
+        "DELETE FROM replays WHERE event = $1",
+        "UPDATE receipts SET body = NULL WHERE seq = $1",
+        "UPDATE retrievals SET bodies = NULL WHERE event = $1",
+        "UPDATE links SET body = NULL WHERE event = $1",
+    ] {
+        transaction.execute(sql, &[&seq]).await?;
+    }
     finish::history(&transaction, seq, "purge", &format!("by {actor}")).await?;
     transaction.commit().await?;
     Ok(true)
-}
-
-async fn remove_content(transaction: &Transaction<'_>, seq: i64) -> Result<(), Error> {
-    transaction.execute(PURGE, &[&seq]).await?;
-    transaction.execute(PURGE_DELIVERIES, &[&seq]).await?;
-    transaction
-        .execute("UPDATE links SET body = NULL WHERE event = $1", &[&seq])
-        .await?;
-    Ok(())
 }
 
 /// Writes down who read or changed what.

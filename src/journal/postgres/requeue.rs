@@ -5,16 +5,20 @@ use tokio_postgres::error::SqlState;
 
 use super::{finish, row};
 use crate::domain::{EventId, Notification};
+use crate::journal::lease::new_fence;
 use crate::journal::{Error, Requeued};
 
 const FIND: &str =
-    "SELECT seq, state = 'quarantined' AND body IS NOT NULL AS is_quarantined FROM events
+    "SELECT seq, junk IS NOT NULL AND body IS NOT NULL AS is_quarantined FROM receipts
     WHERE id = $1 FOR NO KEY UPDATE";
-const SAME: &str = "SELECT id FROM events WHERE session_id = $1 AND dedupe = $2";
-const REQUEUE: &str = "UPDATE events SET session_id = $2, dedupe = $3, encounter_id = $4, status = $5, outcome = $6,
-    kind = $7, error_code = $8, state = 'received', needs_sdp = $9, started_at = server_millis(),
-    next_attempt_at = server_millis(), attempts = 0, fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL
-    WHERE seq = $1";
+const SAME: &str = "SELECT id FROM receipts WHERE session_id = $1 AND dedupe = $2";
+const REQUEUE: &str = "UPDATE receipts SET session_id = $2, dedupe = $3, encounter_id = $4, status = $5, outcome = $6,
+    kind = $7, error_code = $8, needs_sdp = $9, junk = NULL WHERE seq = $1";
+const WORK: &str = "WITH ended AS (DELETE FROM endings WHERE event = $1),
+    counted AS (INSERT INTO counts (state, n) VALUES ('quarantined', -1), ('received', 1))
+    INSERT INTO work (event, task, due, fence, started_at)
+    SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(), $2, server_millis()
+    FROM receipts WHERE seq = $1";
 
 /// Makes the event that was quarantined the notification that it is.
 pub(super) async fn requeue(
@@ -63,6 +67,7 @@ pub(super) async fn requeue(
         }
         return Err(error.into());
     }
+    transaction.execute(WORK, &[&seq, &new_fence()]).await?;
     finish::history(&transaction, seq, "requeue", &format!("by {actor}")).await?;
     transaction.commit().await?;
     Ok(Requeued::Scheduled)

@@ -5,25 +5,39 @@ use deadpool_postgres::Client;
 
 use super::server_clock::ServerClock;
 use super::{counts, row};
-use crate::domain::Millis;
+use crate::domain::EventState;
 use crate::journal::{Error, Expiry, Purged};
 
-/// What is purged is chosen by the first parameter's distance from now, at most the second many.
-const DONE: &str = "state = 'done' AND body IS NOT NULL AND ended_at < server_millis() + $1::bigint ORDER BY ended_at";
-const DEAD: &str = "state = 'dead' AND body IS NOT NULL AND ended_at < server_millis() + $1::bigint ORDER BY ended_at";
-/// By the time at which it was kept, which is the server's.
-const QUARANTINED: &str = "state = 'quarantined' AND body IS NOT NULL AND started_at < server_millis() + $1::bigint ORDER BY seq";
+/// The content of what is in this state for so long: by the first parameter's distance from now, at most the third many.
+const PURGE: &str = "WITH gone AS (
+        SELECT event FROM endings WHERE has_content AND state = $2 AND ended_at < server_millis() + $1::bigint
+        ORDER BY ended_at LIMIT $3::bigint FOR UPDATE SKIP LOCKED),
+    no_answers AS (UPDATE retrievals SET bodies = NULL WHERE event IN (SELECT event FROM gone)),
+    no_links AS (UPDATE links SET body = NULL WHERE event IN (SELECT event FROM gone)),
+    no_work AS (DELETE FROM work WHERE event IN (SELECT event FROM gone) RETURNING event, task, tries, started_at),
+    no_replays AS (DELETE FROM replays WHERE event IN (SELECT event FROM gone)),
+    undelivered AS (
+        INSERT INTO deliveries (event, sink, state, attempts, started_at, last_error)
+        SELECT event, substr(task, 9), 'dead', tries, started_at, 'its content was purged' FROM no_work
+        WHERE task LIKE 'deliver:%'
+        ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error),
+    no_bodies AS (UPDATE receipts SET body = NULL WHERE seq IN (SELECT event FROM gone))
+    UPDATE endings SET has_content = false WHERE event IN (SELECT event FROM gone)";
 /// What an operator or an age limit has taken the content of is decided, and goes as what is done does.
 const RECEIPTS: &str = "WITH gone AS (
-        SELECT seq FROM events WHERE ended_at < server_millis() + $1::bigint
-            AND (state = 'done' OR (state IN ('dead', 'quarantined') AND body IS NULL))
+        SELECT event, state FROM endings WHERE ended_at < server_millis() + $1::bigint
+            AND (state = 'done' OR (state IN ('dead', 'quarantined') AND NOT has_content))
         ORDER BY ended_at LIMIT $2::bigint FOR UPDATE SKIP LOCKED),
-    no_links AS (DELETE FROM links WHERE event IN (SELECT seq FROM gone)),
-    no_deliveries AS (DELETE FROM deliveries WHERE event IN (SELECT seq FROM gone)),
-    no_attempts AS (DELETE FROM attempts WHERE event IN (SELECT seq FROM gone)),
-    not_late AS (DELETE FROM late WHERE event IN (SELECT seq FROM gone)),
-    no_amendments AS (DELETE FROM amendments WHERE event IN (SELECT seq FROM gone))
-    DELETE FROM events WHERE seq IN (SELECT seq FROM gone)";
+    no_links AS (DELETE FROM links WHERE event IN (SELECT event FROM gone)),
+    no_answers AS (DELETE FROM retrievals WHERE event IN (SELECT event FROM gone)),
+    no_deliveries AS (DELETE FROM deliveries WHERE event IN (SELECT event FROM gone)),
+    no_attempts AS (DELETE FROM attempts WHERE event IN (SELECT event FROM gone)),
+    no_work AS (DELETE FROM work WHERE event IN (SELECT event FROM gone)),
+    no_replays AS (DELETE FROM replays WHERE event IN (SELECT event FROM gone)),
+    no_amendments AS (DELETE FROM amendments WHERE event IN (SELECT event FROM gone)),
+    no_endings AS (DELETE FROM endings WHERE event IN (SELECT event FROM gone)),
+    counted AS (INSERT INTO counts (state, n) SELECT state, -count(*) FROM gone GROUP BY state)
+    DELETE FROM receipts WHERE seq IN (SELECT event FROM gone)";
 
 /// Removes at most `limit` of each kind.
 pub(super) async fn retain(
@@ -34,14 +48,18 @@ pub(super) async fn retain(
 ) -> Result<Purged, Error> {
     let mut purged = Purged::default();
     let kinds = [
-        (DONE, Some(expiry.content)),
-        (DEAD, expiry.dead),
-        (QUARANTINED, expiry.quarantined),
+        (EventState::Done, Some(expiry.content)),
+        (EventState::Dead, expiry.dead),
+        (EventState::Quarantined, expiry.quarantined),
     ];
-    for (which, before) in kinds {
+    for (state, before) in kinds {
         let Some(before) = before else { continue };
         let before = clock.distance(before);
-        let gone = count(client, &purge(which), before, limit).await?;
+        let purge = client.prepare_cached(PURGE).await?;
+        let gone = client
+            .execute(&purge, &[&before, &state.as_str(), &row::limit(limit)])
+            .await?;
+        let gone = usize::try_from(gone).unwrap_or(usize::MAX);
         purged.content += gone;
         purged.is_all &= gone < limit;
     }
@@ -53,26 +71,15 @@ pub(super) async fn retain(
             )
             .await?;
     }
-    purged.receipts = count(client, RECEIPTS, clock.distance(expiry.receipts), limit).await?;
+    let receipts = client.prepare_cached(RECEIPTS).await?;
+    let gone = client
+        .execute(
+            &receipts,
+            &[&clock.distance(expiry.receipts), &row::limit(limit)],
+        )
+        .await?;
+    purged.receipts = usize::try_from(gone).unwrap_or(usize::MAX);
     purged.is_all &= purged.receipts < limit;
     counts::fold(client).await?;
     Ok(purged)
-}
-
-/// Removes the bodies of those that `which` finds.
-fn purge(which: &str) -> String {
-    format!(
-        "WITH gone AS (SELECT seq FROM events WHERE {which} LIMIT $2::bigint FOR UPDATE SKIP LOCKED),
-         no_bodies AS (UPDATE links SET body = NULL WHERE event IN (SELECT seq FROM gone))
-         UPDATE events SET body = NULL, ended_at = coalesce(ended_at, server_millis())
-         WHERE seq IN (SELECT seq FROM gone)"
-    )
-}
-
-async fn count(client: &Client, sql: &str, before: Millis, limit: usize) -> Result<usize, Error> {
-    let statement = client.prepare_cached(sql).await?;
-    let changed = client
-        .execute(&statement, &[&before, &row::limit(limit)])
-        .await?;
-    Ok(usize::try_from(changed).unwrap_or(usize::MAX))
 }

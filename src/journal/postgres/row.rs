@@ -10,15 +10,23 @@ use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use crate::domain::{EncounterId, EventId, LinkGroup, Millis, SessionId, SessionKind};
-use crate::journal::{Error, Event, Link};
+use crate::journal::{Error, Event, Link, Task};
 
-/// The columns that [`event`] reads.
-pub(super) const EVENT: &str = "id, received_at, generated_at, source, outcome, status, session_id, encounter_id, kind, \
-    session_status, CASE WHEN purged_at IS NOT NULL AND state <> 'done' THEN 'purged' ELSE state END AS state, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL AS is_purged, \
-    holder IS NOT NULL AS is_leased";
-
-/// The columns that [`link`] reads.
-pub(super) const LINK: &str = "n, link_group, href, state, http_status, bytes, fetched_at, reason";
+/// An event as operators see it, without a condition.
+pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, source,
+    coalesce(found.outcome, receipts.outcome) AS outcome, status, session_id, receipts.encounter_id,
+    coalesce(found.kind, receipts.kind) AS kind, session_status,
+    CASE WHEN purged_at IS NOT NULL AND endings.state <> 'done' THEN 'purged'
+         WHEN endings.state IS NOT NULL THEN endings.state
+         WHEN pending.task IS NULL THEN 'delivering'
+         WHEN pending.owner IS NULL AND pending.task <> 'retrieve' THEN 'received'
+         ELSE 'retrieving' END AS state,
+    stale, coalesce(pending.tries + (pending.owner IS NOT NULL)::integer, found.attempts, 0) AS attempts,
+    CASE WHEN pending.owner IS NULL THEN pending.due END AS next_attempt_at,
+    coalesce(pending.cause, endings.cause, junk) AS last_error, error_code,
+    coalesce(NOT has_content, false) AS is_purged, seq
+    FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
+    LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
 
 /// An [`Event`] from [`EVENT`].
 pub(super) fn event(row: &Row) -> Result<Event, Error> {
@@ -36,14 +44,14 @@ pub(super) fn event(row: &Row) -> Result<Event, Error> {
         state: word(row, "state")?,
         stale: get(row, "stale")?,
         attempts: count(row, "attempts")?,
-        next_attempt_at: unleased(row)?,
+        next_attempt_at: optional_time(get(row, "next_attempt_at")?)?,
         last_error: get(row, "last_error")?,
         error_code: get(row, "error_code")?,
         content_purged: get(row, "is_purged")?,
     })
 }
 
-/// A [`Link`] from [`LINK`].
+/// A [`Link`] from its columns.
 pub(super) fn link(row: &Row) -> Result<Link, Error> {
     Ok(Link {
         n: number(row, "n")?,
@@ -61,12 +69,11 @@ pub(super) fn link(row: &Row) -> Result<Link, Error> {
     })
 }
 
-/// When the row is due, unless it is leased: then the column says something else.
-pub(super) fn unleased(row: &Row) -> Result<Option<Timestamp>, Error> {
-    if get(row, "is_leased")? {
-        return Ok(None);
-    }
-    optional_time(get(row, "next_attempt_at")?)
+/// A task from its word.
+pub(super) fn task(row: &Row, column: &'static str) -> Result<Task, Error> {
+    get::<&str>(row, column)?
+        .parse()
+        .map_err(|_| corrupt(column))
 }
 
 /// A column's value.

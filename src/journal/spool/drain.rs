@@ -1,15 +1,16 @@
 //! Moves what is spooled into the store, oldest first, as soon as the store takes it. The one place that finds out that
 //! the store is back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
 
 use super::{Bounds, Error, Spool, Store};
 use crate::domain::EventId;
 use crate::journal::Appended;
 use crate::journal::deadline::within;
+use crate::journal::handover::Handover;
 use crate::journal::sqlite::Spooled;
 use crate::metrics::Metrics;
 
@@ -28,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(in crate::journal) struct Drain<'a> {
     pub(in crate::journal) spool: Spool,
     pub(in crate::journal) store: &'a dyn Store,
-    pub(in crate::journal) wake: mpsc::Sender<EventId>,
+    pub(in crate::journal) handover: Handover,
     pub(in crate::journal) bounds: Bounds,
     pub(in crate::journal) metrics: Metrics,
 }
@@ -156,8 +157,12 @@ impl Drain<'_> {
         let appends = batch.into_iter().map(|(number, event)| async move {
             let event = event?;
             let id = event.id;
-            let kept = within(self.spool.deadline, self.store.append(event)).await;
-            kept.map(|appended| (number, id, appended))
+            let kept = within(
+                self.spool.deadline,
+                self.store.append(Arc::new(event), false),
+            )
+            .await;
+            kept.map(|kept| (number, id, kept.appended))
         });
         let (mut moved, mut batch, mut outage) = (Vec::new(), Batch::default(), None);
         for kept in join_all(appends).await {
@@ -222,8 +227,8 @@ impl Drain<'_> {
             Appended::Duplicate(first) if first != id => {
                 tracing::info!(event.id = %first, spooled.id = %id, "a spooled notification was known already");
             }
-            Appended::New(id) | Appended::Duplicate(id) => {
-                self.wake.try_send(id).ok();
+            Appended::New(_) | Appended::Duplicate(_) => {
+                self.handover.ring();
             }
         }
     }

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use self::switch::Switch;
 use super::deadline::within;
-use super::{Appended, Bounds, Error, NewEvent, SqliteStore, Store, Unauthentic};
+use super::{Bounds, Error, Kept, NewEvent, SqliteStore, Store, Unauthentic};
 
 pub(super) use drain::Drain;
 
@@ -93,15 +93,16 @@ impl Spool {
     pub(super) async fn append(
         &self,
         store: &dyn Store,
-        event: NewEvent,
-    ) -> Result<Appended, Error> {
+        event: Arc<NewEvent>,
+        hold: bool,
+    ) -> Result<Kept, Error> {
         if !self.switch.is_down() {
             let kept = tokio::select! {
-                kept = within(self.deadline, store.append(event.clone())) => kept,
+                kept = within(self.deadline, store.append(Arc::clone(&event), hold)) => kept,
                 () = self.switch.went_down() => Err(Error::Deadline),
             };
             match kept {
-                Ok(appended) => return Ok(appended),
+                Ok(kept) => return Ok(kept),
                 Err(error) if error.is_outage() => self.store_failed(&error),
                 // It has more to do than it can, or it refuses just this event: the drain tries again.
                 Err(error) => {
@@ -109,7 +110,7 @@ impl Spool {
                 }
             }
         }
-        let kept = within(self.deadline, self.file()?.append(event)).await;
+        let kept = within(self.deadline, self.file()?.append(event, false)).await;
         self.filled.notify_one();
         kept
     }

@@ -2,115 +2,134 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::counts::Tx;
 use super::finish;
-use crate::domain::Millis;
-use crate::journal::Error;
+use super::work::WHEN_RETRIEVED;
+use crate::domain::{EventState, Millis};
+use crate::journal::lease::new_fence;
+use crate::journal::{Error, Task};
 
-/// The next sink after a name that something waits for. A step of the index each, however much waits.
-const NEXT: &str = "SELECT sink FROM deliveries INDEXED BY deliveries_due
-    WHERE next_attempt_at IS NOT NULL AND sink > ?1 ORDER BY sink LIMIT 1";
-const COUNT: &str = "SELECT count(*) FROM deliveries INDEXED BY deliveries_due
-    WHERE next_attempt_at IS NOT NULL AND sink = ?1";
+/// The next task of a delivery after this one. A step of the index each, however much waits.
+const NEXT: &str = "SELECT task FROM work INDEXED BY work_due
+    WHERE owner IS NULL AND task > ?1 AND task < 'deliver;' ORDER BY task LIMIT 1";
+const COUNT: &str = "SELECT count(*) FROM work INDEXED BY work_due
+    WHERE owner IS NULL AND task = ?1 AND due < 9223372036854775807";
 /// What a sink does not have.
 const UNDELIVERED: &str = "SELECT event FROM
-        (SELECT event FROM deliveries INDEXED BY deliveries_due
-         WHERE sink = ?1 AND next_attempt_at IS NOT NULL LIMIT ?2)
-    UNION SELECT seq FROM
-        (SELECT seq FROM events INDEXED BY events_state WHERE state IN ('dead', 'delivering') AND EXISTS
-         (SELECT 1 FROM deliveries WHERE event = seq AND sink = ?1 AND state = 'dead') LIMIT ?2)
-    LIMIT ?2";
-const DROP: &str = "DELETE FROM deliveries WHERE sink = ?1 AND event = ?2";
+        (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task = ?2 LIMIT ?3)
+    UNION SELECT event FROM
+        (SELECT event FROM endings INDEXED BY endings_state WHERE state = 'dead' AND EXISTS
+         (SELECT 1 FROM deliveries WHERE deliveries.event = endings.event AND sink = ?1 AND state = 'dead') LIMIT ?3)
+    UNION SELECT event FROM
+        (SELECT event FROM deliveries WHERE sink = ?1 AND state = 'dead' AND event IN
+         (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task > 'deliver:' AND task < 'deliver;') LIMIT ?3)
+    LIMIT ?3";
 /// What the other sink has, or waits for, stays as it is.
-const READDRESS: &str = "INSERT INTO deliveries (event, sink, state, started_at, next_attempt_at)
-    SELECT event, ?3, 'pending', ?4, CASE WHEN state = 'dead' OR next_attempt_at IS NOT NULL THEN ?4 END
-    FROM deliveries WHERE sink = ?1 AND event = ?2
-    ON CONFLICT (event, sink) DO NOTHING";
+const READDRESS: &str = "INSERT INTO work (event, task, due, fence, started_at)
+    SELECT ?1, ?2, coalesce((SELECT CASE WHEN due = ?3 THEN ?3 END FROM work WHERE event = ?1 AND task = ?4), ?5), ?6, ?5
+    WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND sink = ?7)
+    ON CONFLICT (event, task) DO NOTHING";
 /// An event that had ended goes on, if there is something to give.
-const REOPEN: &str = "UPDATE events SET state = 'delivering', last_error = NULL, ended_at = NULL
-    WHERE seq = ?1 AND state = 'dead' AND retrieved_at IS NOT NULL AND body IS NOT NULL";
+const REOPEN: &str = "DELETE FROM endings WHERE event = ?1 AND state = 'dead' AND has_content
+    AND EXISTS (SELECT 1 FROM retrievals WHERE event = ?1 AND retrieved_at IS NOT NULL)";
 
 /// The sinks that deliveries wait for and that are none of these, with how many.
 pub(super) fn orphans(
     connection: &Connection,
     configured: &[String],
 ) -> Result<Vec<(String, u64)>, Error> {
-    let (mut found, mut after) = (Vec::new(), String::new());
+    let (mut found, mut after) = (Vec::new(), "deliver:".to_owned());
     let mut next = connection.prepare_cached(NEXT)?;
-    while let Some(sink) = next
+    while let Some(word) = next
         .query_row([&after], |row| row.get::<_, String>(0))
         .optional()?
     {
-        if !configured.contains(&sink) {
+        if let Ok(Task::Deliver(sink)) = word.parse::<Task>()
+            && !configured.contains(&sink)
+        {
             let count = connection
                 .prepare_cached(COUNT)?
-                .query_row([&sink], |row| row.get(0))?;
-            found.push((sink.clone(), count));
+                .query_row([&word], |row| row.get(0))?;
+            if count > 0 {
+                found.push((sink, count));
+            }
         }
-        after = sink;
+        after = word;
     }
     Ok(found)
 }
 
 /// Gives up what a sink does not have, at most `limit` of it. An event that waited for nothing else ends.
 pub(super) fn drop_deliveries(
-    connection: &Connection,
+    tx: &Tx<'_>,
     sink: &str,
     limit: usize,
     actor: &str,
     now: Millis,
 ) -> Result<usize, Error> {
-    let events = undelivered(connection, sink, limit)?;
+    let events = undelivered(tx, sink, limit)?;
     for event in &events {
-        connection
-            .prepare_cached(DROP)?
-            .execute(params![sink, event])?;
+        remove(tx, *event, sink)?;
         let what = format!("deliver to {sink}");
-        finish::history(
-            connection,
-            *event,
-            now,
-            &what,
-            &format!("dropped by {actor}"),
-        )?;
-        end(connection, *event, now)?;
+        finish::history(tx, *event, now, &what, &format!("dropped by {actor}"))?;
+        end(tx, *event, now)?;
     }
     Ok(events.len())
 }
 
 /// Gives what a sink does not have to another one, at most `limit` of it.
 pub(super) fn readdress(
-    connection: &Connection,
+    tx: &Tx<'_>,
     from: &str,
     to: &str,
     limit: usize,
     actor: &str,
     now: Millis,
 ) -> Result<usize, Error> {
-    let events = undelivered(connection, from, limit)?;
+    let events = undelivered(tx, from, limit)?;
     for event in &events {
-        connection
-            .prepare_cached(READDRESS)?
-            .execute(params![from, event, to, now])?;
-        connection
-            .prepare_cached(DROP)?
-            .execute(params![from, event])?;
+        tx.prepare_cached(READDRESS)?.execute(params![
+            event,
+            task(to),
+            WHEN_RETRIEVED,
+            task(from),
+            now,
+            new_fence(),
+            to
+        ])?;
+        remove(tx, *event, from)?;
         let detail = format!("given to {to} by {actor}");
         let what = format!("deliver to {from}");
-        finish::history(connection, *event, now, &what, &detail)?;
-        end(connection, *event, now)?;
+        finish::history(tx, *event, now, &what, &detail)?;
+        end(tx, *event, now)?;
     }
     Ok(events.len())
 }
 
+fn task(sink: &str) -> String {
+    Task::Deliver(sink.to_owned()).to_string()
+}
+
+fn remove(tx: &Tx<'_>, event: i64, sink: &str) -> Result<(), Error> {
+    tx.prepare_cached("DELETE FROM work WHERE event = ?1 AND task = ?2")?
+        .execute(params![event, task(sink)])?;
+    tx.prepare_cached("DELETE FROM deliveries WHERE event = ?1 AND sink = ?2")?
+        .execute(params![event, sink])?;
+    Ok(())
+}
+
 fn undelivered(connection: &Connection, sink: &str, limit: usize) -> Result<Vec<i64>, Error> {
     let mut statement = connection.prepare_cached(UNDELIVERED)?;
-    let found = statement.query_map(params![sink, limit], |row| row.get(0))?;
+    let found = statement.query_map(params![sink, task(sink), limit], |row| row.get(0))?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// Has the event stand as its deliveries do now.
-fn end(connection: &Connection, event: i64, now: Millis) -> Result<(), Error> {
-    connection.prepare_cached(REOPEN)?.execute([event])?;
-    finish::end_event(connection, event, now)?;
+fn end(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), Error> {
+    if tx.prepare_cached(REOPEN)?.execute([event])? == 1 {
+        tx.leaves(EventState::Dead);
+        tx.enters(EventState::Delivering);
+    }
+    finish::end_event(tx, event, now)?;
     Ok(())
 }

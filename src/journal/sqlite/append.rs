@@ -1,36 +1,49 @@
 //! Keeping an event: the one write that a sender waits for.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
 
+use super::counts::Tx;
 use super::row;
-use crate::domain::{EventState, Millis, Outcome, SessionKind};
+use crate::domain::{DedupeKey, EventState, Millis, Outcome, SessionKind};
+use crate::journal::lease::first_task;
 use crate::journal::record::NewContent;
-use crate::journal::{Appended, Error, NewEvent};
+use crate::journal::{Appended, Error, Kept, Lease, NewEvent};
 
-const INSERT: &str = "INSERT INTO events
-    (id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code,
-     state, needs_sdp, started_at, next_attempt_at, last_error, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
-    ON CONFLICT (session_id, dedupe) DO NOTHING";
-const FIND: &str = "SELECT id FROM events WHERE session_id = ?1 AND dedupe = ?2";
+const INSERT: &str = "INSERT INTO receipts
+    (id, dedupe, session_id, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code,
+     junk, body)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+    ON CONFLICT (dedupe) DO NOTHING";
+const WORK: &str =
+    "INSERT INTO work (event, task, due, owner, fence, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?3)";
+const JUNK: &str =
+    "INSERT INTO endings (event, state, ended_at, has_content) VALUES (?1, 'quarantined', ?2, 1)";
 
-/// Keeps an event or finds the one that it repeats. It is due at `now`, by the steady clock: the wall clock, which says
-/// when it was received, may have jumped since the start.
+/// The key under which a notification is stored: half of it, which is as good and makes a shorter index.
+pub(super) fn stored(key: &DedupeKey) -> &[u8] {
+    &key.as_bytes()[..16]
+}
+
+/// Keeps an event or finds the one that it repeats. Its work is due at `now`, by the steady clock: the wall clock, which
+/// says when it was received, may have jumped since the start. It is held by `owner`, if there is one.
 pub(super) fn append(
-    connection: &Connection,
+    tx: &Tx<'_>,
     event: &NewEvent,
+    owner: Option<Uuid>,
+    fence: i64,
     now: Millis,
-) -> Result<Appended, Error> {
+) -> Result<Kept, Error> {
     let received_at = event.received_at.as_millisecond();
     let generated_at = event.generated_at.map(|time| time.as_millisecond());
-    let mut insert = connection.prepare_cached(INSERT)?;
-    let (session_id, dedupe, inserted) = match &event.content {
+    let mut insert = tx.prepare_cached(INSERT)?;
+    let (dedupe, inserted) = match &event.content {
         NewContent::Notification(notification) => {
-            let session_id = notification.session_id.as_str();
+            let dedupe = stored(&notification.dedupe);
             let inserted = insert.execute(params![
                 event.id.as_bytes(),
-                session_id,
-                notification.dedupe.as_bytes(),
+                dedupe,
+                notification.session_id.as_str(),
                 notification.encounter_id.as_ref().map(|id| id.as_str()),
                 received_at,
                 generated_at,
@@ -40,24 +53,21 @@ pub(super) fn append(
                 notification.outcome.as_str(),
                 notification.kind.as_str(),
                 notification.error_code,
-                EventState::Received.as_str(),
-                notification.needs_sdp(),
-                now,
-                now,
                 None::<&str>,
                 &notification.body[..],
             ])?;
-            (session_id, &notification.dedupe, inserted)
+            (dedupe, inserted)
         }
         NewContent::Junk {
             body,
             dedupe,
             reason,
         } => {
+            let dedupe = stored(dedupe);
             let inserted = insert.execute(params![
                 event.id.as_bytes(),
+                dedupe,
                 "",
-                dedupe.as_bytes(),
                 None::<&str>,
                 received_at,
                 generated_at,
@@ -67,23 +77,57 @@ pub(super) fn append(
                 Outcome::Unknown.as_str(),
                 SessionKind::Unknown.as_str(),
                 None::<&str>,
-                EventState::Quarantined.as_str(),
-                false,
-                now,
-                None::<i64>,
                 reason,
                 &body[..],
             ])?;
-            ("", dedupe, inserted)
+            (dedupe, inserted)
         }
     };
-    if inserted == 1 {
-        return Ok(Appended::New(event.id));
+    if inserted == 0 {
+        let first = tx
+            .prepare_cached("SELECT id FROM receipts WHERE dedupe = ?1")?
+            .query_row([dedupe], |found| found.get(0))
+            .optional()?
+            .ok_or(Error::Corrupt { what: "dedupe key" })?;
+        return Ok(Kept {
+            appended: Appended::Duplicate(row::id(first)),
+            lease: None,
+        });
     }
-    let first = connection
-        .prepare_cached(FIND)?
-        .query_row(params![session_id, dedupe.as_bytes()], |found| found.get(0))
-        .optional()?
-        .ok_or(Error::Corrupt { what: "dedupe key" })?;
-    Ok(Appended::Duplicate(row::id(first)))
+    let seq = tx.last_insert_rowid();
+    let lease = plan(tx, event, seq, owner, fence, now).inspect_err(|_| {
+        // A receipt without work would never be worked on. Where this fails as well, so does the batch.
+        tx.execute("DELETE FROM receipts WHERE seq = ?1", [seq])
+            .ok();
+    })?;
+    Ok(Kept {
+        appended: Appended::New(event.id),
+        lease,
+    })
+}
+
+/// What is to be done with a new event.
+fn plan(
+    tx: &Tx<'_>,
+    event: &NewEvent,
+    seq: i64,
+    owner: Option<Uuid>,
+    fence: i64,
+    now: Millis,
+) -> Result<Option<Lease>, Error> {
+    let NewContent::Notification(notification) = &event.content else {
+        tx.prepare_cached(JUNK)?.execute([seq, now])?;
+        tx.enters(EventState::Quarantined);
+        return Ok(None);
+    };
+    let task = first_task(notification.needs_sdp());
+    let holder = owner.as_ref().map(Uuid::as_bytes);
+    tx.prepare_cached(WORK)?
+        .execute(params![seq, task.to_string(), now, holder, fence])?;
+    tx.enters(EventState::Received);
+    Ok(owner.map(|_| Lease {
+        event: seq,
+        task,
+        fence,
+    }))
 }

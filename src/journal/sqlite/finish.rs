@@ -1,263 +1,439 @@
-//! Ending attempts. Every write is fenced: it happens only while the lease it was made under still stands.
+//! Ending work. Every end is fenced: it is written only while the lease it was made under still stands.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
 
-use super::late;
-use crate::domain::{EventState, Millis};
+use super::counts::Tx;
+use super::work::WHEN_RETRIEVED;
+use super::{operate, row};
+use crate::domain::{EventState, Millis, Source};
+use crate::journal::contents;
+use crate::journal::lease::new_fence;
 use crate::journal::{
-    DeliveryEnd, DeliveryLease, Ended, Error, EventLease, Held, LinkUpdate, Retrieval,
+    Amendment, DeliveryEnd, End, Ended, Error, Found, How, Lease, Planned, Retrieval, Task,
 };
 
-const UPSERT_LINK: &str = "INSERT INTO links
-    (event, n, link_group, href, state, http_status, fetched_at, reason, bytes, body)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-    ON CONFLICT (event, n) DO UPDATE SET state = excluded.state, http_status = excluded.http_status,
-        fetched_at = excluded.fetched_at, reason = excluded.reason, bytes = excluded.bytes, body = excluded.body";
-const SETTLE: &str = "UPDATE events SET outcome = ?2, kind = ?3, session_status = ?4, state = ?5, next_attempt_at = ?6,
-    last_error = ?7, retrieved_at = ?8, tried_ms = coalesce(?9, tried_ms), holder = NULL WHERE seq = ?1";
-/// A sink that is there already is being replayed (or has it); it becomes due if it is pending.
-const PLAN_DELIVERY: &str =
-    "INSERT INTO deliveries (event, sink, state, started_at, next_attempt_at)
-    VALUES (?1, ?2, 'pending', ?3, ?3)
-    ON CONFLICT (event, sink) DO NOTHING";
-/// Those that wait for it; not what is under way or waits for its next attempt.
-const START_PENDING: &str = "UPDATE deliveries SET next_attempt_at = ?2, started_at = ?2
-    WHERE event = ?1 AND state = 'pending' AND next_attempt_at IS NULL";
-/// The same for one sink.
-const START_ONE: &str = "UPDATE deliveries SET next_attempt_at = ?3, started_at = ?3
-    WHERE event = ?1 AND sink = ?2 AND state = 'pending' AND next_attempt_at IS NULL";
+/// Gives what is told of the row that ends.
+const END: &str = "DELETE FROM work WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4
+    RETURNING tries, started_at";
+/// The attempt counts, and the work is somebody's no more.
+const AGAIN: &str =
+    "UPDATE work SET owner = NULL, due = ?5, tries = tries + 1, tried_ms = ?6, cause = ?7
+    WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4 RETURNING tries";
+const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?5
+    WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4";
+/// One that nobody has looked at becomes one that is retrieved.
+const RETASK: &str = "UPDATE work SET task = 'retrieve' WHERE event = ?1 AND task = 'new'";
+const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at)
+    SELECT ?1, 'deliver:' || ?2, ?3, ?4, ?5, ?3
+    WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND sink = ?2)
+    ON CONFLICT (event, task) DO NOTHING";
+/// Those that waited for it.
+const START: &str =
+    "UPDATE work SET due = ?2, started_at = ?2 WHERE event = ?1 AND due = ?3 AND owner IS NULL";
+const RETRIEVED: &str = "INSERT INTO retrievals (event, outcome, kind, session_status, attempts, retrieved_at, links, bodies)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+    ON CONFLICT (event) DO UPDATE SET outcome = excluded.outcome, kind = excluded.kind,
+        session_status = excluded.session_status, attempts = excluded.attempts, retrieved_at = excluded.retrieved_at,
+        links = excluded.links, bodies = excluded.bodies";
+const MENTION: &str = "INSERT OR IGNORE INTO mentions (name, event)
+    SELECT session_id, seq FROM receipts WHERE seq = ?1
+    UNION ALL SELECT encounter_id, seq FROM receipts WHERE seq = ?1 AND encounter_id IS NOT NULL";
+const DELIVERED: &str = "INSERT OR REPLACE INTO deliveries (event, sink, state, attempts, started_at, delivered_at, last_error)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 /// Done when all sinks have it, dead when one has given up and none is left to try.
-const END_EVENT: &str = "UPDATE events SET
-    state = CASE WHEN EXISTS (SELECT 1 FROM deliveries WHERE event = seq AND state = 'dead') THEN 'dead' ELSE 'done' END,
-    last_error = (SELECT sink || ': ' || coalesce(last_error, '') FROM deliveries WHERE event = seq AND state = 'dead' ORDER BY sink LIMIT 1),
-    ended_at = ?2, next_attempt_at = NULL, holder = NULL
-    WHERE seq = ?1 AND state = 'delivering'
-    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE event = seq AND state = 'pending')
+const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
+    SELECT ?1, CASE WHEN sink IS NULL THEN 'done' ELSE 'dead' END, ?2, sink || ': ' || coalesce(last_error, ''), 1
+    FROM (SELECT 1) LEFT JOIN
+        (SELECT sink, last_error FROM deliveries WHERE event = ?1 AND state = 'dead' ORDER BY sink LIMIT 1)
+    WHERE NOT EXISTS (SELECT 1 FROM work WHERE event = ?1 AND task <> 'refresh')
+    ON CONFLICT (event) DO NOTHING
     RETURNING state";
+const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content) VALUES (?1, 'dead', ?2, ?3, 1)";
+const LOOK: &str =
+    "INSERT INTO work (event, task, due, fence, started_at) VALUES (?1, 'refresh', ?2, ?3, ?2)
+    ON CONFLICT (event, task) DO UPDATE SET due = excluded.due";
+/// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
+const AMEND: &str = "INSERT INTO receipts
+    (id, dedupe, session_id, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code, body)
+    SELECT ?2, id, session_id, encounter_id, ?3, generated_at, ?4, stale, status, outcome, kind, error_code, body
+    FROM receipts WHERE seq = ?1 AND body IS NOT NULL
+    ON CONFLICT (dedupe) DO NOTHING";
+const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
+    SELECT ?2, 1 + coalesce((SELECT revision FROM amendments WHERE event = ?1), 1), id FROM receipts WHERE seq = ?1";
 
-/// Writes down how links stand.
-pub(super) fn links(
-    connection: &Connection,
-    lease: EventLease,
-    links: &[LinkUpdate],
-) -> Result<Held, Error> {
-    if !holds(connection, lease)? {
-        return Ok(Held::Lost);
-    }
-    write_links(connection, lease.event, links)?;
-    Ok(Held::Kept)
+/// Whose work it is, and when it is.
+#[derive(Clone, Copy)]
+pub(super) struct Ending<'a> {
+    pub(super) tx: &'a Tx<'a>,
+    pub(super) owner: Uuid,
+    pub(super) now: Millis,
 }
 
-/// Writes links, whoever holds the event.
-pub(super) fn write_links(
-    connection: &Connection,
-    event: i64,
-    links: &[LinkUpdate],
-) -> Result<(), Error> {
-    let mut upsert = connection.prepare_cached(UPSERT_LINK)?;
-    for LinkUpdate { link, body } in links {
-        upsert.execute(params![
-            event,
-            link.n,
-            link.group.as_str(),
-            link.href,
-            link.state.as_str(),
-            link.http_status,
-            link.fetched_at.map(|time| time.as_millisecond()),
-            link.reason,
-            link.bytes,
-            body.as_deref(),
-        ])?;
-    }
-    Ok(())
-}
-
-/// Ends an attempt at retrieving.
-pub(super) fn retrieval(
-    connection: &Connection,
-    lease: EventLease,
-    updates: &[LinkUpdate],
-    end: &Retrieval,
-    now: Millis,
-) -> Result<Held, Error> {
-    if links(connection, lease, updates)? == Held::Lost {
-        return Ok(Held::Lost);
-    }
-    match end {
-        Retrieval::Deliver {
-            outcome,
-            kind,
-            session_status,
-            sinks,
-            at,
-            refresh_at,
-        } => {
-            connection.prepare_cached(SETTLE)?.execute(params![
-                lease.event,
-                outcome.as_str(),
-                kind.as_str(),
-                session_status,
-                EventState::Delivering.as_str(),
-                None::<Millis>,
-                None::<&str>,
-                now,
-                None::<Millis>,
-            ])?;
-            refresh_at.map_or(Ok(()), |at| late::look_at(connection, lease.event, at))?;
-            plan_deliveries(connection, lease.event, sinks, *at)?;
-            end_event(connection, lease.event, now)?;
+impl Ending<'_> {
+    /// Writes down how work ended.
+    pub(super) fn finish(self, ends: &[End]) -> Result<Vec<Ended>, Error> {
+        let waits = operate::is_any_replay_waiting(self.tx)?;
+        let mut ended = Vec::with_capacity(ends.len());
+        for End { lease, how } in ends {
+            ended.push(match how {
+                How::Retrieval(end) => self.retrieval(lease, end)?,
+                How::Delivery(end) => self.delivery(lease, end)?,
+                How::Look { next, amendment } => self.look(lease, *next, amendment.as_deref())?,
+                How::GivenBack => self.given_back(lease)?,
+            });
         }
-        Retrieval::Retry {
-            outcome,
-            kind,
-            session_status,
-            at,
-            tried_for,
-            reason,
-            sinks,
-        } => {
-            announce(connection, lease.event, sinks, now)?;
-            connection.prepare_cached(SETTLE)?.execute(params![
-                lease.event,
-                outcome.as_str(),
-                kind.as_str(),
-                session_status,
-                EventState::Retrieving.as_str(),
+        if waits {
+            operate::replay_what_is_free(self.tx, self.now)?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends an attempt at retrieving.
+    fn retrieval(self, lease: &Lease, end: &Retrieval) -> Result<Ended, Error> {
+        let (tx, event) = (self.tx, lease.event);
+        match end {
+            Retrieval::Deliver {
+                found,
+                sinks,
+                refresh_at,
+            } => {
+                let Some(tries) = self.end(lease)? else {
+                    return Ok(Ended::Lost);
+                };
+                self.write_found(event, found, tries + 1, Some(self.now))?;
+                if let Some(at) = refresh_at {
+                    look_at(tx, event, *at)?;
+                }
+                let is_replayed = operate::waits(tx, event)?;
+                let deliveries = self.plan(event, sinks, !is_replayed)?;
+                start_waiting(tx, event, self.now)?;
+                tx.leaves(standing(&lease.task));
+                tx.enters(EventState::Delivering);
+                Ok(Ended::Kept {
+                    event: end_event(tx, event, self.now)?,
+                    deliveries,
+                })
+            }
+            Retrieval::Retry {
+                found,
                 at,
+                tried_for,
                 reason,
-                None::<Millis>,
-                Millis::try_from(tried_for.as_millis()).unwrap_or(Millis::MAX),
-            ])?;
-            history(connection, lease.event, now, "retrieve", reason)?;
-        }
-        Retrieval::Announced { sinks, at } => {
-            announce(connection, lease.event, sinks, *at)?;
-            connection
-                .prepare_cached(
-                    "UPDATE events SET next_attempt_at = ?2, attempts = attempts - 1, holder = NULL WHERE seq = ?1",
-                )?
-                .execute(params![lease.event, at])?;
-        }
-        Retrieval::Dead { reason, sinks, at } => {
-            announce(connection, lease.event, sinks, *at)?;
-            connection
-                .prepare_cached(
-                    "UPDATE events SET state = 'dead', next_attempt_at = NULL, holder = NULL, last_error = ?2,
-                     ended_at = ?3 WHERE seq = ?1",
-                )?
-                .execute(params![lease.event, reason, now])?;
-            history(
-                connection,
-                lease.event,
-                now,
-                "retrieve",
-                &format!("given up: {reason}"),
-            )?;
+                sinks,
+            } => {
+                let tried_ms = Millis::try_from(tried_for.as_millis()).unwrap_or(Millis::MAX);
+                let Some(tries) = self.again(lease, *at, tried_ms, reason)? else {
+                    return Ok(Ended::Lost);
+                };
+                self.write_found(event, found, tries, None)?;
+                self.announce(event, sinks)?;
+                self.is_looked_at(lease)?;
+                history(tx, event, self.now, "retrieve", reason)?;
+                Ok(Ended::kept(None))
+            }
+            Retrieval::Announced { sinks } => {
+                if self.given_back(lease)? == Ended::Lost {
+                    return Ok(Ended::Lost);
+                }
+                self.announce(event, sinks)?;
+                self.is_looked_at(lease)?;
+                Ok(Ended::kept(None))
+            }
+            Retrieval::Dead {
+                found,
+                reason,
+                sinks,
+            } => {
+                let Some(tries) = self.end(lease)? else {
+                    return Ok(Ended::Lost);
+                };
+                self.write_found(event, found, tries + 1, None)?;
+                self.announce(event, sinks)?;
+                tx.prepare_cached(DEAD)?
+                    .execute(params![event, self.now, reason])?;
+                tx.leaves(standing(&lease.task));
+                tx.enters(EventState::Dead);
+                let detail = format!("given up: {reason}");
+                history(tx, event, self.now, "retrieve", &detail)?;
+                Ok(Ended::kept(Some(EventState::Dead)))
+            }
         }
     }
-    Ok(Held::Kept)
+
+    /// Ends a delivery attempt.
+    fn delivery(self, lease: &Lease, end: &DeliveryEnd) -> Result<Ended, Error> {
+        let (tx, event) = (self.tx, lease.event);
+        let Some(sink) = lease.task.sink() else {
+            return Ok(Ended::Lost);
+        };
+        let (state, delivered_at, reason) = match end {
+            DeliveryEnd::Retry { at, reason } => {
+                if self.again(lease, *at, 0, reason)?.is_none() {
+                    return Ok(Ended::Lost);
+                }
+                history(tx, event, self.now, &format!("deliver to {sink}"), reason)?;
+                return Ok(Ended::kept(None));
+            }
+            DeliveryEnd::Delivered { at } => ("delivered", Some(at.as_millisecond()), None),
+            DeliveryEnd::Dead { reason } => ("dead", None, Some(reason)),
+        };
+        let Some((tries, started_at)) = self.remove(lease)? else {
+            return Ok(Ended::Lost);
+        };
+        tx.prepare_cached(DELIVERED)?.execute(params![
+            event,
+            sink,
+            state,
+            tries + 1,
+            started_at,
+            delivered_at,
+            reason
+        ])?;
+        if let Some(reason) = reason {
+            history(tx, event, self.now, &format!("deliver to {sink}"), reason)?;
+        }
+        Ok(Ended::kept(end_event(tx, event, self.now)?))
+    }
+
+    /// Ends a look for late content.
+    fn look(
+        self,
+        lease: &Lease,
+        next: Option<Millis>,
+        amendment: Option<&Amendment>,
+    ) -> Result<Ended, Error> {
+        let (tx, event) = (self.tx, lease.event);
+        if self.end(lease)?.is_none() {
+            return Ok(Ended::Lost);
+        }
+        let Some(amendment) = amendment else {
+            next.map_or(Ok(()), |next| look_at(tx, event, next))?;
+            return Ok(Ended::kept(None));
+        };
+        let made = tx.prepare_cached(AMEND)?.execute(params![
+            event,
+            amendment.id.as_bytes(),
+            amendment.received_at.as_millisecond(),
+            Source::Refresh.as_str(),
+        ])?;
+        if made == 0 {
+            return Ok(Ended::Lost);
+        }
+        let amended = tx.last_insert_rowid();
+        tx.prepare_cached(AMENDS)?.execute([event, amended])?;
+        let retrieved_at = super::content::retrieved_at(tx, event)?;
+        self.write_found(
+            amended,
+            &amendment.found,
+            0,
+            retrieved_at.or(Some(self.now)),
+        )?;
+        next.map_or(Ok(()), |next| look_at(tx, amended, next))?;
+        let planned: Vec<Planned> = amendment.sinks.iter().map(|sink| due(sink)).collect();
+        self.plan(amended, &planned, false)?;
+        tx.enters(EventState::Delivering);
+        end_event(tx, amended, self.now)?;
+        let detail = format!("late content came; amended by {}", amendment.id);
+        history(tx, event, self.now, "refresh", &detail)?;
+        Ok(Ended::kept(None))
+    }
+
+    fn given_back(self, lease: &Lease) -> Result<Ended, Error> {
+        let given = self.tx.prepare_cached(GIVE_BACK)?.execute(params![
+            lease.event,
+            lease.task.to_string(),
+            lease.fence,
+            self.owner.as_bytes(),
+            self.now
+        ])?;
+        Ok(if given == 0 {
+            Ended::Lost
+        } else {
+            Ended::kept(None)
+        })
+    }
+
+    /// Removes what is done, if the lease stands; tells how often it was tried before.
+    fn end(self, lease: &Lease) -> Result<Option<u32>, Error> {
+        Ok(self.remove(lease)?.map(|(tries, _)| tries))
+    }
+
+    fn remove(self, lease: &Lease) -> Result<Option<(u32, Millis)>, Error> {
+        Ok(self
+            .tx
+            .prepare_cached(END)?
+            .query_row(
+                params![
+                    lease.event,
+                    lease.task.to_string(),
+                    lease.fence,
+                    self.owner.as_bytes()
+                ],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?)
+    }
+
+    /// Another attempt, if the lease stands; tells how often it has been tried.
+    fn again(
+        self,
+        lease: &Lease,
+        at: Millis,
+        tried_ms: Millis,
+        reason: &str,
+    ) -> Result<Option<u32>, Error> {
+        Ok(self
+            .tx
+            .prepare_cached(AGAIN)?
+            .query_row(
+                params![
+                    lease.event,
+                    lease.task.to_string(),
+                    lease.fence,
+                    self.owner.as_bytes(),
+                    at,
+                    tried_ms,
+                    reason
+                ],
+                |row| row.get(0),
+            )
+            .optional()?)
+    }
+
+    /// It is not new any more.
+    fn is_looked_at(self, lease: &Lease) -> Result<(), Error> {
+        if lease.task == Task::New {
+            self.tx.prepare_cached(RETASK)?.execute([lease.event])?;
+            self.tx.leaves(EventState::Received);
+            self.tx.enters(EventState::Retrieving);
+        }
+        Ok(())
+    }
+
+    fn write_found(
+        self,
+        event: i64,
+        found: &Found,
+        attempts: u32,
+        retrieved_at: Option<Millis>,
+    ) -> Result<(), Error> {
+        let (links, bodies) = contents::encode(&found.links);
+        self.tx.prepare_cached(RETRIEVED)?.execute(params![
+            event,
+            found.outcome.as_str(),
+            found.kind.as_str(),
+            found.session_status,
+            attempts,
+            retrieved_at,
+            links,
+            bodies
+        ])?;
+        self.tx.prepare_cached(MENTION)?.execute([event])?;
+        Ok(())
+    }
+
+    /// Plans deliveries, but for those that were made; gives the leases of those that this instance makes itself.
+    fn plan(self, event: i64, sinks: &[Planned], may_hold: bool) -> Result<Vec<Lease>, Error> {
+        let mut plan = self.tx.prepare_cached(PLAN)?;
+        let (mut held, fence) = (Vec::new(), new_fence());
+        for Planned { sink, is_held } in sinks {
+            let owner = (*is_held && may_hold).then_some(self.owner);
+            let owner_bytes = owner.as_ref().map(Uuid::as_bytes);
+            let planned = plan.execute(params![event, sink, self.now, owner_bytes, fence])?;
+            if planned == 1 && owner.is_some() {
+                held.push(Lease {
+                    event,
+                    task: Task::Deliver(sink.clone()),
+                    fence,
+                });
+            }
+        }
+        Ok(held)
+    }
+
+    /// Makes deliveries to these sinks due, and those to no other.
+    fn announce(self, event: i64, sinks: &[String]) -> Result<(), Error> {
+        let planned: Vec<Planned> = sinks.iter().map(|sink| due(sink)).collect();
+        self.plan(event, &planned, false)?;
+        for sink in sinks {
+            let task = Task::Deliver(sink.clone()).to_string();
+            self.tx
+                .prepare_cached(
+                    "UPDATE work SET due = ?2, started_at = ?2 WHERE event = ?1 AND task = ?4 AND due = ?3 AND owner IS NULL",
+                )?
+                .execute(params![event, self.now, WHEN_RETRIEVED, task])?;
+        }
+        Ok(())
+    }
 }
 
-/// Ends a delivery attempt.
-pub(super) fn delivery(
-    connection: &Connection,
-    lease: &DeliveryLease,
-    end: &DeliveryEnd,
-    now: Millis,
-) -> Result<Ended, Error> {
-    let (state, at, delivered_at, reason) = match end {
-        DeliveryEnd::Delivered { at } => ("delivered", None, Some(at.as_millisecond()), None),
-        DeliveryEnd::Retry { at, reason } => ("pending", Some(*at), None, Some(reason)),
-        DeliveryEnd::Dead { reason } => ("dead", None, None, Some(reason)),
-    };
-    let kept = connection
-        .prepare_cached(
-            "UPDATE deliveries SET state = ?4, next_attempt_at = ?5, delivered_at = ?6, last_error = ?7, holder = NULL
-             WHERE event = ?1 AND sink = ?2 AND fence = ?3 AND holder IS NOT NULL",
-        )?
-        .execute(params![lease.event, lease.sink, lease.fence, state, at, delivered_at, reason])?;
-    if kept == 0 {
-        return Ok(Ended::Lost);
+/// A sink whose delivery whoever claims it makes.
+fn due(sink: &str) -> Planned {
+    Planned {
+        sink: sink.to_owned(),
+        is_held: false,
     }
-    if let Some(reason) = reason {
-        history(
-            connection,
-            lease.event,
-            now,
-            &format!("deliver to {}", lease.sink),
-            reason,
-        )?;
+}
+
+/// Where an event stands in the counts while this is to be done.
+pub(super) fn standing(task: &Task) -> EventState {
+    match task {
+        Task::Forward | Task::New => EventState::Received,
+        Task::Retrieve => EventState::Retrieving,
+        Task::Deliver(_) | Task::Refresh => EventState::Delivering,
     }
-    Ok(end_event(connection, lease.event, now)?.map_or(Ended::NotYet, Ended::Event))
 }
 
 /// One line of an event's history.
 pub(super) fn history(
-    connection: &Connection,
+    tx: &Tx<'_>,
     event: i64,
     now: Millis,
     what: &str,
     detail: &str,
 ) -> Result<(), Error> {
-    connection
-        .prepare_cached("INSERT INTO attempts (event, at, what, detail) VALUES (?1, ?2, ?3, ?4)")?
+    tx.prepare_cached("INSERT INTO attempts (event, at, what, detail) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![event, now, what, detail])?;
     Ok(())
 }
 
-/// Makes deliveries to these sinks due, and those to no other.
-fn announce(
-    connection: &Connection,
+/// Makes deliveries due that whoever claims them makes, but for those that were made.
+pub(super) fn plan_due(
+    tx: &Tx<'_>,
     event: i64,
     sinks: &[String],
-    at: Millis,
-) -> Result<(), Error> {
-    for sink in sinks {
-        for sql in [PLAN_DELIVERY, START_ONE] {
-            connection
-                .prepare_cached(sql)?
-                .execute(params![event, sink, at])?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes deliveries due: those that are new, and those that a replay has set to pending.
-pub(super) fn plan_deliveries(
-    connection: &Connection,
-    event: i64,
-    sinks: &[String],
-    at: Millis,
-) -> Result<(), Error> {
-    let mut plan = connection.prepare_cached(PLAN_DELIVERY)?;
-    for sink in sinks {
-        plan.execute(params![event, sink, at])?;
-    }
-    connection
-        .prepare_cached(START_PENDING)?
-        .execute(params![event, at])?;
-    Ok(())
-}
-
-/// Ends the event if no delivery is left to try.
-pub(super) fn end_event(
-    connection: &Connection,
-    event: i64,
     now: Millis,
-) -> Result<Option<EventState>, Error> {
-    let state: Option<String> = connection
-        .prepare_cached(END_EVENT)?
-        .query_row(params![event, now], |row| row.get(0))
-        .optional()?;
-    state
-        .map(|word| word.parse().map_err(|_| Error::Corrupt { what: "state" }))
-        .transpose()
+) -> Result<(), Error> {
+    let mut plan = tx.prepare_cached(PLAN)?;
+    for sink in sinks {
+        plan.execute(params![event, sink, now, None::<&[u8]>, new_fence()])?;
+    }
+    start_waiting(tx, event, now)
 }
 
-fn holds(connection: &Connection, lease: EventLease) -> Result<bool, Error> {
-    Ok(connection
-        .prepare_cached(
-            "SELECT 1 FROM events WHERE seq = ?1 AND fence = ?2 AND holder IS NOT NULL",
-        )?
-        .exists(params![lease.event, lease.fence])?)
+fn start_waiting(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), Error> {
+    tx.prepare_cached(START)?
+        .execute(params![event, now, WHEN_RETRIEVED])?;
+    Ok(())
+}
+
+/// Asks for what an event was delivered without at that time.
+fn look_at(tx: &Tx<'_>, event: i64, at: Millis) -> Result<(), Error> {
+    tx.prepare_cached(LOOK)?
+        .execute(params![event, at, new_fence()])?;
+    Ok(())
+}
+
+/// Ends an event that is being delivered, if no delivery is left to try.
+pub(super) fn end_event(tx: &Tx<'_>, event: i64, now: Millis) -> Result<Option<EventState>, Error> {
+    let mut end = tx.prepare_cached(END_EVENT)?;
+    let mut rows = end.query(params![event, now])?;
+    let Some(ended) = rows.next()? else {
+        return Ok(None);
+    };
+    let state = row::word(ended, 0, "state")?;
+    tx.leaves(EventState::Delivering);
+    tx.enters(state);
+    Ok(Some(state))
 }

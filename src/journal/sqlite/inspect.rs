@@ -10,45 +10,58 @@ const MOST: usize = 20;
 /// What must never be found, and what it would mean.
 const RULES: &[(&str, &str)] = &[
     (
-        "in progress, but nobody would take them up",
-        "SELECT count(*) FROM events WHERE state IN ('received', 'retrieving') AND next_attempt_at IS NULL",
+        "in progress, but with nothing to be done for them",
+        "SELECT count(*) FROM receipts WHERE NOT EXISTS (SELECT 1 FROM endings WHERE event = seq)
+         AND NOT EXISTS (SELECT 1 FROM work WHERE event = seq AND task <> 'refresh' AND due < 9223372036854775807)",
     ),
     (
-        "ended, but due again",
-        "SELECT count(*) FROM events WHERE state IN ('done', 'dead', 'quarantined') AND next_attempt_at IS NOT NULL",
-    ),
-    (
-        "being delivered, but with no delivery that is due",
-        "SELECT count(*) FROM events WHERE state = 'delivering' AND NOT EXISTS
-         (SELECT 1 FROM deliveries WHERE event = seq AND state = 'pending' AND next_attempt_at IS NOT NULL)",
+        "ended, but to be retrieved again",
+        "SELECT count(*) FROM work JOIN endings USING (event) WHERE task IN ('forward', 'new', 'retrieve')",
     ),
     (
         "done, but with a delivery that is not",
-        "SELECT count(*) FROM events WHERE state = 'done' AND EXISTS
-         (SELECT 1 FROM deliveries WHERE event = seq AND state <> 'delivered')",
+        "SELECT count(*) FROM endings WHERE state = 'done' AND
+         (EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = endings.event AND state <> 'delivered')
+          OR EXISTS (SELECT 1 FROM work WHERE work.event = endings.event AND task LIKE 'deliver:%'))",
+    ),
+    (
+        "to be retrieved in two ways",
+        "SELECT count(*) FROM (SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve')
+         GROUP BY event HAVING count(*) > 1)",
     ),
     (
         "in progress, but without their content",
-        "SELECT count(*) FROM events WHERE state IN ('received', 'retrieving', 'delivering') AND body IS NULL",
+        "SELECT count(*) FROM receipts WHERE body IS NULL AND EXISTS (SELECT 1 FROM work WHERE event = seq)",
     ),
     (
-        "deliveries of events that are not there",
-        "SELECT count(*) FROM deliveries WHERE event NOT IN (SELECT seq FROM events)",
+        "said to have their content, but without it",
+        "SELECT count(*) FROM endings JOIN receipts ON seq = event WHERE has_content <> (body IS NOT NULL)",
     ),
     (
-        "links of events that are not there",
-        "SELECT count(*) FROM links WHERE event NOT IN (SELECT seq FROM events)",
+        "work, endings, deliveries or answers of events that are not there",
+        "SELECT count(*) FROM (SELECT event FROM work UNION ALL SELECT event FROM endings
+         UNION ALL SELECT event FROM deliveries UNION ALL SELECT event FROM retrievals UNION ALL SELECT event FROM links)
+         WHERE event NOT IN (SELECT seq FROM receipts)",
     ),
     (
-        "links said to be fetched, but without their body while the event has its own",
-        "SELECT count(*) FROM links JOIN events ON seq = event
-         WHERE links.state = 'fetched' AND links.body IS NULL AND events.body IS NOT NULL",
+        "retrieved, but without what was fetched while the notification is there",
+        "SELECT count(*) FROM retrievals JOIN receipts ON seq = event
+         WHERE links IS NOT NULL AND bodies IS NULL AND body IS NOT NULL",
     ),
 ];
 
 /// What does not fit together. Empty when all is well.
 pub(super) fn inspect(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut problems = damages(connection)?;
+    // A check looks into files of older versions as well, and leaves their schema as it is.
+    let is_known = connection.query_row(
+        "SELECT count(*) = 1 FROM sqlite_master WHERE name = 'receipts'",
+        [],
+        |row| row.get::<_, bool>(0),
+    )?;
+    if !is_known {
+        return Err(Error::Older);
+    }
     for (what, sql) in RULES {
         let count: u64 = connection.query_row(sql, [], |row| row.get(0))?;
         if count > 0 {
@@ -74,8 +87,14 @@ pub(super) fn damages(connection: &Connection) -> Result<Vec<String>, Error> {
 /// The counts that operators see against the rows that are there.
 fn balance(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare(
-        "SELECT counts.state, n, (SELECT count(*) FROM events WHERE events.state = counts.state) AS rows
-         FROM counts WHERE n <> rows",
+        "SELECT counts.state, n, coalesce(there, 0) AS there FROM counts LEFT JOIN
+         (SELECT state, count(*) AS there FROM
+             (SELECT coalesce(endings.state, CASE pending.task WHEN 'retrieve' THEN 'retrieving'
+                 WHEN 'new' THEN 'received' WHEN 'forward' THEN 'received' ELSE 'delivering' END) AS state
+              FROM receipts LEFT JOIN endings ON endings.event = seq
+              LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve'))
+          GROUP BY state) AS rows ON rows.state = counts.state
+         WHERE n <> coalesce(there, 0)",
     )?;
     let off = statement.query_map([], |row| {
         Ok(format!(

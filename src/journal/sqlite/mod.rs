@@ -6,15 +6,14 @@ mod address;
 mod append;
 mod backup;
 mod checkpoint;
-mod claim;
+mod content;
+mod counts;
 mod damage;
 mod examine;
 mod files;
 mod finish;
 mod folder;
 mod inspect;
-mod late;
-mod lease;
 mod lock;
 mod open;
 mod operate;
@@ -26,6 +25,7 @@ mod retain;
 mod row;
 mod spool;
 mod unauthentic;
+mod work;
 mod writer;
 
 use std::fs::File;
@@ -41,24 +41,25 @@ use uuid::Uuid;
 
 pub use self::backup::backup;
 use self::checkpoint::Checkpointer;
-use self::claim::Claims;
 use self::damage::Met;
 pub use self::damage::damaged_beside;
 pub use self::examine::{Examined, examine, orphaned};
 use self::files::OpenFiles;
+use self::finish::Ending;
 pub use self::folder::adopt;
 use self::lock::Turn;
 use self::readers::Readers;
 pub use self::restore::{begin_empty, restore};
 pub(super) use self::spool::Spooled;
+use self::work::Claims;
 use self::writer::Writer;
+use super::lease::new_fence;
 use super::{
-    Access, Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
-    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
-    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store,
-    Unauthentic,
+    Access, AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept,
+    Lease, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Store, Unauthentic,
+    Wanted,
 };
-use crate::domain::{Clock, Document, EventId, Millis, Notification};
+use crate::domain::{Clock, EventId, Millis, Notification};
 use crate::metrics::Metrics;
 
 /// How long a statement waits for another process's lock on the file.
@@ -84,7 +85,9 @@ pub struct SqliteStore {
     owned: Mutex<Option<File>>,
     path: PathBuf,
     access: Access,
-    holder: Uuid,
+    owner: Uuid,
+    /// Whether the work is this process's.
+    works: AtomicBool,
     clock: Clock,
     /// Content was removed: what the log still has of it is to go as well.
     wants_restart: Arc<AtomicBool>,
@@ -126,11 +129,19 @@ impl SqliteStore {
             })?),
             Access::Successor { .. } | Access::Guest => None,
         };
-        let holder = Uuid::now_v7();
+        let owner = Uuid::now_v7();
         let connection = match access {
-            Access::Owner { longest_wait } => open::prepare(path, holder, clock, longest_wait)
+            Access::Owner { longest_wait } => open::prepare(path, owner, clock, longest_wait)
                 .map_err(|error| damage::move_aside(path, error))?,
-            Access::Successor { .. } => open::migrated(path)?,
+            Access::Successor { .. } => {
+                // This version changes what the other one works on.
+                if !open::is_current(path)? {
+                    return Err(Error::OlderRuns {
+                        path: path.to_owned(),
+                    });
+                }
+                open::migrated(path)?
+            }
             // A guest leaves the schema as it is: the service beside it may be an older version.
             Access::Guest => open::current(path)?,
         };
@@ -172,7 +183,8 @@ impl SqliteStore {
             owned: Mutex::new(owned),
             path: path.to_owned(),
             access,
-            holder,
+            owner,
+            works: AtomicBool::new(matches!(access, Access::Owner { .. })),
             clock,
             wants_restart,
         })
@@ -198,15 +210,6 @@ impl SqliteStore {
             .await
     }
 
-    fn claims<'a>(&'a self, writer: &'a Writer) -> Claims<'a> {
-        Claims {
-            readers: &self.readers,
-            writer,
-            damage: &self.damage,
-            holder: self.holder,
-        }
-    }
-
     fn writer(&self) -> Result<Arc<Writer>, Error> {
         lock(&self.writer).clone().ok_or(Error::Closed)
     }
@@ -214,95 +217,43 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+    async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
         let now = self.clock.steady();
+        let owner = (hold && self.works.load(Ordering::Relaxed)).then_some(self.owner);
+        let fence = new_fence();
         self.writer()?
-            .append(move |connection| append::append(connection, &event, now))
+            .append(move |tx| append::append(tx, &event, owner, fence, now))
             .await
     }
 
-    async fn claim_events(
-        &self,
-        due: Due,
-        most_with_sdp: usize,
-    ) -> Result<Vec<ClaimedEvent>, Error> {
+    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
         let writer = self.writer()?;
-        self.claims(&writer).events(due, most_with_sdp).await
+        let claims = Claims {
+            readers: &self.readers,
+            writer: &writer,
+            damage: &self.damage,
+            owner: self.owner,
+        };
+        claims.claim(wanted).await
     }
 
-    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error> {
-        let writer = self.writer()?;
-        self.claims(&writer).new_events(due).await
-    }
-
-    async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
+    async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
+        let (owner, now) = (self.owner, self.clock.steady());
         self.writer()?
-            .write(move |connection| finish::links(connection, lease, &links))
+            .write(move |tx| Ending { tx, owner, now }.finish(&ends))
             .await
     }
 
-    async fn finish_retrieval(
-        &self,
-        lease: EventLease,
-        links: Vec<LinkUpdate>,
-        end: Retrieval,
-    ) -> Result<Held, Error> {
-        let now = self.clock.steady();
-        self.writer()?
-            .write(move |connection| finish::retrieval(connection, lease, &links, &end, now))
-            .await
-    }
-
-    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error> {
-        // Looked for beside the writer first: it is rarely there.
-        let is_due = move |reader: &rusqlite::Connection| late::is_due(reader, due.now);
-        if !self.readers.read(is_due).await? {
-            return Ok(Vec::new());
-        }
-        self.writer()?
-            .write(move |connection| late::claim(connection, due))
-            .await
-    }
-
-    async fn finish_late(
-        &self,
-        lease: EventLease,
-        next: Option<Millis>,
-        amendment: Option<Amendment>,
-    ) -> Result<Held, Error> {
-        let now = self.clock.steady();
-        self.writer()?
-            .write(move |connection| late::finish(connection, lease, next, amendment.as_ref(), now))
-            .await
-    }
-
-    async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {
-        let writer = self.writer()?;
-        self.claims(&writer).deliveries(sink, due).await
-    }
-
-    async fn finish_delivery(
-        &self,
-        lease: DeliveryLease,
-        end: DeliveryEnd,
-    ) -> Result<Ended, Error> {
-        let now = self.clock.steady();
-        self.writer()?
-            .write(move |connection| finish::delivery(connection, &lease, &end, now))
-            .await
-    }
-
-    async fn release(&self, now: Millis) -> Result<(), Error> {
-        let holder = self.holder;
-        self.writer()?
-            .write(move |connection| lease::release(connection, holder, now))
-            .await
-    }
-
-    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error> {
-        let lease = lease.clone();
+    async fn held(&self) -> Result<Vec<Lease>, Error> {
+        let owner = self.owner;
         self.readers
-            .read(move |connection| query::document(connection, &lease))
+            .read(move |connection| work::held(connection, owner))
+            .await
+    }
+
+    async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error> {
+        self.writer()?
+            .write(move |tx| work::give_back(tx, &leases, now))
             .await
     }
 
@@ -403,10 +354,9 @@ impl Store for SqliteStore {
     }
 
     async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
-        let now = self.clock.steady();
         let purged = self
             .writer()?
-            .write(move |connection| retain::retain(connection, expiry, limit, now))
+            .write(move |connection| retain::retain(connection, expiry, limit))
             .await?;
         if purged != Purged::default() {
             self.wants_restart.store(true, Ordering::Relaxed);
@@ -478,10 +428,12 @@ impl Store for SqliteStore {
                 None => tokio::time::sleep(LOOK).await,
             }
         }
-        let (holder, now) = (self.holder, self.clock.steady());
+        let (owner, now) = (self.owner, self.clock.steady());
         self.writer()?
-            .write(move |connection| lease::take_over(connection, holder, now, longest_wait))
-            .await
+            .write(move |tx| work::take_over(tx, owner, now, longest_wait))
+            .await?;
+        self.works.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     fn is_damaged(&self) -> bool {

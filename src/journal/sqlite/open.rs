@@ -4,10 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use uuid::Uuid;
 
-use super::{BUSY, folder, lease, with_suffix};
+use super::counts::Tx;
+use super::{BUSY, folder, with_suffix, work};
 use crate::domain::Clock;
 use crate::journal::Error;
 
@@ -22,16 +24,32 @@ mod embedded {
 /// Brings the schema up to date and takes over what an earlier process held.
 pub(super) fn prepare(
     path: &Path,
-    holder: Uuid,
+    owner: Uuid,
     clock: Clock,
     longest_wait: Duration,
 ) -> Result<Connection, Error> {
     let connection = migrated(path)?;
-    lease::take_over(&connection, holder, clock.steady(), longest_wait)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let tx = Tx::new(&connection);
+    work::take_over(&tx, owner, clock.steady(), longest_wait)?;
+    tx.write_counts()?;
+    connection.execute_batch("COMMIT")?;
     Ok(connection)
 }
 
-/// Migrations only add, so that a process of an older version beside this one can go on.
+/// Whether a store that is there has this version's schema. One that is not there is none of an older version.
+pub(super) fn is_current(path: &Path) -> Result<bool, Error> {
+    if !path.exists() {
+        return Ok(true);
+    }
+    match current(path) {
+        Ok(_) => Ok(true),
+        Err(Error::Older) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings the schema up to date.
 pub(super) fn migrated(path: &Path) -> Result<Connection, Error> {
     folder::make_private_file(path).map_err(|source| Error::Io {
         path: path.to_owned(),
@@ -88,14 +106,21 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
 pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    keep_plans(&connection)?;
+    connection.set_prepared_statement_cache_capacity(128);
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = 0;
-         PRAGMA cache_size = -32768;
+         PRAGMA cache_size = -8192;
          PRAGMA temp_store = MEMORY;
          PRAGMA secure_delete = ON;",
     )?;
     Ok(connection)
+}
+
+/// Plans do not depend on the values of parameters, so that a statement is planned once and not each time it is run.
+pub(super) fn keep_plans(connection: &Connection) -> Result<(), Error> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }

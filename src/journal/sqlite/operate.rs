@@ -2,113 +2,230 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{finish, late, retain};
+use super::counts::Tx;
+use super::work::WHEN_RETRIEVED;
+use super::{finish, retain, row};
 use crate::domain::{EventId, EventState, Millis};
-use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed};
+use crate::journal::lease::{first_task, new_fence};
+use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed, Task};
 
-/// Makes an event due again, for `sinks` or (none given) for those it had.
+const FIND: &str = "SELECT seq, body IS NOT NULL, junk IS NOT NULL,
+    (SELECT retrieved_at FROM retrievals WHERE event = seq) IS NOT NULL FROM receipts WHERE id = ?1";
+const IS_HELD: &str = "SELECT 1 FROM work WHERE event = ?1 AND owner IS NOT NULL LIMIT 1";
+const MARK: &str = "INSERT INTO replays (event, step, sinks) VALUES (?1, ?2, ?3)
+    ON CONFLICT (event) DO UPDATE SET step = excluded.step, sinks = excluded.sinks";
+/// Those whose work nobody does any more.
+const FREE: &str = "SELECT event, step, sinks FROM replays
+    WHERE NOT EXISTS (SELECT 1 FROM work WHERE work.event = replays.event AND owner IS NOT NULL)";
+/// What is to be delivered once more waits with the rest.
+const RESET: &str =
+    "INSERT OR REPLACE INTO work (event, task, due, fence, started_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+const SINKS: &str = "SELECT sink FROM deliveries WHERE event = ?1
+    UNION SELECT substr(task, 9) FROM work WHERE event = ?1 AND task LIKE 'deliver:%'";
+/// The sinks that were not named wait as well: there is nothing to give them now.
+const WAIT: &str =
+    "UPDATE work SET due = ?2, fence = ?3 WHERE event = ?1 AND task LIKE 'deliver:%'";
+
+/// Makes an event due again, for `sinks` or (none given) for those it had; once work on it that is under way has ended.
 pub(super) fn replay(
-    connection: &Connection,
+    tx: &Tx<'_>,
     id: EventId,
     from: ReplayFrom,
     sinks: &[String],
     actor: &str,
     now: Millis,
 ) -> Result<Replayed, Error> {
-    let found: Option<(i64, String, bool, bool)> = connection
-        .prepare_cached("SELECT seq, state, body IS NOT NULL, retrieved_at IS NOT NULL FROM events WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+    let found: Option<(i64, bool, bool, bool)> = tx
+        .prepare_cached(FIND)?
+        .query_row([id.as_bytes()], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
         .optional()?;
-    let Some((seq, state, has_content, is_retrieved)) = found else {
+    let Some((seq, has_content, is_junk, is_retrieved)) = found else {
         return Ok(Replayed::NotFound);
     };
-    if !has_content || state == EventState::Quarantined.as_str() {
+    if !has_content || is_junk {
         return Ok(Replayed::NoContent);
     }
     if from == ReplayFrom::Deliver && !is_retrieved {
         return Ok(Replayed::NotRetrieved);
     }
-    reset_deliveries(connection, seq, sinks)?;
-    match from {
-        ReplayFrom::Retrieve => {
-            connection.execute("DELETE FROM links WHERE event = ?1", [seq])?;
-            late::forget(connection, seq)?;
-            // The sinks that were not named wait as well: there is nothing to give them now.
-            connection.execute(
-                "UPDATE deliveries SET next_attempt_at = NULL, holder = NULL, fence = fence + 1
-                 WHERE event = ?1 AND state = 'pending'",
-                [seq],
-            )?;
-            connection.execute(
-                "UPDATE events SET state = 'received', next_attempt_at = ?2, started_at = ?2, attempts = 0,
-                 fence = fence + 1, holder = NULL, last_error = NULL, ended_at = NULL, retrieved_at = NULL,
-                 tried_ms = 0 WHERE seq = ?1",
-                params![seq, now],
-            )?;
-        }
-        ReplayFrom::Deliver => {
-            connection.execute(
-                "UPDATE events SET state = 'delivering', next_attempt_at = NULL, fence = fence + 1, holder = NULL,
-                 last_error = NULL, ended_at = NULL WHERE seq = ?1",
-                [seq],
-            )?;
-            finish::plan_deliveries(connection, seq, sinks, now)?;
-            finish::end_event(connection, seq, now)?;
-        }
+    let step = from.as_str();
+    finish::history(tx, seq, now, "replay", &format!("from {step} by {actor}"))?;
+    if tx.prepare_cached(IS_HELD)?.exists([seq])? {
+        let sinks = serde_json::to_string(sinks).unwrap_or_default();
+        tx.prepare_cached(MARK)?
+            .execute(params![seq, step, sinks])?;
+    } else {
+        start_again(tx, seq, from, sinks, now)?;
     }
-    let step = match from {
-        ReplayFrom::Retrieve => "retrieve",
-        ReplayFrom::Deliver => "deliver",
-    };
-    finish::history(
-        connection,
-        seq,
-        now,
-        "replay",
-        &format!("from {step} by {actor}"),
-    )?;
     Ok(Replayed::Scheduled)
 }
 
-/// Sets deliveries back to pending, not due yet. Without names, all of the event's.
-fn reset_deliveries(connection: &Connection, seq: i64, sinks: &[String]) -> Result<(), Error> {
-    const RESET: &str = "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_at = NULL, holder = NULL,
-        fence = fence + 1, delivered_at = NULL, last_error = NULL WHERE event = ?1";
-    if sinks.is_empty() {
-        connection.execute(RESET, [seq])?;
-    }
-    for sink in sinks {
-        connection.execute(&format!("{RESET} AND sink = ?2"), params![seq, sink])?;
+/// Whether a replay waits for work on this event to end.
+pub(super) fn waits(connection: &Connection, event: i64) -> Result<bool, Error> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM replays WHERE event = ?1")?
+        .exists([event])?)
+}
+
+/// Whether any does.
+pub(super) fn is_any_replay_waiting(connection: &Connection) -> Result<bool, Error> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM replays LIMIT 1")?
+        .exists([])?)
+}
+
+/// Starts the replays that waited for work that has ended now.
+pub(super) fn replay_what_is_free(tx: &Tx<'_>, now: Millis) -> Result<(), Error> {
+    let mut free = tx.prepare_cached(FREE)?;
+    let free = free.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let free: Vec<(i64, String, String)> = free.collect::<Result<_, _>>()?;
+    for (event, step, sinks) in free {
+        tx.prepare_cached("DELETE FROM replays WHERE event = ?1")?
+            .execute([event])?;
+        let (Some(from), Ok(sinks)) = (
+            ReplayFrom::from_word(&step),
+            serde_json::from_str::<Vec<String>>(&sinks),
+        ) else {
+            return Err(Error::Corrupt { what: "replay" });
+        };
+        let has_content: Option<bool> = tx
+            .prepare_cached("SELECT body IS NOT NULL FROM receipts WHERE seq = ?1")?
+            .query_row([event], |row| row.get(0))
+            .optional()?;
+        if has_content == Some(true) {
+            start_again(tx, event, from, &sinks, now)?;
+        }
     }
     Ok(())
 }
 
-/// Removes an event's content and keeps its receipt. Whoever works on it finds its lease lost.
-pub(super) fn purge(
-    connection: &Connection,
-    id: EventId,
-    actor: &str,
+/// Makes an event due again that nobody works on.
+fn start_again(
+    tx: &Tx<'_>,
+    event: i64,
+    from: ReplayFrom,
+    sinks: &[String],
     now: Millis,
-) -> Result<bool, Error> {
-    let seq: Option<i64> = connection
-        .prepare_cached("SELECT seq FROM events WHERE id = ?1")?
+) -> Result<(), Error> {
+    leave(tx, event)?;
+    let again: Vec<String> = if sinks.is_empty() {
+        let mut had = tx.prepare_cached(SINKS)?;
+        let had = had.query_map([event], |row| row.get(0))?;
+        had.collect::<Result<_, _>>()?
+    } else {
+        let mut had = tx.prepare_cached(SINKS)?;
+        let had = had.query_map([event], |row| row.get::<_, String>(0))?;
+        let had: Vec<String> = had.collect::<Result<_, _>>()?;
+        // From the start only what it had waits; to whom it goes else is decided then.
+        let is_wanted = |sink: &&String| from == ReplayFrom::Deliver || had.contains(sink);
+        sinks.iter().filter(is_wanted).cloned().collect()
+    };
+    for sink in again {
+        tx.prepare_cached("DELETE FROM deliveries WHERE event = ?1 AND sink = ?2")?
+            .execute(params![event, sink])?;
+        let task = Task::Deliver(sink).to_string();
+        tx.prepare_cached(RESET)?.execute(params![
+            event,
+            task,
+            WHEN_RETRIEVED,
+            new_fence(),
+            now
+        ])?;
+    }
+    match from {
+        ReplayFrom::Retrieve => {
+            for sql in [
+                "DELETE FROM retrievals WHERE event = ?1",
+                "DELETE FROM links WHERE event = ?1",
+                "DELETE FROM work WHERE event = ?1 AND task NOT LIKE 'deliver:%'",
+            ] {
+                tx.prepare_cached(sql)?.execute([event])?;
+            }
+            tx.prepare_cached(WAIT)?
+                .execute(params![event, WHEN_RETRIEVED, new_fence()])?;
+            let task = first_task(needs_sdp(tx, event)?);
+            tx.prepare_cached(RESET)?.execute(params![
+                event,
+                task.to_string(),
+                now,
+                new_fence(),
+                now
+            ])?;
+            tx.enters(EventState::Received);
+        }
+        ReplayFrom::Deliver => {
+            // What it still waited for is not worth waiting for any more.
+            tx.prepare_cached(
+                "DELETE FROM work WHERE event = ?1 AND task IN ('forward', 'new', 'retrieve')",
+            )?
+            .execute([event])?;
+            tx.enters(EventState::Delivering);
+            finish::plan_due(tx, event, &[], now)?;
+            finish::end_event(tx, event, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the event needs a call to the vendor's API, as its notification says.
+fn needs_sdp(connection: &Connection, event: i64) -> Result<bool, Error> {
+    let content = super::content::event(connection, event)?;
+    let notification = content.and_then(|(receipt, _)| super::content::notification(&receipt));
+    Ok(notification.is_none_or(|notification| notification.needs_sdp()))
+}
+
+/// An event leaves the state that it is in: it is not counted there any more, and has not ended.
+fn leave(tx: &Tx<'_>, event: i64) -> Result<(), Error> {
+    if let Some(state) = state(tx, event)? {
+        tx.leaves(state);
+    }
+    tx.prepare_cached("DELETE FROM endings WHERE event = ?1")?
+        .execute([event])?;
+    Ok(())
+}
+
+/// Where an event is counted. `None` when there is none.
+pub(super) fn state(connection: &Connection, event: i64) -> Result<Option<EventState>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT coalesce((SELECT state FROM endings WHERE event = seq),
+             (SELECT CASE task WHEN 'retrieve' THEN 'retrieving' ELSE 'received' END FROM work
+              WHERE event = seq AND task IN ('forward', 'new', 'retrieve')), 'delivering')
+         FROM receipts WHERE seq = ?1",
+    )?;
+    let mut rows = statement.query([event])?;
+    rows.next()?
+        .map(|found| row::word(found, 0, "state"))
+        .transpose()
+}
+
+/// Removes an event's content and keeps its receipt. Whoever works on it finds its lease lost.
+pub(super) fn purge(tx: &Tx<'_>, id: EventId, actor: &str, now: Millis) -> Result<bool, Error> {
+    let seq: Option<i64> = tx
+        .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
         .query_row([id.as_bytes()], |row| row.get(0))
         .optional()?;
     let Some(seq) = seq else { return Ok(false) };
-    retain::purge_content(connection, seq)?;
-    connection.execute(
-        "UPDATE events SET state = CASE WHEN state IN ('done', 'quarantined') THEN state ELSE 'dead' END,
-         last_error = CASE WHEN state IN ('done', 'dead', 'quarantined') THEN last_error ELSE 'purged by an operator' END,
-         next_attempt_at = NULL, holder = NULL, fence = fence + 1, ended_at = coalesce(ended_at, ?2),
-         purged_at = coalesce(purged_at, ?2) WHERE seq = ?1",
+    let before = state(tx, seq)?;
+    retain::purge_content(tx, seq)?;
+    retain::give_up_work(tx, seq, "purged by an operator")?;
+    tx.execute(
+        "INSERT INTO endings (event, state, ended_at, cause, has_content, purged_at)
+         VALUES (?1, 'dead', ?2, 'purged by an operator', 0, ?2)
+         ON CONFLICT (event) DO UPDATE SET has_content = 0, purged_at = coalesce(purged_at, excluded.purged_at)",
         params![seq, now],
     )?;
-    connection.execute(
-        "UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, holder = NULL, fence = fence + 1,
-         last_error = 'purged by an operator' WHERE event = ?1 AND state = 'pending'",
-        [seq],
-    )?;
-    finish::history(connection, seq, now, "purge", &format!("by {actor}"))?;
+    if let Some(before) = before
+        && !matches!(
+            before,
+            EventState::Done | EventState::Dead | EventState::Quarantined
+        )
+    {
+        tx.leaves(before);
+        tx.enters(EventState::Dead);
+    }
+    finish::history(tx, seq, now, "purge", &format!("by {actor}"))?;
     Ok(true)
 }
 

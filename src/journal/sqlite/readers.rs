@@ -145,6 +145,8 @@ impl Inner {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(super::BUSY)?;
+        super::open::keep_plans(&connection)?;
+        connection.set_prepared_statement_cache_capacity(128);
         Ok(connection)
     }
 }

@@ -89,7 +89,7 @@ fn prepare(file: &Path, copy: &Path) -> Result<(), Error> {
     })?;
     let connection = open::read_only(copy)?;
     let is_store = connection.query_row(
-        "SELECT count(*) = 2 FROM sqlite_master WHERE name IN ('events', 'refinery_schema_history')",
+        "SELECT count(*) = 2 FROM sqlite_master WHERE name IN ('deliveries', 'refinery_schema_history')",
         [],
         |row| row.get::<_, bool>(0),
     )?;

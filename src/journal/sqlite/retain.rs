@@ -1,95 +1,135 @@
 //! Retention: removes what has been kept for long enough, a little at a time. The file keeps its size and the room is
 //! used again.
 
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
-use crate::domain::Millis;
+use super::counts::Tx;
+use crate::domain::EventState;
 use crate::journal::{Error, Expiry, Purged};
 
-// Each index is named: the planner would rather pass over all that is done, and the intake waits meanwhile.
-const DONE: &str = "SELECT seq FROM events INDEXED BY events_content
-    WHERE state = 'done' AND body IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
-const DEAD: &str = "SELECT seq FROM events INDEXED BY events_content
-    WHERE state = 'dead' AND body IS NOT NULL AND ended_at < ?1 ORDER BY ended_at LIMIT ?2";
-/// By the steady time at which it was kept.
-const QUARANTINED: &str = "SELECT seq FROM events INDEXED BY events_state
-    WHERE state = 'quarantined' AND body IS NOT NULL AND started_at < ?1 ORDER BY seq LIMIT ?2";
+// The index is named: the planner would rather pass over all that is done, and the intake waits meanwhile.
+const WITH_CONTENT: &str = "SELECT event FROM endings INDEXED BY endings_age
+    WHERE has_content = 1 AND state = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";
+/// What is done, with content or without.
+const DONE: &str = "SELECT event FROM endings INDEXED BY endings_age
+    WHERE has_content IN (0, 1) AND state = 'done' AND ended_at < ?1 LIMIT ?2";
 /// What an operator or an age limit has taken the content of is decided, and goes as what is done does.
-const RECEIPTS: &str = "SELECT seq FROM events INDEXED BY events_ended
-    WHERE ended_at < ?1 AND (state = 'done' OR (state IN ('dead', 'quarantined') AND body IS NULL))
-    ORDER BY ended_at LIMIT ?2";
-const SIZE: &str = "SELECT length(body) + (SELECT coalesce(sum(bytes), 0) FROM links WHERE event = seq AND links.body IS NOT NULL)
-    FROM events WHERE seq = ?1";
+const DECIDED: &str = "SELECT event FROM endings INDEXED BY endings_age
+    WHERE has_content = 0 AND state IN ('dead', 'quarantined') AND ended_at < ?1 LIMIT ?2";
+const SIZE: &str =
+    "SELECT length(body) + coalesce((SELECT length(bodies) FROM retrievals WHERE event = seq), 0)
+        + (SELECT coalesce(sum(length(body)), 0) FROM links WHERE event = seq)
+    FROM receipts WHERE seq = ?1";
 /// A batch ends once so many bytes were freed: to free its pages SQLite reads them, and the intake waits meanwhile.
 const BYTES: u64 = 8 << 20;
 
 /// Removes at most `limit` of each kind.
-pub(super) fn retain(
-    connection: &Connection,
-    expiry: Expiry,
-    limit: usize,
-    now: Millis,
-) -> Result<Purged, Error> {
+pub(super) fn retain(tx: &Tx<'_>, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
     let mut purged = Purged::default();
     let mut freed = 0;
     let kinds = [
-        (DONE, Some(expiry.content)),
-        (DEAD, expiry.dead),
-        (QUARANTINED, expiry.quarantined),
+        (EventState::Done, Some(expiry.content)),
+        (EventState::Dead, expiry.dead),
+        (EventState::Quarantined, expiry.quarantined),
     ];
-    for (which, before) in kinds {
+    for (state, before) in kinds {
         let Some(before) = before else { continue };
-        let found = found(connection, which, params![before, limit])?;
+        let found = found(tx, WITH_CONTENT, params![state.as_str(), before, limit])?;
         purged.is_all &= found.len() < limit;
         for seq in found {
             if freed >= BYTES {
                 purged.is_all = false;
                 break;
             }
-            freed += connection
+            let size: Option<Option<u64>> = tx
                 .prepare_cached(SIZE)?
-                .query_row([seq], |row| row.get::<_, u64>(0))?;
-            purge_content(connection, seq)?;
-            connection
-                .prepare_cached(
-                    "UPDATE events SET ended_at = coalesce(ended_at, ?2) WHERE seq = ?1",
-                )?
-                .execute(params![seq, now])?;
+                .query_row([seq], |row| row.get(0))
+                .optional()?;
+            freed += size.flatten().unwrap_or(0);
+            purge_content(tx, seq)?;
+            give_up_work(tx, seq, "its content was purged")?;
             purged.content += 1;
         }
     }
     if let Some(before) = expiry.quarantined {
-        connection
-            .prepare_cached("DELETE FROM unauthentic WHERE received_at < ?1")?
+        tx.prepare_cached("DELETE FROM unauthentic WHERE received_at < ?1")?
             .execute([before])?;
     }
-    let receipts = found(connection, RECEIPTS, params![expiry.receipts, limit])?;
-    purged.is_all &= receipts.len() < limit;
-    purged.receipts = receipts.len();
-    for seq in receipts {
-        for sql in [
-            "DELETE FROM links WHERE event = ?1",
-            "DELETE FROM deliveries WHERE event = ?1",
-            "DELETE FROM attempts WHERE event = ?1",
-            "DELETE FROM late WHERE event = ?1",
-            "DELETE FROM amendments WHERE event = ?1",
-            "DELETE FROM events WHERE seq = ?1",
-        ] {
-            connection.prepare_cached(sql)?.execute([seq])?;
+    for which in [DONE, DECIDED] {
+        let receipts = found(tx, which, params![expiry.receipts, limit])?;
+        purged.is_all &= receipts.len() < limit;
+        purged.receipts += receipts.len();
+        for seq in receipts {
+            remove(tx, seq)?;
         }
     }
+    purged.is_all &= !remove_copies(tx, limit)?;
     Ok(purged)
+}
+
+/// Removes all that there is of an event.
+pub(super) fn remove(tx: &Tx<'_>, seq: i64) -> Result<(), Error> {
+    if let Some(state) = super::operate::state(tx, seq)? {
+        tx.leaves(state);
+    }
+    for sql in [
+        "DELETE FROM mentions WHERE event = ?1 AND name IN
+            (SELECT session_id FROM receipts WHERE seq = ?1 UNION ALL SELECT encounter_id FROM receipts WHERE seq = ?1)",
+        "DELETE FROM links WHERE event = ?1",
+        "DELETE FROM retrievals WHERE event = ?1",
+        "DELETE FROM deliveries WHERE event = ?1",
+        "DELETE FROM attempts WHERE event = ?1",
+        "DELETE FROM work WHERE event = ?1",
+        "DELETE FROM replays WHERE event = ?1",
+        "DELETE FROM amendments WHERE event = ?1",
+        "DELETE FROM endings WHERE event = ?1",
+        "DELETE FROM old_events WHERE seq = ?1",
+        "DELETE FROM receipts WHERE seq = ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([seq])?;
+    }
+    Ok(())
+}
+
+/// Gives up what an event had still to have done: without its content nobody could do it.
+pub(super) fn give_up_work(tx: &Tx<'_>, seq: i64, reason: &str) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO deliveries (event, sink, state, attempts, started_at, last_error)
+         SELECT event, substr(task, 9), 'dead', tries, started_at, ?2 FROM work
+         WHERE event = ?1 AND task LIKE 'deliver:%'",
+    )?
+    .execute(params![seq, reason])?;
+    for sql in [
+        "DELETE FROM work WHERE event = ?1",
+        "DELETE FROM replays WHERE event = ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([seq])?;
+    }
+    Ok(())
 }
 
 /// Removes an event's bodies.
 pub(super) fn purge_content(connection: &Connection, seq: i64) -> Result<(), Error> {
-    connection
-        .prepare_cached("UPDATE events SET body = NULL WHERE seq = ?1")?
-        .execute([seq])?;
-    connection
-        .prepare_cached("UPDATE links SET body = NULL WHERE event = ?1")?
-        .execute([seq])?;
+    for sql in [
+        "UPDATE receipts SET body = NULL WHERE seq = ?1",
+        "UPDATE retrievals SET bodies = NULL WHERE event = ?1",
+        "UPDATE links SET body = NULL WHERE event = ?1 AND body IS NOT NULL",
+        "UPDATE endings SET has_content = 0 WHERE event = ?1",
+        "DELETE FROM old_events WHERE seq = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([seq])?;
+    }
     Ok(())
+}
+
+/// Removes some of what an earlier version had in another table, and which was copied. Whether there may be more.
+fn remove_copies(connection: &Connection, limit: usize) -> Result<bool, Error> {
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM old_events WHERE seq IN (SELECT seq FROM old_events ORDER BY seq LIMIT ?1)",
+        )?
+        .execute([limit])?;
+    Ok(removed == limit)
 }
 
 fn found(connection: &Connection, sql: &str, by: &[&dyn ToSql]) -> Result<Vec<i64>, Error> {
@@ -106,21 +146,18 @@ mod tests {
     fn what_there_is_to_do_is_found_by_an_index_and_not_by_passing_over_what_is_kept() {
         let dir = tempfile::tempdir().expect("a folder");
         let connection = super::super::open::migrated(&dir.path().join("file")).expect("a store");
-        for (sql, by) in [
-            (DONE, "events_content (state=? AND ended_at<?)"),
-            (DEAD, "events_content (state=? AND ended_at<?)"),
-            (QUARANTINED, "events_state (state=?)"),
-            (RECEIPTS, "events_ended (ended_at<?)"),
-        ] {
+        for sql in [WITH_CONTENT, DONE, DECIDED] {
             let mut explain = connection
                 .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
                 .expect("a plan");
+            let numbers = vec![1; explain.parameter_count()];
             let plan: Vec<String> = explain
-                .query_map(params![1, 1], |row| row.get(3))
+                .query_map(rusqlite::params_from_iter(numbers), |row| row.get(3))
                 .expect("a plan")
                 .collect::<Result<_, _>>()
                 .expect("a plan");
-            assert_eq!(plan, [format!("SEARCH events USING INDEX {by}")]);
+            let by = "USING COVERING INDEX endings_age (has_content=? AND state=? AND ended_at<?)";
+            assert_eq!(plan, [format!("SEARCH endings {by}")]);
         }
     }
 }

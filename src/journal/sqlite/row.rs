@@ -7,18 +7,25 @@ use jiff::Timestamp;
 use rusqlite::Row;
 
 use crate::domain::{EncounterId, EventId, LinkGroup, SessionId, SessionKind};
-use crate::journal::{Error, Event, Link};
+use crate::journal::{Error, Event, Link, Task};
 
-/// The columns of [`event`], in its order.
-pub(super) const EVENT: &str = "id, received_at, generated_at, source, outcome, status, session_id, encounter_id, kind, \
-    session_status, CASE WHEN purged_at IS NOT NULL AND state <> 'done' THEN 'purged' ELSE state END, stale, attempts, next_attempt_at, last_error, error_code, body IS NULL, holder IS NOT NULL";
-
-/// The columns of [`link`], in its order.
-pub(super) const LINK: &str = "n, link_group, href, state, http_status, bytes, fetched_at, reason";
+/// An event as operators see it, without a condition.
+pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, source,
+    coalesce(found.outcome, receipts.outcome), status, session_id, encounter_id, coalesce(found.kind, receipts.kind),
+    session_status,
+    CASE WHEN purged_at IS NOT NULL AND endings.state <> 'done' THEN 'purged'
+         WHEN endings.state IS NOT NULL THEN endings.state
+         WHEN pending.task IS NULL THEN 'delivering'
+         WHEN pending.owner IS NULL AND pending.task <> 'retrieve' THEN 'received'
+         ELSE 'retrieving' END,
+    stale, coalesce(pending.tries + (pending.owner IS NOT NULL), found.attempts, 0),
+    CASE WHEN pending.owner IS NULL THEN pending.due END, coalesce(pending.cause, endings.cause, junk), error_code,
+    coalesce(has_content = 0, 0), seq
+    FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
+    LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
 
 /// An [`Event`] from [`EVENT`].
 pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
-    let is_leased: bool = row.get(17)?;
     Ok(Event {
         id: id(row.get(0)?),
         received_at: time(row.get(1)?)?,
@@ -33,18 +40,14 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
         state: word(row, 10, "state")?,
         stale: row.get(11)?,
         attempts: row.get(12)?,
-        next_attempt_at: if is_leased {
-            None
-        } else {
-            optional_time(row.get(13)?)?
-        },
+        next_attempt_at: optional_time(row.get(13)?)?,
         last_error: row.get(14)?,
         error_code: row.get(15)?,
         content_purged: row.get(16)?,
     })
 }
 
-/// A [`Link`] from [`LINK`].
+/// A [`Link`] from its columns: n, link_group, href, state, http_status, bytes, fetched_at, reason.
 pub(super) fn link(row: &Row<'_>) -> Result<Link, Error> {
     Ok(Link {
         n: row.get(0)?,
@@ -56,6 +59,13 @@ pub(super) fn link(row: &Row<'_>) -> Result<Link, Error> {
         fetched_at: optional_time(row.get(6)?)?,
         reason: row.get(7)?,
     })
+}
+
+/// A task from its word.
+pub(super) fn task(row: &Row<'_>, column: usize) -> Result<Task, Error> {
+    let corrupt = || Error::Corrupt { what: "task" };
+    let word = row.get_ref(column)?.as_str().map_err(|_| corrupt())?;
+    word.parse().map_err(|_| corrupt())
 }
 
 pub(super) fn id(bytes: [u8; 16]) -> EventId {

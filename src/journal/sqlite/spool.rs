@@ -1,10 +1,13 @@
 //! What the spool needs of the embedded store: its events oldest first, as they were appended, and their removal.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use rusqlite::{Connection, Row, params};
 
-use super::row;
-use crate::domain::{DedupeKey, EventState, Notification};
+use super::counts::Tx;
+use super::{retain, row};
+use crate::domain::{DedupeKey, Notification};
 use crate::journal::record::NewContent;
 use crate::journal::{Error, NewEvent};
 
@@ -12,7 +15,7 @@ use crate::journal::{Error, NewEvent};
 pub(in crate::journal) type Spooled = (i64, Result<NewEvent, Error>);
 
 const OLDEST: &str =
-    "SELECT seq, id, received_at, generated_at, source, stale, state, last_error, body FROM events
+    "SELECT seq, id, received_at, generated_at, source, stale, junk, body FROM receipts
     WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2";
 
 /// The oldest events after number `after`, in order, with their numbers: at most `limit`, and no more than fit into
@@ -27,7 +30,7 @@ pub(super) fn oldest(
     let mut rows = statement.query(params![after, limit])?;
     let (mut found, mut total) = (Vec::new(), 0);
     while let Some(event) = rows.next()? {
-        let body = row::bytes(event.get(8)?);
+        let body = row::bytes(event.get(7)?);
         total += body.len();
         if total > bytes && !found.is_empty() {
             break;
@@ -38,15 +41,15 @@ pub(super) fn oldest(
 }
 
 fn new_event(event: &Row<'_>, body: Bytes) -> Result<NewEvent, Error> {
-    let content = if row::word::<EventState>(event, 6, "state")? == EventState::Quarantined {
+    let content = if let Some(reason) = event.get(6)? {
         NewContent::Junk {
             dedupe: DedupeKey::of_raw(&body),
             body,
-            reason: event.get::<_, Option<String>>(7)?.unwrap_or_default(),
+            reason,
         }
     } else {
         let notification = Notification::parse(body);
-        NewContent::Notification(Box::new(
+        NewContent::Notification(Arc::new(
             notification.map_err(|_| Error::Corrupt { what: "body" })?,
         ))
     };
@@ -61,10 +64,9 @@ fn new_event(event: &Row<'_>, body: Bytes) -> Result<NewEvent, Error> {
 }
 
 /// Removes events that are kept elsewhere now.
-pub(super) fn remove(connection: &Connection, numbers: &[i64]) -> Result<(), Error> {
-    let mut delete = connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?;
+pub(super) fn remove(tx: &Tx<'_>, numbers: &[i64]) -> Result<(), Error> {
     for number in numbers {
-        delete.execute([number])?;
+        retain::remove(tx, *number)?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
+use super::counts::Tx;
 use super::damage::Met;
 use super::files::OpenFiles;
 use super::lock::Turn;
@@ -26,7 +27,7 @@ const OTHERS: usize = 1024;
 type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 /// One write: does its work on the connection and gives back the reply to send after the commit.
-type Job = Box<dyn FnOnce(&Connection) -> Reply + Send>;
+type Job = Box<dyn FnOnce(&Tx<'_>) -> Reply + Send>;
 
 /// The writing thread's handle. Appends have room of their own in the queue: however much the worker writes, it makes no
 /// notification be refused.
@@ -46,7 +47,7 @@ struct Queued {
 /// How a write is kept apart from the others of its batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Atomicity {
-    /// One statement: atomic by itself.
+    /// One that undoes itself when it fails.
     Single,
     /// Several: undone together when one fails.
     Several,
@@ -79,7 +80,7 @@ impl Writer {
     pub(super) async fn append<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
         let room = Arc::clone(&self.appends)
             .try_acquire_owned()
@@ -94,7 +95,7 @@ impl Writer {
     pub(super) async fn write<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
         let room = Arc::clone(&self.others).acquire_owned().await;
         let room = room.map_err(|_: AcquireError| Error::Closed)?;
@@ -109,7 +110,7 @@ impl Writer {
     ) -> Result<T, Error>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
     {
         let (job, reply) = package(atomicity, job);
         let queued = Queued { job, room };
@@ -121,13 +122,13 @@ impl Writer {
 fn package<T, F>(atomicity: Atomicity, job: F) -> (Job, oneshot::Receiver<Result<T, Error>>)
 where
     T: Send + 'static,
-    F: FnOnce(&Connection) -> Result<T, Error> + Send + 'static,
+    F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
 {
     let (tell, told) = oneshot::channel();
-    let job: Job = Box::new(move |connection| {
+    let job: Job = Box::new(move |tx| {
         let result = match atomicity {
-            Atomicity::Single => job(connection),
-            Atomicity::Several => in_savepoint(connection, || job(connection)),
+            Atomicity::Single => job(tx),
+            Atomicity::Several => tx.in_savepoint(|| job(tx)),
         };
         Box::new(move |committed| {
             // The caller may have given up waiting; what is committed stays committed.
@@ -136,20 +137,6 @@ where
         })
     });
     (job, told)
-}
-
-/// Does `work` as a whole or not at all, within the transaction.
-fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
-    connection.prepare_cached("SAVEPOINT job")?.execute([])?;
-    let result = work();
-    if result.is_err() {
-        connection.prepare_cached("ROLLBACK TO job")?.execute([])?;
-    }
-    connection.prepare_cached("RELEASE job")?.execute([])?;
-    result
 }
 
 fn run(
@@ -175,9 +162,10 @@ fn commit(connection: &Connection, turn: &Turn, files: &OpenFiles, batch: &mut V
         let _turn = turn.take()?;
         files.check()?;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let tx = Tx::new(connection);
         for Queued { job, room } in batch.drain(..) {
             drop(room);
-            let reply = std::panic::catch_unwind(AssertUnwindSafe(|| job(connection)));
+            let reply = std::panic::catch_unwind(AssertUnwindSafe(|| job(&tx)));
             // The batch is undone as a whole: what a job that panicked left behind is not known.
             replies.push(reply.map_err(|_| Error::Commit("a write panicked".to_owned()))?);
             // A full disk or an I/O error makes SQLite roll the whole transaction back; what follows would otherwise
@@ -188,6 +176,7 @@ fn commit(connection: &Connection, turn: &Turn, files: &OpenFiles, batch: &mut V
                 ));
             }
         }
+        tx.write_counts()?;
         connection.prepare_cached("COMMIT")?.execute([])?;
         // What is committed to a file that no start will open is not kept.
         files.check()
@@ -245,7 +234,7 @@ mod tests {
         let mut writes = tokio::task::JoinSet::new();
         let first = Arc::clone(&writer);
         writes.spawn(async move {
-            let standing = move |_: &Connection| {
+            let standing = move |_: &Tx<'_>| {
                 tell.send(()).ok();
                 wait.recv().ok();
                 Ok(())

@@ -177,7 +177,7 @@ async fn what_came_before_a_stop_is_kept_though_its_sender_has_left() {
     eventually("the store takes what comes", || async {
         let signed = Signed::new(failure("first"));
         signed.post(&receiver.webhook()).await;
-        let count = locking.query_one("SELECT count(*) FROM events", &[]);
+        let count = locking.query_one("SELECT count(*) FROM receipts", &[]);
         count.await.unwrap().get::<_, i64>(0) == 1
     })
     .await;
@@ -199,18 +199,18 @@ async fn what_came_before_a_stop_is_kept_though_its_sender_has_left() {
     let stopping = tokio::spawn(receiver.stop());
     lock.commit().await.unwrap();
     stopping.await.unwrap();
-    let count = "SELECT count(*) FROM events WHERE session_id = 'stopped'";
+    let count = "SELECT count(*) FROM receipts WHERE session_id = 'stopped'";
     let count: i64 = watching.query_one(count, &[]).await.unwrap().get(0);
     assert_eq!(count, 1);
 }
 
-const LOCK: &str = "LOCK TABLE events IN ACCESS EXCLUSIVE MODE";
+const LOCK: &str = "LOCK TABLE receipts IN ACCESS EXCLUSIVE MODE";
 
 /// A connection to a database that has its tables.
 async fn ready(database: &Database) -> tokio_postgres::Client {
     let client = database.client().await;
     eventually("the tables are there", || async {
-        let found = client.query_one("SELECT to_regclass('events') IS NOT NULL", &[]);
+        let found = client.query_one("SELECT to_regclass('receipts') IS NOT NULL", &[]);
         found.await.unwrap().get(0)
     })
     .await;

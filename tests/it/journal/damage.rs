@@ -11,7 +11,7 @@ use serde_json::Value;
 use suki_receiver::domain::Clock;
 use suki_receiver::journal::Journal;
 
-use super::contract::{append, soon, sqlite};
+use super::contract::{EVENTS, append, claim_events, events, only, soon, sqlite};
 use crate::support::{Binary, EXE, Signed, eventually, failure, files_below, http, until};
 
 /// The command on the store in `dir`.
@@ -107,7 +107,7 @@ async fn a_damaged_store_is_moved_aside_with_what_to_do_and_the_next_start_says_
 async fn a_damaged_page_holds_up_only_what_stands_on_it_and_an_operator_can_see_it() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
     let store = Arc::new(sqlite(dir.path(), clock));
-    let (journal, _wakeups) = Journal::new(store, Duration::from_secs(5));
+    let (journal, _inbox) = Journal::new(store, Duration::from_secs(5), 1, clock);
     for n in 100..200 {
         let filler = "x".repeat(600);
         let body = format!(r#"{{"session_id":"s{n}","status":"failure","body":"{n} {filler}"}}"#);
@@ -125,25 +125,26 @@ async fn a_damaged_page_holds_up_only_what_stands_on_it_and_an_operator_can_see_
     overwrite(&file, at as u64 / 4096 * 4096, &[0xa5; 8]);
 
     let store = Arc::new(sqlite(dir.path(), clock));
-    let (journal, _wakeups) = Journal::new(store, Duration::from_secs(5));
-    let claimed = journal.claim_events(soon(clock), 0).await.unwrap();
-    assert_eq!(claimed.len(), 10, "as many as were asked for");
-    assert!(journal.is_damaged());
-    let mut sessions: Vec<_> = claimed.into_iter().map(|event| event.session_id).collect();
+    let (journal, _inbox) = Journal::new(store, Duration::from_secs(5), 1, clock);
+    let mut some = soon(clock, &EVENTS);
+    some.limit = 10;
+    let mut sessions = Vec::new();
     loop {
-        let claimed = journal.claim_events(soon(clock), 0).await.unwrap();
+        let claimed = events(journal.claim(some.clone()).await.unwrap());
         if claimed.is_empty() {
             break;
         }
-        sessions.extend(claimed.into_iter().map(|event| event.session_id));
+        let claimed = claimed.into_iter().map(|event| event.receipt.session_id);
+        sessions.extend(claimed.map(|session| session.to_string()));
     }
+    assert!(journal.is_damaged());
     assert!(
         (90..100).contains(&sessions.len()) && !sessions.contains(&"s100".to_owned()),
         "all but those of one page: {sessions:?}"
     );
     append(&journal, failure("later")).await;
-    let later = journal.claim_events(soon(clock), 0).await.unwrap();
-    assert_eq!(later[0].session_id, "later");
+    let later = only(claim_events(&*journal, clock).await);
+    assert_eq!(later.receipt.session_id.as_str(), "later");
 }
 
 #[tokio::test]
@@ -178,14 +179,14 @@ async fn a_check_finds_counts_that_are_off_and_work_that_nobody_would_take_up() 
     let file = rusqlite::Connection::open(dir.path().join("data/receiver.db")).unwrap();
     file.execute_batch(
         "UPDATE counts SET n = 7 WHERE state = 'done';
-         UPDATE events SET state = 'received' WHERE seq = 1;",
+         DELETE FROM endings WHERE event = 1;",
     )
     .unwrap();
     let found = store(dir.path(), &["check"]);
     assert_eq!(found.status.code(), Some(1));
     let found = text(&found.stdout);
     assert!(found.contains("are counted as done"), "{found}");
-    assert!(found.contains("nobody would take them up"), "{found}");
+    assert!(found.contains("nothing to be done for them"), "{found}");
 }
 
 #[tokio::test]

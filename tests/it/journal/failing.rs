@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use suki_receiver::config::{Config, OnStale};
-use suki_receiver::domain::{Clock, EventState, Outcome};
-use suki_receiver::journal::{Bounds, Journal};
+use suki_receiver::domain::{Clock, EventState};
+use suki_receiver::journal::{Bounds, Event, Filter, Inbox, Journal, Store};
 use suki_receiver::lifecycle::{Readiness, Shutdown};
 use suki_receiver::metrics::Metrics;
 use suki_receiver::net::{Limits, Listener, Sockets};
@@ -15,11 +15,14 @@ use suki_receiver::signature::{SecretBytes, Secrets};
 use suki_receiver::{ingress, sdp, sinks, worker};
 use tokio_util::sync::CancellationToken;
 
-use super::contract::sqlite;
+use super::contract::{EVENTS, append, claim_events, only, soon, sqlite, try_append};
 use crate::support::{
     FailingStore, SECRET, Signed, Vendor, completed, eventually, failure, files_below, files_sink,
-    http,
+    http, until,
 };
+
+/// Events that the worker works on at once.
+const ROOM: usize = 2;
 
 /// The public listener and a worker on a store that fails on demand.
 struct Service {
@@ -38,7 +41,8 @@ impl Service {
     async fn start_following(vendor: Option<&Vendor>) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
         let store = FailingStore::around(sqlite(dir.path(), clock));
-        let (journal, wakeups) = Journal::new(store.clone(), Duration::from_millis(200));
+        let deadline = Duration::from_millis(200);
+        let (journal, inbox) = Journal::new(store.clone(), deadline, ROOM, clock);
         let (metrics, readiness, tasks) =
             (Metrics::new(), Readiness::default(), Shutdown::new("test"));
         let (state, _) = ingress::State::new(ingress::Parts {
@@ -68,13 +72,10 @@ impl Service {
             worker::Parts {
                 refresh: suki_receiver::config::Refresh::default(),
                 journal,
-                wakeups,
+                inbox,
                 sdp: vendor.map(client),
                 sinks: vec![(sink.clone(), sinks::build(&sink).unwrap())],
-                follow: suki_receiver::config::Follow {
-                    lease: Duration::from_millis(500),
-                    ..Default::default()
-                },
+                follow: suki_receiver::config::Follow::default(),
                 retention: suki_receiver::config::Retention::default(),
                 instance: "test".to_owned(),
                 clock,
@@ -131,6 +132,27 @@ impl Service {
             .unwrap()
             .status()
             .as_u16()
+    }
+
+    /// The only event that there is.
+    async fn event(&self) -> Event {
+        let page = self.store.list(Filter::default(), 10, None).await;
+        only(page.unwrap().events)
+    }
+
+    /// How some work ended was to be written down, and again.
+    async fn tries_to_write_ends(&self) {
+        until("ends are written again", || {
+            self.store.finishes.load(SeqCst) > 1
+        })
+        .await;
+    }
+
+    async fn is_done(&self) {
+        eventually("it is done", || async {
+            self.event().await.state == EventState::Done
+        })
+        .await;
     }
 
     async fn delivered(&self, count: usize) {
@@ -200,45 +222,56 @@ async fn while_claims_fail_notifications_are_kept_and_delivered_after_it() {
 }
 
 #[tokio::test]
-async fn work_whose_end_cannot_be_written_down_is_done_again_when_its_lease_runs_out() {
+async fn what_there_was_no_room_for_while_claims_fail_is_delivered_after_it() {
     let service = Service::start().await;
+    // What is worked on keeps its room until its end is written down.
     service.store.finishes_fail.store(true, SeqCst);
-    assert_eq!(service.post("s").await, 200);
-    use suki_receiver::journal::{Filter, Store};
-    let list = || {
-        service.store.list(
-            Filter {
-                outcome: Some(Outcome::Failed),
-                ..Filter::default()
-            },
-            10,
-            None,
-        )
-    };
-    eventually("it was claimed", || async {
-        list().await.unwrap().events[0].state == EventState::Retrieving
-    })
-    .await;
+    service.store.claims_fail.store(true, SeqCst);
+    for n in 0..ROOM * 3 {
+        assert_eq!(service.post(&format!("s{n}")).await, 200);
+    }
+    assert!(service.store.held().await.unwrap().len() <= ROOM);
     service.store.finishes_fail.store(false, SeqCst);
-    service.delivered(1).await;
-    eventually("it is done", || async {
-        list().await.unwrap().events[0].state == EventState::Done
-    })
-    .await;
+    service.store.claims_fail.store(false, SeqCst);
+    service.delivered(ROOM * 3).await;
 }
 
 #[tokio::test]
-async fn a_fetched_link_that_cannot_be_written_down_at_once_is_delivered_all_the_same() {
+async fn an_end_that_cannot_be_written_down_is_written_when_the_store_takes_it_and_nothing_is_repeated()
+ {
+    let service = Service::start().await;
+    service.store.finishes_fail.store(true, SeqCst);
+    assert_eq!(service.post("s").await, 200);
+    service.tries_to_write_ends().await;
+    assert_eq!(service.event().await.state, EventState::Retrieving);
+    assert_eq!(service.store.held().await.unwrap().len(), 1);
+    service.store.finishes_fail.store(false, SeqCst);
+    service.delivered(1).await;
+    service.is_done().await;
+    let event = service.event().await;
+    let detail = service.store.event(event.id).await.unwrap().unwrap();
+    assert_eq!(event.attempts, 1);
+    assert_eq!(only(detail.deliveries).attempts, 1);
+    assert_eq!(service.store.held().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_was_fetched_goes_out_when_the_store_takes_it() {
     let vendor = Vendor::start().await;
     let service = Service::start_following(Some(&vendor)).await;
-    service.store.records_fail.store(true, SeqCst);
-    vendor.faults("transcript=slow:300ms");
+    service.store.finishes_fail.store(true, SeqCst);
     let body = completed("s", &vendor.completed("s"));
     let (status, _) = Signed::new(body)
         .post(&format!("{}/hook", service.url))
         .await;
     assert_eq!(status, 200);
+    service.tries_to_write_ends().await;
+    service.store.finishes_fail.store(false, SeqCst);
     service.delivered(1).await;
+    service.is_done().await;
+    for path in ["transcript", "structured-data"] {
+        assert_eq!(vendor.sdp.count(path), 1, "{path} is fetched once");
+    }
     let file = &files_below(&service.dir.path().join("out"))[0];
     let event: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let groups: Vec<_> = event["data"]["resources"]
@@ -250,4 +283,83 @@ async fn a_fetched_link_that_cannot_be_written_down_at_once_is_delivered_all_the
         groups,
         ["contents", "status", "structured_data", "transcripts"]
     );
+}
+
+/// A journal on a store that fails on demand, for a worker that takes what it is handed.
+struct Worked {
+    store: Arc<FailingStore>,
+    journal: Journal,
+    inbox: Inbox,
+    clock: Clock,
+    _dir: tempfile::TempDir,
+}
+
+impl Worked {
+    fn start() -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+        let store = FailingStore::around(sqlite(dir.path(), clock));
+        let deadline = Duration::from_secs(5);
+        let (journal, inbox) = Journal::new(store.clone(), deadline, ROOM, clock);
+        inbox.admission.set_open(true);
+        Self {
+            store,
+            journal,
+            inbox,
+            clock,
+            _dir: dir,
+        }
+    }
+
+    /// What is held though nobody knows is given back.
+    async fn is_given_back(&self) {
+        assert_eq!(self.store.held().await.unwrap().len(), 1);
+        assert_eq!(self.journal.reconcile().await.unwrap(), 0);
+        assert_eq!(self.journal.reconcile().await.unwrap(), 1);
+        assert_eq!(self.journal.reconcile().await.unwrap(), 0);
+        let claimed = only(claim_events(&*self.store, self.clock).await);
+        assert_eq!(claimed.attempt, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_kept_though_the_answer_was_lost_is_not_held_for_ever() {
+    let mut worked = Worked::start();
+    worked.store.answers_are_lost.store(true, SeqCst);
+    try_append(&worked.journal, failure("s")).await.unwrap_err();
+    assert!(worked.inbox.events.try_recv().is_err());
+    worked.is_given_back().await;
+    worked.store.answers_are_lost.store(false, SeqCst);
+    for n in 0..ROOM {
+        append(&worked.journal, failure(&format!("s{n}"))).await;
+    }
+    let mut handed = Vec::new();
+    while let Ok(event) = worked.inbox.events.try_recv() {
+        handed.push(event);
+    }
+    assert_eq!(handed.len(), ROOM, "it took no room");
+}
+
+#[tokio::test]
+async fn what_was_claimed_though_the_answer_was_lost_is_not_held_for_ever() {
+    let worked = Worked::start();
+    worked.inbox.admission.set_open(false);
+    append(&worked.journal, failure("s")).await;
+    worked.store.claims_are_lost.store(true, SeqCst);
+    let wanted = soon(worked.clock, &EVENTS);
+    worked.journal.claim(wanted).await.unwrap_err();
+    worked.store.claims_are_lost.store(false, SeqCst);
+    worked.is_given_back().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_given_back_now_is_given_back_later() {
+    let worked = Worked::start();
+    worked.inbox.admission.set_open(false);
+    append(&worked.journal, failure("s")).await;
+    only(claim_events(&*worked.store, worked.clock).await);
+    assert_eq!(worked.journal.reconcile().await.unwrap(), 0);
+    worked.store.gifts_fail.store(true, SeqCst);
+    worked.journal.reconcile().await.unwrap_err();
+    worked.store.gifts_fail.store(false, SeqCst);
+    assert_eq!(worked.journal.reconcile().await.unwrap(), 1);
 }

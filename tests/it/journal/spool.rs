@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use suki_receiver::domain::{Clock, EventId};
 use suki_receiver::journal::{
-    Appended, Bounds, Error, Filter, Journal, SqliteStore, Store, Taking, Unauthentic, Wakeups,
+    Appended, Bounds, Error, Filter, Inbox, Journal, SqliteStore, Store, Taking, Unauthentic,
 };
 use suki_receiver::metrics::Metrics;
 
@@ -25,7 +25,7 @@ struct Spooled {
     store: Arc<FailingStore>,
     journal: Journal,
     metrics: Metrics,
-    _wakeups: Wakeups,
+    _inbox: Inbox,
     dir: tempfile::TempDir,
 }
 
@@ -37,12 +37,12 @@ impl Spooled {
     fn with_deadline(deadline: Duration) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
         let store = FailingStore::around(sqlite(&dir.path().join("shared"), clock));
-        let (journal, wakeups) = Journal::new(store.clone(), deadline);
+        let (journal, inbox) = Journal::new(store.clone(), deadline, 1, clock);
         Self {
             store,
             journal: journal.with_spool(spool(dir.path(), clock)).unwrap(),
             metrics: Metrics::new(),
-            _wakeups: wakeups,
+            _inbox: inbox,
             dir,
         }
     }
@@ -242,7 +242,7 @@ async fn what_is_in_the_spool_is_drained_after_a_restart() {
     s.journal.close().await;
     let clock = Clock::start();
     let store = Arc::new(sqlite(&s.dir.path().join("shared"), clock));
-    let (journal, _wakeups) = Journal::new(store.clone(), DEADLINE);
+    let (journal, _inbox) = Journal::new(store.clone(), DEADLINE, 1, Clock::start());
     let journal = journal.with_spool(spool(s.dir.path(), clock)).unwrap();
     let draining = journal.clone();
     tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
@@ -320,8 +320,11 @@ async fn a_spooled_notification_that_cannot_be_read_stays_is_told_of_and_holds_u
         append(&s.journal, failure(name)).await;
     }
     let file = rusqlite::Connection::open(s.dir.path().join("spool/data/receiver.db")).unwrap();
-    file.execute("UPDATE events SET source = '?' WHERE session_id = 'b'", [])
-        .unwrap();
+    file.execute(
+        "UPDATE receipts SET source = '?' WHERE session_id = 'b'",
+        [],
+    )
+    .unwrap();
     s.store.appends_fail.store(false, SeqCst);
     s.drain();
     eventually("the others are in the store", || async {
@@ -333,7 +336,7 @@ async fn a_spooled_notification_that_cannot_be_read_stays_is_told_of_and_holds_u
         s.journal.taking().await.unwrap() == Taking::StoreRefusing(1)
     })
     .await;
-    file.execute("UPDATE events SET source = 'webhook'", [])
+    file.execute("UPDATE receipts SET source = 'webhook'", [])
         .unwrap();
     s.is_drained().await;
     eventually("all is well", || async {
@@ -347,7 +350,7 @@ async fn a_spooled_notification_that_cannot_be_read_stays_is_told_of_and_holds_u
 async fn a_spool_whose_disk_is_full_at_the_start_is_opened_when_there_is_room() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
     let store = FailingStore::around(sqlite(&dir.path().join("shared"), clock));
-    let (journal, _wakeups) = Journal::new(store.clone(), DEADLINE);
+    let (journal, _inbox) = Journal::new(store.clone(), DEADLINE, 1, Clock::start());
     let (is_full, open) = (Arc::new(AtomicBool::new(true)), spool(dir.path(), clock));
     let room = Arc::clone(&is_full);
     let journal = journal

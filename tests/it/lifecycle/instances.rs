@@ -15,7 +15,6 @@ async fn a_kill_of_one_of_three_instances_loses_nothing_that_was_answered_200() 
         let settings = [
             ("STORE__URL", database.url()),
             ("STORE__POOL_SIZE", "3".to_owned()),
-            ("FOLLOW__LEASE", "2s".to_owned()),
             ("SINKS__ARCHIVE__DIR", out.display().to_string()),
         ];
         instances.push(Binary::start(&dir, &settings).await);

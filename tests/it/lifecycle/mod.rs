@@ -5,3 +5,4 @@ mod database;
 mod handover;
 mod instances;
 mod process;
+mod takeover;

@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use suki_receiver::domain::{Document, EventId, Millis, Notification};
+use suki_receiver::domain::{EventId, Millis, Notification};
 use suki_receiver::journal::{
-    Amendment, Appended, AuditEntry, Bounds, ClaimedDelivery, ClaimedEvent, DeliveryEnd,
-    DeliveryLease, Due, Ended, Error, EventDetail, EventLease, Expiry, Filter, Held, LateEvent,
-    LinkUpdate, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Retrieval, Stats, Store,
-    Unauthentic,
+    AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept, Lease,
+    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Store, Unauthentic, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -26,8 +24,13 @@ pub struct FailingStore {
     /// Appends that were asked for.
     pub appends: AtomicUsize,
     pub claims_fail: AtomicBool,
-    pub records_fail: AtomicBool,
+    /// What is claimed is taken, and said not to be.
+    pub claims_are_lost: AtomicBool,
     pub finishes_fail: AtomicBool,
+    /// Writes of ends that were asked for.
+    pub finishes: AtomicUsize,
+    /// Nothing is given back.
+    pub gifts_fail: AtomicBool,
 }
 
 impl FailingStore {
@@ -41,8 +44,10 @@ impl FailingStore {
             answers_are_lost: AtomicBool::new(false),
             appends: AtomicUsize::new(0),
             claims_fail: AtomicBool::new(false),
-            records_fail: AtomicBool::new(false),
+            claims_are_lost: AtomicBool::new(false),
             finishes_fail: AtomicBool::new(false),
+            finishes: AtomicUsize::new(0),
+            gifts_fail: AtomicBool::new(false),
         })
     }
 }
@@ -94,80 +99,56 @@ fn check(switch: &AtomicBool) -> Result<(), Error> {
 
 #[async_trait]
 impl Store for FailingStore {
-    async fn append(&self, event: NewEvent) -> Result<Appended, Error> {
+    async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
         self.appends.fetch_add(1, Ordering::SeqCst);
         check(&self.appends_fail)?;
         self.hang().await;
         self.wait_in_the_crowd().await;
-        let kept = self.inner.append(event).await;
+        let kept = self.inner.append(event, hold).await;
         check(&self.answers_are_lost)?;
         kept
     }
 
-    async fn claim_events(
-        &self,
-        due: Due,
-        most_with_sdp: usize,
-    ) -> Result<Vec<ClaimedEvent>, Error> {
+    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
         check(&self.claims_fail)?;
-        self.inner.claim_events(due, most_with_sdp).await
+        let claimed = self.inner.claim(wanted).await;
+        check(&self.claims_are_lost)?;
+        claimed
     }
 
-    async fn claim_new(&self, due: Due) -> Result<Vec<ClaimedEvent>, Error> {
-        check(&self.claims_fail)?;
-        self.inner.claim_new(due).await
-    }
-
-    async fn record_links(&self, lease: EventLease, links: Vec<LinkUpdate>) -> Result<Held, Error> {
-        check(&self.records_fail)?;
-        self.inner.record_links(lease, links).await
-    }
-
-    async fn finish_retrieval(
-        &self,
-        lease: EventLease,
-        links: Vec<LinkUpdate>,
-        end: Retrieval,
-    ) -> Result<Held, Error> {
+    async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
+        self.finishes.fetch_add(1, Ordering::SeqCst);
         check(&self.finishes_fail)?;
-        self.inner.finish_retrieval(lease, links, end).await
+        self.inner.finish(ends).await
     }
 
-    async fn claim_late(&self, due: Due) -> Result<Vec<LateEvent>, Error> {
-        check(&self.claims_fail)?;
-        self.inner.claim_late(due).await
+    async fn held(&self) -> Result<Vec<Lease>, Error> {
+        self.inner.held().await
     }
 
-    async fn finish_late(
-        &self,
-        lease: EventLease,
-        next: Option<Millis>,
-        amendment: Option<Amendment>,
-    ) -> Result<Held, Error> {
-        check(&self.finishes_fail)?;
-        self.inner.finish_late(lease, next, amendment).await
+    async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error> {
+        check(&self.gifts_fail)?;
+        self.inner.give_back(leases, now).await
     }
 
-    async fn claim_deliveries(&self, sink: &str, due: Due) -> Result<Vec<ClaimedDelivery>, Error> {
-        check(&self.claims_fail)?;
-        self.inner.claim_deliveries(sink, due).await
+    fn is_alive(&self) -> bool {
+        self.inner.is_alive()
     }
 
-    async fn finish_delivery(
-        &self,
-        lease: DeliveryLease,
-        end: DeliveryEnd,
-    ) -> Result<Ended, Error> {
-        check(&self.finishes_fail)?;
-        self.inner.finish_delivery(lease, end).await
+    async fn lost(&self) {
+        self.inner.lost().await;
     }
 
-    async fn release(&self, now: Millis) -> Result<(), Error> {
-        self.inner.release(now).await
+    async fn own(&self) -> Result<(), Error> {
+        self.inner.own().await
     }
 
-    async fn document(&self, lease: &DeliveryLease) -> Result<Option<Document>, Error> {
-        self.inner.document(lease).await
+    async fn announced(&self) -> EventId {
+        self.inner.announced().await
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.inner.is_damaged()
     }
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {

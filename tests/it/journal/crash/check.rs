@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use suki_receiver::domain::{Clock, DeliveryState, EventId, EventState, LinkState, Notification};
-use suki_receiver::journal::{
-    Appended, DeliveryEnd, Due, Ended, Event, EventDetail, Filter, Held, Journal,
-};
+use suki_receiver::journal::{Appended, Ended, Event, EventDetail, Filter, Journal};
 
 use super::content::Key;
 use super::drive::deliver;
 use super::history::{Knowledge, Known};
 use super::standing::{Act, End, Retrieved, Stage, Standing};
 use super::{SINKS, Subject, open};
-use crate::journal::contract::verified;
+use crate::journal::contract::{claim_deliveries, claim_events, delivered, end, verified};
 
 /// How many of the acknowledged contents are sent again.
 const SENT_AGAIN: usize = 12;
@@ -34,7 +32,8 @@ pub async fn check(
     knowledge: &Knowledge,
 ) -> Result<Knowledge, Wrong> {
     let store = open(root).map_err(|error| format!("it cannot be opened: {error}"))?;
-    let (journal, _wakeups) = Journal::new(std::sync::Arc::new(store), Duration::from_secs(60));
+    let store = std::sync::Arc::new(store);
+    let (journal, _inbox) = Journal::new(store, Duration::from_secs(60), 1, Clock::start());
     file_is_sound(root)?;
     let found = find(&journal, knowledge).await?;
     counts_add_up(&journal).await?;
@@ -80,7 +79,13 @@ pub fn file_is_sound(root: &Path) -> Result<(), Wrong> {
         .map_err(text)?;
     let miscounted: i64 = file
         .query_row(
-            "SELECT count(*) FROM counts WHERE n <> (SELECT count(*) FROM events WHERE events.state = counts.state)",
+            "SELECT count(*) FROM counts WHERE n <>
+             (SELECT count(*) FROM
+                 (SELECT coalesce(endings.state, CASE task WHEN 'retrieve' THEN 'retrieving' WHEN 'new' THEN 'received'
+                      WHEN 'forward' THEN 'received' ELSE 'delivering' END) AS state
+                  FROM receipts LEFT JOIN endings ON endings.event = seq
+                  LEFT JOIN work ON work.event = seq AND task IN ('forward', 'new', 'retrieve')) AS there
+              WHERE there.state = counts.state)",
             [],
             |row| row.get(0),
         )
@@ -260,33 +265,24 @@ async fn sent_again(journal: &Journal, found: &Found) -> Result<(), Wrong> {
 /// What was in progress can be worked on to its end.
 async fn ends_well(journal: &Journal, knowledge: &Knowledge) -> Result<(), Wrong> {
     let clock = Clock::start();
-    let now = clock.steady_in(Duration::from_secs(1));
-    let due = Due {
-        now,
-        until: now + 60_000,
-        limit: 10_000,
-    };
     let sinks = vec![SINKS[0].to_owned()];
-    let claimed = journal.claim_events(due, due.limit).await.map_err(text)?;
-    let ended = join_all(claimed.into_iter().map(|event| {
-        let end = deliver(sinks.clone(), clock.steady());
-        journal.finish_retrieval(event.lease, Vec::new(), end)
+    let claimed = claim_events(&**journal, clock).await;
+    let ended = join_all(claimed.iter().map(|event| {
+        let retrieved = deliver(sinks.clone(), false, event.found.links.clone());
+        end(&**journal, &event.lease, retrieved)
     }));
-    for held in ended.await {
-        if held.map_err(text)? != Held::Kept {
-            return Err("a lease is lost at once".to_owned());
-        }
+    if ended.await.contains(&Ended::Lost) {
+        return Err("a lease is lost at once".to_owned());
     }
     for sink in SINKS {
-        let claimed = journal.claim_deliveries(sink, due).await.map_err(text)?;
-        let ended = join_all(claimed.into_iter().map(|delivery| {
-            let at = clock.now();
-            journal.finish_delivery(delivery.lease, DeliveryEnd::Delivered { at })
-        }));
-        for ended in ended.await {
-            if ended.map_err(text)? == Ended::Lost {
-                return Err("a lease is lost at once".to_owned());
-            }
+        let claimed = claim_deliveries(&**journal, sink, clock).await;
+        let ended = join_all(
+            claimed
+                .iter()
+                .map(|delivery| end(&**journal, &delivery.lease, delivered(clock))),
+        );
+        if ended.await.contains(&Ended::Lost) {
+            return Err("a lease is lost at once".to_owned());
         }
     }
     for (key, known) in &knowledge.events {

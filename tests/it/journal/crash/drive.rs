@@ -12,10 +12,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use suki_receiver::domain::{Clock, EventId, Malformed, Notification, Outcome, SessionKind};
+use suki_receiver::domain::{Clock, EventId, Malformed, Notification};
 use suki_receiver::journal::{
-    Appended, AuditEntry, ClaimedDelivery, ClaimedEvent, DeliveryEnd, Due, Ended, Expiry, Filter,
-    Held, Journal, LinkUpdate, ReplayFrom, Replayed, Retrieval, SqliteStore,
+    Appended, AuditEntry, Claimed, ClaimedEvent, DeliveryEnd, Ended, Expiry, Filter, How, Journal,
+    Lease, Linked, Planned, ReplayFrom, Replayed, Retrieval, SqliteStore, Task,
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::task::JoinSet;
@@ -24,7 +24,7 @@ use super::content::{Key, Kind};
 use super::history::{Fate, Teller};
 use super::standing::{Act, End, Retrieved};
 use super::{Plan, SINKS, open, update};
-use crate::journal::contract::verified;
+use crate::journal::contract::{EVENTS, end, found, soon, to, verified};
 
 /// Appends of one round, over all tasks.
 const APPENDERS: u64 = 4;
@@ -41,6 +41,8 @@ pub struct Shared {
     known: Mutex<BTreeMap<EventId, Key>>,
     /// One lock for each event: its writes do not overlap.
     locks: Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    /// How much of each event is held by those who work.
+    held: Mutex<BTreeMap<Key, usize>>,
     /// Held for reading by every write; alone by what touches many events at once.
     all: Arc<RwLock<()>>,
 }
@@ -51,14 +53,14 @@ pub async fn drive(root: &Path, plan: Plan) {
         let store = Arc::new(open(root).unwrap());
         work(root, plan, session, Arc::clone(&store)).await;
         if plan.closes || session + 1 < plan.sessions {
-            let journal = Journal::new(store, Duration::from_secs(60)).0;
+            let journal = Journal::new(store, Duration::from_secs(60), 1, Clock::start()).0;
             journal.close().await;
         }
     }
 }
 
 async fn work(root: &Path, plan: Plan, session: u64, store: Arc<SqliteStore>) {
-    let (journal, _wakeups) = Journal::new(store, Duration::from_secs(60));
+    let (journal, _inbox) = Journal::new(store, Duration::from_secs(60), 1, Clock::start());
     let shared = Shared::new(root, plan, journal).await;
     let size = || std::fs::metadata(root.join(super::FILE)).unwrap().len();
     let (before, mut more) = (size(), plan.rounds);
@@ -106,6 +108,7 @@ impl Shared {
             clock: Clock::start(),
             known: Mutex::new(known.collect()),
             locks: Mutex::default(),
+            held: Mutex::default(),
             all: Arc::default(),
         })
     }
@@ -180,93 +183,133 @@ impl Shared {
     /// Claims and ends what is due.
     async fn work_some(self: Arc<Self>, mut chance: StdRng) {
         for _ in 0..self.plan.appends {
-            let now = self.clock.steady_in(Duration::from_millis(5));
-            // Some leases run out at once, so that two work on the same.
-            let lease = if chance.random_bool(0.2) { -1 } else { 60_000 };
-            let due = Due {
-                now,
-                until: now + lease,
-                limit: chance.random_range(1..6),
-            };
-            for event in self.claim(due).await {
-                self.retrieve(event, &mut chance).await;
+            let events = self.claim(&EVENTS, &mut chance).await;
+            for claimed in events {
+                let Claimed::Event(event) = claimed else {
+                    panic!("not asked for: {claimed:?}");
+                };
+                self.retrieve(*event, &mut chance).await;
             }
             let sink = SINKS.choose(&mut chance).unwrap();
-            let claimed = self.journal.claim_deliveries(sink, due).await.unwrap();
-            for delivery in claimed {
-                self.deliver(delivery, sink, &mut chance).await;
+            for claimed in self.claim(&[to(sink)], &mut chance).await {
+                let Claimed::Delivery(delivery) = claimed else {
+                    panic!("not asked for: {claimed:?}");
+                };
+                let known = self
+                    .known
+                    .lock()
+                    .unwrap()
+                    .get(&delivery.document.id)
+                    .copied();
+                if let Some(key) = known {
+                    self.deliver(&delivery.lease, key, sink, &mut chance).await;
+                }
             }
         }
     }
 
-    async fn claim(&self, due: Due) -> Vec<ClaimedEvent> {
-        let _all = self.all.read().await;
-        let claimed = self.journal.claim_events(due, due.limit).await.unwrap();
-        for event in &claimed {
-            let key = key_of(event);
-            self.teller.seen(key, event.id.to_string());
-            self.known.lock().unwrap().insert(event.id, key);
+    /// Alone, so that what is held of an event is known while it is written about.
+    async fn claim(&self, tasks: &[Task], chance: &mut StdRng) -> Vec<Claimed> {
+        let _alone = self.all.write().await;
+        let mut some = soon(self.clock, tasks);
+        some.limit = chance.random_range(1..6);
+        let claimed = self.journal.claim(some).await.unwrap();
+        for claimed in &claimed {
+            match claimed {
+                Claimed::Event(event) => {
+                    let (key, id) = (key_of(event), event.receipt.id);
+                    self.teller.seen(key, id.to_string());
+                    self.known.lock().unwrap().insert(id, key);
+                    self.holds(key);
+                }
+                Claimed::Delivery(delivery) => {
+                    let known = self
+                        .known
+                        .lock()
+                        .unwrap()
+                        .get(&delivery.document.id)
+                        .copied();
+                    known.into_iter().for_each(|key| self.holds(key));
+                }
+                Claimed::Late(_) => {}
+            }
         }
         claimed
     }
 
+    fn holds(&self, key: Key) {
+        *self.held.lock().unwrap().entry(key).or_default() += 1;
+    }
+
+    fn lets_go(&self, key: Key) {
+        *self.held.lock().unwrap().get_mut(&key).unwrap() -= 1;
+    }
+
+    fn is_held(&self, key: Key) -> bool {
+        self.held
+            .lock()
+            .unwrap()
+            .get(&key)
+            .is_some_and(|held| *held > 0)
+    }
+
     async fn retrieve(&self, event: ClaimedEvent, chance: &mut StdRng) {
         let key = key_of(&event);
-        if chance.random_bool(0.4) {
-            let _held = self.hold(key).await;
-            let links = self.links(chance);
-            let updates = updates(key, &links);
-            let number = self.teller.begin(Act::Links(key, links));
-            let held = self.journal.record_links(event.lease, updates).await;
-            self.teller.end(number, fate(held.unwrap()));
+        let mine = self.hold(key).await;
+        if chance.random_bool(0.1) {
+            end(&*self.journal, &event.lease, How::GivenBack).await;
+            return self.lets_go(key);
         }
-        let _held = self.hold(key).await;
-        let (now, links) = (self.clock.steady(), self.links(chance));
-        let updates = updates(key, &links);
-        let (said, end) = match chance.random_range(0..10) {
+        let links = self.links(chance);
+        let linked = updated(&event, key, &links);
+        let (said, retrieved) = match chance.random_range(0..10) {
             0..7 => {
                 let wanted = chance.random_range(0..=SINKS.len());
                 let sinks: Vec<_> = SINKS[..wanted].iter().map(ToString::to_string).collect();
-                (Retrieved::Deliver(sinks.clone()), deliver(sinks, now))
+                let said = Retrieved::Deliver(sinks.clone());
+                (said, deliver(sinks, chance.random_bool(0.5), linked))
             }
             7..9 => {
-                let end = Retrieval::Retry {
-                    tried_for: std::time::Duration::ZERO,
+                let retry = Retrieval::Retry {
+                    tried_for: Duration::ZERO,
                     sinks: Vec::new(),
-                    outcome: Outcome::Completed,
-                    kind: SessionKind::Ambient,
-                    session_status: None,
-                    at: now,
+                    found: found(linked),
+                    at: self.clock.steady(),
                     reason: "later".to_owned(),
                 };
-                (Retrieved::Retry, end)
+                (Retrieved::Retry, retry)
             }
             _ => {
-                let reason = "never".to_owned();
-                (
-                    Retrieved::Dead,
-                    Retrieval::Dead {
-                        reason,
-                        sinks: Vec::new(),
-                        at: 0,
-                    },
-                )
+                let dead = Retrieval::Dead {
+                    found: found(linked),
+                    reason: "never".to_owned(),
+                    sinks: Vec::new(),
+                };
+                (Retrieved::Dead, dead)
             }
         };
         let number = self.teller.begin(Act::Retrieval(key, links, said));
-        let held = self
-            .journal
-            .finish_retrieval(event.lease, updates, end)
-            .await;
-        self.teller.end(number, fate(held.unwrap()));
+        let ended = end(&*self.journal, &event.lease, retrieved).await;
+        self.teller.end(number, fate(&ended));
+        let deliveries = match ended {
+            Ended::Kept { deliveries, .. } => deliveries,
+            Ended::Lost => Vec::new(),
+        };
+        deliveries.iter().for_each(|_| self.holds(key));
+        self.lets_go(key);
+        drop(mine);
+        for lease in deliveries {
+            let Task::Deliver(sink) = lease.task().clone() else {
+                panic!("no delivery: {lease:?}");
+            };
+            self.deliver(&lease, key, &sink, chance).await;
+        }
     }
 
-    async fn deliver(&self, delivery: ClaimedDelivery, sink: &str, chance: &mut StdRng) {
-        let known = self.known.lock().unwrap().get(&delivery.id).copied();
-        let Some(key) = known else { return };
-        let _held = self.hold(key).await;
+    async fn deliver(&self, lease: &Lease, key: Key, sink: &str, chance: &mut StdRng) {
+        let _mine = self.hold(key).await;
         let reason = "no".to_owned();
-        let (said, end) = match chance.random_range(0..10) {
+        let (said, how) = match chance.random_range(0..10) {
             0..7 => {
                 let at = self.clock.now();
                 (End::Delivered, DeliveryEnd::Delivered { at })
@@ -279,12 +322,9 @@ impl Shared {
         };
         let act = Act::Delivery(key, sink.to_owned(), said);
         let number = self.teller.begin(act);
-        let ended = self.journal.finish_delivery(delivery.lease, end).await;
-        let fate = match ended.unwrap() {
-            Ended::NotYet | Ended::Event(_) => Fate::Kept,
-            Ended::Lost => Fate::Refused,
-        };
-        self.teller.end(number, fate);
+        let ended = end(&*self.journal, lease, how).await;
+        self.teller.end(number, fate(&ended));
+        self.lets_go(key);
     }
 
     /// What operators and retention do, and a release now and then.
@@ -308,7 +348,10 @@ impl Shared {
                     self.teller.end(number, fate);
                 }
                 6 => self.retain(chance.random_bool(0.3)).await,
-                7 => self.journal.release(self.clock.steady()).await.unwrap(),
+                7 => {
+                    let _alone = self.all.write().await;
+                    self.journal.release().await.unwrap();
+                }
                 _ => self.audit(format!("{}-{round}-{n}", self.plan.seed)).await,
             }
         }
@@ -326,6 +369,10 @@ impl Shared {
         };
         let sinks: Vec<_> = sink.iter().cloned().collect();
         let _held = self.hold(key).await;
+        // It would wait for what is held, and not be seen until that ends.
+        if self.is_held(key) {
+            return;
+        }
         let number = self.teller.begin(Act::Replay {
             key,
             fetch_anew,
@@ -374,31 +421,36 @@ impl Shared {
 }
 
 fn key_of(event: &ClaimedEvent) -> Key {
-    Key::of_encounter(event.encounter_id.as_deref().unwrap()).unwrap()
+    let encounter = event.receipt.encounter_id.as_ref().unwrap();
+    Key::of_encounter(encounter.as_str()).unwrap()
 }
 
-fn updates(key: Key, links: &[(u32, u64)]) -> Vec<LinkUpdate> {
-    links
-        .iter()
-        .map(|&(n, version)| update(n, key.resource(n, version)))
-        .collect()
+/// What was found before, with these links in it.
+fn updated(event: &ClaimedEvent, key: Key, links: &[(u32, u64)]) -> Vec<Linked> {
+    let mut linked = event.found.links.clone();
+    for &(n, version) in links {
+        let new = update(n, key.resource(n, version));
+        match linked.iter_mut().find(|old| old.link.n == n) {
+            Some(old) => *old = new,
+            None => linked.push(new),
+        }
+    }
+    linked
 }
 
-/// What there is, is there.
-pub fn deliver(sinks: Vec<String>, at: i64) -> Retrieval {
+/// What there is, is there. With `is_held` whoever retrieved it delivers it.
+pub fn deliver(sinks: Vec<String>, is_held: bool, links: Vec<Linked>) -> Retrieval {
+    let planned = sinks.into_iter().map(|sink| Planned { sink, is_held });
     Retrieval::Deliver {
         refresh_at: None,
-        outcome: Outcome::Completed,
-        kind: SessionKind::Ambient,
-        session_status: None,
-        sinks,
-        at,
+        found: found(links),
+        sinks: planned.collect(),
     }
 }
 
-fn fate(held: Held) -> Fate {
-    match held {
-        Held::Kept => Fate::Kept,
-        Held::Lost => Fate::Refused,
+fn fate(ended: &Ended) -> Fate {
+    match ended {
+        Ended::Kept { .. } => Fate::Kept,
+        Ended::Lost => Fate::Refused,
     }
 }

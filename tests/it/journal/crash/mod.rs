@@ -27,7 +27,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use suki_receiver::domain::{Clock, LinkGroup, LinkState};
-use suki_receiver::journal::{Access, Error, Link, LinkUpdate, SqliteStore};
+use suki_receiver::journal::{Access, Error, Link, Linked, SqliteStore};
 use suki_receiver::metrics::Metrics;
 
 use self::check::Wrong;
@@ -141,7 +141,7 @@ fn open(root: &Path) -> Result<SqliteStore, Error> {
     )
 }
 
-fn update(n: u32, body: Bytes) -> LinkUpdate {
+fn update(n: u32, body: Bytes) -> Linked {
     let link = Link {
         n,
         group: LinkGroup::new("contents"),
@@ -152,7 +152,7 @@ fn update(n: u32, body: Bytes) -> LinkUpdate {
         fetched_at: Some(Clock::start().now()),
         reason: None,
     };
-    LinkUpdate {
+    Linked {
         link,
         body: Some(body),
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use suki_receiver::domain::Clock;
 use suki_receiver::journal::{Bounds, Journal};
 use suki_receiver::metrics::Metrics;
 use tokio::task::JoinSet;
@@ -32,7 +33,7 @@ const APPENDERS: u64 = 4;
 pub async fn drive(root: &Path, plan: Plan) {
     for session in 0..plan.sessions {
         let store = FailingStore::around(open(&root.join(ELSEWHERE)).unwrap());
-        let (journal, _wakeups) = Journal::new(store.clone(), DEADLINE);
+        let (journal, _inbox) = Journal::new(store.clone(), DEADLINE, 1, Clock::start());
         let file = root.to_owned();
         let journal = journal.with_spool(move || open(&file)).unwrap();
         let shared = Shared::new(root, plan, journal.clone()).await;
@@ -86,7 +87,7 @@ async fn append(shared: &Arc<Shared>, from: u64, chance: &mut StdRng) {
 pub async fn check(root: &Path, knowledge: &Knowledge) -> Result<Knowledge, Wrong> {
     let store = open(&root.join(ELSEWHERE)).map_err(text)?;
     let file = root.to_owned();
-    let (journal, _wakeups) = Journal::new(Arc::new(store), DEADLINE);
+    let (journal, _inbox) = Journal::new(Arc::new(store), DEADLINE, 1, Clock::start());
     let journal = journal
         .with_spool(move || open(&file))
         .map_err(|error| format!("the spool cannot be opened: {error}"))?;
@@ -103,7 +104,7 @@ pub async fn check(root: &Path, knowledge: &Knowledge) -> Result<Knowledge, Wron
 /// Waits until nothing is in the spool's file.
 async fn is_empty(root: &Path) -> Result<(), Wrong> {
     let file = rusqlite::Connection::open(root.join(FILE)).map_err(text)?;
-    let any = "SELECT EXISTS (SELECT 1 FROM events)";
+    let any = "SELECT EXISTS (SELECT 1 FROM receipts)";
     while file.query_row(any, [], |row| row.get(0)).map_err(text)? {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

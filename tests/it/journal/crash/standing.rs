@@ -38,8 +38,6 @@ pub enum Retrieved {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Act {
     Append(Key),
-    /// Links that were fetched, each with the version of its body.
-    Links(Key, Vec<(u32, u64)>),
     Retrieval(Key, Vec<(u32, u64)>, Retrieved),
     Delivery(Key, String, End),
     Replay {
@@ -60,7 +58,6 @@ impl Act {
     pub fn key(&self) -> Option<Key> {
         match self {
             Self::Append(key)
-            | Self::Links(key, _)
             | Self::Retrieval(key, ..)
             | Self::Delivery(key, ..)
             | Self::Replay { key, .. }
@@ -104,7 +101,6 @@ impl Standing {
         let mut next = self.clone();
         match act {
             Act::Append(_) | Act::Audit(_) => {}
-            Act::Links(_, links) => next.link(links),
             Act::Retrieval(_, links, end) => {
                 next.link(links);
                 next.end_retrieval(end);

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use suki_receiver::domain::{Clock, Outcome, SessionKind};
+use suki_receiver::domain::Clock;
 use suki_receiver::journal::{ClaimedEvent, PostgresStore, Retrieval, Store};
 
 use super::journal;
-use crate::journal::contract::{append, due};
+use crate::journal::contract::{EVENTS, append, due, end, events, found};
 use crate::support::{Database, failure};
 
-const LEASE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_millis(5);
 
 struct Instance {
@@ -25,26 +24,19 @@ impl Instance {
     }
 
     async fn claim(&self, ahead: Duration) -> Vec<ClaimedEvent> {
-        self.store
-            .claim_events(due(self.clock, ahead, LEASE), 10)
-            .await
-            .unwrap()
+        let claimed = self.store.claim(due(self.clock, ahead, &EVENTS)).await;
+        events(claimed.unwrap())
     }
 
     async fn retry(&self, event: &ClaimedEvent, after: Duration) {
         let retry = Retrieval::Retry {
-            tried_for: std::time::Duration::ZERO,
+            tried_for: Duration::ZERO,
             sinks: Vec::new(),
-            outcome: Outcome::Failed,
-            kind: SessionKind::Unknown,
-            session_status: None,
+            found: found(Vec::new()),
             at: self.clock.steady_in(after),
             reason: "not yet".to_owned(),
         };
-        self.store
-            .finish_retrieval(event.lease, vec![], retry)
-            .await
-            .unwrap();
+        end(&*self.store, &event.lease, retry).await;
     }
 }
 

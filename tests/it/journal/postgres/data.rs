@@ -8,7 +8,7 @@ use suki_receiver::domain::{Clock, Notification};
 use suki_receiver::journal::{Appended, Filter, Store};
 
 use super::journal;
-use crate::journal::contract::{append, deliver, fetched, id, soon, verified};
+use crate::journal::contract::{append, claim_events, deliver, end, fetched, id, only, verified};
 use crate::support::{Database, failure};
 
 #[tokio::test]
@@ -38,15 +38,11 @@ async fn text_with_the_character_that_postgresql_has_not_is_kept_and_the_body_as
     let kept = store.payload(id(event)).await.unwrap().unwrap();
     assert_eq!(kept, body("\\u0000"));
 
-    let claimed = store.claim_events(soon(clock), 10).await.unwrap().remove(0);
+    let claimed = claim_events(&*store, clock).await.remove(0);
     let mut link = fetched(0, "{}");
     link.link.href = "/a\0".to_owned();
     link.link.reason = Some("r\0".to_owned());
-    let end = deliver(&["a"], clock);
-    store
-        .finish_retrieval(claimed.lease, vec![link], end)
-        .await
-        .unwrap();
+    end(&*store, &claimed.lease, deliver(&["a"], vec![link])).await;
     let filter = Filter {
         session_id: Some("s\0x".to_owned()),
         encounter_id: Some("e\0".to_owned()),
@@ -68,7 +64,7 @@ async fn an_encounter_id_of_any_length_is_kept_worked_on_and_found() {
         .collect();
     let body = format!(r#"{{"session_id":"s","status":"failure","encounter_id":"{long}"}}"#);
     append(&journal(&store), body.into_bytes()).await;
-    assert_eq!(store.claim_events(soon(clock), 10).await.unwrap().len(), 1);
+    only(claim_events(&*store, clock).await);
     let filter = Filter {
         encounter_id: Some(long),
         ..Filter::default()
@@ -84,7 +80,7 @@ async fn an_event_that_is_refused_takes_no_other_with_it_and_is_not_quoted() {
         .client()
         .await
         .batch_execute(
-            "ALTER TABLE events ADD CONSTRAINT refused CHECK (session_id <> 'Mrs Smith')",
+            "ALTER TABLE receipts ADD CONSTRAINT refused CHECK (session_id <> 'Mrs Smith')",
         )
         .await
         .unwrap();
@@ -133,7 +129,7 @@ async fn a_commit_is_on_disk_whatever_the_database_or_role_is_set_to() {
              CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                 INSERT INTO seen VALUES (current_setting('synchronous_commit')),
                     (current_setting('transaction_isolation')); RETURN NULL; END $$;
-             CREATE TRIGGER see AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION see()",
+             CREATE TRIGGER see AFTER INSERT ON receipts FOR EACH STATEMENT EXECUTE FUNCTION see()",
         )
         .await
         .unwrap();

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::journal;
-use crate::journal::contract::{append, verified};
+use crate::journal::contract::{EVENTS, append, due, verified};
 use crate::support::{Database, eventually, failure, open, open_with, ready};
 
 async fn behind_a_proxy(database: &Database) -> (Proxy, Arc<PostgresStore>) {
@@ -50,13 +50,13 @@ async fn it_opens_while_the_server_is_down_and_works_when_it_is_there() {
 async fn a_batch_that_nobody_waits_for_any_more_makes_room_for_the_next() {
     let database = Database::create().await;
     let store = Arc::new(database.store(Clock::start()).await);
-    let (journal, _wakeups) = Journal::new(store.clone(), Duration::from_secs(1));
+    let (journal, _inbox) = Journal::new(store.clone(), Duration::from_secs(1), 1, Clock::start());
     append(&journal, failure("one")).await;
     append(&journal, failure("two")).await;
     // Whoever keeps one of them again has to wait for what becomes of this.
     let client = database.client().await;
     client
-        .batch_execute("BEGIN; DELETE FROM events")
+        .batch_execute("BEGIN; DELETE FROM receipts")
         .await
         .unwrap();
     for name in ["one", "two"] {
@@ -109,7 +109,7 @@ async fn while_nothing_moves_an_append_ends_at_its_deadline_and_then_all_goes_on
     let (proxy, store) = behind_a_proxy(&database).await;
     ready(&store).await;
     let shared: Arc<dyn Store> = store.clone();
-    let (journal, _) = Journal::new(shared, Duration::from_millis(300));
+    let (journal, _) = Journal::new(shared, Duration::from_millis(300), 1, Clock::start());
     append(&journal, failure("before")).await;
     proxy.stall();
     let error = try_append(&journal, "during").await.unwrap_err();
@@ -226,8 +226,7 @@ async fn looks_of_operators_that_hang_hold_up_neither_the_health_check_nor_the_w
 {
     let database = Database::create().await;
     let store = Arc::new(database.store(Clock::start()).await);
-    let (journal, _wakeups) =
-        Journal::new(Arc::clone(&store) as Arc<dyn Store>, Duration::from_secs(5));
+    let (journal, clock) = (journal(&store), Clock::start());
     let other = database.client().await;
     other
         .batch_execute("BEGIN; LOCK TABLE audit IN ACCESS EXCLUSIVE MODE")
@@ -251,13 +250,8 @@ async fn looks_of_operators_that_hang_hold_up_neither_the_health_check_nor_the_w
             store.check().await.unwrap();
             try_append(&journal, &format!("s{n}")).await.unwrap();
         }
-        let now = Clock::start().steady();
-        let due = suki_receiver::journal::Due {
-            now: now + 1000,
-            until: now + 60_000,
-            limit: 10,
-        };
-        assert_eq!(store.claim_events(due, 10).await.unwrap().len(), 5);
+        let due = due(clock, Duration::from_secs(1), &EVENTS);
+        assert_eq!(store.claim(due).await.unwrap().len(), 5);
     };
     tokio::time::timeout(Duration::from_secs(4), work)
         .await

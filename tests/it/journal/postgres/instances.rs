@@ -2,15 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use suki_receiver::domain::{Clock, EventId, EventState};
-use suki_receiver::journal::{Appended, Expiry, Filter, Held, PostgresStore, Store};
+use suki_receiver::journal::{Appended, Ended, Expiry, Filter, PostgresStore, Store};
 use tokio::time::timeout;
 
 use super::journal;
-use crate::journal::contract::{append, deliver, due, id, soon};
+use crate::journal::contract::{
+    EVENTS, append, claim_events, deliver, end, events, id, kept, only, soon,
+};
 use crate::support::{Database, PATIENCE, eventually, failure};
 
 async fn three(database: &Database) -> Vec<Arc<PostgresStore>> {
@@ -44,17 +45,16 @@ async fn work_off(store: &PostgresStore) -> Vec<EventId> {
     let clock = Clock::start();
     let mut worked = Vec::new();
     loop {
-        let mut some = soon(clock);
+        let mut some = soon(clock, &EVENTS);
         some.limit = 3;
-        let claimed = store.claim_events(some, 3).await.unwrap();
+        let claimed = events(store.claim(some).await.unwrap());
         if claimed.is_empty() {
             return worked;
         }
         for event in claimed {
-            let end = deliver(&[], clock);
-            let held = store.finish_retrieval(event.lease, vec![], end).await;
-            assert_eq!(held.unwrap(), Held::Kept);
-            worked.push(event.id);
+            let ended = end(store, &event.lease, deliver(&[], Vec::new())).await;
+            assert_eq!(ended, kept(Some(EventState::Done)));
+            worked.push(event.receipt.id);
         }
         let none = Expiry {
             content: 0,
@@ -95,30 +95,48 @@ async fn the_same_notification_at_several_instances_is_one_event_with_one_id() {
     assert_eq!(page.events.len(), 40);
 }
 
+/// Has all instances seen for the last time so long ago. Those that live say so again within seconds.
+async fn age_all(database: &Database, seconds: i64) {
+    let client = database.client().await;
+    let aged = "UPDATE instances SET seen_at = seen_at - $1::bigint * 1000";
+    client.execute(aged, &[&seconds]).await.unwrap();
+}
+
 #[tokio::test]
-async fn what_a_killed_instance_held_is_taken_up_when_its_lease_ends() {
+async fn what_an_instance_holds_that_is_gone_is_taken_over_and_it_writes_no_more() {
     let database = Database::create().await;
-    let (killed, other) = (
+    let (gone, other) = (
         Arc::new(database.store(Clock::start()).await),
         database.store(Clock::start()).await,
     );
-    let event = id(append(&journal(&killed), failure("s")).await);
     let clock = Clock::start();
-    let lease = Duration::from_secs(3);
-    let held = killed
-        .claim_events(due(clock, Duration::from_millis(5), lease), 10)
-        .await
-        .unwrap();
-    assert_eq!(held[0].id, event);
-    // As by a kill: nothing is given back, and nothing is closed.
-    drop(killed);
-    let early = other.claim_events(soon(clock), 10).await.unwrap();
-    assert!(early.is_empty(), "the lease still stands");
-    eventually("the lease ends", || async {
-        let taken = other.claim_events(soon(clock), 10).await.unwrap();
-        taken
-            .iter()
-            .any(|taken| taken.id == event && taken.attempt == 2)
+    let event = id(append(&journal(&gone), failure("s")).await);
+    let held = only(claim_events(&*gone, clock).await);
+    assert_eq!(held.receipt.id, event);
+    assert!(claim_events(&other, clock).await.is_empty(), "it lives");
+    eventually("the other one takes it over", || async {
+        age_all(&database, 60).await;
+        let taken = claim_events(&other, clock).await;
+        taken.iter().any(|taken| taken.receipt.id == event)
+    })
+    .await;
+    let late = end(&*gone, &held.lease, deliver(&[], Vec::new())).await;
+    assert_eq!(late, Ended::Lost);
+}
+
+#[tokio::test]
+async fn what_a_closed_instance_held_is_taken_over_at_once() {
+    let database = Database::create().await;
+    let (closed, other) = (
+        Arc::new(database.store(Clock::start()).await),
+        database.store(Clock::start()).await,
+    );
+    let clock = Clock::start();
+    append(&journal(&closed), failure("s")).await;
+    only(claim_events(&*closed, clock).await);
+    closed.close().await;
+    eventually("the other one takes it over", || async {
+        !claim_events(&other, clock).await.is_empty()
     })
     .await;
 }

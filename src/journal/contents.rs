@@ -1,0 +1,136 @@
+//! What was fetched for an event, as it is stored: one row, with how its links stand as JSON and the answers behind one
+//! another in the links' order.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Link, Linked};
+use crate::domain::{LinkGroup, LinkState};
+
+/// A link as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    n: u32,
+    group: String,
+    href: String,
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_status: Option<u16>,
+    /// Size of its answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    /// Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fetched_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// The links, and their answers.
+pub(super) fn encode(links: &[Linked]) -> (String, Vec<u8>) {
+    let size = links.iter().filter_map(|linked| linked.body.as_ref());
+    let mut bodies = Vec::with_capacity(size.map(Bytes::len).sum());
+    let stored: Vec<Stored> = links
+        .iter()
+        .map(|Linked { link, body }| {
+            bodies.extend_from_slice(body.as_deref().unwrap_or_default());
+            Stored {
+                n: link.n,
+                group: link.group.as_str().to_owned(),
+                href: link.href.clone(),
+                state: link.state.as_str().to_owned(),
+                http_status: link.http_status,
+                bytes: body
+                    .as_ref()
+                    .and_then(|body| u64::try_from(body.len()).ok()),
+                fetched_at: link.fetched_at.map(|at| at.as_millisecond()),
+                reason: link.reason.clone(),
+            }
+        })
+        .collect();
+    // Numbers, text and lists of them: there is nothing that cannot be written.
+    (serde_json::to_string(&stored).unwrap_or_default(), bodies)
+}
+
+/// The links alone.
+pub(super) fn links(stored: &str) -> Result<Vec<Link>, Error> {
+    let corrupt = || Error::Corrupt { what: "link" };
+    let stored: Vec<Stored> = serde_json::from_str(stored).map_err(|_| corrupt())?;
+    stored
+        .into_iter()
+        .map(|stored| {
+            let fetched_at = stored.fetched_at.map(Timestamp::from_millisecond);
+            Ok(Link {
+                n: stored.n,
+                group: LinkGroup::new(stored.group),
+                href: stored.href,
+                state: stored.state.parse::<LinkState>().map_err(|_| corrupt())?,
+                http_status: stored.http_status,
+                bytes: stored.bytes,
+                fetched_at: fetched_at.transpose().map_err(|_| corrupt())?,
+                reason: stored.reason,
+            })
+        })
+        .collect()
+}
+
+/// The links with their answers. Without `bodies` they are purged, or were not asked for.
+pub(super) fn linked(stored: &str, bodies: Option<Bytes>) -> Result<Vec<Linked>, Error> {
+    let mut rest = bodies;
+    links(stored)?
+        .into_iter()
+        .map(|link| {
+            let body = match (&mut rest, link.bytes) {
+                (Some(rest), Some(bytes)) => {
+                    let size = usize::try_from(bytes).unwrap_or(usize::MAX);
+                    if size > rest.len() {
+                        return Err(Error::Corrupt { what: "answer" });
+                    }
+                    Some(rest.split_to(size))
+                }
+                _ => None,
+            };
+            Ok(Linked { link, body })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linked_to(n: u32, body: Option<&'static [u8]>) -> Linked {
+        let link = Link {
+            n,
+            group: LinkGroup::new("contents"),
+            href: format!("/{n} \u{0} \""),
+            state: body.map_or(LinkState::Pending, |_| LinkState::Fetched),
+            http_status: body.map(|_| 200),
+            bytes: body.map(|body| body.len() as u64),
+            fetched_at: body.map(|_| Timestamp::UNIX_EPOCH),
+            reason: body.is_none().then(|| "HTTP 503".to_owned()),
+        };
+        let body = body.map(Bytes::from_static);
+        Linked { link, body }
+    }
+
+    #[test]
+    fn what_is_stored_is_read_as_it_was() {
+        let links = [
+            linked_to(0, Some(b"first \xff")),
+            linked_to(1, None),
+            linked_to(2, Some(b"")),
+            linked_to(3, Some(b"last")),
+        ];
+        let (stored, bodies) = encode(&links);
+        assert_eq!(bodies, b"first \xfflast");
+        let bodies = Bytes::from(bodies);
+        let read = linked(&stored, Some(bodies.clone())).expect("links");
+        assert_eq!(read, links);
+        let purged = linked(&stored, None).expect("links");
+        assert!(purged.iter().all(|linked| linked.body.is_none()));
+        assert!(linked(&stored, Some(bodies.slice(..8))).is_err());
+        assert!(linked("", None).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! Events' receipts and what was found for them, as the worker needs them: many in one statement.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use deadpool_postgres::GenericClient;
+
+use super::row;
+use crate::domain::{EncounterId, Millis, SessionId, SessionKind};
+use crate::journal::contents;
+use crate::journal::{Error, Found, Link, Linked, Receipt};
+
+const EVENTS: &str = "SELECT seq, id, received_at, source, stale, session_id, receipts.encounter_id, status, error_code,
+        body, coalesce(found.outcome, receipts.outcome) AS outcome, coalesce(found.kind, receipts.kind) AS kind,
+        session_status, retrieved_at, links, bodies, found.event IS NOT NULL AS is_found,
+        coalesce(revision, 1) AS revision, replaces
+    FROM receipts LEFT JOIN retrievals AS found ON found.event = seq LEFT JOIN amendments ON amendments.event = seq
+    WHERE seq = ANY ($1) AND body IS NOT NULL";
+const LINKS: &str =
+    "SELECT links, CASE WHEN $2 THEN bodies END AS bodies FROM retrievals WHERE event = $1";
+/// As earlier versions left them.
+const OLD_LINKS: &str = "SELECT n, link_group, href, state, http_status, bytes, fetched_at, reason,
+        CASE WHEN $2 THEN body END AS body
+    FROM links WHERE event = $1 ORDER BY n";
+
+/// An event with its content.
+pub(super) struct Content {
+    pub(super) receipt: Receipt,
+    pub(super) found: Found,
+    /// When all of it was there, by the server's clock.
+    pub(super) retrieved_at: Option<Millis>,
+}
+
+/// Those of these events that have their content.
+pub(super) async fn events(
+    client: &impl GenericClient,
+    seqs: &[i64],
+) -> Result<HashMap<i64, Content>, Error> {
+    let statement = client.prepare_cached(EVENTS).await?;
+    let mut events = HashMap::with_capacity(seqs.len());
+    for kept in client.query(&statement, &[&seqs]).await? {
+        let seq: i64 = row::get(&kept, "seq")?;
+        let links = match row::get::<Option<&str>>(&kept, "links")? {
+            Some(links) => contents::linked(links, bodies(&kept, "bodies")?)?,
+            None if row::get(&kept, "is_found")? => old_links(client, seq, true).await?,
+            None => Vec::new(),
+        };
+        let content = Content {
+            receipt: Receipt {
+                id: row::id(&kept, "id")?,
+                received_at: row::time(row::get(&kept, "received_at")?)?,
+                source: row::word(&kept, "source")?,
+                stale: row::get(&kept, "stale")?,
+                session_id: SessionId::new(row::get::<String>(&kept, "session_id")?)
+                    .ok_or(row::corrupt("session_id"))?,
+                encounter_id: row::get::<Option<String>>(&kept, "encounter_id")?
+                    .and_then(EncounterId::new),
+                status: row::get(&kept, "status")?,
+                error_code: row::get(&kept, "error_code")?,
+                body: row::bytes(&kept, "body")?,
+                revision: row::number(&kept, "revision")?,
+                replaces: row::get::<Option<uuid::Uuid>>(&kept, "replaces")?.map(row::event_id),
+            },
+            found: Found {
+                outcome: row::word(&kept, "outcome")?,
+                kind: SessionKind::from_word(row::get(&kept, "kind")?),
+                session_status: row::get(&kept, "session_status")?,
+                links,
+            },
+            retrieved_at: row::get(&kept, "retrieved_at")?,
+        };
+        events.insert(seq, content);
+    }
+    Ok(events)
+}
+
+/// An event's links, with their answers or without.
+pub(super) async fn linked(
+    client: &impl GenericClient,
+    seq: i64,
+    with_bodies: bool,
+) -> Result<Vec<Linked>, Error> {
+    let statement = client.prepare_cached(LINKS).await?;
+    let Some(found) = client.query_opt(&statement, &[&seq, &with_bodies]).await? else {
+        return Ok(Vec::new());
+    };
+    match row::get::<Option<&str>>(&found, "links")? {
+        Some(links) => contents::linked(links, bodies(&found, "bodies")?),
+        None => old_links(client, seq, with_bodies).await,
+    }
+}
+
+/// An event's links.
+pub(super) async fn links(client: &impl GenericClient, seq: i64) -> Result<Vec<Link>, Error> {
+    let linked = linked(client, seq, false).await?;
+    Ok(linked.into_iter().map(|linked| linked.link).collect())
+}
+
+async fn old_links(
+    client: &impl GenericClient,
+    seq: i64,
+    with_bodies: bool,
+) -> Result<Vec<Linked>, Error> {
+    let statement = client.prepare_cached(OLD_LINKS).await?;
+    let rows = client.query(&statement, &[&seq, &with_bodies]).await?;
+    let linked = rows.iter().map(|found| {
+        Ok(Linked {
+            link: row::link(found)?,
+            body: bodies(found, "body")?,
+        })
+    });
+    linked.collect()
+}
+
+fn bodies(row: &tokio_postgres::Row, column: &'static str) -> Result<Option<Bytes>, Error> {
+    Ok(row::get::<Option<Vec<u8>>>(row, column)?.map(Bytes::from))
+}

@@ -1,0 +1,209 @@
+//! Claiming what is due, and what becomes of what is held: the one queue.
+//!
+//! `SKIP LOCKED`: instances that claim at the same time get different rows and do not wait for each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Client, GenericClient, Transaction};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::content::{self, Content};
+use super::server_clock::ServerClock;
+use super::{operate, row};
+use crate::domain::{Millis, Notification};
+use crate::journal::lease::new_fence;
+use crate::journal::{
+    Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
+};
+
+const CLAIM: &str = "WITH due AS (
+        SELECT event, task FROM work WHERE owner IS NULL AND task = $1 AND due <= server_millis() + $2::bigint
+        ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED)
+    UPDATE work SET owner = $4, fence = $5 FROM due
+    WHERE work.event = due.event AND work.task = due.task
+    RETURNING work.event, tries, started_at, tried_ms, server_millis() AS now";
+const HELD: &str = "SELECT event, task, fence FROM work WHERE owner = $1";
+const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = server_millis() + $4::bigint
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS given (event, task, fence)
+    WHERE work.event = given.event AND work.task = given.task AND work.fence = given.fence AND owner IS NOT NULL";
+/// Those that were not heard of for so long are dead. What they hold, and what one holds that nobody knows of, is due; its
+/// fence is a new one, so that whoever comes back from the dead writes nothing.
+const TAKE_OVER: &str = "WITH dead AS (
+        DELETE FROM instances WHERE seen_at < server_millis() - $1::bigint AND id <> $2 RETURNING id)
+    UPDATE work SET owner = NULL, due = server_millis(), fence = $3
+    WHERE owner IS NOT NULL AND owner <> $2
+        AND (owner IN (SELECT id FROM dead) OR NOT EXISTS (SELECT FROM instances WHERE id = owner))";
+
+/// When a delivery is due that waits for its event to be retrieved.
+pub(super) const WHEN_RETRIEVED: Millis = Millis::MAX;
+
+/// A row that was taken.
+struct Taken {
+    lease: Lease,
+    tries: u32,
+    started_at: Millis,
+    tried_for: Duration,
+    now: Millis,
+}
+
+/// Claims what is wanted and due.
+pub(super) async fn claim(
+    client: &Client,
+    clock: ServerClock,
+    owner: Uuid,
+    wanted: &Wanted,
+) -> Result<Vec<Claimed>, Error> {
+    let (mut taken, fence) = (Vec::new(), new_fence());
+    for (tasks, most) in &wanted.tasks {
+        let room = wanted.limit.min(taken.len() + most);
+        for task in tasks {
+            if taken.len() < room {
+                let limit = room - taken.len();
+                taken.extend(take(client, clock, owner, task, fence, wanted.now, limit).await?);
+            }
+        }
+    }
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
+    let seqs: Vec<i64> = taken.iter().map(|taken| taken.lease.event).collect();
+    let mut contents = content::events(client, &seqs).await?;
+    let claimed = taken.into_iter().filter_map(|taken| {
+        let content = contents.remove(&taken.lease.event)?;
+        claimed(taken, content, clock)
+    });
+    Ok(claimed.collect())
+}
+
+async fn take(
+    client: &Client,
+    clock: ServerClock,
+    owner: Uuid,
+    task: &Task,
+    fence: i64,
+    now: Millis,
+    limit: usize,
+) -> Result<Vec<Taken>, Error> {
+    let claim = client.prepare_cached(CLAIM).await?;
+    let (word, now, limit) = (task.to_string(), clock.distance(now), row::limit(limit));
+    let rows = client
+        .query(&claim, &[&word, &now, &limit, &owner, &fence])
+        .await?;
+    let taken = |found: &Row| {
+        let tried_ms: i64 = row::get(found, "tried_ms")?;
+        Ok(Taken {
+            lease: Lease {
+                event: row::get(found, "event")?,
+                task: task.clone(),
+                fence,
+            },
+            tries: row::count(found, "tries")?,
+            started_at: row::get(found, "started_at")?,
+            tried_for: Duration::from_millis(u64::try_from(tried_ms).unwrap_or(0)),
+            now: row::get(found, "now")?,
+        })
+    };
+    rows.iter().map(taken).collect()
+}
+
+/// With all that is needed to do it.
+fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed> {
+    let Taken {
+        lease,
+        tries,
+        started_at,
+        tried_for,
+        now,
+    } = taken;
+    let (attempt, started_at) = (tries + 1, clock.own(started_at, now));
+    let Content {
+        receipt,
+        found,
+        retrieved_at,
+    } = content;
+    Some(match lease.task {
+        Task::Forward | Task::New | Task::Retrieve => Claimed::Event(Box::new(ClaimedEvent {
+            lease,
+            started_at,
+            tried_for,
+            attempt,
+            notification: Notification::parse(receipt.body.clone()).ok().map(Arc::new),
+            receipt,
+            found,
+        })),
+        Task::Deliver(_) => Claimed::Delivery(ClaimedDelivery {
+            lease,
+            started_at,
+            attempt,
+            document: Arc::new(receipt.document(&found)),
+        }),
+        Task::Refresh => Claimed::Late(LateEvent {
+            lease,
+            id: receipt.id,
+            retrieved_at: clock.own(retrieved_at?, now),
+            found,
+        }),
+    })
+}
+
+/// What this instance holds.
+pub(super) async fn held(client: &Client, owner: Uuid) -> Result<Vec<Lease>, Error> {
+    let statement = client.prepare_cached(HELD).await?;
+    let rows = client.query(&statement, &[&owner]).await?;
+    let held = rows.iter().map(|found| {
+        Ok(Lease {
+            event: row::get(found, "event")?,
+            task: row::task(found, "task")?,
+            fence: row::get(found, "fence")?,
+        })
+    });
+    held.collect()
+}
+
+/// Gives work back: it is due at `now`.
+pub(super) async fn give_back(
+    client: &mut Client,
+    clock: ServerClock,
+    leases: &[Lease],
+    now: Millis,
+) -> Result<(), Error> {
+    let events: Vec<i64> = leases.iter().map(|lease| lease.event).collect();
+    let tasks: Vec<String> = leases.iter().map(|lease| lease.task.to_string()).collect();
+    let fences: Vec<i64> = leases.iter().map(|lease| lease.fence).collect();
+    let transaction = client.transaction().await?;
+    lock(&transaction, &events).await?;
+    let give = transaction.prepare_cached(GIVE_BACK).await?;
+    transaction
+        .execute(&give, &[&events, &tasks, &fences, &clock.distance(now)])
+        .await?;
+    operate::replay_what_is_free(&transaction).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Locks all work on these events, in the order in which everyone does: two ends of one event wait for each other, and
+/// never in a circle.
+pub(super) async fn lock(transaction: &Transaction<'_>, events: &[i64]) -> Result<Vec<Row>, Error> {
+    let lock = transaction
+        .prepare_cached(
+            "SELECT event, task, fence, owner, tries, started_at FROM work WHERE event = ANY ($1)
+             ORDER BY event, task FOR UPDATE",
+        )
+        .await?;
+    Ok(transaction.query(&lock, &[&events]).await?)
+}
+
+/// Takes over what dead instances hold, and tells how much that was.
+pub(super) async fn take_over(
+    client: &tokio_postgres::Client,
+    owner: Uuid,
+    dead_after: Duration,
+) -> Result<u64, Error> {
+    let dead_after = Millis::try_from(dead_after.as_millis()).unwrap_or(Millis::MAX);
+    let taken = client
+        .execute(TAKE_OVER, &[&dead_after, &owner, &new_fence()])
+        .await?;
+    Ok(taken)
+}

@@ -1,0 +1,82 @@
+//! How many events stand where, counted as they change, so that a count never reads millions of rows. Written once a
+//! transaction, whatever is in it.
+
+use std::cell::Cell;
+use std::ops::Deref;
+
+use rusqlite::{Connection, params};
+
+use crate::domain::EventState;
+use crate::journal::Error;
+
+/// The connection of a transaction, and what it changes in the counts.
+pub(super) struct Tx<'c> {
+    connection: &'c Connection,
+    changes: Cell<Changes>,
+}
+
+/// By how much each count changes.
+type Changes = [i64; EventState::ALL.len()];
+
+impl<'c> Tx<'c> {
+    /// Nothing is changed yet.
+    pub(super) fn new(connection: &'c Connection) -> Self {
+        Self {
+            connection,
+            changes: Cell::default(),
+        }
+    }
+
+    /// An event that stood there is there no more.
+    pub(super) fn leaves(&self, state: EventState) {
+        self.change(state, -1);
+    }
+
+    /// An event stands there now.
+    pub(super) fn enters(&self, state: EventState) {
+        self.change(state, 1);
+    }
+
+    fn change(&self, state: EventState, by: i64) {
+        let mut changes = self.changes.get();
+        if let Some(at) = EventState::ALL.iter().position(|known| *known == state) {
+            changes[at] += by;
+        }
+        self.changes.set(changes);
+    }
+
+    /// Does `work` as a whole or not at all, within the transaction.
+    pub(super) fn in_savepoint<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let before = self.changes.get();
+        self.prepare_cached("SAVEPOINT job")?.execute([])?;
+        let result = work();
+        if result.is_err() {
+            self.changes.set(before);
+            self.prepare_cached("ROLLBACK TO job")?.execute([])?;
+        }
+        self.prepare_cached("RELEASE job")?.execute([])?;
+        result
+    }
+
+    /// Writes the changes down.
+    pub(super) fn write_counts(&self) -> Result<(), Error> {
+        for (state, by) in EventState::ALL.iter().zip(self.changes.get()) {
+            if by != 0 {
+                self.prepare_cached("UPDATE counts SET n = n + ?2 WHERE state = ?1")?
+                    .execute(params![state.as_str(), by])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}

@@ -1,0 +1,237 @@
+//! Claiming what is due, and what becomes of what is held: the one queue.
+//!
+//! What is due is read beside the writer and then taken by it, if it is still as it was read. So the writer reads no
+//! bodies, and a damaged page is met by a reader: within a transaction that writes it would undo the appends of its
+//! batch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use super::counts::Tx;
+use super::damage::Met;
+use super::readers::Readers;
+use super::writer::Writer;
+use super::{content, row};
+use crate::domain::Millis;
+use crate::journal::lease::new_fence;
+use crate::journal::{
+    Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
+};
+
+const DUE: &str =
+    "SELECT event, due, fence, tries, started_at, tried_ms FROM work INDEXED BY work_due
+    WHERE owner IS NULL AND task = ?1 AND due <= ?2 ORDER BY due";
+const TAKE: &str = "UPDATE work SET owner = ?4, fence = ?5
+    WHERE event = ?1 AND task = ?2 AND owner IS NULL AND fence = ?3 AND due = ?6";
+const HELD: &str = "SELECT event, task, fence FROM work INDEXED BY work_due WHERE owner = ?1";
+const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?4
+    WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner IS NOT NULL";
+/// A fence of its own: whoever held it can write no more.
+const TAKE_OVER: &str =
+    "UPDATE work SET owner = NULL, due = ?1, fence = ?2 WHERE owner IS NOT NULL AND owner <> ?3";
+/// Nothing waits longer than it would from now on, should the system clock have been set back in between. What waits for
+/// its event to be retrieved is due when that is.
+const NO_LATER: &str =
+    "UPDATE work SET due = ?1 WHERE owner IS NULL AND due > ?2 AND due < ?3 AND task <> 'refresh'";
+
+/// When a delivery is due that waits for its event to be retrieved.
+pub(in crate::journal) const WHEN_RETRIEVED: Millis = Millis::MAX;
+
+/// Something that is due, as it will be once it is claimed, and how it stands until then.
+struct Due {
+    claimed: Claimed,
+    due: Millis,
+    fence: i64,
+}
+
+/// Whom to ask.
+pub(super) struct Claims<'a> {
+    pub(super) readers: &'a Readers,
+    pub(super) writer: &'a Writer,
+    pub(super) damage: &'a Met,
+    pub(super) owner: Uuid,
+}
+
+impl Claims<'_> {
+    /// Claims what is wanted and due.
+    pub(super) async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
+        let (damage, fence, owner) = (self.damage.clone(), new_fence(), self.owner);
+        let find = move |reader: &Connection| due(reader, &damage, &wanted, fence);
+        let found = self.readers.read(find).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.writer.write(move |tx| take(tx, owner, found)).await
+    }
+}
+
+/// Finds what is due. What stands on a damaged page must not take the others with it.
+fn due(
+    connection: &Connection,
+    damage: &Met,
+    wanted: &Wanted,
+    fence: i64,
+) -> Result<Vec<Due>, Error> {
+    let mut found = Vec::new();
+    for (tasks, most) in &wanted.tasks {
+        let room = wanted.limit.min(found.len() + most);
+        for task in tasks {
+            due_of(
+                connection,
+                damage,
+                (task, wanted.now),
+                fence,
+                room,
+                &mut found,
+            )?;
+        }
+    }
+    Ok(found)
+}
+
+/// Finds what is due of a task, until `found` has so many.
+fn due_of(
+    connection: &Connection,
+    damage: &Met,
+    (task, now): (&Task, Millis),
+    fence: i64,
+    most: usize,
+    found: &mut Vec<Due>,
+) -> Result<(), Error> {
+    let mut statement = connection.prepare_cached(DUE)?;
+    let mut rows = statement.query(params![task.to_string(), now])?;
+    while found.len() < most
+        && let Some(pending) = rows.next()?
+    {
+        let lease = Lease {
+            event: pending.get(0)?,
+            task: task.clone(),
+            fence,
+        };
+        let (tries, started_at): (u32, Millis) = (pending.get(3)?, pending.get(4)?);
+        let tried_for = Duration::from_millis(pending.get(5)?);
+        let claimed = claimed(connection, lease, tries + 1, started_at, tried_for);
+        match damage.watch(claimed) {
+            Ok(Some(claimed)) => found.push(Due {
+                claimed,
+                due: pending.get(1)?,
+                fence: pending.get(2)?,
+            }),
+            Ok(None) => {}
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// With all that is needed to do it. `None` where the content is purged.
+fn claimed(
+    connection: &Connection,
+    lease: Lease,
+    attempt: u32,
+    started_at: Millis,
+    tried_for: Duration,
+) -> Result<Option<Claimed>, Error> {
+    let event = lease.event;
+    Ok(match lease.task {
+        Task::Forward | Task::New | Task::Retrieve => {
+            content::event(connection, event)?.map(|(receipt, found)| {
+                Claimed::Event(Box::new(ClaimedEvent {
+                    lease,
+                    started_at,
+                    tried_for,
+                    attempt,
+                    notification: content::notification(&receipt),
+                    receipt,
+                    found,
+                }))
+            })
+        }
+        Task::Deliver(_) => content::document(connection, event)?.map(|document| {
+            Claimed::Delivery(ClaimedDelivery {
+                lease,
+                started_at,
+                attempt,
+                document: Arc::new(document),
+            })
+        }),
+        Task::Refresh => {
+            let (Some(retrieved_at), Some((receipt, found))) = (
+                content::retrieved_at(connection, event)?,
+                content::event(connection, event)?,
+            ) else {
+                return Ok(None);
+            };
+            Some(Claimed::Late(LateEvent {
+                lease,
+                id: receipt.id,
+                retrieved_at,
+                found,
+            }))
+        }
+    })
+}
+
+/// Takes those that are still as they were found.
+fn take(tx: &Tx<'_>, owner: Uuid, found: Vec<Due>) -> Result<Vec<Claimed>, Error> {
+    let mut take = tx.prepare_cached(TAKE)?;
+    let mut taken = Vec::with_capacity(found.len());
+    for Due {
+        claimed,
+        due,
+        fence,
+    } in found
+    {
+        let lease = claimed.lease();
+        let task = lease.task.to_string();
+        let owner = owner.as_bytes();
+        if take.execute(params![lease.event, task, fence, owner, lease.fence, due])? == 1 {
+            taken.push(claimed);
+        }
+    }
+    Ok(taken)
+}
+
+/// What this instance holds.
+pub(super) fn held(connection: &Connection, owner: Uuid) -> Result<Vec<Lease>, Error> {
+    let mut statement = connection.prepare_cached(HELD)?;
+    let mut rows = statement.query([owner.as_bytes()])?;
+    let mut held = Vec::new();
+    while let Some(work) = rows.next()? {
+        held.push(Lease {
+            event: work.get(0)?,
+            task: row::task(work, 1)?,
+            fence: work.get(2)?,
+        });
+    }
+    Ok(held)
+}
+
+/// Gives work back: it is due at `now`.
+pub(super) fn give_back(tx: &Tx<'_>, leases: &[Lease], now: Millis) -> Result<(), Error> {
+    let mut give = tx.prepare_cached(GIVE_BACK)?;
+    for Lease { event, task, fence } in leases {
+        give.execute(params![event, task.to_string(), fence, now])?;
+    }
+    super::operate::replay_what_is_free(tx, now)
+}
+
+/// At start: what an earlier process held is due now.
+pub(super) fn take_over(
+    tx: &Tx<'_>,
+    owner: Uuid,
+    now: Millis,
+    longest_wait: Duration,
+) -> Result<(), Error> {
+    let longest = Millis::try_from(longest_wait.as_millis()).unwrap_or(Millis::MAX);
+    tx.execute(TAKE_OVER, params![now, new_fence(), owner.as_bytes()])?;
+    tx.execute(
+        NO_LATER,
+        params![now, now.saturating_add(longest), WHEN_RETRIEVED],
+    )?;
+    super::operate::replay_what_is_free(tx, now)
+}
