@@ -47,6 +47,10 @@ CREATE TABLE work (
     cause      TEXT,
     PRIMARY KEY (event, task)
 ) WITHOUT ROWID;
+-- What lost its content to retention cannot be done any more.
+UPDATE deliveries SET state = 'dead', next_attempt_at = NULL, last_error = 'its content was purged'
+    WHERE state = 'pending' AND event IN (SELECT seq FROM old_events WHERE body IS NULL);
+DELETE FROM late WHERE event IN (SELECT seq FROM old_events WHERE body IS NULL);
 INSERT INTO work (event, task, due, fence, tries, started_at, tried_ms, cause)
     SELECT seq,
         CASE WHEN NOT needs_sdp THEN 'forward' WHEN state = 'received' THEN 'new' ELSE 'retrieve' END,
