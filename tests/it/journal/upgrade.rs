@@ -1,14 +1,18 @@
 //! One file, several versions and processes.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use suki_receiver::domain::{Clock, EventId, EventState};
-use suki_receiver::journal::{Access, Expiry, Filter, Journal, SqliteStore, Store};
+use suki_receiver::domain::{Clock, DedupeKey, DeliveryState, EventId, EventState, Notification};
+use suki_receiver::journal::{
+    Access, Appended, ClaimedEvent, Expiry, Filter, Journal, SqliteStore, Store,
+};
 use suki_receiver::metrics::Metrics;
 
 use super::contract::{
-    append, claim_deliveries, claim_events, claim_late, delivered, end, kept, only, sqlite,
+    append, claim_deliveries, claim_events, claim_late, deliver, delivered, end, kept, only,
+    quarantine, sqlite,
 };
 use crate::support::{completed, failure};
 
@@ -41,59 +45,143 @@ const V5: [&str; 5] = [
     include_str!("../../../src/journal/sqlite/migrations/V5__purged.sql"),
 ];
 
-/// An event in each state, as that version left them.
-pub const EVENTS_OF_V5: &str = "
+/// An event in each state, one that a process held and one that amends another, as that version left them.
+const EVENTS_OF_V5: &str = "
     INSERT INTO events (seq, id, session_id, dedupe, encounter_id, received_at, source, stale, status, outcome, kind,
-        state, needs_sdp, attempts, started_at, next_attempt_at, last_error, retrieved_at, ended_at, body) VALUES
-    (1, ID1, 'new', KEY1, NULL, 1000, 'webhook', FALSE, 'success', 'completed', 'ambient',
-        'received', TRUE, 0, 1000, 1000, NULL, NULL, NULL, BODY1),
-    (2, ID2, 'retried', KEY2, NULL, 2000, 'webhook', FALSE, 'success', 'completed', 'ambient',
-        'retrieving', TRUE, 2, 2000, 2000, 'HTTP 503', NULL, NULL, BODY2),
-    (3, ID3, 'delivering', KEY3, NULL, 3000, 'webhook', FALSE, 'success', 'completed', 'ambient',
-        'delivering', TRUE, 1, 3000, NULL, NULL, 3000, NULL, BODY3),
-    (4, ID4, 'done', KEY4, 'e4', 4000, 'webhook', FALSE, 'success', 'completed', 'ambient',
-        'done', TRUE, 1, 4000, NULL, NULL, 4000, 4000, BODY4),
-    (5, ID5, 'dead', KEY5, NULL, 5000, 'webhook', FALSE, 'success', 'completed', 'ambient',
-        'dead', TRUE, 3, 5000, NULL, 'HTTP 410', NULL, 5000, BODY5),
-    (6, ID6, '', KEY6, NULL, 6000, 'webhook', FALSE, NULL, 'unknown', 'unknown',
-        'quarantined', FALSE, 0, 6000, NULL, 'not JSON', NULL, NULL, BODY6),
-    (7, ID7, 'failed', KEY7, NULL, 7000, 'webhook', FALSE, 'failure', 'failed', 'unknown',
-        'received', FALSE, 0, 7000, 7000, NULL, NULL, NULL, BODY7);
+        state, needs_sdp, attempts, started_at, next_attempt_at, holder, last_error, retrieved_at, ended_at, purged_at, body)
+    VALUES
+    (1, ID1;, 'new', KEY1;, NULL, 1000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'received', TRUE, 0, 1000, 1000, NULL, NULL, NULL, NULL, NULL, BODY1;),
+    (2, ID2;, 'retried', KEY2;, NULL, 2000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'retrieving', TRUE, 2, 2000, 2000, NULL, 'HTTP 503', NULL, NULL, NULL, BODY2;),
+    (3, ID3;, 'delivering', KEY3;, NULL, 3000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'delivering', TRUE, 1, 3000, NULL, NULL, NULL, 3000, NULL, NULL, BODY3;),
+    (4, ID4;, 'done', KEY4;, 'e4', 4000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'done', TRUE, 1, 4000, NULL, NULL, NULL, 4000, 4000, NULL, BODY4;),
+    (5, ID5;, 'dead', KEY5;, NULL, 5000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'dead', TRUE, 3, 5000, NULL, NULL, 'HTTP 410', NULL, 5000, NULL, BODY5;),
+    (6, ID6;, '', KEY6;, NULL, 6000, 'webhook', FALSE, NULL, 'unknown', 'unknown',
+        'quarantined', FALSE, 0, 6000, NULL, NULL, 'not JSON', NULL, NULL, NULL, BODY6;),
+    (7, ID7;, 'failed', KEY7;, NULL, 7000, 'webhook', FALSE, 'failure', 'failed', 'unknown',
+        'received', FALSE, 0, 7000, 7000, NULL, NULL, NULL, NULL, NULL, BODY7;),
+    (8, ID8;, 'held', KEY8;, NULL, 8000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'retrieving', TRUE, 1, 8000, 8000000000000, ID99;, NULL, NULL, NULL, NULL, BODY8;),
+    (9, ID9;, 'purged', KEY9;, NULL, 9000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'dead', TRUE, 1, 9000, NULL, NULL, 'purged by an operator', 9000, 9000, 9000, NULL),
+    (10, ID10;, 'done', KEY10;, 'e4', 9500, 'refresh', FALSE, 'success', 'completed', 'ambient',
+        'delivering', TRUE, 0, 9500, NULL, NULL, NULL, 4000, NULL, NULL, BODY4;);
+    INSERT INTO amendments (event, revision, replaces) VALUES (10, 2, ID4;);
     INSERT INTO links (event, n, link_group, href, state, http_status, fetched_at, bytes, body) VALUES
     (2, 0, 'contents', '/2', 'fetched', 200, 2000, 2, LINK),
     (2, 1, 'transcripts', '/2t', 'pending', NULL, NULL, NULL, NULL),
     (3, 0, 'contents', '/3', 'fetched', 200, 3000, 2, LINK),
-    (4, 0, 'contents', '/4', 'fetched', 200, 4000, 2, LINK);
-    INSERT INTO deliveries (event, sink, state, attempts, started_at, next_attempt_at, delivered_at, last_error) VALUES
-    (3, 'a', 'delivered', 1, 3000, NULL, 3000, NULL),
-    (3, 'b', 'pending', 4, 3000, 3000, NULL, 'HTTP 500'),
-    (4, 'a', 'delivered', 1, 4000, NULL, 4000, NULL);
+    (4, 0, 'contents', '/4', 'fetched', 200, 4000, 2, LINK),
+    (9, 0, 'contents', '/9', 'fetched', 200, 9000, 2, NULL),
+    (10, 0, 'contents', '/4', 'fetched', 200, 4000, 2, LINK);
+    INSERT INTO deliveries (event, sink, state, attempts, started_at, next_attempt_at, holder, delivered_at, last_error)
+    VALUES
+    (2, 'waits', 'pending', 0, 2000, NULL, NULL, NULL, NULL),
+    (3, 'a', 'delivered', 1, 3000, NULL, NULL, 3000, NULL),
+    (3, 'b', 'pending', 4, 3000, 3000, NULL, NULL, 'HTTP 500'),
+    (3, 'held', 'pending', 1, 3000, 8000000000000, ID99;, NULL, NULL),
+    (4, 'a', 'delivered', 1, 4000, NULL, NULL, 4000, NULL),
+    (9, 'a', 'dead', 1, 9000, NULL, NULL, NULL, 'purged by an operator'),
+    (10, 'amended', 'pending', 0, 9500, 9500, NULL, NULL, NULL);
+    INSERT INTO late (event, refresh_at) VALUES (10, 9000);";
+
+/// What lost its content to retention while something of it was still to be done.
+const PURGED_OF_V5: &str = "
+    INSERT INTO events (seq, id, session_id, dedupe, received_at, source, stale, status, outcome, kind,
+        state, needs_sdp, attempts, started_at, last_error, retrieved_at, ended_at, body) VALUES
+    (1, ID1;, 'new', KEY1;, 1000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'dead', TRUE, 1, 1000, 'HTTP 410', NULL, 1000, NULL),
+    (4, ID4;, 'done', KEY4;, 4000, 'webhook', FALSE, 'success', 'completed', 'ambient',
+        'done', TRUE, 1, 4000, NULL, 4000, 4000, NULL);
+    INSERT INTO deliveries (event, sink, state, attempts, started_at, next_attempt_at, delivered_at) VALUES
+    (1, 'a', 'pending', 1, 1000, 1000, NULL),
+    (4, 'a', 'delivered', 1, 4000, NULL, 4000);
     INSERT INTO late (event, refresh_at) VALUES (4, 9000);";
 
-/// What of it a store keeps in its own way.
-pub fn events_of_v5(blob: fn(&[u8]) -> String) -> String {
-    let mut sql = EVENTS_OF_V5.to_owned();
-    for n in (1..=7_u8).rev() {
-        let body = match n {
-            6 => b"junk".to_vec(),
-            7 => failure("failed"),
-            n => completed(
-                ["", "new", "retried", "delivering", "done", "dead"][usize::from(n)],
-                &[],
-            ),
-        };
-        sql = sql
-            .replace(&format!("ID{n}"), &blob(&[n; 16]))
-            .replace(&format!("KEY{n}"), &blob(&[n; 32]))
-            .replace(&format!("BODY{n}"), &blob(&body));
+/// How a store writes bytes and ids.
+pub struct Dialect {
+    pub bytes: fn(&[u8]) -> String,
+    pub id: fn(&[u8]) -> String,
+}
+
+impl Dialect {
+    pub fn events_of_v5(&self) -> String {
+        self.filled(EVENTS_OF_V5)
     }
-    sql.replace("LINK", &blob(b"{}"))
+
+    pub fn purged_of_v5(&self) -> String {
+        self.filled(PURGED_OF_V5)
+    }
+
+    fn filled(&self, sql: &str) -> String {
+        let mut sql = sql.replace("LINK", &(self.bytes)(b"{}"));
+        for n in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 99] {
+            let body = body_of(n);
+            let key = match (n, Notification::parse(body.clone().into())) {
+                // It is a duplicate of nothing: its key is the id of what it replaces.
+                (10, _) => vec![4; 16],
+                (_, Ok(notification)) => notification.dedupe.as_bytes().to_vec(),
+                (_, Err(_)) => DedupeKey::of_raw(&body).as_bytes().to_vec(),
+            };
+            sql = sql
+                .replace(&format!("ID{n};"), &(self.id)(&[n; 16]))
+                .replace(&format!("KEY{n};"), &(self.bytes)(&key))
+                .replace(&format!("BODY{n};"), &(self.bytes)(&body));
+        }
+        sql
+    }
+}
+
+/// What came as this event.
+fn body_of(n: u8) -> Vec<u8> {
+    match n {
+        1 => completed("new", &[]),
+        2 => completed("retried", &[]),
+        3 => completed("delivering", &[]),
+        4 => completed("done", &[]),
+        5 => completed("dead", &[]),
+        7 => failure("failed"),
+        8 => completed("held", &[]),
+        9 => completed("purged", &[]),
+        _ => b"junk".to_vec(),
+    }
+}
+
+fn of(n: u8) -> EventId {
+    EventId::from_bytes([n; 16])
 }
 
 /// What was pending goes on where it was, and what was over is as it was.
-pub async fn goes_on_from_v5(store: &dyn Store, clock: Clock) {
-    use EventState::{Dead, Delivering, Done, Quarantined, Received, Retrieving};
-    let page = store.list(Filter::default(), 10, None).await.unwrap();
+pub async fn goes_on_from_v5(store: Arc<dyn Store>, clock: Clock) {
+    let (journal, _inbox) = Journal::new(store.clone(), Duration::from_secs(5), 1, clock);
+    is_as_it_was(&*store).await;
+    for n in (1..10).filter(|&n| n != 6) {
+        let again = append(&journal, body_of(n)).await;
+        assert_eq!(again, Appended::Duplicate(of(n)), "{n}");
+    }
+    assert_eq!(quarantine(&journal, b"junk").await, of(6));
+    let retried = events_go_on(&*store, clock).await;
+    deliveries_go_on(&*store, clock).await;
+
+    let ended = end(
+        &*store,
+        &retried.lease,
+        deliver(&[], retried.found.links.clone()),
+    )
+    .await;
+    assert_eq!(ended, kept(None), "one of its sinks waited for it");
+    only(claim_deliveries(&*store, "waits", clock).await);
+    let late = only(claim_late(&*store, clock).await);
+    assert_eq!(late.id, of(10));
+}
+
+async fn is_as_it_was(store: &dyn Store) {
+    use EventState::{Dead, Delivering, Done, Purged, Quarantined, Received, Retrieving};
+    let page = store.list(Filter::default(), 100, None).await.unwrap();
     let states: Vec<_> = page.events.iter().rev().map(|event| event.state).collect();
     assert_eq!(
         states,
@@ -104,53 +192,83 @@ pub async fn goes_on_from_v5(store: &dyn Store, clock: Clock) {
             Done,
             Dead,
             Quarantined,
-            Received
+            Received,
+            Retrieving,
+            Purged,
+            Delivering
         ]
     );
+    let stats = store.stats().await.unwrap();
+    for state in states.iter().copied() {
+        let there = states.iter().filter(|&&other| other == state).count();
+        assert_eq!(stats.count(state), there as u64, "{state}");
+    }
     assert_eq!(store.inspect().await.unwrap(), [] as [&str; 0]);
-    let of = |n: u8| EventId::from_bytes([n; 16]);
-    assert_eq!(store.resource(of(4), 0).await.unwrap().unwrap(), "{}");
+    for (n, body) in [(4, Some("{}".into())), (9, None)] {
+        let notification = body.as_ref().map(|_| body_of(n).into());
+        assert_eq!(store.resource(of(n), 0).await.unwrap(), body);
+        assert_eq!(store.payload(of(n)).await.unwrap(), notification);
+    }
     let filter = Filter {
         encounter_id: Some("e4".to_owned()),
         ..Filter::default()
     };
-    assert_eq!(store.list(filter, 10, None).await.unwrap().events.len(), 1);
+    assert_eq!(store.list(filter, 10, None).await.unwrap().events.len(), 2);
     let dead = store.event(of(5)).await.unwrap().unwrap().event;
     assert_eq!(dead.last_error.as_deref(), Some("HTTP 410"));
+    let done = store.event(of(4)).await.unwrap().unwrap().deliveries;
+    assert_eq!(only(done).state, DeliveryState::Delivered);
+}
 
-    let claimed = claim_events(store, clock).await;
-    let mut sessions: Vec<_> = claimed
+/// Gives the one that was tried before.
+async fn events_go_on(store: &dyn Store, clock: Clock) -> ClaimedEvent {
+    let mut claimed = claim_events(store, clock).await;
+    claimed.sort_unstable_by_key(|event| event.receipt.id);
+    let sessions: Vec<_> = claimed
         .iter()
         .map(|event| (event.receipt.session_id.as_str(), event.attempt))
         .collect();
-    sessions.sort_unstable();
-    assert_eq!(sessions, [("failed", 1), ("new", 1), ("retried", 3)]);
-    let again = claimed.iter().find(|event| event.attempt == 3).unwrap();
-    let bodies: Vec<_> = again
-        .found
-        .links
-        .iter()
-        .map(|linked| linked.body.clone())
-        .collect();
-    assert_eq!(bodies, [Some("{}".into()), None]);
-
-    let delivery = only(claim_deliveries(store, "b", clock).await);
+    // What was held had begun, and nobody holds it now.
     assert_eq!(
-        (delivery.attempt, delivery.document.resources.len()),
-        (5, 1)
+        sessions,
+        [("new", 1), ("retried", 3), ("failed", 1), ("held", 2)]
     );
-    let ended = end(store, &delivery.lease, delivered(clock)).await;
-    assert_eq!(ended, kept(Some(Done)));
-    let late = only(claim_late(store, clock).await);
-    assert_eq!(late.id, of(4));
+    let retried = claimed.remove(1);
+    let links = retried.found.links.iter();
+    let bodies: Vec<_> = links.map(|linked| linked.body.clone()).collect();
+    assert_eq!(bodies, [Some("{}".into()), None]);
+    retried
 }
 
-#[tokio::test]
-async fn a_file_from_before_the_queue_is_brought_over_and_all_of_it_goes_on() {
-    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
-    let fresh = dir.path().join("fresh");
-    sqlite(&fresh, clock).close().await;
-    let path = dir.path().join("data/receiver.db");
+async fn deliveries_go_on(store: &dyn Store, clock: Clock) {
+    assert!(claim_deliveries(store, "waits", clock).await.is_empty());
+    let amended = only(claim_deliveries(store, "amended", clock).await).document;
+    assert_eq!(
+        (amended.id, amended.revision, amended.replaces),
+        (of(10), 2, Some(of(4)))
+    );
+    for (sink, attempt, event) in [("held", 2, None), ("b", 5, Some(EventState::Done))] {
+        let delivery = only(claim_deliveries(store, sink, clock).await);
+        let resources = delivery.document.resources.len();
+        assert_eq!((delivery.attempt, resources), (attempt, 1), "{sink}");
+        let ended = end(store, &delivery.lease, delivered(clock)).await;
+        assert_eq!(ended, kept(event), "{sink}");
+    }
+}
+
+/// Without its content nobody could do it.
+pub async fn is_no_work_any_more(store: &dyn Store, clock: Clock) {
+    assert!(claim_deliveries(store, "a", clock).await.is_empty());
+    assert!(claim_late(store, clock).await.is_empty());
+    assert!(store.held().await.unwrap().is_empty());
+    assert_eq!(store.inspect().await.unwrap(), [] as [&str; 0]);
+}
+
+/// A file of that version with this in it.
+fn a_file_of_v5(dir: &Path, sql: &str) -> PathBuf {
+    let fresh = dir.join("fresh");
+    drop(sqlite(&fresh, Clock::start()));
+    let path = dir.join("data/receiver.db");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let old = rusqlite::Connection::open(&path).unwrap();
     for sql in V5 {
@@ -159,13 +277,26 @@ async fn a_file_from_before_the_queue_is_brought_over_and_all_of_it_goes_on() {
     let newer = fresh.join("data/receiver.db");
     old.execute("ATTACH ?1 AS fresh", [newer.to_str().unwrap()])
         .unwrap();
-    let hex = |bytes: &[u8]| format!("x'{}'", hex::encode(bytes));
     old.execute_batch(&format!(
-        "CREATE TABLE refinery_schema_history AS SELECT * FROM fresh.refinery_schema_history WHERE version <= 5; {}",
-        events_of_v5(hex)
+        "CREATE TABLE refinery_schema_history AS SELECT * FROM fresh.refinery_schema_history WHERE version <= 5; {sql}"
     ))
     .unwrap();
-    drop(old);
+    path
+}
+
+fn hex(bytes: &[u8]) -> String {
+    format!("x'{}'", hex::encode(bytes))
+}
+
+const SQLITE: Dialect = Dialect {
+    bytes: hex,
+    id: hex,
+};
+
+#[tokio::test]
+async fn a_file_from_before_the_queue_is_brought_over_and_all_of_it_goes_on() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    let path = a_file_of_v5(dir.path(), &SQLITE.events_of_v5());
 
     // A process that follows would change the store beneath the one that runs.
     let access = Access::Successor {
@@ -174,8 +305,8 @@ async fn a_file_from_before_the_queue_is_brought_over_and_all_of_it_goes_on() {
     let refused = SqliteStore::open(&path, access, 10, clock, Metrics::new()).unwrap_err();
     assert!(refused.to_string().contains("older version"), "{refused}");
 
-    let store = sqlite(dir.path(), clock);
-    goes_on_from_v5(&store, clock).await;
+    let store = Arc::new(sqlite(dir.path(), clock));
+    goes_on_from_v5(store.clone(), clock).await;
     // The copies are removed a little at a time.
     let expiry = Expiry {
         content: 0,
@@ -183,13 +314,25 @@ async fn a_file_from_before_the_queue_is_brought_over_and_all_of_it_goes_on() {
         quarantined: None,
         receipts: 0,
     };
-    store.retain(expiry, 100).await.unwrap();
+    let copies = || {
+        let file = rusqlite::Connection::open(&path).unwrap();
+        let count = "SELECT count(*) FROM old_events";
+        file.query_row(count, [], |row| row.get::<_, u32>(0))
+            .unwrap()
+    };
+    assert_eq!(copies(), 10);
+    store.retain(expiry, 4).await.unwrap();
+    assert_eq!(copies(), 6);
+    while !store.retain(expiry, 4).await.unwrap().is_all {}
+    assert_eq!(copies(), 0);
     store.close().await;
-    let file = rusqlite::Connection::open(&path).unwrap();
-    let left = file.query_row("SELECT count(*) FROM old_events", [], |row| {
-        row.get::<_, u32>(0)
-    });
-    assert_eq!(left.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn what_had_lost_its_content_before_the_queue_is_no_work_any_more() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    a_file_of_v5(dir.path(), &SQLITE.purged_of_v5());
+    is_no_work_any_more(&sqlite(dir.path(), clock), clock).await;
 }
 
 #[tokio::test]

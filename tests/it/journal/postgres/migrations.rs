@@ -10,7 +10,7 @@ use suki_receiver::metrics::Metrics;
 
 use super::journal;
 use crate::journal::contract::append;
-use crate::journal::upgrade::{events_of_v5, goes_on_from_v5};
+use crate::journal::upgrade::{Dialect, goes_on_from_v5, is_no_work_any_more};
 use crate::support::{Database, eventually, failure, open, ready};
 
 #[tokio::test]
@@ -60,14 +60,15 @@ const V3: [&str; 3] = [
     include_str!("../../../../src/journal/postgres/migrations/V3__purged.sql"),
 ];
 
-#[tokio::test]
-async fn a_database_from_before_the_queue_is_brought_over_once_the_older_instances_have_ended() {
-    let (fresh, database, clock) = (
-        Database::create().await,
-        Database::create().await,
-        Clock::start(),
-    );
-    fresh.store(clock).await.close().await;
+const POSTGRES: Dialect = Dialect {
+    bytes: |bytes| format!("decode('{}', 'hex')", hex::encode(bytes)),
+    id: |id| format!("'{}'::uuid", hex::encode(id)),
+};
+
+/// A database of that version with this in it, and a connection of an instance of that version.
+async fn a_database_of_v3(sql: &str) -> (Database, tokio_postgres::Client) {
+    let (fresh, database) = (Database::create().await, Database::create().await);
+    fresh.store(Clock::start()).await.close().await;
     let history = "SELECT version, name, applied_on, checksum FROM refinery_schema_history WHERE version <= 3";
     let history = fresh.client().await.query(history, &[]).await.unwrap();
     let older = database.client().await;
@@ -97,21 +98,36 @@ async fn a_database_from_before_the_queue_is_brought_over_once_the_older_instanc
             .await
             .unwrap();
     }
-    let ids = |bytes: &[u8]| match bytes.len() {
-        16 => format!("'{}'::uuid", hex::encode(bytes)),
-        _ => format!("decode('{}', 'hex')", hex::encode(bytes)),
-    };
-    older.batch_execute(&events_of_v5(ids)).await.unwrap();
+    older.batch_execute(sql).await.unwrap();
+    (database, older)
+}
 
-    let store = open(&database.url(), clock);
+#[tokio::test]
+async fn a_database_from_before_the_queue_is_brought_over_once_the_older_instances_have_ended() {
+    let clock = Clock::start();
+    let (database, older) = a_database_of_v3(&POSTGRES.events_of_v5()).await;
+    let store = Arc::new(open(&database.url(), clock));
     eventually("it says what it waits for", || async {
         let error = store.check().await.unwrap_err().to_string();
         error.contains("instances of an earlier version")
     })
     .await;
+    let is_old = "SELECT to_regclass('work') IS NULL AND to_regclass('events') IS NOT NULL";
+    let is_old = older.query_one(is_old, &[]).await.unwrap();
+    assert!(is_old.get::<_, bool>(0), "the older one goes on meanwhile");
     drop(older);
     ready(&store).await;
-    goes_on_from_v5(&store, clock).await;
+    goes_on_from_v5(store, clock).await;
+}
+
+#[tokio::test]
+async fn what_had_lost_its_content_before_the_queue_is_no_work_any_more() {
+    let clock = Clock::start();
+    let (database, older) = a_database_of_v3(&POSTGRES.purged_of_v5()).await;
+    drop(older);
+    let store = open(&database.url(), clock);
+    ready(&store).await;
+    is_no_work_any_more(&store, clock).await;
 }
 
 #[tokio::test]
