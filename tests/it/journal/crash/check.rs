@@ -37,6 +37,7 @@ pub async fn check(
     file_is_sound(root)?;
     let found = find(&journal, knowledge).await?;
     counts_add_up(&journal).await?;
+    fits_together(&journal).await?;
     let mut next = Knowledge::default();
     for (key, known) in &knowledge.events {
         if let Some(standing) = stands_as_known(*key, subject, known, found.get(key))? {
@@ -133,6 +134,14 @@ async fn find(journal: &Journal, knowledge: &Knowledge) -> Result<Found, Wrong> 
     Ok(all)
 }
 
+/// The store's own inspection finds nothing: no work without an event, no event without work or ending.
+async fn fits_together(journal: &Journal) -> Result<(), Wrong> {
+    match journal.inspect().await.map_err(text)?.as_slice() {
+        [] => Ok(()),
+        problems => Err(format!("the inspection finds {problems:?}")),
+    }
+}
+
 /// The counts that the store gives are those of the events that it lists.
 async fn counts_add_up(journal: &Journal) -> Result<(), Wrong> {
     let page = journal.list(Filter::default(), 10_000, None).await;
@@ -202,6 +211,7 @@ async fn standing(
         sinks: sinks
             .map(|delivery| (delivery.sink.clone(), end(delivery.state)))
             .collect(),
+        waiting: None,
     })
 }
 
@@ -303,7 +313,8 @@ async fn ends_well(journal: &Journal, knowledge: &Knowledge) -> Result<(), Wrong
             return Err(format!("{key} should end as {wanted:?} and is {found:?}"));
         }
     }
-    counts_add_up(journal).await
+    counts_add_up(journal).await?;
+    fits_together(journal).await
 }
 
 /// Where [`ends_well`] leads.
@@ -318,8 +329,14 @@ fn at_end(key: Key, from: &Standing) -> Standing {
         for sink in SINKS {
             let is_first = from.stage == Stage::Pending && sink == SINKS[0];
             match from.sinks.get(sink) {
-                Some(End::Pending) => act(Act::Delivery(key, sink.to_owned(), End::Delivered)),
-                None if is_first => act(Act::Delivery(key, sink.to_owned(), End::Delivered)),
+                Some(End::Pending) => act(Act::Deliveries(
+                    key,
+                    vec![(sink.to_owned(), End::Delivered)],
+                )),
+                None if is_first => act(Act::Deliveries(
+                    key,
+                    vec![(sink.to_owned(), End::Delivered)],
+                )),
                 _ => {}
             }
         }

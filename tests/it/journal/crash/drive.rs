@@ -1,4 +1,4 @@
-//! The child's work on the journal: many at once append, work, replay, purge and close, by chance.
+//! The child's work on the journal: many at once append, work and close, by chance; `operate.rs` has what operators do.
 //!
 //! Before each write it says what it begins and afterwards what it was told, so that the parent knows what must survive.
 //! Writes about one event do not overlap (but for appends), so their order is known; writes about different events do,
@@ -14,37 +14,40 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use suki_receiver::domain::{Clock, EventId, Malformed, Notification};
 use suki_receiver::journal::{
-    Appended, AuditEntry, Claimed, ClaimedEvent, DeliveryEnd, Ended, Expiry, Filter, How, Journal,
-    Lease, Linked, Planned, ReplayFrom, Replayed, Retrieval, SqliteStore, Task,
+    self, Appended, Claimed, ClaimedEvent, DeliveryEnd, Ended, Filter, How, Inbox, Journal, Lease,
+    Linked, Planned, Retrieval, SqliteStore, Task,
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::task::JoinSet;
 
 use super::content::{Key, Kind};
 use super::history::{Fate, Teller};
+use super::holding::Holding;
 use super::standing::{Act, End, Retrieved};
 use super::{Plan, SINKS, open, update};
 use crate::journal::contract::{EVENTS, end, found, soon, to, verified};
 
 /// Appends of one round, over all tasks.
 const APPENDERS: u64 = 4;
+/// Events that are held from their receipt on; the others are claimed.
+const ROOM: usize = 6;
 /// Rounds after which a large run stops waiting for a checkpoint.
 const MOST_ROUNDS: u64 = 60;
 
 /// What all tasks of the child share.
 pub struct Shared {
-    plan: Plan,
-    teller: Teller,
-    journal: Journal,
-    clock: Clock,
+    pub plan: Plan,
+    pub teller: Teller,
+    pub journal: Journal,
+    pub clock: Clock,
     /// Events whose id is known.
     known: Mutex<BTreeMap<EventId, Key>>,
     /// One lock for each event: its writes do not overlap.
     locks: Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<()>>>>,
-    /// How much of each event is held by those who work.
-    held: Mutex<BTreeMap<Key, usize>>,
+    /// What those who work hold.
+    pub holding: Holding,
     /// Held for reading by every write; alone by what touches many events at once.
-    all: Arc<RwLock<()>>,
+    pub all: Arc<RwLock<()>>,
 }
 
 /// Does what the plan says with the store below `root`.
@@ -60,8 +63,9 @@ pub async fn drive(root: &Path, plan: Plan) {
 }
 
 async fn work(root: &Path, plan: Plan, session: u64, store: Arc<SqliteStore>) {
-    let (journal, _inbox) = Journal::new(store, Duration::from_secs(60), 1, Clock::start());
-    let shared = Shared::new(root, plan, journal).await;
+    let (journal, inbox) = Journal::new(store, Duration::from_secs(60), ROOM, Clock::start());
+    inbox.admission.set_open(true);
+    let shared = Shared::new(root, plan, journal, inbox).await;
     let size = || std::fs::metadata(root.join(super::FILE)).unwrap().len();
     let (before, mut more) = (size(), plan.rounds);
     for round in 0..MOST_ROUNDS {
@@ -94,7 +98,7 @@ async fn work(root: &Path, plan: Plan, session: u64, store: Arc<SqliteStore>) {
 
 impl Shared {
     /// Knows the events that are there from an earlier session.
-    pub async fn new(root: &Path, plan: Plan, journal: Journal) -> Arc<Self> {
+    pub async fn new(root: &Path, plan: Plan, journal: Journal, inbox: Inbox) -> Arc<Self> {
         let page = journal.list(Filter::default(), 10_000, None).await;
         let events = page.unwrap().events.into_iter();
         let known = events.filter_map(|event| {
@@ -108,19 +112,22 @@ impl Shared {
             clock: Clock::start(),
             known: Mutex::new(known.collect()),
             locks: Mutex::default(),
-            held: Mutex::default(),
+            holding: Holding::new(inbox),
             all: Arc::default(),
         })
     }
 
     /// Until it is dropped, nobody else writes about this event.
-    async fn hold(&self, key: Key) -> (OwnedRwLockReadGuard<()>, tokio::sync::OwnedMutexGuard<()>) {
+    pub async fn hold(
+        &self,
+        key: Key,
+    ) -> (OwnedRwLockReadGuard<()>, tokio::sync::OwnedMutexGuard<()>) {
         let lock = Arc::clone(self.locks.lock().unwrap().entry(key).or_default());
         let all = Arc::clone(&self.all).read_owned().await;
         (all, lock.lock_owned().await)
     }
 
-    fn any_known(&self, chance: &mut StdRng) -> Option<(EventId, Key)> {
+    pub fn any_known(&self, chance: &mut StdRng) -> Option<(EventId, Key)> {
         let known = self.known.lock().unwrap();
         let all: Vec<_> = known.iter().map(|(&id, &key)| (id, key)).collect();
         all.choose(chance).copied()
@@ -159,6 +166,7 @@ impl Shared {
 
     async fn append(&self, key: Key) {
         let _all = self.all.read().await;
+        self.holding.begins(key);
         let verified = verified(key.body().to_vec());
         let (now, number) = (self.clock.now(), self.teller.begin(Act::Append(key)));
         let appended = match key.kind {
@@ -178,11 +186,15 @@ impl Shared {
         self.teller
             .end(number, Fate::Appended { id: id.to_string() });
         self.known.lock().unwrap().insert(id, key);
+        self.holding.ends(key, key_of);
     }
 
-    /// Claims and ends what is due.
+    /// Ends what was handed over, and claims and ends what is due.
     async fn work_some(self: Arc<Self>, mut chance: StdRng) {
         for _ in 0..self.plan.appends {
+            if let Some((event, _place)) = self.holding.next() {
+                self.retrieve(event, &mut chance).await;
+            }
             let events = self.claim(&EVENTS, &mut chance).await;
             for claimed in events {
                 let Claimed::Event(event) = claimed else {
@@ -202,7 +214,7 @@ impl Shared {
                     .get(&delivery.document.id)
                     .copied();
                 if let Some(key) = known {
-                    self.deliver(&delivery.lease, key, sink, &mut chance).await;
+                    self.deliver(&[delivery.lease], key, &mut chance).await;
                 }
             }
         }
@@ -220,7 +232,7 @@ impl Shared {
                     let (key, id) = (key_of(event), event.receipt.id);
                     self.teller.seen(key, id.to_string());
                     self.known.lock().unwrap().insert(id, key);
-                    self.holds(key);
+                    self.holding.add(key, &event.lease);
                 }
                 Claimed::Delivery(delivery) => {
                     let known = self
@@ -229,7 +241,9 @@ impl Shared {
                         .unwrap()
                         .get(&delivery.document.id)
                         .copied();
-                    known.into_iter().for_each(|key| self.holds(key));
+                    if let Some(key) = known {
+                        self.holding.add(key, &delivery.lease);
+                    }
                 }
                 Claimed::Late(_) => {}
             }
@@ -237,28 +251,12 @@ impl Shared {
         claimed
     }
 
-    fn holds(&self, key: Key) {
-        *self.held.lock().unwrap().entry(key).or_default() += 1;
-    }
-
-    fn lets_go(&self, key: Key) {
-        *self.held.lock().unwrap().get_mut(&key).unwrap() -= 1;
-    }
-
-    fn is_held(&self, key: Key) -> bool {
-        self.held
-            .lock()
-            .unwrap()
-            .get(&key)
-            .is_some_and(|held| *held > 0)
-    }
-
     async fn retrieve(&self, event: ClaimedEvent, chance: &mut StdRng) {
         let key = key_of(&event);
         let mine = self.hold(key).await;
         if chance.random_bool(0.1) {
             end(&*self.journal, &event.lease, How::GivenBack).await;
-            return self.lets_go(key);
+            return self.let_go(key, &[event.lease]);
         }
         let links = self.links(chance);
         let linked = updated(&event, key, &links);
@@ -295,121 +293,58 @@ impl Shared {
             Ended::Kept { deliveries, .. } => deliveries,
             Ended::Lost => Vec::new(),
         };
-        deliveries.iter().for_each(|_| self.holds(key));
-        self.lets_go(key);
+        for lease in &deliveries {
+            self.holding.add(key, lease);
+        }
+        self.let_go(key, &[event.lease]);
         drop(mine);
-        for lease in deliveries {
+        let together = if chance.random_bool(0.5) {
+            SINKS.len()
+        } else {
+            1
+        };
+        for leases in deliveries.chunks(together) {
+            self.deliver(leases, key, chance).await;
+        }
+    }
+
+    /// Deliveries of one event that end in one write.
+    async fn deliver(&self, leases: &[Lease], key: Key, chance: &mut StdRng) {
+        let _mine = self.hold(key).await;
+        let (mut said, mut ends) = (Vec::new(), Vec::new());
+        for lease in leases {
             let Task::Deliver(sink) = lease.task().clone() else {
                 panic!("no delivery: {lease:?}");
             };
-            self.deliver(&lease, key, &sink, chance).await;
-        }
-    }
-
-    async fn deliver(&self, lease: &Lease, key: Key, sink: &str, chance: &mut StdRng) {
-        let _mine = self.hold(key).await;
-        let reason = "no".to_owned();
-        let (said, how) = match chance.random_range(0..10) {
-            0..7 => {
-                let at = self.clock.now();
-                (End::Delivered, DeliveryEnd::Delivered { at })
-            }
-            7..9 => {
-                let at = self.clock.steady();
-                (End::Pending, DeliveryEnd::Retry { at, reason })
-            }
-            _ => (End::Dead, DeliveryEnd::Dead { reason }),
-        };
-        let act = Act::Delivery(key, sink.to_owned(), said);
-        let number = self.teller.begin(act);
-        let ended = end(&*self.journal, lease, how).await;
-        self.teller.end(number, fate(&ended));
-        self.lets_go(key);
-    }
-
-    /// What operators and retention do, and a release now and then.
-    async fn operate(self: Arc<Self>, round: u64, mut chance: StdRng) {
-        for n in 0..self.plan.appends / 2 {
-            let Some((id, key)) = self.any_known(&mut chance) else {
-                tokio::task::yield_now().await;
-                continue;
+            let reason = "no".to_owned();
+            let (end, how) = match chance.random_range(0..10) {
+                0..7 => {
+                    let at = self.clock.now();
+                    (End::Delivered, DeliveryEnd::Delivered { at })
+                }
+                7..9 => {
+                    let at = self.clock.steady();
+                    (End::Pending, DeliveryEnd::Retry { at, reason })
+                }
+                _ => (End::Dead, DeliveryEnd::Dead { reason }),
             };
-            match chance.random_range(0..10) {
-                0..5 => self.replay(id, key, &mut chance).await,
-                5 => {
-                    let _held = self.hold(key).await;
-                    let number = self.teller.begin(Act::Purge(key));
-                    let purged = self.journal.purge(id, "an operator".to_owned()).await;
-                    let fate = if purged.unwrap() {
-                        Fate::Kept
-                    } else {
-                        Fate::Refused
-                    };
-                    self.teller.end(number, fate);
-                }
-                6 => self.retain(chance.random_bool(0.3)).await,
-                7 => {
-                    let _alone = self.all.write().await;
-                    self.journal.release().await.unwrap();
-                }
-                _ => self.audit(format!("{}-{round}-{n}", self.plan.seed)).await,
-            }
+            said.push((sink, end));
+            let (lease, how) = (lease.clone(), How::Delivery(how));
+            ends.push(journal::End { lease, how });
         }
+        let number = self.teller.begin(Act::Deliveries(key, said));
+        let ended = self.journal.finish(ends).await.unwrap();
+        let lost = ended.iter().filter(|ended| **ended == Ended::Lost).count();
+        assert!(lost == 0 || lost == ended.len(), "some are lost: {ended:?}");
+        self.teller.end(number, fate(&ended[0]));
+        self.let_go(key, leases);
     }
 
-    async fn replay(&self, id: EventId, key: Key, chance: &mut StdRng) {
-        let fetch_anew = chance.random_bool(0.5);
-        let sink = chance
-            .random_bool(0.3)
-            .then(|| SINKS.choose(chance).unwrap().to_string());
-        let from = if fetch_anew {
-            ReplayFrom::Retrieve
-        } else {
-            ReplayFrom::Deliver
-        };
-        let sinks: Vec<_> = sink.iter().cloned().collect();
-        let _held = self.hold(key).await;
-        // It would wait for what is held, and not be seen until that ends.
-        if self.is_held(key) {
-            return;
+    /// Work on it has ended: a replay that waited for that has begun with it.
+    fn let_go(&self, key: Key, ended: &[Lease]) {
+        if self.holding.remove(key, ended) {
+            self.teller.freed(key);
         }
-        let number = self.teller.begin(Act::Replay {
-            key,
-            fetch_anew,
-            sink,
-        });
-        let replayed = self.journal.replay(id, from, sinks, "me".to_owned()).await;
-        let fate = match replayed.unwrap() {
-            Replayed::Scheduled => Fate::Kept,
-            Replayed::NotFound | Replayed::NoContent | Replayed::NotRetrieved => Fate::Refused,
-        };
-        self.teller.end(number, fate);
-    }
-
-    async fn retain(&self, receipts: bool) {
-        let _alone = self.all.write().await;
-        let number = self.teller.begin(Act::Retain { receipts });
-        let expiry = Expiry {
-            content: i64::MAX,
-            dead: None,
-            quarantined: None,
-            receipts: if receipts { i64::MAX } else { i64::MIN },
-        };
-        let retained = self.journal.retain(expiry, 1_000_000);
-        retained.await.unwrap();
-        self.teller.end(number, Fate::Kept);
-    }
-
-    async fn audit(&self, note: String) {
-        let entry = AuditEntry {
-            at: self.clock.now(),
-            actor: "me".to_owned(),
-            action: note.clone(),
-            event: None,
-        };
-        let number = self.teller.begin(Act::Audit(note));
-        self.journal.audit(entry).await.unwrap();
-        self.teller.end(number, Fate::Kept);
     }
 
     /// A few links, each with a version that no other has.

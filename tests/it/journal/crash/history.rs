@@ -33,6 +33,8 @@ enum Line {
     End(u64, Fate),
     /// The store handed out this event, so it is there.
     Seen(Key, String),
+    /// Nobody works on this event any more: a replay that waited for that has begun.
+    Freed(Key),
 }
 
 /// The child's end.
@@ -68,6 +70,11 @@ impl Teller {
     /// Says that the store handed out an event.
     pub fn seen(&self, key: Key, id: String) {
         self.tell(&Line::Seen(key, id));
+    }
+
+    /// Says that nobody works on an event any more.
+    pub fn freed(&self, key: Key) {
+        self.tell(&Line::Freed(key));
     }
 
     fn tell(&self, line: &Line) {
@@ -122,7 +129,8 @@ impl Known {
         self.begun.iter().any(|act| matches!(act, Act::Append(_)))
     }
 
-    /// Every way in which it may stand after a crash; what had not ended may have happened or not.
+    /// Every way in which it may stand after a crash; what had not ended may have happened or not. Nobody works on it then,
+    /// and no replay waits.
     pub fn may_stand(&self, key: Key) -> Vec<Option<Standing>> {
         let mut ways = vec![self.standing.clone()];
         if self.standing.is_none() && self.is_appending() {
@@ -132,7 +140,8 @@ impl Known {
             let after: Vec<_> = ways.iter().flatten().map(|way| way.after(act)).collect();
             ways.extend(after);
         }
-        ways
+        let freed = ways.into_iter().map(|way| way.map(Standing::freed));
+        freed.collect()
     }
 }
 
@@ -194,6 +203,11 @@ impl Knowledge {
             Line::Seen(key, id) => {
                 let known = self.events.entry(key).or_insert_with(Known::absent);
                 known.is_there(key, &id);
+                true
+            }
+            Line::Freed(key) => {
+                let known = self.events.get_mut(&key).unwrap();
+                known.standing = known.standing.take().map(Standing::freed);
                 true
             }
             Line::End(number, fate) => {

@@ -2,8 +2,8 @@
 //! any point of that, and what the disk may hold is opened again.
 //!
 //! `shim.c` writes down, `trace.rs` reads, `disk.rs` says what a power cut may leave, `history.rs` and `standing.rs` know
-//! what must be there, `check.rs` looks; `life.rs` puts them together. `drive.rs` works on the journal alone, `spool.rs` on
-//! the spool in front of a store: each is a [`Subject`].
+//! what must be there, `check.rs` looks; `life.rs` puts them together. `drive.rs` and `operate.rs` work on the journal alone
+//! (`holding.rs` keeps what of it is held), `spool.rs` on the spool in front of a store: each is a [`Subject`].
 //!
 //! A failure prints its seed and where it kept what the power cut left. How a child's threads take turns is not in the
 //! seed, so the trace differs from run to run; what is made of a trace depends on the seed alone. More runs than the
@@ -14,7 +14,9 @@ mod content;
 mod disk;
 mod drive;
 mod history;
+mod holding;
 mod life;
+mod operate;
 mod spool;
 mod standing;
 mod trace;

@@ -26,6 +26,8 @@ const BOUNDS: Bounds = Bounds {
     requests: 10,
     bytes: 1000,
 };
+/// Events that the store holds for this process from their receipt on, though nobody works on them here.
+const ROOM: usize = 6;
 /// Tasks that append at once.
 const APPENDERS: u64 = 4;
 
@@ -33,10 +35,11 @@ const APPENDERS: u64 = 4;
 pub async fn drive(root: &Path, plan: Plan) {
     for session in 0..plan.sessions {
         let store = FailingStore::around(open(&root.join(ELSEWHERE)).unwrap());
-        let (journal, _inbox) = Journal::new(store.clone(), DEADLINE, 1, Clock::start());
+        let (journal, inbox) = Journal::new(store.clone(), DEADLINE, ROOM, Clock::start());
+        inbox.admission.set_open(true);
         let file = root.to_owned();
         let journal = journal.with_spool(move || open(&file)).unwrap();
-        let shared = Shared::new(root, plan, journal.clone()).await;
+        let shared = Shared::new(root, plan, journal.clone(), inbox).await;
         let draining = journal.clone();
         let draining = tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
         for round in 0..plan.rounds {

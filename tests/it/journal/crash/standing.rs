@@ -34,16 +34,26 @@ pub enum Retrieved {
     Dead,
 }
 
+/// What a replay does once more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    pub fetch_anew: bool,
+    /// The only sink that it is for.
+    pub sink: Option<String>,
+}
+
 /// One write to the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Act {
     Append(Key),
     Retrieval(Key, Vec<(u32, u64)>, Retrieved),
-    Delivery(Key, String, End),
+    /// All of them are written, or none.
+    Deliveries(Key, Vec<(String, End)>),
+    /// Of an event that is held it waits until it is not.
     Replay {
         key: Key,
-        fetch_anew: bool,
-        sink: Option<String>,
+        again: Again,
+        waits: bool,
     },
     Purge(Key),
     /// Content of all that is done goes; with `receipts` the rest of it as well.
@@ -59,7 +69,7 @@ impl Act {
         match self {
             Self::Append(key)
             | Self::Retrieval(key, ..)
-            | Self::Delivery(key, ..)
+            | Self::Deliveries(key, ..)
             | Self::Replay { key, .. }
             | Self::Purge(key) => Some(*key),
             Self::Retain { .. } | Self::Audit(_) => None,
@@ -78,6 +88,8 @@ pub struct Standing {
     /// By number, the version of the fetched body; none where it was removed.
     pub links: BTreeMap<u32, Option<u64>>,
     pub sinks: BTreeMap<String, End>,
+    /// A replay that waits until nobody works on it.
+    pub waiting: Option<Again>,
 }
 
 impl Standing {
@@ -93,6 +105,7 @@ impl Standing {
             retrieved: false,
             links: BTreeMap::new(),
             sinks: BTreeMap::new(),
+            waiting: None,
         }
     }
 
@@ -105,13 +118,15 @@ impl Standing {
                 next.link(links);
                 next.end_retrieval(end);
             }
-            Act::Delivery(_, sink, end) => {
-                next.sinks.insert(sink.clone(), *end);
+            Act::Deliveries(_, ends) => {
+                next.sinks.extend(ends.iter().cloned());
                 next.end();
             }
-            Act::Replay {
-                fetch_anew, sink, ..
-            } => next.replay(*fetch_anew, sink.as_ref()),
+            Act::Replay { again, waits, .. } if self.is_replayed(again) => {
+                next.waiting = Some(again.clone());
+                return Some(if *waits { next } else { next.freed() });
+            }
+            Act::Replay { .. } => {}
             Act::Purge(_) => next.purge(),
             Act::Retain { receipts } if self.stage == Stage::Done => {
                 next.remove_content();
@@ -160,12 +175,18 @@ impl Standing {
         }
     }
 
-    fn replay(&mut self, fetch_anew: bool, only: Option<&String>) {
-        if !self.content || self.stage == Stage::Quarantined || !(fetch_anew || self.retrieved) {
-            return;
-        }
-        for (sink, end) in &mut self.sinks {
-            if only.is_none_or(|only| only == sink) {
+    fn is_replayed(&self, again: &Again) -> bool {
+        let is_there = again.fetch_anew || self.retrieved;
+        self.content && self.stage != Stage::Quarantined && is_there
+    }
+
+    /// Nobody works on it any more, or it was opened again: a replay that waited for that begins.
+    pub fn freed(mut self) -> Self {
+        let Some(Again { fetch_anew, sink }) = self.waiting.take() else {
+            return self;
+        };
+        for (known, end) in &mut self.sinks {
+            if sink.as_ref().is_none_or(|only| only == known) {
                 *end = End::Pending;
             }
         }
@@ -173,16 +194,17 @@ impl Standing {
             self.links.clear();
             (self.stage, self.retrieved) = (Stage::Pending, false);
         } else {
-            if let Some(sink) = only {
-                self.sinks.insert(sink.clone(), End::Pending);
-            }
+            self.sinks
+                .extend(sink.into_iter().map(|only| (only, End::Pending)));
             self.stage = Stage::Delivering;
             self.end();
         }
+        self
     }
 
     fn purge(&mut self) {
         self.remove_content();
+        self.waiting = None;
         if self.stage != Stage::Done {
             self.stage = Stage::Purged;
         }
