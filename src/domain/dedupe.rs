@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use super::tree::Tree;
 
 /// SHA-256 over session id, status and the canonical form of the body: keys sorted, no white space, numbers as written.
 ///
@@ -13,20 +14,19 @@ use sha2::{Digest, Sha256};
 pub struct DedupeKey([u8; 32]);
 
 impl DedupeKey {
-    /// The key of a notification. Where no canonical form of its body can be made (it is JSON that holds what cannot be
-    /// read into values, such as half a surrogate pair), its bytes are the form.
-    pub(super) fn of(session_id: &str, status: Option<&str>, body: &[u8]) -> Self {
-        let Ok(mut value) = serde_json::from_slice::<Value>(body) else {
+    /// The key of a notification. Where no canonical form of its body can be made (it is JSON that holds what has none,
+    /// such as half a surrogate pair), its bytes are the form.
+    pub(super) fn of(session_id: &str, status: Option<&str>, body: &[u8], tree: &Tree<'_>) -> Self {
+        let mut form = Vec::with_capacity(body.len());
+        if tree.write_canonical(&mut form).is_err() {
             return Self::of_raw(body);
-        };
-        // Maps are sorted already unless some dependency turns serde_json's `preserve_order` on; this makes sure.
-        value.sort_all_objects();
+        }
         let mut hash = Sha256::new();
         for part in [session_id, status.unwrap_or_default()] {
             hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             hash.update(part);
         }
-        hash.update(value.to_string());
+        hash.update(form);
         Self(hash.finalize().into())
     }
 

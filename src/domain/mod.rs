@@ -6,12 +6,12 @@ mod clock;
 mod dedupe;
 mod delivery;
 mod document;
-mod fields;
 mod ids;
 pub mod json;
 mod links;
 mod notification;
 mod outcome;
+mod tree;
 
 pub use clock::{Clock, Millis};
 pub use dedupe::DedupeKey;

@@ -4,13 +4,13 @@
 //! and link groups are kept: the vendor sends once, and a refusal would lose the note. Beyond the few fields that are
 //! needed nothing is read, so nothing beside them can make a notification unreadable.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{Buf, Bytes};
-use serde_json::value::RawValue;
 
-use super::fields::{self, Fields};
 use super::json;
+use super::tree::Tree;
 use super::{DedupeKey, EncounterId, Link, LinkGroup, Outcome, SessionId, SessionKind};
 
 /// A notification, read from its body. The body itself stays as received. Prints no clinical content.
@@ -58,27 +58,34 @@ impl Notification {
     pub fn parse(mut body: Bytes) -> Result<Self, Malformed> {
         body.advance(body.len() - json::without_bom(&body).len());
         // Text that is not UTF-8 is repaired for reading only.
-        let (readable, _) = json::readable(&body);
-        let fields = Fields::of(&readable)
-            .map_err(|_| Malformed::NotJson)?
-            .ok_or(Malformed::NotAnObject)?;
-        let session_id = fields
-            .text("session_id")
+        let (readable, is_repaired) = json::readable(&body);
+        let tree = Tree::of(&readable).map_err(|_| Malformed::NotJson)?;
+        if tree.fields().is_none() {
+            return Err(Malformed::NotAnObject);
+        }
+        let text = |name| tree.get(name)?.text();
+        let session_id = text("session_id")
             .and_then(SessionId::new)
             .ok_or(Malformed::NoSessionId)?;
-        let status = fields.text("status");
-        let links = fields.get("_links").map(links).unwrap_or_default();
+        let status = text("status").map(Cow::into_owned);
+        let links = tree.get("_links").map(links).unwrap_or_default();
+        let dedupe = if is_repaired {
+            DedupeKey::of_raw(&body)
+        } else {
+            DedupeKey::of(session_id.as_str(), status.as_deref(), &body, &tree)
+        };
         let read = Self {
-            encounter_id: fields.text("encounter_id").and_then(EncounterId::new),
+            encounter_id: text("encounter_id").and_then(EncounterId::new),
             outcome: Outcome::of_notification(status.as_deref()),
-            error_code: fields.get("error_code").and_then(error_code),
+            error_code: tree.get("error_code").and_then(error_code),
             kind: kind(&links),
             links,
-            dedupe: DedupeKey::of(session_id.as_str(), status.as_deref(), &body),
+            dedupe,
             session_id,
             status,
             body: Bytes::new(),
         };
+        drop(tree);
         drop(readable);
         Ok(Self { body, ..read })
     }
@@ -102,40 +109,38 @@ impl fmt::Debug for Notification {
 
 /// An error code may be a word or a number. Anything longer than a code is not taken for one, so that no free text about
 /// a patient comes in by this field.
-fn error_code(value: &RawValue) -> Option<String> {
-    let code = match value.get().as_bytes().first()? {
-        b'"' => fields::text(value)?,
-        b'-' | b'0'..=b'9' => value.get().to_owned(),
-        _ => return None,
+fn error_code(value: &Tree<'_>) -> Option<String> {
+    let code = match value {
+        Tree::Text(text) => text.read(),
+        Tree::Plain(plain) if plain.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+            Cow::Borrowed(*plain)
+        }
+        Tree::Plain(_) | Tree::List(_) | Tree::Object(_) | Tree::TooDeep => return None,
     };
     let is_code = code.len() <= 100
         && code
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    (is_code && !code.is_empty()).then_some(code)
+    (is_code && !code.is_empty()).then(|| code.into_owned())
 }
 
 /// Every link, known groups first. A group is a list, or a single link in its place; a link is an object with an `href`,
 /// or the bare address. Other shapes are left to whoever reads the body.
-fn links(value: &RawValue) -> Vec<Link> {
+fn links(value: &Tree<'_>) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
-    let Some(groups) = Fields::within(value) else {
-        return links;
-    };
-    for (group, entries) in groups.iter() {
-        for entry in fields::items(entries) {
-            let fields = Fields::within(entry);
-            let href = match &fields {
-                Some(fields) => fields.text("href"),
-                None => fields::text(entry),
+    for (group, entries) in value.fields().unwrap_or_default() {
+        for entry in entries.items() {
+            let href = match entry.fields() {
+                Some(_) => entry.get("href").and_then(Tree::text),
+                None => entry.text(),
             };
             let Some(href) = href.filter(|href| !href.trim().is_empty()) else {
                 continue;
             };
-            let method = fields.and_then(|fields| fields.text("method"));
+            let method = entry.get("method").and_then(Tree::text);
             links.push(Link {
-                group: LinkGroup::new(group),
-                href,
+                group: LinkGroup::new(group.read()),
+                href: href.into_owned(),
                 is_get: method.is_none_or(|method| is_get(&method)),
             });
         }
