@@ -87,9 +87,11 @@ async fn take(
     limit: usize,
 ) -> Result<Vec<Taken>, Error> {
     let claim = client.prepare_cached(CLAIM).await?;
-    let (word, now, limit) = (task.to_string(), clock.distance(now), row::limit(limit));
+    // What has become due on the way is due.
+    let ahead = clock.distance(now).max(0);
+    let (word, limit) = (task.to_string(), row::limit(limit));
     let rows = client
-        .query(&claim, &[&word, &now, &limit, &owner, &fence])
+        .query(&claim, &[&word, &ahead, &limit, &owner, &fence])
         .await?;
     let taken = |found: &Row| {
         let tried_ms: i64 = row::get(found, "tried_ms")?;
