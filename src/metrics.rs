@@ -227,7 +227,7 @@ impl Metrics {
     }
 
     /// Refused requests were not kept: more came than are written down.
-    pub fn refused_not_kept(&self) {
+    pub fn rejected_not_kept(&self) {
         counter(&self.0.recorder, "refused_not_kept_total", &[]).increment(1);
     }
 

@@ -149,7 +149,7 @@ async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
         caller = name,
         peer = call.peer.map(tracing::field::display),
         skipped,
-        "an admin call was refused"
+        "an admin call was denied"
     );
     if !call.clinical() {
         return;
@@ -181,7 +181,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Bounds how many refusals are said. Those for clinical content have an allowance of their own, so that no others can
 /// keep one of them out of the audit log.
 #[derive(Debug, Clone, Default)]
-pub struct Refusals(Arc<[Mutex<Allowance>; 2]>);
+pub struct DenialLimit(Arc<[Mutex<Allowance>; 2]>);
 
 #[derive(Debug, Default)]
 struct Allowance {
@@ -192,7 +192,7 @@ struct Allowance {
     skipped: u64,
 }
 
-impl Refusals {
+impl DenialLimit {
     /// How many were passed over since the last one that was said; `None` where this one is.
     fn admit(&self, clinical: bool) -> Option<u64> {
         self.0[usize::from(clinical)]

@@ -113,7 +113,7 @@ fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     };
     day.or_else(|| (!text.is_empty()).then(ago).flatten()).ok_or_else(|| {
         format!(
-            "'{text}' is no time; use how long ago (90m, 24h, 7d), a day (2026-11-25) or RFC 3339, such as \
+            "invalid time '{text}'; expected how long ago (90m, 24h, 7d), a day (2026-11-25) or RFC 3339, such as \
              2026-11-25T12:00:00Z (in a URL write + as %2B)"
         )
     })

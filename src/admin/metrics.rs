@@ -13,7 +13,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
         Ok(found) => {
             let oldest = stats::oldest_pending(&found, state.clock.now());
             state.metrics.set_events(&found.events, oldest);
-            state.metrics.set_refused_kept(found.unauthentic);
+            state.metrics.set_refused_kept(found.rejected);
         }
         Err(error) => {
             tracing::warn!(error = %error, "cannot count the events; the metrics show the last count");

@@ -37,7 +37,7 @@ use crate::metrics::Metrics;
 use crate::net;
 use crate::net::health_routes;
 
-pub use auth::{Caller, Refusals, Tokens};
+pub use auth::{Caller, DenialLimit, Tokens};
 
 /// Largest body of a request: a replay's filter and sinks, with plenty of room.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -58,7 +58,7 @@ pub struct State {
     /// Names of the configured sinks.
     pub sinks: Arc<[String]>,
     /// How often a refused call is said.
-    pub refusals: Refusals,
+    pub refusals: DenialLimit,
 }
 
 /// The routes of the admin listener. Layers cover what stands above them, so those for every answer come last.

@@ -167,7 +167,9 @@ pub fn from_word(word: &str) -> Result<ReplayFrom, String> {
     match word {
         "retrieve" => Ok(ReplayFrom::Retrieve),
         "deliver" => Ok(ReplayFrom::Deliver),
-        _ => Err(format!("'{word}' is no start; use retrieve or deliver")),
+        _ => Err(format!(
+            "unknown start '{word}'; expected retrieve or deliver"
+        )),
     }
 }
 
@@ -228,7 +230,7 @@ pub fn words(end: Replayed) -> &'static str {
         Replayed::Scheduled => "scheduled",
         Replayed::NotFound => "there is no event with this id",
         Replayed::NoContent => {
-            "there is nothing to replay: the content is purged, or it is no notification (quarantined)"
+            "there is nothing to replay: the content is purged, or it is not a notification (quarantined)"
         }
         Replayed::NotRetrieved => {
             "its resources were never all retrieved; replay it from \"retrieve\""

@@ -1,4 +1,4 @@
-//! `GET /api/v1/stats`: how many events stand where, and whether all is well.
+//! `GET /api/v1/stats`: how many events stand where, and whether no fault was found.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Value>, Er
     Ok(Json(json!({
         "events": events,
         "total": stats.total(),
-        "refused_kept": stats.unauthentic,
+        "refused_kept": stats.rejected,
         "oldest_pending_seconds": oldest_pending(&stats, state.clock.now()).as_secs_f64(),
         "ready": {"status": report.word(), "failing": report.failing, "notes": report.notes},
         "version": env!("CARGO_PKG_VERSION"),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::admin;
-use crate::lifecycle::Part;
+use crate::lifecycle::Component;
 use crate::net::ServerTls;
 
 /// From when on an operator is told.
@@ -43,7 +43,7 @@ impl Certificates {
             ending.extend(warning(name, not_after, now));
         }
         if ending.is_empty() {
-            state.readiness.well(Part::Certificate);
+            state.readiness.set_healthy(Component::Certificate);
             self.said = None;
             return;
         }
@@ -52,7 +52,7 @@ impl Certificates {
             tracing::warn!("{text}; install a new one and send SIGHUP");
             self.said = Some(Instant::now());
         }
-        state.readiness.unwell(Part::Certificate, text);
+        state.readiness.set_unhealthy(Component::Certificate, text);
     }
 }
 

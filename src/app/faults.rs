@@ -151,7 +151,7 @@ fn must_take_files(file: &Path, asks: Asks) -> Result<(), String> {
         Some(_) | None => Path::new("."),
     };
     if !folder.is_dir() {
-        return Err(format!("{} is no folder", folder.display()));
+        return Err(format!("{} is not a folder", folder.display()));
     }
     if file.is_dir() {
         return Err(format!("{} is a folder, and no file", file.display()));
@@ -160,7 +160,7 @@ fn must_take_files(file: &Path, asks: Asks) -> Result<(), String> {
         return can_be_written(folder, tempfile::tempfile_in(folder).map(|_| ()), asks);
     }
     if !file.is_file() {
-        return Err(format!("{} is no regular file", file.display()));
+        return Err(format!("{} is not a regular file", file.display()));
     }
     let opened = OpenOptions::new().append(true).open(file);
     can_be_written(file, opened.map(|_| ()), asks)?;

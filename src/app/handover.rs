@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::lifecycle::{Part, Readiness, Shutdown};
-use crate::net::{Lent, Offer, Predecessor, Sockets, Withdraw};
+use crate::lifecycle::{Component, Readiness, TaskGroup};
+use crate::net::{LentSockets, Offer, Predecessor, Sockets, Withdraw};
 use crate::worker;
 
 /// A wait after a take-over that failed.
@@ -23,13 +23,13 @@ pub(super) struct Handover {
 impl Handover {
     /// Tells the process before that this one takes notifications; offers the sockets to the next one, as soon as the
     /// one before has ended. Without one the offer stands when this returns.
-    pub(super) async fn spawn(self, readiness: &Readiness, group: &Shutdown) -> Withdraw {
+    pub(super) async fn spawn(self, readiness: &Readiness, group: &TaskGroup) -> Withdraw {
         let Self {
             path,
             sockets,
             predecessor,
         } = self;
-        let (lent, withdraw) = Lent::new(sockets);
+        let (lent, withdraw) = LentSockets::new(sockets);
         let (readiness, tasks) = (readiness.clone(), group.clone());
         let Some(mut before) = predecessor else {
             if let Some(offer) = offer(&path) {
@@ -52,13 +52,13 @@ impl Handover {
 }
 
 /// Starts the worker once no other process works on the store's events.
-pub(super) fn spawn_worker(parts: worker::Parts, follows_another: bool, group: &Shutdown) {
+pub(super) fn spawn_worker(parts: worker::Parts, follows_another: bool, group: &TaskGroup) {
     let tasks = group.clone();
     group.spawn("worker start", async move {
         let (journal, readiness) = (parts.journal.clone(), parts.readiness.clone());
         if follows_another {
-            readiness.unwell(
-                Part::Worker,
+            readiness.set_unhealthy(
+                Component::Worker,
                 "the process before still works on what is kept; this one goes on when that one ends",
             );
         }
@@ -72,7 +72,7 @@ pub(super) fn spawn_worker(parts: worker::Parts, follows_another: bool, group: &
             () = own => {}
             () = tasks.stopping() => return,
         }
-        readiness.well(Part::Worker);
+        readiness.set_healthy(Component::Worker);
         worker::spawn(parts, &tasks);
     });
 }

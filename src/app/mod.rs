@@ -31,7 +31,7 @@ use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
 use crate::ingress;
 use crate::journal::Journal;
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 use crate::net::{Listener, ServerTls};
 use crate::signature::{SecretBytes, Secrets};
@@ -48,7 +48,7 @@ pub struct App {
     public: Listener,
     admin: Listener,
     ingress: ingress::State,
-    refusals: ingress::RefusalKeeper,
+    rejected_requests: ingress::RejectedKeeper,
     admin_state: admin::State,
     worker: worker::Parts,
     reloader: Reloader,
@@ -135,8 +135,8 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
         let (public, workers, side) = (
             self.ingress.tasks.clone(),
-            Shutdown::new("worker"),
-            Shutdown::new("admin"),
+            TaskGroup::new("worker"),
+            TaskGroup::new("admin"),
         );
         let (accepting, admin_accepting) = (CancellationToken::new(), CancellationToken::new());
         let (journal, readiness) = (self.ingress.journal.clone(), self.ingress.readiness.clone());
@@ -145,9 +145,9 @@ impl App {
             ("admin", self.admin.tls.clone()),
         ]);
         upkeep::spawn(&self.admin_state, self.log_dropped, certificates, &side);
-        spawn_keepers(self.refusals, &self.ingress, &workers);
+        spawn_keepers(self.rejected_requests, &self.ingress, &workers);
         let listen =
-            |listener: Listener, router, accepting: &CancellationToken, group: &Shutdown| {
+            |listener: Listener, router, accepting: &CancellationToken, group: &TaskGroup| {
                 let (readiness, accepting) = (readiness.clone(), accepting.clone());
                 let name = listener.name;
                 group.spawn(
@@ -277,9 +277,13 @@ pub fn signing_secrets(config: &Config) -> Secrets {
 }
 
 /// What is written down beside the requests: refused ones, and what the spool took.
-fn spawn_keepers(refusals: ingress::RefusalKeeper, ingress: &ingress::State, group: &Shutdown) {
+fn spawn_keepers(
+    rejected_requests: ingress::RejectedKeeper,
+    ingress: &ingress::State,
+    group: &TaskGroup,
+) {
     let (journal, tasks) = (ingress.journal.clone(), group.clone());
-    group.spawn("refused requests", refusals.run(journal, tasks));
+    group.spawn("rejected requests", rejected_requests.run(journal, tasks));
     let (journal, tasks) = (ingress.journal.clone(), group.clone());
     let (bounds, metrics) = (ingress.settings.refused, ingress.metrics.clone());
     group.spawn("spool drain", async move {

@@ -34,7 +34,7 @@ impl Logging {
 pub fn init(config: &Log, has_color: bool) -> anyhow::Result<Logging> {
     let filter = EnvFilter::try_new(&config.level).with_context(|| {
         format!(
-            "log.level '{}' is no filter; use error, warn, info, debug or trace",
+            "log.level: invalid filter '{}'; expected error, warn, info, debug or trace",
             config.level
         )
     })?;

@@ -6,19 +6,19 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use super::certificates::Certificates;
 use crate::admin;
-use crate::journal::{Error, Taking, orphaned};
-use crate::lifecycle::{Part, Shutdown};
+use crate::journal::{Error, WriteTarget, orphaned};
+use crate::lifecycle::{Component, TaskGroup};
 
 /// How often the store is asked while it is well, and while it is not.
-const WHILE_WELL: Duration = Duration::from_secs(5);
-const WHILE_UNWELL: Duration = Duration::from_millis(500);
+const WHILE_HEALTHY: Duration = Duration::from_secs(5);
+const WHILE_UNHEALTHY: Duration = Duration::from_millis(500);
 
 /// Starts the task in `group`.
 pub(super) fn spawn(
     state: &admin::State,
     log_dropped: Option<ErrorCounter>,
     mut certificates: Certificates,
-    group: &Shutdown,
+    group: &TaskGroup,
 ) {
     let (state, stop) = (state.clone(), group.clone());
     group.spawn("upkeep", async move {
@@ -38,10 +38,10 @@ pub(super) fn spawn(
                 } => {}
                 () = stop.stopping() => return,
             }
-            let is_well =
-                state.readiness.is_well(Part::Store) && state.readiness.is_well(Part::Spool);
+            let is_healthy =
+                state.readiness.is_healthy(Component::Store) && state.readiness.is_healthy(Component::Spool);
             tokio::select! {
-                () = tokio::time::sleep(if is_well { WHILE_WELL } else { WHILE_UNWELL }) => {}
+                () = tokio::time::sleep(if is_healthy { WHILE_HEALTHY } else { WHILE_UNHEALTHY }) => {}
                 () = state.journal.turned() => {}
                 () = stop.stopping() => return,
             }
@@ -52,35 +52,35 @@ pub(super) fn spawn(
 /// Who takes notifications?
 async fn look(state: &admin::State) {
     let readiness = &state.readiness;
-    let was_well = readiness.is_well(Part::Store);
-    match state.journal.taking().await {
+    let was_healthy = readiness.is_healthy(Component::Store);
+    match state.journal.write_target().await {
         Ok(taking) => {
-            readiness.well(Part::Store);
+            readiness.set_healthy(Component::Store);
             match taking {
-                Taking::Store => readiness.well(Part::Spool),
-                Taking::StoreAlone => readiness.unwell(
-                    Part::Spool,
+                WriteTarget::Store => readiness.set_healthy(Component::Spool),
+                WriteTarget::StoreWithoutSpool => readiness.set_unhealthy(
+                    Component::Spool,
                     "it takes no writes: nothing could stand in for the store (see store.spool_dir's disk)",
                 ),
-                Taking::StoreRefusing(count) => readiness.unwell(
-                    Part::Spool,
+                WriteTarget::StoreRefusing(count) => readiness.set_unhealthy(
+                    Component::Spool,
                     format!("{count} notifications in it cannot be read, or the store refuses them; see the log"),
                 ),
-                Taking::Spool => readiness.unwell(
-                    Part::Spool,
+                WriteTarget::Spool => readiness.set_unhealthy(
+                    Component::Spool,
                     "it takes the notifications while the store does not",
                 ),
             }
-            if !was_well {
+            if !was_healthy {
                 tracing::info!("notifications are taken again");
             }
         }
         // The process is about to end.
         Err(Error::Closed) => {}
         Err(error) => {
-            readiness.unwell(Part::Store, "it does not take writes now");
-            if was_well {
-                tracing::error!(error = %error, "nothing takes writes; notifications are answered 503");
+            readiness.set_unhealthy(Component::Store, "it does not take writes now");
+            if was_healthy {
+                tracing::error!(error = %error, "store unavailable: answering 503");
             }
         }
     }
@@ -89,20 +89,20 @@ async fn look(state: &admin::State) {
 /// Does anything wait for an operator?
 async fn remark(state: &admin::State) {
     if state.journal.is_damaged() {
-        state.readiness.unwell(
-            Part::Damage,
+        state.readiness.set_unhealthy(
+            Component::Damage,
             "a part of the store cannot be read; run `suki-receiver store check`",
         );
     }
     let Ok(stats) = state.journal.stats().await else {
         return;
     };
-    if stats.unauthentic == 0 {
-        state.readiness.well(Part::Signature);
+    if stats.rejected == 0 {
+        state.readiness.set_healthy(Component::Signature);
     } else {
-        let kept = stats.unauthentic;
-        state.readiness.unwell(
-            Part::Signature,
+        let kept = stats.rejected;
+        state.readiness.set_unhealthy(
+            Component::Signature,
             format!(
                 "{kept} requests that no secret matched are kept; if a secret was wrong, correct it and run `suki-receiver events reverify`"
             ),
@@ -117,7 +117,7 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
         return;
     };
     if orphans.is_empty() {
-        state.readiness.well(Part::Orphans);
+        state.readiness.set_healthy(Component::Orphans);
         said.clear();
         return;
     }
@@ -129,5 +129,7 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
         }
         *said = names;
     }
-    state.readiness.unwell(Part::Orphans, text.join("; "));
+    state
+        .readiness
+        .set_unhealthy(Component::Orphans, text.join("; "));
 }

@@ -16,7 +16,7 @@ use crate::config::{Config, Server};
 use crate::domain::Clock;
 use crate::ingress;
 use crate::journal::Bounds;
-use crate::lifecycle::{Part, Readiness, Shutdown};
+use crate::lifecycle::{Component, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::net::{self, Limits, Listener, ServerTls};
 use crate::{sdp, sinks, worker};
@@ -53,14 +53,14 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         tls: tls.iter().chain(&admin_tls).cloned().collect(),
         sinks: sinks.iter().map(|(_, sink)| sink.clone()).collect(),
     };
-    let (ingress, refusals) = ingress::State::new(ingress::Parts {
+    let (ingress, rejected_requests) = ingress::State::new(ingress::Parts {
         secrets,
         journal: journal.clone(),
         settings: settings(&config),
         clock,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
-        tasks: Shutdown::new("public listener"),
+        tasks: TaskGroup::new("public listener"),
     });
     let limits = |max_connections, linger| Limits {
         max_connections,
@@ -93,7 +93,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
             metrics: None,
         },
         ingress,
-        refusals,
+        rejected_requests,
         admin_state: admin::State {
             journal: journal.clone(),
             metrics: metrics.clone(),
@@ -101,7 +101,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
             clock,
             tokens,
             sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
-            refusals: admin::Refusals::default(),
+            refusals: admin::DenialLimit::default(),
         },
         worker: worker::Parts {
             journal,
@@ -174,20 +174,20 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
             files = names,
             "a damaged store was moved aside; what was kept in it is not delivered. Recover it, then move it away"
         );
-        readiness.unwell(
-            Part::Damage,
+        readiness.set_unhealthy(
+            Component::Damage,
             "a damaged store was moved aside at an earlier start; see the log",
         );
     }
     if config.sdp.auth.is_none() {
-        readiness.unwell(
-            Part::Sdp,
+        readiness.set_unhealthy(
+            Component::Sdp,
             "no credentials (sdp.auth); what comes is kept, links are not followed",
         );
     }
     if config.sinks.is_empty() {
-        readiness.unwell(
-            Part::Sinks,
+        readiness.set_unhealthy(
+            Component::Sinks,
             "none configured; what comes is kept for the admin API only",
         );
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::app::{self, Asks, online};
 use crate::cli::output::note;
 
-use super::{ConfigArgs, Done};
+use super::{ConfigArgs, ExitStatus};
 
 const EXAMPLE: &str = "Example:
   suki-receiver check --config /etc/suki-receiver/receiver.toml --online";
@@ -21,7 +21,7 @@ pub(super) struct Args {
     online: bool,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let loaded = args.config.load_to_serve(Asks::Check)?;
     match &loaded.file {
         Some(file) => note!("configuration: {}", file.display()),
@@ -37,19 +37,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     }
     if !args.online {
         note!("ok");
-        return Ok(Done::Well);
+        return Ok(ExitStatus::Success);
     }
-    let mut done = Done::Well;
+    let mut done = ExitStatus::Success;
     for (what, result) in online::check(&loaded.config).await {
         match result {
             Ok(()) => note!("ok: {what}"),
             Err(why) => {
                 note!("failed: {what}: {why}");
-                done = Done::No;
+                done = ExitStatus::Failure;
             }
         }
     }
-    if done == Done::Well {
+    if done == ExitStatus::Success {
         note!("ok");
     }
     Ok(done)

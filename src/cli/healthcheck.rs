@@ -9,7 +9,7 @@ use reqwest::Client;
 use url::{Host, Url};
 
 use super::output::{emit, note};
-use super::{ConfigArgs, Done};
+use super::{ConfigArgs, ExitStatus};
 
 const EXAMPLE: &str = "Example:
   suki-receiver healthcheck
@@ -27,7 +27,7 @@ pub(super) struct Args {
     url: Option<Url>,
 }
 
-pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let url = match &args.url {
         Some(url) => url.clone(),
         None => configured(&args.config)?,
@@ -42,16 +42,16 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Done> {
         Ok(answer) => answer,
         Err(error) => {
             note!("not ready: {} at {url}", crate::net::describe(&error));
-            return Ok(Done::No);
+            return Ok(ExitStatus::Failure);
         }
     };
     let status = answer.status();
     let text = answer.text().await.unwrap_or_default();
     emit(format!("{} {text}\n", status.as_u16()).as_bytes())?;
     Ok(if status.is_success() {
-        Done::Well
+        ExitStatus::Success
     } else {
-        Done::No
+        ExitStatus::Failure
     })
 }
 

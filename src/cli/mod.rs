@@ -75,11 +75,11 @@ enum Command {
 
 /// How a command ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    /// As wished.
-    Well,
+enum ExitStatus {
+    /// It did what was asked.
+    Success,
     /// It ran, and the answer is no.
-    No,
+    Failure,
 }
 
 /// Where the configuration comes from.
@@ -148,8 +148,8 @@ pub fn main() -> ExitCode {
     // A blocking read of a slow disk must not hold up the exit.
     runtime.shutdown_background();
     match result {
-        Ok(Done::Well) => ExitCode::SUCCESS,
-        Ok(Done::No) => ExitCode::from(1),
+        Ok(ExitStatus::Success) => ExitCode::SUCCESS,
+        Ok(ExitStatus::Failure) => ExitCode::from(1),
         Err(error) => {
             note!("error: {}", output::chain(&error));
             ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
@@ -157,7 +157,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<Done> {
+async fn run(command: Command) -> anyhow::Result<ExitStatus> {
     match command {
         Command::Serve(args) => serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,

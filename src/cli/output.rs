@@ -8,7 +8,7 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use super::Done;
+use super::ExitStatus;
 pub(super) use crate::app::chain;
 
 /// Writes a result to standard output; `false` once nobody reads it any more, as behind `| head`.
@@ -22,11 +22,11 @@ pub(super) fn emit(bytes: &[u8]) -> anyhow::Result<bool> {
 }
 
 /// Writes a value as indented JSON.
-pub(super) fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<Done> {
+pub(super) fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<ExitStatus> {
     let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
     emit(&text)?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// Writes a line to stderr. Where that cannot be written there is nobody to be told.

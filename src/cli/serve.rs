@@ -8,7 +8,7 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::output::{chain, note};
-use super::{ConfigArgs, Done};
+use super::{ConfigArgs, ExitStatus};
 use crate::app::{App, Asks, Ended, Inherited, Reloader, telemetry};
 use crate::config::{Effective, Env};
 use crate::lifecycle::Signals;
@@ -27,7 +27,7 @@ pub(super) struct Args {
     config: ConfigArgs,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     // Before all else: from here on no SIGHUP ends the process.
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let loaded = args.config.load_to_serve(Asks::Serve)?;
@@ -45,7 +45,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
         // It may have to wait for a process before it.
         signal = signals.stop(|| is_reload_wanted.set(true)) => {
             tracing::info!(signal, "stopped before it had started");
-            return Ok(Done::Well);
+            return Ok(ExitStatus::Success);
         }
     };
     announce(&app, is_https, loaded.file.as_deref());
@@ -74,13 +74,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     Ok(match ended {
         Ended::Drained => {
             tracing::info!("stopped; nothing left under way");
-            Done::Well
+            ExitStatus::Success
         }
         Ended::TimedOut => {
             tracing::warn!(
                 "stopped at server.drain_timeout with work under way; the next start takes it up"
             );
-            Done::No
+            ExitStatus::Failure
         }
     })
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::output::emit;
-use super::{Done, input};
+use super::{ExitStatus, input};
 use crate::signature::sign;
 
 const EXAMPLE: &str = "Example:
@@ -27,7 +27,7 @@ pub(super) struct Args {
     body: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let (secret, body) = (
         input::secret(&args.secret_file)?,
         input::body(args.body.as_deref())?,
@@ -38,5 +38,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     };
     let signature = sign(&secret, &generated_at, &body);
     emit(format!("X-API-Key: {signature}\ngenerated-at: {generated_at}\n").as_bytes())?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::Done;
+use super::ExitStatus;
 use crate::cli::output::note;
 use crate::lifecycle::Signals;
 use crate::simulator::{Faults, Options, Sdp};
@@ -62,7 +62,7 @@ pub(super) struct Args {
     only_known_sessions: bool,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let sdp = Sdp::new(&Options {
         token_lifetime: args.token_lifetime,
@@ -89,12 +89,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
             note!("{signal}: stopped after {} calls", sdp.calls().len());
         }
     }
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<SignedDuration>()
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
-        .ok_or_else(|| format!("'{text}' is no duration; use one such as 1h, 90s or 500ms"))
+        .ok_or_else(|| format!("invalid duration '{text}'; expected one such as 1h, 90s or 500ms"))
 }

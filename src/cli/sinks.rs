@@ -7,7 +7,7 @@ use serde_json::json;
 use super::events::{actor, audit};
 use super::input::agrees;
 use super::output::{emit, emit_json, note};
-use super::{ConfigArgs, Done};
+use super::{ConfigArgs, ExitStatus};
 use crate::app::stores;
 use crate::config::Config;
 use crate::journal::Store;
@@ -79,7 +79,7 @@ struct ReaddressArgs {
     yes: bool,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let config = match &args.what {
         What::List(args) => &args.config,
         What::Drop(args) => &args.config,
@@ -115,7 +115,7 @@ fn names(config: &Config) -> Vec<String> {
     config.sinks.iter().map(|sink| sink.name.clone()).collect()
 }
 
-async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Result<Done> {
+async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Result<ExitStatus> {
     let known = names(config);
     // Named as if none were configured, so that the configured ones are counted as well.
     let waiting = store.orphans(Vec::new()).await?;
@@ -143,7 +143,7 @@ async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Resu
     }
     if rows.is_empty() {
         note!("no sinks are configured, and nothing waits for one");
-        return Ok(Done::Well);
+        return Ok(ExitStatus::Success);
     }
     let mut text = String::new();
     for (name, is_configured, waiting) in rows {
@@ -155,7 +155,7 @@ async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Resu
         text += &format!("{name}: {waiting} deliveries wait{note}\n");
     }
     emit(text.as_bytes())?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }
 
 async fn change(
@@ -164,7 +164,7 @@ async fn change(
     to: Option<&str>,
     dry_run: bool,
     yes: bool,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<ExitStatus> {
     let waiting = store.orphans(Vec::new()).await?;
     let waiting = waiting.iter().find(|(name, _)| name == sink);
     let count = waiting.map_or(0, |(_, count)| *count);
@@ -175,11 +175,11 @@ async fn change(
     let total = format!("{count} deliveries wait for '{sink}', beside those that were given up");
     if dry_run {
         emit(format!("would {wish}: {total}\n").as_bytes())?;
-        return Ok(Done::Well);
+        return Ok(ExitStatus::Success);
     }
     if !yes && !agrees(&format!("{total}. {wish}?")) {
         note!("nothing was changed");
-        return Ok(Done::No);
+        return Ok(ExitStatus::Failure);
     }
     audit(store, wish, None).await?;
     let mut changed = 0;
@@ -204,5 +204,5 @@ async fn change(
         None => format!("{changed} deliveries were dropped\n"),
     };
     emit(done.as_bytes())?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }

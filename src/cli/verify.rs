@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::output::emit;
-use super::{Done, input};
+use super::{ExitStatus, input};
 use crate::signature::{Claim, Received, SecretBytes, Secrets, verify};
 
 const EXAMPLE: &str = "Example:
@@ -29,7 +29,7 @@ pub(super) struct Args {
     body: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let (secret, body) = (
         input::secret(&args.secret_file)?,
         input::body(args.body.as_deref())?,
@@ -47,11 +47,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
         ) {
             Ok(_) => {
                 emit(b"the signature holds\n")?;
-                Done::Well
+                ExitStatus::Success
             }
             Err(rejection) => {
                 emit(format!("the signature does not hold: {rejection}\n").as_bytes())?;
-                Done::No
+                ExitStatus::Failure
             }
         },
     )

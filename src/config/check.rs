@@ -34,7 +34,7 @@ pub(super) fn not_empty(text: &str) -> Result<(), String> {
 /// An address for HTTP calls. Credentials would show in logs and in the effective configuration.
 pub(super) fn http_url(url: &Url) -> Result<(), String> {
     ensure(matches!(url.scheme(), "http" | "https"), || {
-        format!("'{}:' is no scheme for it; use http or https", url.scheme())
+        format!("unknown scheme '{}:'; expected http or https", url.scheme())
     })?;
     ensure(
         url.username().is_empty() && url.password().is_none(),

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::secret::read_text;
+use super::text::read_text;
 
 /// Longest time a command may take.
 const LIMIT: Duration = Duration::from_secs(10);

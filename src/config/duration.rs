@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
 pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let malformed = || {
         format!(
-            "'{text}' is no duration; use whole numbers with ms, s, m, h or d, such as 500ms, 10m or 1h30m"
+            "invalid duration '{text}'; expected whole numbers with ms, s, m, h or d, such as 500ms, 10m or 1h30m"
         )
     };
     let mut rest = text.trim();

@@ -196,7 +196,7 @@ impl Follow {
     fn check_groups(&self, section: &mut Section<'_>) {
         for group in self.groups.iter().filter(|group| !group.is_known()) {
             section.warn(format!(
-                "follow.groups names '{group}', which is no link group of the vendor's reference; known are {}",
+                "follow.groups: unknown link group '{group}'; expected one of {}",
                 LinkGroup::KNOWN.join(", ")
             ));
         }
@@ -233,7 +233,7 @@ fn host_names(hosts: &[String]) -> Result<(), String> {
     };
     match hosts.iter().find(|host| !is_host(host)) {
         Some(host) => Err(format!(
-            "'{host}' is no host name; use names in lower case without scheme, port or *, such as files.example.com"
+            "invalid host name '{host}'; expected a name in lower case without scheme, port or *, such as files.example.com"
         )),
         None => Ok(()),
     }

@@ -63,7 +63,7 @@ fn known_level(level: &str) -> Result<(), String> {
     let is_filter = level.contains('=') && EnvFilter::builder().parse(level).is_ok();
     check::ensure(LEVELS.contains(&level) || is_filter, || {
         format!(
-            "'{level}' is no level; use {} or a filter such as info,suki_receiver=debug",
+            "unknown log level '{level}'; expected {} or a filter such as info,suki_receiver=debug",
             LEVELS.join(", ")
         )
     })

@@ -33,6 +33,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tree;
 
 pub use admin::{Admin, AdminToken, Role};

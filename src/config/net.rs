@@ -130,7 +130,7 @@ impl Proxy {
             format!("http://{text}")
         };
         let found = Url::parse(&text)
-            .map_err(|error| format!("is no address ({error})"))
+            .map_err(|error| format!("invalid address ({error})"))
             .and_then(|mut url| {
                 let credentials = take_credentials(&mut url);
                 is_proxy(&url).map(|()| (url, credentials))
@@ -162,7 +162,7 @@ fn variable(section: &Section<'_>, names: [&'static str; 2]) -> Option<(&'static
 }
 
 fn address(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("is no address ({error})"))?;
+    let url = Url::parse(text).map_err(|error| format!("invalid address ({error})"))?;
     is_proxy(&url).map(|()| url)
 }
 

@@ -13,7 +13,7 @@ impl PostgresUrl {
     /// The address, or what is wrong with it. The error shows nothing of the value but names of options.
     ///
     /// # Errors
-    /// When it is no address of a database, or names no host, user or database.
+    /// When it invalid database address, or names no host, user or database.
     pub fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str =
             "use postgres://USER@HOST:PORT/DATABASE, with the password in store.password";
@@ -23,7 +23,7 @@ impl PostgresUrl {
                 let cause = error
                     .source()
                     .map_or_else(|| error.to_string(), ToString::to_string);
-                format!("is no address of a database ({cause}); {FORM}")
+                format!("invalid database address ({cause}); {FORM}")
             })?;
         for (what, is_missing) in [
             ("host", parsed.get_hosts().is_empty()),

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
 use secrecy::{ExposeSecret, SecretString};
 
+use super::text::read_text;
 use super::{Env, command};
 
 /// A secret value and its origin. `Debug` shows the origin and never the value.
@@ -156,22 +157,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret({}, [redacted])", self.origin)
     }
-}
-
-/// Reads a text of a length that a secret may have.
-pub(super) fn read_text(source: impl Read) -> io::Result<String> {
-    /// Keys and tokens are a few thousand bytes; this only keeps a wrong path from filling the memory.
-    const MOST_BYTES: u64 = 1 << 20;
-    let mut bytes = Vec::new();
-    source.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is UTF-16, as some editors and PowerShell write; save it as UTF-8",
-        ));
-    }
-    String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 /// Editors, `echo` and copying add line ends and a byte order mark that are not meant. Anything else may be.

@@ -60,7 +60,7 @@ impl Setting for SocketAddr {
     fn parse(value: &Value) -> Result<Self, String> {
         let text = value.text()?;
         text.parse().map_err(|_| {
-            format!("'{text}' is no address with port; use one such as 0.0.0.0:8080 or [::1]:8080")
+            format!("invalid address with port '{text}'; expected one such as 0.0.0.0:8080 or [::1]:8080")
         })
     }
 
@@ -73,7 +73,7 @@ impl Setting for Url {
     fn parse(value: &Value) -> Result<Self, String> {
         // The text is not shown: it may hold credentials.
         Self::parse(value.text()?).map_err(|error| {
-            format!("is no address ({error}); use one such as https://host.example/path")
+            format!("invalid address ({error}); expected one such as https://host.example/path")
         })
     }
 
@@ -153,7 +153,7 @@ impl Setting for ByteSize {
             })
             .ok_or_else(|| {
                 format!(
-                    "'{text}' is no size; use bytes as a number, or \"512KiB\", \"1MiB\", \"1GiB\""
+                    "invalid size '{text}'; expected bytes as a number, or \"512KiB\", \"1MiB\", \"1GiB\""
                 )
             })
     }

@@ -225,7 +225,7 @@ impl Setting for Include {
 fn sink_name(name: &str) -> Result<(), String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     check::ensure(!name.is_empty() && name.chars().all(is_allowed), || {
-        format!("'{name}' is no sink name; use letters, digits, - and _")
+        format!("invalid sink name '{name}'; expected letters, digits, - and _")
     })
 }
 

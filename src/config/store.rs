@@ -86,7 +86,7 @@ impl Setting for StoreUrl {
             ),
             Some(path) => Ok(Self::Sqlite(PathBuf::from(path))),
             None => Err(
-                "is no store; use sqlite:PATH, such as sqlite:data/receiver.db, or postgres://USER@HOST/DATABASE"
+                "invalid store address; expected sqlite:PATH, such as sqlite:data/receiver.db, or postgres://USER@HOST/DATABASE"
                     .to_owned(),
             ),
         }

@@ -58,7 +58,7 @@ impl Value {
             Self::Integer(number) => Ok(*number),
             Self::Text(text) => match DeValue::parse(text.trim()).map(Spanned::into_inner) {
                 Ok(DeValue::Integer(number)) => Self::of_integer(&number).integer(),
-                _ => Err(format!("'{text}' is no whole number")),
+                _ => Err(format!("invalid whole number '{text}'")),
             },
             other => Err(format!("expected a whole number, found {}", other.kind())),
         }
@@ -149,7 +149,9 @@ pub(super) fn set(
             .entry((*parent).to_owned())
             .or_insert_with(|| Node::empty_table(source));
         let Value::Table(next) = &mut node.value else {
-            return Err(format!("'{parent}' is no table, so nothing is beneath it"));
+            return Err(format!(
+                "'{parent}' is not a table, so nothing can be set beneath it"
+            ));
         };
         table = next;
     }
@@ -166,7 +168,7 @@ fn sink<'t>(root: &'t mut Table, name: &str, source: &Source) -> Result<&'t mut 
         source: source.clone(),
     });
     let Value::Array(sinks) = &mut sinks.value else {
-        return Err("'sinks' is no list of tables".to_owned());
+        return Err("'sinks' is not a list of tables".to_owned());
     };
     let found = sinks.iter().position(|sink| is_named(sink, name));
     let index = found.unwrap_or_else(|| {
@@ -181,7 +183,7 @@ fn sink<'t>(root: &'t mut Table, name: &str, source: &Source) -> Result<&'t mut 
     });
     match &mut sinks[index].value {
         Value::Table(table) => Ok(table),
-        _ => Err(format!("the sink '{name}' is no table")),
+        _ => Err(format!("the sink '{name}' is not a table")),
     }
 }
 

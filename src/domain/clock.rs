@@ -1,6 +1,6 @@
-//! The two clocks: the wall for what people read, a steady one for what the service waits for.
+//! The two clocks: the wall for what people read, a monotonic one for what the service waits for.
 //!
-//! Leases, retries and deadlines use [`Clock::steady`], so a jump of the system clock neither stalls nor repeats work.
+//! Leases, retries and deadlines use [`Clock::monotonic`], so a jump of the system clock neither stalls nor repeats work.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock whose steady time starts at the present wall time.
+    /// A clock whose monotonic time starts at the present wall time.
     pub fn start() -> Self {
         Self::ahead_by(Duration::ZERO)
     }
@@ -39,13 +39,13 @@ impl Clock {
 
     /// Wall time at start plus the time that has passed since. It never jumps, and between two processes it is about
     /// as comparable as their system clocks are.
-    pub fn steady(&self) -> Millis {
+    pub fn monotonic(&self) -> Millis {
         self.wall_at_start + millis(self.start.elapsed())
     }
 
-    /// The steady time `delay` from now.
-    pub fn steady_in(&self, delay: Duration) -> Millis {
-        self.steady().saturating_add(millis(delay))
+    /// The monotonic time `delay` from now.
+    pub fn monotonic_in(&self, delay: Duration) -> Millis {
+        self.monotonic().saturating_add(millis(delay))
     }
 }
 

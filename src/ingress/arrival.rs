@@ -6,7 +6,7 @@ use std::time::Instant;
 use axum::http::{HeaderMap, Request};
 
 use super::State;
-use super::reject::Reject;
+use super::rejection::Rejection;
 use crate::net::Peer;
 
 /// Most characters of a path that are logged.
@@ -46,14 +46,14 @@ impl Arrival {
     }
 
     /// Logs and counts a request that was not accepted.
-    pub(super) fn rejected(&self, state: &State, reject: &Reject) {
-        reject.log(self);
-        if let Some(bound) = reject.bound() {
+    pub(super) fn rejected(&self, state: &State, rejection: &Rejection) {
+        rejection.log(self);
+        if let Some(bound) = rejection.bound() {
             state.metrics.unavailable(bound);
         }
         state
             .metrics
-            .notification(reject.answer(), self.start.elapsed());
+            .notification(rejection.answer(), self.start.elapsed());
     }
 }
 
@@ -83,7 +83,7 @@ impl Drop for Unfinished<'_> {
         if let Some(arrival) = self.arrival.take()
             && arrival.other_path.is_none()
         {
-            arrival.rejected(self.state, &Reject::BrokenOff);
+            arrival.rejected(self.state, &Rejection::BrokenOff);
         }
     }
 }

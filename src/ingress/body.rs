@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 
 use super::State;
 use super::budget::{Exhausted, MemoryBudget};
-use super::reject::Reject;
+use super::rejection::Rejection;
 use crate::domain::json;
 use crate::net::{self, CodingError};
 use crate::signature::Received;
@@ -17,7 +17,7 @@ pub(super) struct Incoming {
     pub(super) bytes: Bytes,
     /// Why it ended before its sender said that it was complete. It may be complete all the same, when only the mark of
     /// its end is missing: that the signature can tell.
-    pub(super) cut_short: Option<Reject>,
+    pub(super) cut_short: Option<Rejection>,
 }
 
 /// Reads the body up to the cap. An announced length beyond it is refused unread.
@@ -25,13 +25,13 @@ pub(super) async fn read(
     state: &State,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Incoming, Reject> {
+) -> Result<Incoming, Rejection> {
     let limit = state.settings.max_body_bytes;
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > u64::try_from(limit).unwrap_or(u64::MAX)) {
-        return Err(Reject::TooLarge(limit));
+        return Err(Rejection::TooLarge(limit));
     }
     let deadline = tokio::time::sleep(state.settings.body_timeout);
     collect(body, limit, &state.budget, deadline).await
@@ -44,7 +44,7 @@ async fn collect(
     limit: usize,
     budget: &MemoryBudget,
     deadline: impl Future<Output = ()>,
-) -> Result<Incoming, Reject> {
+) -> Result<Incoming, Rejection> {
     let mut reservation = budget.reserve();
     let mut deadline = std::pin::pin!(deadline);
     let (mut first, mut whole, mut size) = (Bytes::new(), BytesMut::new(), 0);
@@ -52,12 +52,12 @@ async fn collect(
         let frame = tokio::select! {
             biased;
             frame = body.frame() => frame,
-            () = reservation.cut() => return Err(Reject::Busy),
-            () = &mut deadline => break Some(Reject::TooSlow),
+            () = reservation.cut() => return Err(Rejection::Busy),
+            () = &mut deadline => break Some(Rejection::TooSlow),
         };
         let piece = match frame {
             None => break None,
-            Some(Err(_)) => break Some(Reject::BrokenOff),
+            Some(Err(_)) => break Some(Rejection::BrokenOff),
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(piece) => piece,
                 Err(_trailers) => continue,
@@ -65,12 +65,12 @@ async fn collect(
         };
         size += piece.len();
         if size > limit {
-            return Err(Reject::TooLarge(limit));
+            return Err(Rejection::TooLarge(limit));
         }
         reservation
             .grow(piece.len())
             .await
-            .map_err(|Exhausted| Reject::Busy)?;
+            .map_err(|Exhausted| Rejection::Busy)?;
         if size == piece.len() {
             first = piece;
         } else {
@@ -136,7 +136,7 @@ mod tests {
         let incoming = collect(body, 1000, budget, std::future::pending()).await;
         match incoming {
             Ok(incoming) => incoming.bytes,
-            Err(reject) => panic!("it is within the limit: {reject}"),
+            Err(rejection) => panic!("it is within the limit: {rejection}"),
         }
     }
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::State;
 use super::arrival::{Arrival, Unfinished};
-use super::reject::NotAuthentic;
+use super::rejection::ElsewhereRejected;
 use super::{body, intake};
 use crate::net;
 
@@ -56,7 +56,7 @@ pub(super) async fn elsewhere(
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let response = receive(state, arrival, request).await;
-    if response.extensions().get::<NotAuthentic>().is_none() {
+    if response.extensions().get::<ElsewhereRejected>().is_none() {
         return response;
     }
     let mut ordinary = Request::new(Body::empty());
@@ -71,7 +71,7 @@ async fn receive(state: State, arrival: Arrival, request: Request<Body>) -> Resp
     let arrival = unfinished.finish();
     let incoming = match incoming {
         Ok(incoming) => incoming,
-        Err(reject) => return intake::rejected(&state, &arrival, reject),
+        Err(rejection) => return intake::rejected(&state, &arrival, rejection),
     };
     // A task of its own: a request ends when its sender leaves, and what it has brought must not end with it.
     let tasks = state.tasks.clone();

@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use super::State;
 use super::arrival::Arrival;
 use super::body::{self, Incoming};
-use super::reject::{NotAuthentic, Reject};
+use super::rejection::{ElsewhereRejected, Rejection};
 use crate::config::OnStale;
 use crate::domain::{EventId, Notification};
 use crate::journal::Appended;
-use crate::lifecycle::Part;
+use crate::lifecycle::Component;
 use crate::metrics::Answer;
 use crate::net::CodingError;
 use crate::signature::{
-    self, Claim, GENERATED_AT_HEADER, Received, Rejection, SIGNATURE_HEADER, Verified,
+    self, Claim, GENERATED_AT_HEADER, Received, SIGNATURE_HEADER, Verified, VerifyError,
 };
 
 /// What was kept, and how.
@@ -45,7 +45,7 @@ pub(super) async fn take(
 ) -> Response {
     let (verified, received_at) = match verify(state, headers, incoming) {
         Ok(verified) => verified,
-        Err(reject) => return rejected(state, arrival, reject),
+        Err(rejection) => return rejected(state, arrival, rejection),
     };
     if let Some(path) = &arrival.other_path {
         state.metrics.misrouted();
@@ -59,23 +59,23 @@ pub(super) async fn take(
     }
     match keep(state, verified, received_at).await {
         Ok(receipt) => accepted(state, arrival, &receipt),
-        Err(reject) => {
-            arrival.rejected(state, &reject);
-            reject.into_response()
+        Err(rejection) => {
+            arrival.rejected(state, &rejection);
+            rejection.into_response()
         }
     }
 }
 
 /// The answer to a request of which nothing is known to be authentic. On another path than the webhook's it is no
 /// notification that is rejected, and the answer says so to the router.
-pub(super) fn rejected(state: &State, arrival: &Arrival, reject: Reject) -> Response {
-    if arrival.other_path.is_none() || reject.is_ours() {
-        arrival.rejected(state, &reject);
-        return reject.into_response();
+pub(super) fn rejected(state: &State, arrival: &Arrival, rejection: Rejection) -> Response {
+    if arrival.other_path.is_none() || rejection.is_ours() {
+        arrival.rejected(state, &rejection);
+        return rejection.into_response();
     }
-    reject.log(arrival);
-    let mut response = reject.into_response();
-    response.extensions_mut().insert(NotAuthentic);
+    rejection.log(arrival);
+    let mut response = rejection.into_response();
+    response.extensions_mut().insert(ElsewhereRejected);
     response
 }
 
@@ -83,28 +83,28 @@ fn verify(
     state: &State,
     headers: &HeaderMap,
     incoming: Incoming,
-) -> Result<(Verified, Timestamp), Reject> {
+) -> Result<(Verified, Timestamp), Rejection> {
     let received_at = state.clock.now();
     let claim = claim(headers);
     let (received, coding_error) =
         body::without_coding(incoming.bytes, headers, state.settings.max_body_bytes);
     let result = signature::verify(&state.secrets.load(), &claim, &received);
     match (result, incoming.cut_short, coding_error) {
-        (Ok(_), _, Some(CodingError::TooLarge(limit))) => Err(Reject::TooLarge(limit)),
+        (Ok(_), _, Some(CodingError::TooLarge(limit))) => Err(Rejection::TooLarge(limit)),
         (Ok(verified), _, _) => {
             state.metrics.signature(verified.secret_id());
             Ok((verified, received_at))
         }
-        (Err(_), Some(reject), _) => Err(reject),
+        (Err(_), Some(rejection), _) => Err(rejection),
         (Err(rejection), None, coding_error) => {
-            if rejection == Rejection::Mismatch {
-                keep_refused(state, received_at, &claim, &received);
+            if rejection == VerifyError::Mismatch {
+                keep_rejected(state, received_at, &claim, &received);
             }
             Err(match coding_error {
-                Some(CodingError::Unknown) if claim.is_well_formed() => Reject::UnknownCoding,
-                Some(CodingError::TooLarge(limit)) => Reject::TooLarge(limit),
+                Some(CodingError::Unknown) if claim.is_well_formed() => Rejection::UnknownCoding,
+                Some(CodingError::TooLarge(limit)) => Rejection::TooLarge(limit),
                 Some(CodingError::Unknown | CodingError::Broken) | None => {
-                    Reject::Unauthorized(rejection)
+                    Rejection::NotAuthentic(rejection)
                 }
             })
         }
@@ -112,13 +112,13 @@ fn verify(
 }
 
 /// Perhaps it is the secret that is wrong. While much is being received what may be authentic comes first.
-fn keep_refused(state: &State, received_at: Timestamp, claim: &Claim<'_>, received: &Received) {
+fn keep_rejected(state: &State, received_at: Timestamp, claim: &Claim<'_>, received: &Received) {
     let is_kept = state.budget.is_ample()
         && state
-            .refusals
+            .rejected_requests
             .hand_in(received_at, claim, received.wire().clone());
     if !is_kept {
-        state.metrics.refused_not_kept();
+        state.metrics.rejected_not_kept();
     }
 }
 
@@ -126,10 +126,10 @@ async fn keep(
     state: &State,
     verified: Verified,
     received_at: Timestamp,
-) -> Result<Receipt, Reject> {
+) -> Result<Receipt, Rejection> {
     let stale = verified.is_stale(received_at, state.settings.tolerance);
     if stale && state.settings.on_stale == OnStale::Reject {
-        return Err(Reject::Stale);
+        return Err(Rejection::Stale);
     }
     let notification = match Notification::parse(verified.body().clone()) {
         Ok(notification) => notification,
@@ -139,7 +139,7 @@ async fn keep(
                 .quarantine(&verified, malformed, received_at)
                 .await;
             stored(state, kept)?;
-            return Err(Reject::Malformed(malformed));
+            return Err(Rejection::Malformed(malformed));
         }
     };
     let seen = Seen {
@@ -165,11 +165,11 @@ async fn keep(
 fn stored(
     state: &State,
     result: Result<Appended, crate::journal::Error>,
-) -> Result<Appended, Reject> {
+) -> Result<Appended, Rejection> {
     match result {
         Ok(appended) => {
-            if !state.readiness.is_well(Part::Store) {
-                state.readiness.well(Part::Store);
+            if !state.readiness.is_healthy(Component::Store) {
+                state.readiness.set_healthy(Component::Store);
             }
             Ok(appended)
         }
@@ -177,9 +177,9 @@ fn stored(
             if error.is_outage() {
                 state
                     .readiness
-                    .unwell(Part::Store, "it does not take notifications now");
+                    .set_unhealthy(Component::Store, "it does not take notifications now");
             }
-            Err(Reject::Unavailable(error))
+            Err(Rejection::Unavailable(error))
         }
     }
 }

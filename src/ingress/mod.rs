@@ -5,8 +5,8 @@ mod body;
 mod budget;
 mod handler;
 mod intake;
-mod refusals;
-mod reject;
+mod rejected_requests;
+mod rejection;
 mod state;
 
 use axum::Router;
@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::net::{self, health_routes};
 
-pub use refusals::RefusalKeeper;
+pub use rejected_requests::RejectedKeeper;
 pub use state::{Parts, Settings, State};
 
 /// The routes of the public listener.
@@ -31,5 +31,5 @@ pub fn router(path: &str, state: State) -> Router {
         )
         .with_state(state)
         .fallback_service(elsewhere)
-        .layer(CatchPanicLayer::custom(reject::panicked))
+        .layer(CatchPanicLayer::custom(rejection::panicked))
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 
 use super::budget::MemoryBudget;
-use super::refusals::{RefusalKeeper, Refusals};
+use super::rejected_requests::{RejectedKeeper, RejectedRequests};
 use crate::config::OnStale;
 use crate::domain::Clock;
 use crate::journal::{Bounds, Journal};
-use crate::lifecycle::{Readiness, Shutdown};
+use crate::lifecycle::{Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::signature::Secrets;
 
@@ -19,7 +19,7 @@ use crate::signature::Secrets;
 #[derive(Clone)]
 pub struct State {
     pub(super) parts: Arc<Parts>,
-    pub(super) refusals: Refusals,
+    pub(super) rejected_requests: RejectedRequests,
     pub(super) budget: MemoryBudget,
 }
 
@@ -38,7 +38,7 @@ pub struct Parts {
     /// Told when the store fails.
     pub readiness: Readiness,
     /// What is being kept, whether or not its sender still waits.
-    pub tasks: Shutdown,
+    pub tasks: TaskGroup,
 }
 
 /// Limits and rules of the webhook.
@@ -60,12 +60,12 @@ pub struct Settings {
 
 impl State {
     /// The state, and the task that keeps what is refused.
-    pub fn new(parts: Parts) -> (Self, RefusalKeeper) {
-        let (refusals, keeper) = Refusals::new(parts.settings.refused);
+    pub fn new(parts: Parts) -> (Self, RejectedKeeper) {
+        let (rejected_requests, keeper) = RejectedRequests::new(parts.settings.refused);
         let budget = MemoryBudget::new(parts.settings.max_buffered_bytes);
         let state = Self {
             parts: Arc::new(parts),
-            refusals,
+            rejected_requests,
             budget,
         };
         (state, keeper)

@@ -17,7 +17,7 @@ use super::record::NewContent;
 use super::spool::{Drain, Spool};
 use super::{
     Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Found, Inbox, Kept, Lease,
-    NewEvent, Receipt, SqliteStore, Store, Taking, Unauthentic, Wanted,
+    NewEvent, Receipt, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
 };
 use crate::domain::{Clock, DedupeKey, EventId, Malformed, Notification, Source};
 use crate::metrics::Metrics;
@@ -105,7 +105,7 @@ impl Journal {
         received_at: Timestamp,
     ) -> Result<Appended, Error> {
         let body = verified.body().clone();
-        let content = NewContent::Junk {
+        let content = NewContent::Malformed {
             dedupe: DedupeKey::of_raw(&body),
             body,
             reason: why.to_string(),
@@ -115,7 +115,7 @@ impl Journal {
 
     /// Tells the worker that something is due.
     pub fn wake(&self) {
-        self.handover.ring();
+        self.handover.notify();
     }
 
     /// Claims what is due, and remembers it as being worked on.
@@ -173,8 +173,8 @@ impl Journal {
         };
         let count = lost.len();
         if count > 0 {
-            self.store.give_back(lost, self.clock.steady()).await?;
-            self.handover.ring();
+            self.store.give_back(lost, self.clock.monotonic()).await?;
+            self.handover.notify();
         }
         Ok(count)
     }
@@ -188,17 +188,21 @@ impl Journal {
         if held.is_empty() {
             return Ok(());
         }
-        self.store.give_back(held, self.clock.steady()).await
+        self.store.give_back(held, self.clock.monotonic()).await
     }
 
     /// Keeps refused requests within `bounds`, for [`Journal::reverify`].
     ///
     /// # Errors
     /// As [`Journal::append`].
-    pub async fn refuse(&self, requests: Vec<Unauthentic>, bounds: Bounds) -> Result<(), Error> {
+    pub async fn keep_rejected(
+        &self,
+        requests: Vec<RejectedRequest>,
+        bounds: Bounds,
+    ) -> Result<(), Error> {
         match &self.spool {
-            Some(spool) => spool.keep_unauthentic(&*self.store, requests, bounds).await,
-            None => self.store.keep_unauthentic(requests, bounds).await,
+            Some(spool) => spool.keep_rejected(&*self.store, requests, bounds).await,
+            None => self.store.keep_rejected(requests, bounds).await,
         }
     }
 
@@ -206,12 +210,12 @@ impl Journal {
     ///
     /// # Errors
     /// When nobody takes them.
-    pub async fn taking(&self) -> Result<Taking, Error> {
+    pub async fn write_target(&self) -> Result<WriteTarget, Error> {
         match &self.spool {
             Some(spool) => spool.check(&*self.store).await,
             None => within(self.deadline, self.store.check())
                 .await
-                .map(|()| Taking::Store),
+                .map(|()| WriteTarget::Store),
         }
     }
 
@@ -263,7 +267,7 @@ impl Journal {
         });
         let reserved = match event.content {
             NewContent::Notification(_) => self.handover.reserve(),
-            NewContent::Junk { .. } => None,
+            NewContent::Malformed { .. } => None,
         };
         let (hold, store) = (reserved.is_some(), &*self.store);
         let append = async |event| match &self.spool {
@@ -285,7 +289,7 @@ impl Journal {
                 self.known().leases.insert(lease.clone());
                 reserved.hand_over(ClaimedEvent::new(event, notification, lease, self.clock));
             }
-            (_, _) if matches!(kept.appended, Appended::New(_)) => self.handover.ring(),
+            (_, _) if matches!(kept.appended, Appended::New(_)) => self.handover.notify(),
             (_, _) => {}
         }
     }
@@ -305,7 +309,7 @@ impl ClaimedEvent {
     ) -> Self {
         Self {
             lease: lease.clone(),
-            started_at: clock.steady(),
+            started_at: clock.monotonic(),
             tried_for: Duration::ZERO,
             attempt: 1,
             receipt: Receipt {

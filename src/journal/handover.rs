@@ -55,7 +55,7 @@ impl Admission {
 pub(super) struct Handover {
     admission: Admission,
     events: Sender<(ClaimedEvent, Place)>,
-    bell: Arc<Notify>,
+    wakeup: Arc<Notify>,
 }
 
 /// The worker's end.
@@ -65,7 +65,7 @@ pub struct Inbox {
     /// New events, with their room.
     pub events: Receiver<(ClaimedEvent, Place)>,
     /// Rings when there may be something to claim.
-    pub bell: Arc<Notify>,
+    pub wakeup: Arc<Notify>,
 }
 
 /// Room for an event that is about to be kept.
@@ -78,16 +78,16 @@ pub(super) struct Reserved {
 pub(super) fn handover(most: usize) -> (Handover, Inbox) {
     let admission = Admission::new(most);
     let (sender, events) = channel(admission.room.available_permits());
-    let bell = Arc::<Notify>::default();
+    let wakeup = Arc::<Notify>::default();
     let inbox = Inbox {
         admission: admission.clone(),
         events,
-        bell: Arc::clone(&bell),
+        wakeup: Arc::clone(&wakeup),
     };
     let handover = Handover {
         admission,
         events: sender,
-        bell,
+        wakeup,
     };
     (handover, inbox)
 }
@@ -101,8 +101,8 @@ impl Handover {
     }
 
     /// Tells the worker that there is something to claim.
-    pub(super) fn ring(&self) {
-        self.bell.notify_one();
+    pub(super) fn notify(&self) {
+        self.wakeup.notify_one();
     }
 }
 

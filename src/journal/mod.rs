@@ -14,13 +14,13 @@ mod handover;
 mod lease;
 mod postgres;
 mod record;
+mod rejected_request;
 mod requeue;
 mod retention;
 mod reverify;
 mod spool;
 mod sqlite;
 mod store;
-mod unauthentic;
 
 pub use access::Access;
 pub use claimed::{
@@ -36,12 +36,12 @@ pub use record::{
     Appended, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link, NewEvent,
     Page, ReplayFrom, Replayed, Stats,
 };
+pub use rejected_request::{Bounds, RejectedRequest};
 pub use requeue::{Requeued, requeue};
 pub use retention::{Expiry, Purged};
 pub use reverify::{Reverified, Rules};
-pub use spool::Taking;
+pub use spool::WriteTarget;
 pub use sqlite::{
     Examined, SqliteStore, adopt, backup, begin_empty, damaged_beside, examine, orphaned, restore,
 };
 pub use store::Store;
-pub use unauthentic::{Bounds, Unauthentic};

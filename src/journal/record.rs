@@ -37,7 +37,7 @@ pub enum NewContent {
     /// A notification.
     Notification(Arc<Notification>),
     /// Authentic bytes that are none.
-    Junk {
+    Malformed {
         /// The bytes as received.
         body: Bytes,
         /// Their key.
@@ -216,7 +216,7 @@ pub struct Stats {
     /// When the oldest one in progress was received.
     pub oldest_pending: Option<Timestamp>,
     /// Requests that were refused as not authentic and are kept.
-    pub unauthentic: u64,
+    pub rejected: u64,
 }
 
 impl Stats {

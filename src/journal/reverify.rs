@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::handle::Journal;
-use super::{Appended, Error, Unauthentic};
+use super::{Appended, Error, RejectedRequest};
 use crate::config::OnStale;
 use crate::domain::{Notification, json};
 use crate::net;
@@ -50,7 +50,7 @@ impl Journal {
     pub async fn reverify(&self, rules: Rules<'_>) -> Result<Reverified, Error> {
         let (mut done, mut after) = (Reverified::default(), 0);
         loop {
-            let page = self.unauthentic(after, PAGE).await?;
+            let page = self.rejected(after, PAGE).await?;
             let Some((last, _)) = page.last() else {
                 return Ok(done);
             };
@@ -68,14 +68,14 @@ impl Journal {
                     }
                 }
             }
-            self.forget_unauthentic(taken).await?;
+            self.forget_rejected(taken).await?;
         }
     }
 
     /// Keeps a request if it is authentic now; says whether.
     async fn take_up(
         &self,
-        request: Unauthentic,
+        request: RejectedRequest,
         rules: Rules<'_>,
         done: &mut Reverified,
     ) -> Result<bool, Error> {
@@ -104,7 +104,7 @@ impl Journal {
 /// The codings that a body may have come with. Which one it was is not kept: the signature tells.
 const CODINGS: [&str; 4] = ["", "gzip", "deflate", "br"];
 
-fn verified(request: &Unauthentic, rules: Rules<'_>) -> Option<Verified> {
+fn verified(request: &RejectedRequest, rules: Rules<'_>) -> Option<Verified> {
     let claim = Claim::of(
         [request.signature.as_bytes()],
         [request.generated_at.as_bytes()],

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::{
     AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept, Lease,
-    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Unauthentic, Wanted,
+    NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Wanted,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
@@ -110,18 +110,21 @@ pub trait Store: Send + Sync + 'static {
     async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error>;
 
     /// Keeps requests that were refused as not authentic, within `bounds`: the newest stay.
-    async fn keep_unauthentic(
+    async fn keep_rejected(
         &self,
-        requests: Vec<Unauthentic>,
+        requests: Vec<RejectedRequest>,
         bounds: Bounds,
     ) -> Result<(), Error>;
 
     /// The refused requests after number `after` (0 for all), oldest first, with their numbers.
-    async fn unauthentic(&self, after: i64, limit: usize)
-    -> Result<Vec<(i64, Unauthentic)>, Error>;
+    async fn rejected(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, RejectedRequest)>, Error>;
 
     /// Removes refused requests by their numbers.
-    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error>;
+    async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), Error>;
 
     /// Writes down who read or changed what.
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error>;
@@ -130,7 +133,7 @@ pub trait Store: Send + Sync + 'static {
     async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error>;
 
     /// Reads everything and says what does not fit together: damaged pages, counts that are off, work that nobody would
-    /// take up. Empty when all is well. Takes as long as the store is large.
+    /// take up. Empty when no fault was found. Takes as long as the store is large.
     async fn inspect(&self) -> Result<Vec<String>, Error>;
 
     /// Waits until no other process works on the events of this one's store, then takes over what it left. At once where

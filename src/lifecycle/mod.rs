@@ -1,9 +1,9 @@
 //! Starting, being ready and stopping: signals, the readiness that orchestrators ask for, and the order of shutting down.
 
 mod readiness;
-mod shutdown;
 mod signals;
+mod task_group;
 
-pub use readiness::{Part, Readiness, Report};
-pub use shutdown::Shutdown;
+pub use readiness::{Component, Readiness, Report};
 pub use signals::Signals;
+pub use task_group::TaskGroup;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What readiness depends on, or what is worth a note beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum Component {
     /// The store takes writes. Without it nothing can be accepted.
     Store,
     /// The shared store takes writes, so that the local spool need not.
@@ -38,7 +38,7 @@ enum Weight {
     Remark,
 }
 
-impl Part {
+impl Component {
     /// Its name in a report.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ struct Inner {
     draining: AtomicBool,
     successor: AtomicBool,
     /// Parts that are not well, and why. Absent means well.
-    troubles: Mutex<BTreeMap<Part, String>>,
+    troubles: Mutex<BTreeMap<Component, String>>,
 }
 
 /// What `/readyz` answers.
@@ -105,7 +105,7 @@ impl Report {
 
 impl Readiness {
     /// A part is well again.
-    pub fn well(&self, part: Part) {
+    pub fn set_healthy(&self, part: Component) {
         self.0
             .troubles
             .lock()
@@ -114,7 +114,7 @@ impl Readiness {
     }
 
     /// A part is not well. `why` may be shown to anyone who can reach the listener.
-    pub fn unwell(&self, part: Part, why: impl Into<String>) {
+    pub fn set_unhealthy(&self, part: Component, why: impl Into<String>) {
         self.0
             .troubles
             .lock()
@@ -123,7 +123,7 @@ impl Readiness {
     }
 
     /// Whether a part is well.
-    pub fn is_well(&self, part: Part) -> bool {
+    pub fn is_healthy(&self, part: Component) -> bool {
         !self
             .0
             .troubles

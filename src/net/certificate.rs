@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 
-use super::tls::TlsError;
+use super::tls_error::TlsError;
 
 /// What a listener shows to those who connect.
 #[derive(Debug)]

@@ -25,11 +25,11 @@ use tower::ServiceExt;
 
 use super::activity::{Activity, InRequest, Verdict};
 use super::answer::error_response;
-use super::listen::Limits;
+use super::limits::Limits;
 use super::refused::{Reason, Refused};
 use super::stream::{FirstBytes, Socket, Watched};
 use super::{Peer, ServerTls};
-use crate::lifecycle::{Readiness, Shutdown};
+use crate::lifecycle::{Readiness, TaskGroup};
 
 /// How often a connection is looked at that is to close after its next request.
 const LOOK: Duration = Duration::from_millis(20);
@@ -53,7 +53,7 @@ pub(super) struct Server {
     pub(super) limits: Limits,
     pub(super) tls: Option<ServerTls>,
     pub(super) refused: Arc<Refused>,
-    pub(super) shutdown: Shutdown,
+    pub(super) shutdown: TaskGroup,
 }
 
 /// HTTP/1.1 and HTTP/2, with bounds.

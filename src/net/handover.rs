@@ -24,7 +24,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::lifecycle::{Readiness, Shutdown};
+use crate::lifecycle::{Readiness, TaskGroup};
 
 /// Sent with the sockets. A later version that sends something else says another word.
 const SOCKETS: &[u8] = b"suki-receiver 1\n";
@@ -133,7 +133,7 @@ impl Offer {
     /// Hands the sockets to whoever asks, until one of them takes notifications; tells `readiness` while that one does.
     /// Ends when `shutdown` stops, or when the sockets are withdrawn and nobody follows: they must be closed then, so
     /// that a load balancer is refused and goes elsewhere.
-    pub async fn serve(self, lent: Lent, readiness: Readiness, shutdown: Shutdown) {
+    pub async fn serve(self, lent: LentSockets, readiness: Readiness, shutdown: TaskGroup) {
         tokio::select! {
             // Within the branch: once a successor sees this end of the stream closed, the name is its own.
             () = async { shutdown.stopping().await; self.forget(); } => {}
@@ -141,12 +141,12 @@ impl Offer {
         }
     }
 
-    async fn hand_over(&self, lent: Lent, readiness: &Readiness) {
+    async fn hand_over(&self, lent: LentSockets, readiness: &Readiness) {
         let withdrawn = lent.withdrawn.clone();
         let mut lent = Some(lent);
         // Each by itself: one that stands still, or takes long to start, holds up no other.
         let mut askers = FuturesUnordered::new();
-        while let Some(Lent { sockets, .. }) = &lent {
+        while let Some(LentSockets { sockets, .. }) = &lent {
             let asked = tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => give(stream, sockets).await.map(|stream| {
@@ -194,20 +194,20 @@ impl Offer {
 
 /// This process's own copies of the sockets, to be handed over.
 #[derive(Debug)]
-pub struct Lent {
+pub struct LentSockets {
     sockets: Sockets,
     withdrawn: CancellationToken,
     _closed: DropGuard,
 }
 
-/// Asks for [`Lent`] sockets back.
+/// Asks for [`LentSockets`] sockets back.
 #[derive(Debug)]
 pub struct Withdraw {
     withdrawn: CancellationToken,
     closed: CancellationToken,
 }
 
-impl Lent {
+impl LentSockets {
     /// To be handed over until they are withdrawn.
     pub fn new(sockets: Sockets) -> (Self, Withdraw) {
         let (withdrawn, closed) = (CancellationToken::new(), CancellationToken::new());

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServerTls;
 use super::connection::{self, Connection, Server};
+use super::limits::Limits;
 use super::open::OpenConnections;
 use super::refused::Refused;
-use crate::lifecycle::{Readiness, Shutdown};
+use crate::lifecycle::{Readiness, TaskGroup};
 use crate::metrics::Metrics;
 
 /// A wait after an accept that failed for want of file descriptors or memory.
@@ -22,20 +23,6 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// The address that a request came from: the load balancer's, where there is one. An extension of every request.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
-
-/// How long and how many.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Most connections at once. For a further one the longest idle one is closed; where none is idle it waits.
-    pub max_connections: usize,
-    /// For the TLS handshake and for the head of a request, from their first byte on.
-    pub header_timeout: Duration,
-    /// For a connection on which nothing has begun.
-    pub idle_timeout: Duration,
-    /// How long an open connection has at a stop to bring a request that is on its way; its answer closes it. As long
-    /// again when the request has begun to come.
-    pub linger: Duration,
-}
 
 /// A listener that is bound and not yet accepting.
 #[derive(Debug)]
@@ -60,7 +47,7 @@ impl Listener {
         router: Router,
         readiness: Readiness,
         accepting: CancellationToken,
-        shutdown: Shutdown,
+        shutdown: TaskGroup,
     ) {
         let acceptor = Acceptor {
             open: OpenConnections::new(self.limits.max_connections, self.metrics.clone()),
@@ -140,14 +127,6 @@ impl Acceptor {
             connection.serve(stream).await;
             drop(open);
         });
-    }
-}
-
-impl Limits {
-    /// Often enough that a limit is kept to within a quarter.
-    pub(super) fn look_every(&self) -> Duration {
-        (self.header_timeout.min(self.idle_timeout) / 4)
-            .clamp(Duration::from_millis(10), Duration::from_secs(1))
     }
 }
 

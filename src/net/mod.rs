@@ -10,6 +10,7 @@ mod framing;
 mod handover;
 mod health;
 mod http_client;
+mod limits;
 mod listen;
 mod no_proxy;
 mod open;
@@ -18,17 +19,20 @@ mod refused;
 mod resolver;
 mod stream;
 mod tls;
+mod tls_error;
 
 pub use answer::{error_response, method_not_allowed, not_found};
 pub use coding::{ACCEPTED_CODINGS, CodingError, decode};
 pub use describe::describe;
-pub use handover::{BindError, Lent, Offer, Predecessor, Sockets, Withdraw, ask};
+pub use handover::{BindError, LentSockets, Offer, Predecessor, Sockets, Withdraw, ask};
 pub use health::routes as health_routes;
 pub use http_client::{
     BodyError, ClientError, ClientOptions, Reach, build_client, read_capped, read_decoded,
     retry_after,
 };
-pub use listen::{Limits, Listener, Peer};
+pub use limits::Limits;
+pub use listen::{Listener, Peer};
 pub use open_files::{connections_within, raise_open_files};
 pub use resolver::is_public;
-pub use tls::{ServerTls, TlsError};
+pub use tls::ServerTls;
+pub use tls_error::TlsError;

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate::{self, Certificate};
+use super::tls_error::TlsError;
 use crate::config;
 
 /// The listener's TLS. Cheap to clone; clones share the certificate.
@@ -24,46 +25,6 @@ pub struct ServerTls {
     current: Arc<Current>,
     cert_file: PathBuf,
     key_file: PathBuf,
-}
-
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file cannot be read as PEM.
-    #[error("{path}: {why}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The two files do not belong together, or the key is of a kind that cannot be used.
-    #[error("{key_file} is not the private key of {cert_file}: {why}")]
-    KeyMismatch {
-        /// The certificate.
-        cert_file: PathBuf,
-        /// The key.
-        key_file: PathBuf,
-        /// What rustls says.
-        why: String,
-    },
-    /// The certificate is not valid now.
-    #[error(
-        "{path}: the certificate is valid from {from} to {until}, and it is {now} now; install a current one"
-    )]
-    NotValidNow {
-        /// The file.
-        path: PathBuf,
-        /// Start of its validity.
-        from: Timestamp,
-        /// End of its validity.
-        until: Timestamp,
-        /// The present time.
-        now: Timestamp,
-    },
-    /// rustls refuses the settings.
-    #[error("TLS cannot be set up: {0}")]
-    Setup(#[from] rustls::Error),
 }
 
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::RequestBuilder;
@@ -12,7 +11,7 @@ use reqwest::header::{ACCEPT, HeaderValue};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::exchange::exchange;
+use super::exchange::{Fetched, exchange};
 use super::href::{self, Hrefs, Target};
 use super::login::LogIn;
 use super::token::{Token, Tokens};
@@ -40,15 +39,6 @@ struct Inner {
     rate: Option<DefaultDirectRateLimiter>,
     max_body_bytes: usize,
     metrics: Metrics,
-}
-
-/// An answer's body as received: JSON.
-#[derive(Clone)]
-pub struct Fetched {
-    /// The answer's status.
-    pub status: u16,
-    /// Its body.
-    pub body: Bytes,
 }
 
 impl Client {

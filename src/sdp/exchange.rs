@@ -3,9 +3,19 @@
 use reqwest::RequestBuilder;
 use reqwest::header::ACCEPT_ENCODING;
 
-use super::client::Fetched;
+use bytes::Bytes;
+
 use super::{Failure, Kind};
 use crate::net::{ACCEPTED_CODINGS, BodyError, CodingError, describe, read_decoded, retry_after};
+
+/// An answer's body as received: JSON.
+#[derive(Clone)]
+pub struct Fetched {
+    /// The answer's status.
+    pub status: u16,
+    /// Its body.
+    pub body: Bytes,
+}
 
 /// Sends a request and reads its answer, within the client's deadline.
 pub(super) async fn exchange(

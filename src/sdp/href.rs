@@ -54,7 +54,7 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotAnAddress => "not followed: the link is no address",
+            Self::NotAnAddress => "not followed: the link is not an address",
             Self::Scheme => "not followed: the link is not https",
             Self::Credentials => "not followed: the link carries credentials",
             Self::Host => {

@@ -11,6 +11,7 @@ mod partner_token;
 mod token;
 mod wire;
 
-pub use client::{Client, Fetched, status_in};
+pub use client::{Client, status_in};
 pub use error::{Failure, Kind};
+pub use exchange::Fetched;
 pub use href::{Hrefs, Refused, Target};

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 
-use super::Rejection;
+use super::VerifyError;
 
 /// The length of a signature.
 pub(super) const MAC_BYTES: usize = 32;
@@ -59,8 +59,8 @@ impl<'a> Claim<'a> {
     }
 
     /// Every value that can be a signature, up to a bound.
-    pub(super) fn signatures(&self) -> Result<Vec<[u8; MAC_BYTES]>, Rejection> {
-        let header = self.signature().ok_or(Rejection::NoSignature)?;
+    pub(super) fn signatures(&self) -> Result<Vec<[u8; MAC_BYTES]>, VerifyError> {
+        let header = self.signature().ok_or(VerifyError::NoSignature)?;
         let found: Vec<_> = values(header)
             .filter_map(|value| {
                 let mut mac = [0; MAC_BYTES];
@@ -69,14 +69,14 @@ impl<'a> Claim<'a> {
             .take(MOST_SIGNATURES)
             .collect();
         if found.is_empty() {
-            return Err(Rejection::NotHex);
+            return Err(VerifyError::NotHex);
         }
         Ok(found)
     }
 
     /// Every different value that can be a time of sending, up to a bound.
-    pub(super) fn times(&self) -> Result<Vec<SentAt<'_>>, Rejection> {
-        let header = self.generated_at().ok_or(Rejection::NoGeneratedAt)?;
+    pub(super) fn times(&self) -> Result<Vec<SentAt<'_>>, VerifyError> {
+        let header = self.generated_at().ok_or(VerifyError::NoGeneratedAt)?;
         let mut found: Vec<SentAt<'_>> = Vec::with_capacity(1);
         for text in values(header) {
             if found.len() < MOST_TIMES
@@ -87,7 +87,7 @@ impl<'a> Claim<'a> {
             }
         }
         if found.is_empty() {
-            return Err(Rejection::NotANumber);
+            return Err(VerifyError::NotANumber);
         }
         Ok(found)
     }

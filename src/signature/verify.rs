@@ -26,7 +26,7 @@ pub struct Received {
 
 /// Why a request is not authentic. Safe to show to the sender; an attacker learns only what was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
+pub enum VerifyError {
     /// No signature header.
     #[error(
         "the header {SIGNATURE_HEADER} is missing; it holds the hex HMAC-SHA-256 of generated-at, ':' and the body"
@@ -54,12 +54,12 @@ pub enum Rejection {
 /// verified is then the body without its coding.
 ///
 /// # Errors
-/// [`Rejection`] where a header is missing or unreadable, or no secret matches.
+/// [`VerifyError`] where a header is missing or unreadable, or no secret matches.
 pub fn verify(
     secrets: &Secrets,
     claim: &Claim<'_>,
     received: &Received,
-) -> Result<Verified, Rejection> {
+) -> Result<Verified, VerifyError> {
     let signatures = claim.signatures()?;
     for sent in claim.times()? {
         for body in std::iter::once(&received.wire).chain(&received.decoded) {
@@ -72,7 +72,7 @@ pub fn verify(
             }
         }
     }
-    Err(Rejection::Mismatch)
+    Err(VerifyError::Mismatch)
 }
 
 impl Received {

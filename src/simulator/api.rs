@@ -543,7 +543,7 @@ mod tests {
             body["message"]
                 .as_str()
                 .expect("a message")
-                .contains("'oops' is no fault")
+                .contains("unknown fault 'oops'")
         );
         assert_eq!(post("sessions", r#"{"kind":"x"}"#).await.0, 400);
     }

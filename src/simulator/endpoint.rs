@@ -112,7 +112,7 @@ impl FromStr for Endpoint {
             .find(|endpoint| endpoint.as_str() == text)
             .ok_or_else(|| {
                 let names = Self::ALL.map(Self::as_str).join(", ");
-                format!("'{text}' is no endpoint; use any, {names}")
+                format!("unknown endpoint '{text}'; expected any, {names}")
             })
     }
 }

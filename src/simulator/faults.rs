@@ -126,7 +126,8 @@ impl Rule {
     fn set_part(&mut self, part: &str) -> Result<(), String> {
         if let Some(percent) = part.strip_suffix('%') {
             let percent = percent.parse().ok().filter(|p| (0.0..=100.0).contains(p));
-            self.percent = Some(percent.ok_or(format!("'{part}' is no chance from 0% to 100%"))?);
+            self.percent =
+                Some(percent.ok_or(format!("invalid chance '{part}'; expected 0% to 100%"))?);
         } else if let Ok(times) = part.parse() {
             self.times = Some(times);
         } else {
@@ -163,7 +164,7 @@ impl Fault {
                 Ok(status @ 200..=599) => Self::status(status),
                 _ => {
                     return Err(format!(
-                        "'{number}' is no fault; use an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, \
+                        "unknown fault '{number}'; expected an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, \
                          empty, redirect or expire"
                     ));
                 }
@@ -181,7 +182,7 @@ impl Fault {
             .parse::<SignedDuration>()
             .ok()
             .and_then(|duration| duration.try_into().ok())
-            .ok_or(format!("'{text}' is no duration such as 2s or 500ms"))?;
+            .ok_or(format!("'{text}' invalid duration or 500ms"))?;
         Ok(())
     }
 
@@ -195,7 +196,7 @@ impl Fault {
             (Self::Redirect(to), Some(("to", address))) => *to = address.to_owned(),
             _ => {
                 return Err(format!(
-                    "'{option}' is no option here; a status takes message=… and retry-after=…, redirect takes to=…"
+                    "unknown option '{option}'; a status takes message=… and retry-after=…, redirect takes to=…"
                 ));
             }
         }
@@ -332,11 +333,17 @@ mod tests {
     fn a_wrong_fault_is_answered_with_what_would_be_right() {
         for (text, hint) in [
             ("content", "endpoint=fault"),
-            ("contents=404", "'contents' is no endpoint; use any, login"),
-            ("content=oops", "'oops' is no fault; use an HTTP status"),
+            (
+                "contents=404",
+                "unknown endpoint 'contents'; expected any, login",
+            ),
+            (
+                "content=oops",
+                "unknown fault 'oops'; expected an HTTP status",
+            ),
             ("content=700", "from 200 to 599"),
             ("content=404:2s", "only slow and drip take a duration"),
-            ("content=slow:fast", "is no duration such as 2s"),
+            ("content=slow:fast", "invalid duration"),
             ("content=500:110%", "from 0% to 100%"),
             ("content=cut;retry-after=1", "no option here"),
             ("content=429;retry-after=soon", "number of seconds"),

@@ -159,7 +159,7 @@ impl FromStr for Kind {
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| {
                 let names = Self::ALL.map(Self::as_str).join(", ");
-                format!("'{text}' is no kind of message; use {names}")
+                format!("unknown kind of message '{text}'; expected one of {names}")
             })
     }
 }
@@ -217,7 +217,7 @@ mod tests {
             ("success=0", "nothing in it"),
             (
                 "succes=1",
-                "'succes' is no kind of message; use success, failure",
+                "unknown kind of message 'succes'; expected one of success, failure",
             ),
             ("success=many", "no whole number"),
             ("success=10001", "more than 10000"),

@@ -62,7 +62,7 @@ impl Session {
     /// A text for the caller where the id is missing or the kind is no kind.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let id = text("session_id").ok_or("session_id is missing, or is no string")?;
+        let id = text("session_id").ok_or("session_id is missing or not a string")?;
         let kind = match SessionKind::from_word(text("kind").unwrap_or("ambient")) {
             SessionKind::Unknown => return Err("kind is ambient or form_filling".to_owned()),
             kind @ (SessionKind::Ambient | SessionKind::FormFilling) => kind,

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::{Part, Readiness};
+use crate::lifecycle::{Component, Readiness};
 use crate::metrics::Metrics;
 
 /// Failures in a row that open it.
@@ -61,7 +61,7 @@ impl Breaker {
         }
     }
 
-    /// Whether all is well, as far as is known.
+    /// Whether no fault was found, as far as is known.
     pub(super) fn is_closed(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open_until.is_none()
@@ -113,7 +113,7 @@ impl Breaker {
                 if was_open {
                     tracing::info!("the SDP API is back");
                 }
-                readiness.well(Part::Sdp);
+                readiness.set_healthy(Component::Sdp);
             }
             Guarded::Sink(sink) => {
                 if was_open {
@@ -150,8 +150,8 @@ impl Breaker {
                         "the SDP API fails as a whole; events wait until it is back"
                     );
                 }
-                readiness.unwell(
-                    Part::Sdp,
+                readiness.set_unhealthy(
+                    Component::Sdp,
                     format!("unreachable ({reason}); what comes is kept and waits"),
                 );
             }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use crate::journal::{self, Admission, Journal, Place};
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 
 /// How often the loop looks without being woken.
 const SWEEP: Duration = Duration::from_millis(250);
@@ -43,8 +43,8 @@ pub(super) trait Work: Send + Sync + 'static {
 pub(super) struct Loop {
     pub(super) journal: Journal,
     pub(super) admission: Admission,
-    pub(super) bell: Arc<Notify>,
-    pub(super) tasks: Shutdown,
+    pub(super) wakeup: Arc<Notify>,
+    pub(super) tasks: TaskGroup,
 }
 
 impl Loop {
@@ -57,7 +57,7 @@ impl Loop {
     async fn claim_and_work<W: Work>(&self, work: &Arc<W>) {
         let room = self.admission.room();
         let most = room.available_permits();
-        let (mut is_well, mut is_all) = (true, true);
+        let (mut is_healthy, mut is_all) = (true, true);
         loop {
             let Ok(first) = Arc::clone(room).acquire_owned().await else {
                 return;
@@ -93,18 +93,18 @@ impl Loop {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     // Said once: an outage of an hour is one line, not thousands.
-                    if is_well {
+                    if is_healthy {
                         tracing::error!(error = %error, work = W::NAME, "cannot claim work; trying again until it can");
                     }
-                    is_well = false;
+                    is_healthy = false;
                     drop(places);
                     self.pause(AFTER_ERROR).await;
                     continue;
                 }
             };
-            if !is_well {
+            if !is_healthy {
                 tracing::info!(work = W::NAME, "work is claimed again");
-                is_well = true;
+                is_healthy = true;
             }
             is_all = claimed.len() < limit;
             for item in claimed {
@@ -116,7 +116,7 @@ impl Loop {
             drop(places);
             if is_all {
                 tokio::select! {
-                    () = self.bell.notified() => {}
+                    () = self.wakeup.notified() => {}
                     () = self.pause(SWEEP) => {}
                 }
             }

@@ -16,14 +16,14 @@ use crate::domain::{Document, EventState, Millis};
 use crate::journal::{
     self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Place, Task, Wanted,
 };
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 use crate::sinks::{Delivery, Outcome, Sink};
 
 /// A sink as those see it who have something for it.
 pub(super) struct Outlet {
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) admission: Admission,
-    pub(super) bell: Arc<Notify>,
+    pub(super) wakeup: Arc<Notify>,
 }
 
 impl Outlet {
@@ -33,7 +33,7 @@ impl Outlet {
     }
 
     /// Delivers what this instance holds already.
-    pub(super) fn start(&self, claimed: ClaimedDelivery, place: Place, tasks: &Shutdown) {
+    pub(super) fn start(&self, claimed: ClaimedDelivery, place: Place, tasks: &TaskGroup) {
         let deliverer = Arc::clone(&self.deliverer);
         tasks.spawn(Deliverer::NAME, deliverer.work(claimed, place));
     }
@@ -99,10 +99,11 @@ impl Deliverer {
             Outcome::Delivered => DeliveryEnd::Delivered { at: clock.now() },
             Outcome::Rejected { reason } => DeliveryEnd::Dead { reason },
             Outcome::Retry { after, reason } => {
-                let at = clock.steady_in(backoff::wait(&self.config.retry, claimed.attempt, after));
+                let at =
+                    clock.monotonic_in(backoff::wait(&self.config.retry, claimed.attempt, after));
                 let give_up = Millis::try_from(self.config.retry.give_up_after.as_millis())
                     .unwrap_or(Millis::MAX);
-                if clock.steady().saturating_sub(claimed.started_at) >= give_up {
+                if clock.monotonic().saturating_sub(claimed.started_at) >= give_up {
                     DeliveryEnd::Dead {
                         reason: format!("given up after {} attempts: {reason}", claimed.attempt),
                     }
@@ -154,7 +155,7 @@ impl Work for Deliverer {
         };
         let task = Task::Deliver(self.config.name.clone());
         let wanted = Wanted {
-            now: clock.steady(),
+            now: clock.monotonic(),
             tasks: vec![(vec![task], limit)],
             limit,
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::journal::{End, Ended, Error, Journal, Lease};
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 
 /// Most ends in one write.
 const BATCH: usize = 64;
@@ -27,7 +27,7 @@ pub(super) struct Ends {
 
 impl Ends {
     /// Starts the task that writes in `tasks`. It ends when nobody can hand in any more.
-    pub(super) fn spawn(journal: Journal, tasks: &Shutdown) -> Self {
+    pub(super) fn spawn(journal: Journal, tasks: &TaskGroup) -> Self {
         let (queue, queued) = mpsc::channel(QUEUE);
         tasks.spawn("results", run(journal, queued));
         Self { queue }

@@ -1,7 +1,7 @@
 //! Content that came late: what an event was delivered without is asked for again, and delivered as an amendment.
 //!
 //! An amendment is an event of its own, with an id of its own, that replaces the one before it. It never holds up
-//! anything: it is asked for only while all is well with the vendor's API.
+//! anything: it is asked for only while no fault was found with the vendor's API.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ impl Work for Late {
         }
         let clock = &self.shared.clock;
         let wanted = Wanted {
-            now: clock.steady(),
+            now: clock.monotonic(),
             tasks: vec![(vec![Task::Refresh], limit)],
             limit,
         };
@@ -74,11 +74,11 @@ impl Work for Late {
             same.into_iter().for_each(|old| old.clone_from(&new));
         }
         let age = Duration::from_millis(
-            u64::try_from(clock.steady().saturating_sub(late.retrieved_at)).unwrap_or(0),
+            u64::try_from(clock.monotonic().saturating_sub(late.retrieved_at)).unwrap_or(0),
         );
         let is_left = found.links.iter().any(|linked| is_late(&linked.link));
         let wait = next_look(&self.refresh, age).filter(|_| is_left);
-        let next: Option<Millis> = wait.map(|wait| clock.steady_in(wait));
+        let next: Option<Millis> = wait.map(|wait| clock.monotonic_in(wait));
         let amendment = (links > 0).then(|| Amendment {
             id: EventId::generate(),
             received_at: clock.now(),
@@ -103,7 +103,7 @@ impl Work for Late {
             );
             self.outlets
                 .iter()
-                .for_each(|outlet| outlet.bell.notify_one());
+                .for_each(|outlet| outlet.wakeup.notify_one());
         }
     }
 }

@@ -27,7 +27,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::config::{Follow, Refresh, Retention, Sink as SinkConfig};
 use crate::domain::Clock;
 use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Place};
-use crate::lifecycle::{Readiness, Shutdown};
+use crate::lifecycle::{Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::sdp;
 use crate::sinks::Sink;
@@ -80,17 +80,17 @@ struct Shared {
 }
 
 /// Starts the worker's tasks in `tasks`: one loop for retrieving, one for each sink, and what goes on beside them.
-pub fn spawn(parts: Parts, tasks: &Shutdown) {
+pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     let shared = Arc::new(Shared {
         ends: Ends::spawn(parts.journal.clone(), tasks),
         journal: parts.journal,
         clock: parts.clock,
         metrics: parts.metrics.clone(),
     });
-    let new_loop = |admission: Admission, bell: &Arc<Notify>| Loop {
+    let new_loop = |admission: Admission, wakeup: &Arc<Notify>| Loop {
         journal: shared.journal.clone(),
         admission,
-        bell: Arc::clone(bell),
+        wakeup: Arc::clone(wakeup),
         tasks: tasks.clone(),
     };
     let wants: Vec<_> = parts
@@ -102,17 +102,17 @@ pub fn spawn(parts: Parts, tasks: &Shutdown) {
     let mut outlets = Vec::new();
     for (config, sink) in parts.sinks {
         let admission = Admission::new(config.max_concurrency);
-        let (sink, bell) = (Arc::<dyn Sink>::from(sink), Arc::<Notify>::default());
+        let (sink, wakeup) = (Arc::<dyn Sink>::from(sink), Arc::<Notify>::default());
         let tidied = Arc::clone(&sink);
         tasks.spawn("tidying of a sink", async move { tidied.tidy().await });
         let instance = parts.instance.clone();
         let deliverer = Arc::new(Deliverer::new(config, sink, Arc::clone(&shared), instance));
-        let deliveries = new_loop(admission.clone(), &bell);
+        let deliveries = new_loop(admission.clone(), &wakeup);
         tasks.spawn("delivery loop", deliveries.run(Arc::clone(&deliverer)));
         outlets.push(Outlet {
             deliverer,
             admission,
-            bell,
+            wakeup,
         });
     }
     let outlets = Arc::new(outlets);
@@ -142,9 +142,9 @@ pub fn spawn(parts: Parts, tasks: &Shutdown) {
     let Inbox {
         admission,
         events,
-        bell,
+        wakeup,
     } = parts.inbox;
-    let retrievals = new_loop(admission, &bell);
+    let retrievals = new_loop(admission, &wakeup);
     tasks.spawn("retrieval loop", retrievals.run(Arc::clone(&retriever)));
     tasks.spawn("new events", take_in(retriever, events, tasks.clone()));
     let (journal, group) = (shared.journal.clone(), tasks.clone());
@@ -178,7 +178,7 @@ fn wants(config: &SinkConfig) -> Wants {
 async fn take_in(
     retriever: Arc<Retriever>,
     mut events: mpsc::Receiver<(ClaimedEvent, Place)>,
-    tasks: Shutdown,
+    tasks: TaskGroup,
 ) {
     loop {
         let next = tokio::select! {
@@ -193,7 +193,7 @@ async fn take_in(
 }
 
 /// Gives back what the store has as held by this instance though nobody works on it.
-async fn reconcile(journal: Journal, tasks: Shutdown) {
+async fn reconcile(journal: Journal, tasks: TaskGroup) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(RECONCILE) => {}

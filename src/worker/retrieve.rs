@@ -14,7 +14,7 @@ use super::claims::Work;
 use super::deliver::Outlet;
 use super::plan;
 use super::session::Session;
-use super::settle::{Unsettled, is_unknowable, unknowable_status};
+use super::settle::{NotYet, Settled, is_unknowable, settle, unknowable_status};
 use super::{Shared, backoff, report};
 use crate::config::{Follow, Include, Refresh};
 use crate::domain::{Notification, Outcome};
@@ -22,7 +22,7 @@ use crate::journal::{
     self, Claimed, ClaimedDelivery, ClaimedEvent, End, Ended, Found, How, Lease, Link, Linked,
     Place, Planned, Retrieval, Task, Wanted,
 };
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 use crate::sdp::{self, Failure};
 
 /// The work of retrieving.
@@ -36,7 +36,7 @@ pub(super) struct Retriever {
     pub(super) refresh: Refresh,
     pub(super) outlets: Arc<Vec<Outlet>>,
     pub(super) breaker: Arc<Breaker>,
-    pub(super) tasks: Shutdown,
+    pub(super) tasks: TaskGroup,
 }
 
 /// What one sink wants.
@@ -87,7 +87,7 @@ impl Work for Retriever {
             ]
         };
         let wanted = Wanted {
-            now: self.shared.clock.steady(),
+            now: self.shared.clock.monotonic(),
             tasks,
             limit,
         };
@@ -208,7 +208,7 @@ impl Retriever {
             if let (Some(outlet), Some(place)) = (self.outlet(&sink), place) {
                 let delivery = ClaimedDelivery {
                     lease,
-                    started_at: self.shared.clock.steady(),
+                    started_at: self.shared.clock.monotonic(),
                     attempt: 1,
                     document: Arc::clone(&document),
                 };
@@ -237,7 +237,7 @@ impl Retriever {
         if is_any_due {
             self.outlets
                 .iter()
-                .for_each(|outlet| outlet.bell.notify_one());
+                .for_each(|outlet| outlet.wakeup.notify_one());
         }
     }
 }
@@ -270,10 +270,18 @@ impl Retriever {
         if session.is_unsettled(notification, &self.follow.required)
             && !known.iter().any(|linked| is_unknowable(&linked.link))
         {
-            match self.settle(sdp, notification, &mut session, claimed).await {
-                Ok(()) => {}
-                Err(Unsettled::Ended(end)) => return end,
-                Err(Unsettled::Unknowable(failure)) => lost_status = Some(failure),
+            let start = Instant::now();
+            let (follow, tried_for) = (&self.follow, claimed.tried_for);
+            match settle(sdp, notification, session.clone(), follow, tried_for).await {
+                Settled::Known(known) => {
+                    self.breaker.success(Instant::now());
+                    session = known;
+                }
+                Settled::NotYet(why) => return self.ask_again(claimed, session, why, start),
+                Settled::Unknowable(failure) => {
+                    self.note(&failure);
+                    lost_status = Some(failure);
+                }
             }
         }
         let mut links = if known.is_empty() {
@@ -286,6 +294,32 @@ impl Retriever {
             links.push(unfetched(unknowable_status(links.len(), &failure)));
         }
         self.fetch(sdp, claimed, session, links).await
+    }
+
+    /// Another attempt, since an answer to the question of `start` could not tell how the session ended.
+    fn ask_again(
+        &self,
+        claimed: &ClaimedEvent,
+        session: Session,
+        why: NotYet,
+        start: Instant,
+    ) -> Retrieval {
+        let (session, asked, counts, reason) = match why {
+            NotYet::InProgress(session) => {
+                self.breaker.success(Instant::now());
+                let status = session.status.as_deref().unwrap_or_default();
+                let reason = format!("the session is still {status}");
+                (session, None, true, reason)
+            }
+            NotYet::Failed(failure) => {
+                self.note(&failure);
+                // What fails for this session alone must not be waited out as an outage.
+                let counts = !failure.is_outage() || self.breaker.has_answered_since(start);
+                (session, failure.after, counts, format!("status: {failure}"))
+            }
+        };
+        let found = session.with(claimed.found.links.clone());
+        self.retry(claimed, found, self.wait(claimed, asked), counts, reason)
     }
 
     /// What is to be fetched: what is linked, and the vendor's standard links for what a completed session must have.
@@ -319,7 +353,7 @@ impl Retriever {
         let wait = plan::next_look(&self.refresh, Duration::ZERO).filter(|_| is_late);
         let sinks = self.sinks(found.outcome, None).into_iter();
         Retrieval::Deliver {
-            refresh_at: wait.map(|wait| self.shared.clock.steady_in(wait)),
+            refresh_at: wait.map(|wait| self.shared.clock.monotonic_in(wait)),
             sinks: sinks
                 .map(|sink| Planned {
                     sink,
@@ -338,7 +372,7 @@ impl Retriever {
             return Retrieval::Retry {
                 sinks,
                 found,
-                at: self.shared.clock.steady(),
+                at: self.shared.clock.monotonic(),
                 tried_for: claimed.tried_for,
                 reason,
             };
@@ -385,7 +419,7 @@ impl Retriever {
         Retrieval::Retry {
             sinks,
             found,
-            at: self.shared.clock.steady_in(wait),
+            at: self.shared.clock.monotonic_in(wait),
             tried_for: claimed.tried_for + if counts { wait } else { Duration::ZERO },
             reason,
         }

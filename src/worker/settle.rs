@@ -1,70 +1,67 @@
 //! How did the session end, when its notification does not tell? The status endpoint is asked.
 
-use std::time::Instant;
+use std::time::Duration;
 
-use super::retrieve::Retriever;
 use super::session::Session;
+use crate::config::Follow;
 use crate::domain::{self, LinkState, Notification, Outcome};
-use crate::journal::{ClaimedEvent, Link, Retrieval};
+use crate::journal::Link;
 use crate::sdp::{self, Failure, Kind};
 
-impl Retriever {
-    /// Finds out how the session ended and of which kind it is.
-    pub(super) async fn settle(
-        &self,
-        sdp: &sdp::Client,
-        notification: &Notification,
-        session: &mut Session,
-        claimed: &ClaimedEvent,
-    ) -> Result<(), Unsettled> {
-        let (now, start) = (Instant::now, Instant::now());
-        let failure = match sdp.status(session.kind, &notification.session_id).await {
-            Ok((kind, status)) => {
-                self.breaker.success(now());
-                session.kind = kind;
-                if session.outcome == Outcome::Unknown {
-                    session.outcome = status.outcome();
-                }
-                session.status = Some(status.as_str().to_owned());
-                let waits =
-                    status.is_in_progress() && claimed.tried_for < self.follow.best_effort_for;
-                if session.outcome == Outcome::Unknown && waits {
-                    let reason = format!("the session is still {}", status.as_str());
-                    let wait = self.wait(claimed, None);
-                    let found = session.clone().with(claimed.found.links.clone());
-                    let end = self.retry(claimed, found, wait, true, reason);
-                    return Err(Unsettled::Ended(end));
-                }
-                return Ok(());
-            }
-            Err(failure) => failure,
-        };
-        self.note(&failure);
-        let is_over = match failure.kind {
-            Kind::NotFound => claimed.tried_for >= self.follow.not_found_grace,
-            Kind::Final | Kind::Identity => true,
-            Kind::Retry | Kind::Outage => false,
-        };
-        if is_over {
-            // Nobody can tell. The partner still gets the notification, as what it is.
-            return Err(Unsettled::Unknowable(failure));
-        }
-        let reason = format!("status: {failure}");
-        // What fails for this session alone must not be waited out as an outage.
-        let counts = !failure.is_outage() || self.breaker.has_answered_since(start);
-        let wait = self.wait(claimed, failure.after);
-        let found = session.clone().with(claimed.found.links.clone());
-        let end = self.retry(claimed, found, wait, counts, reason);
-        Err(Unsettled::Ended(end))
-    }
+/// What the status endpoint could tell.
+pub(super) enum Settled {
+    /// How the session ended and of which kind it is.
+    Known(Session),
+    /// Nothing for certain yet: ask again.
+    NotYet(NotYet),
+    /// It never will.
+    Unknowable(Failure),
 }
 
-/// Why a session's end was not settled.
-pub(super) enum Unsettled {
-    /// The attempt ends here.
-    Ended(Retrieval),
-    /// It never will be.
-    Unknowable(Failure),
+/// Why nothing is certain yet.
+pub(super) enum NotYet {
+    /// The session goes on.
+    InProgress(Session),
+    /// The question was not answered.
+    Failed(Failure),
+}
+
+/// Asks how a session ended and of which kind it is, after it was tried for `tried_for` already.
+pub(super) async fn settle(
+    sdp: &sdp::Client,
+    notification: &Notification,
+    mut session: Session,
+    follow: &Follow,
+    tried_for: Duration,
+) -> Settled {
+    match sdp.status(session.kind, &notification.session_id).await {
+        Ok((kind, status)) => {
+            session.kind = kind;
+            if session.outcome == Outcome::Unknown {
+                session.outcome = status.outcome();
+            }
+            session.status = Some(status.as_str().to_owned());
+            let waits = status.is_in_progress() && tried_for < follow.best_effort_for;
+            if session.outcome == Outcome::Unknown && waits {
+                Settled::NotYet(NotYet::InProgress(session))
+            } else {
+                Settled::Known(session)
+            }
+        }
+        Err(failure) => {
+            let is_over = match failure.kind {
+                Kind::NotFound => tried_for >= follow.not_found_grace,
+                Kind::Final | Kind::Identity => true,
+                Kind::Retry | Kind::Outage => false,
+            };
+            if is_over {
+                // Nobody can tell. The partner still gets the notification, as what it is.
+                Settled::Unknowable(failure)
+            } else {
+                Settled::NotYet(NotYet::Failed(failure))
+            }
+        }
+    }
 }
 
 /// Whether this entry among the links says so.

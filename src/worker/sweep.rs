@@ -6,7 +6,7 @@ use super::Shared;
 use crate::config::Retention;
 use crate::domain::Millis;
 use crate::journal::{Expiry, Purged};
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 
 /// How often retention looks when there was nothing to do.
 const EVERY: Duration = Duration::from_secs(60);
@@ -16,7 +16,7 @@ const BREATH: Duration = Duration::from_millis(50);
 const BATCH: usize = 200;
 
 /// Purges until `tasks` stops.
-pub(super) async fn run(shared: &Shared, retention: Retention, tasks: &Shutdown) {
+pub(super) async fn run(shared: &Shared, retention: Retention, tasks: &TaskGroup) {
     loop {
         let pause = match purge(shared, retention).await {
             Some(purged) if !purged.is_all => BREATH,
@@ -30,7 +30,7 @@ pub(super) async fn run(shared: &Shared, retention: Retention, tasks: &Shutdown)
 }
 
 async fn purge(shared: &Shared, retention: Retention) -> Option<Purged> {
-    let now = shared.clock.steady();
+    let now = shared.clock.monotonic();
     let before = |age: Duration| {
         now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX))
     };

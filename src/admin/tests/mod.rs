@@ -91,7 +91,7 @@ impl Admin {
                 clock,
                 tokens: Arc::new(ArcSwap::from_pointee(tokens)),
                 sinks: Arc::from(["archive".to_owned(), "ehr".to_owned()]),
-                refusals: super::Refusals::default(),
+                refusals: super::DenialLimit::default(),
             },
             inbox,
             folder,
@@ -158,7 +158,7 @@ impl Admin {
 
     async fn claim_of(&self, tasks: Vec<Task>) -> Vec<Claimed> {
         let wanted = Wanted {
-            now: self.state.clock.steady_in(Duration::from_secs(1)),
+            now: self.state.clock.monotonic_in(Duration::from_secs(1)),
             tasks: vec![(tasks, 10)],
             limit: 10,
         };
@@ -179,7 +179,7 @@ impl Admin {
 
     /// Whether the worker was told since the last call that something is due.
     fn is_woken(&self) -> bool {
-        self.inbox.bell.notified().now_or_never().is_some()
+        self.inbox.wakeup.notified().now_or_never().is_some()
     }
 
     /// Works on all that is due, as the worker does: fetches one link, delivers to one sink.

@@ -14,7 +14,7 @@ use anyhow::Context;
 
 use self::facts::Facts;
 use self::stage::Stage;
-use super::Done;
+use super::ExitStatus;
 use super::output::{emit, note};
 use crate::app::telemetry;
 use crate::config::{Env, Log};
@@ -47,7 +47,7 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let _logging = args
         .verbose
         .then(|| telemetry::init(&Log::default(), !Env::process().wants_no_color()))
@@ -60,14 +60,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
         signal = signals.stop(|| {}) => {
             stage.stop().await;
             note!("{signal}: stopped before the end");
-            return Ok(Done::No);
+            return Ok(ExitStatus::Failure);
         }
     };
     let took = start.elapsed();
     let facts = Facts::gather(&stage, &played).await?;
     let checks = balance::checks(&played, &facts);
     emit(report::text(&stage, &played, &facts, &checks, took)?.as_bytes())?;
-    let mut is_well = checks.iter().all(|check| check.holds);
+    let mut is_healthy = checks.iter().all(|check| check.holds);
     if args.keep {
         emit(report::kept(&stage).as_bytes())?;
         let signal = signals.stop(|| {}).await;
@@ -75,10 +75,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     }
     if !stage.stop().await {
         note!("not as expected: the receiver did not drain in time");
-        is_well = false;
+        is_healthy = false;
     }
     for check in checks.iter().filter(|check| !check.holds) {
         note!("DOES NOT BALANCE: {}", check.text);
     }
-    Ok(if is_well { Done::Well } else { Done::No })
+    Ok(if is_healthy {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Failure
+    })
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{ConfigArgs, Done, FilterArgs, Pages, audit, emit};
+use super::{ConfigArgs, ExitStatus, FilterArgs, Pages, audit, emit};
 use crate::admin::view;
 use crate::cli::output::note;
 use crate::domain::EventId;
@@ -65,7 +65,7 @@ struct Resource {
     body: Box<RawValue>,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut pages = Pages::new(store, args.filter.filter(), limit);
     let mut count = 0_usize;
@@ -79,13 +79,13 @@ pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
             let Some(mut line) = line else { continue };
             line.push(b'\n');
             if !emit(&line)? {
-                return Ok(Done::Well);
+                return Ok(ExitStatus::Success);
             }
             count += 1;
         }
     }
     note!("{count} events exported");
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }
 
 async fn line(

@@ -1,7 +1,7 @@
 //! `events list`: two lines for each event, or the JSON of the admin API.
 
 use super::table::{or_dash, printable, wrapped};
-use super::{ConfigArgs, Done, FilterArgs, Pages, emit, emit_json};
+use super::{ConfigArgs, ExitStatus, FilterArgs, Pages, emit, emit_json};
 use crate::admin::{filter, view};
 use crate::cli::output::note;
 use crate::journal::Store;
@@ -26,7 +26,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
     let mut pages = Pages::new(store, args.filter.filter(), args.limit);
     let mut all = view::Page {
         events: Vec::new(),
@@ -42,7 +42,7 @@ pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
     }
     if all.events.is_empty() {
         note!("no events match");
-        return Ok(Done::Well);
+        return Ok(ExitStatus::Success);
     }
     let mut text = format!(
         "{:36}  {:11}  {:9}  {}\n",
@@ -55,7 +55,7 @@ pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
     if all.next_cursor.is_some() {
         note!("there are more; raise --limit or narrow the filter");
     }
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }
 
 /// Two lines or more: what every event has, and what is worth a word of this one.

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use self::pages::Pages;
 use super::output::{emit, emit_json};
 pub(super) use super::user::actor;
-use super::{ConfigArgs, Done};
+use super::{ConfigArgs, ExitStatus};
 use crate::admin::filter;
 use crate::app::stores;
 use crate::domain::{Clock, EventId, EventState, Outcome};
@@ -83,7 +83,7 @@ struct FilterArgs {
     until: Option<Timestamp>,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let loaded = match &args.what {
         // It needs the signing secrets.
         What::Reverify(args) => args.config.load()?,

@@ -1,7 +1,7 @@
 //! `events purge`: removes the content of events and keeps their receipts. What was not delivered is not delivered then.
 
 use super::which::{Outcome, WhichArgs, Words};
-use super::{ConfigArgs, Done, actor, audit};
+use super::{ConfigArgs, ExitStatus, actor, audit};
 use crate::journal::Store;
 
 const EXAMPLE: &str = "Example:
@@ -18,7 +18,7 @@ pub(super) struct Args {
     which: WhichArgs,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
     let words = Words {
         verb: "purge",
         state: None,

@@ -1,7 +1,7 @@
 //! `events replay`: makes events due again. A running receiver finds them by itself.
 
 use super::which::{Outcome, WhichArgs, Words};
-use super::{ConfigArgs, Done, actor, audit};
+use super::{ConfigArgs, ExitStatus, actor, audit};
 use crate::admin::replay;
 use crate::config::Config;
 use crate::domain::EventId;
@@ -29,7 +29,11 @@ pub(super) struct Args {
     sinks: Vec<String>,
 }
 
-pub(super) async fn run(store: &dyn Store, config: &Config, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(
+    store: &dyn Store,
+    config: &Config,
+    args: Args,
+) -> anyhow::Result<ExitStatus> {
     let known: Vec<String> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
     replay::known_sinks(&args.sinks, &known).map_err(anyhow::Error::msg)?;
     let (from, sinks) = (args.from, args.sinks);

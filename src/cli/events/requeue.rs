@@ -1,7 +1,7 @@
 //! `events requeue`: takes quarantined events up that this version can read. A running receiver then works on them.
 
 use super::which::{Outcome, WhichArgs, Words};
-use super::{ConfigArgs, Done, actor, audit};
+use super::{ConfigArgs, ExitStatus, actor, audit};
 use crate::admin::requeue;
 use crate::domain::EventState;
 use crate::journal::{self, Requeued, Store};
@@ -22,7 +22,7 @@ pub(super) struct Args {
     which: WhichArgs,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
     let words = Words {
         verb: "requeue",
         state: Some(EventState::Quarantined),

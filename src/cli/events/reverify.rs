@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{ConfigArgs, Done, emit, emit_json};
+use super::{ConfigArgs, ExitStatus, emit, emit_json};
 use crate::app;
 use crate::config::Config;
 use crate::domain::Clock;
@@ -28,7 +28,7 @@ pub(super) async fn run(
     store: Arc<dyn Store>,
     config: &Config,
     args: &Args,
-) -> anyhow::Result<Done> {
+) -> anyhow::Result<ExitStatus> {
     // Nobody here waits to be woken: the running receiver's sweep finds what is new.
     let (journal, _) = Journal::new(store, config.store.deadline, 1, Clock::start());
     let secrets = app::signing_secrets(config);
@@ -48,7 +48,11 @@ pub(super) async fn run(
         refused,
         failed,
     } = done;
-    let ended = if failed == 0 { Done::Well } else { Done::No };
+    let ended = if failed == 0 {
+        ExitStatus::Success
+    } else {
+        ExitStatus::Failure
+    };
     if args.json {
         emit_json(&json!({
             "checked": checked, "accepted": accepted, "duplicates": duplicates,

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use super::table::{fitted, or_dash};
-use super::{ConfigArgs, Done, audit, emit, emit_json};
+use super::{ConfigArgs, ExitStatus, audit, emit, emit_json};
 use crate::admin::view;
 use crate::domain::EventId;
 use crate::journal::{self, Store};
@@ -29,7 +29,7 @@ pub(super) struct Args {
     payload: bool,
 }
 
-pub(super) async fn run(store: &dyn Store, args: &Args) -> anyhow::Result<Done> {
+pub(super) async fn run(store: &dyn Store, args: &Args) -> anyhow::Result<ExitStatus> {
     let detail = store.event(args.id).await?;
     let detail = detail.with_context(|| format!("there is no event {}", args.id))?;
     if args.payload {
@@ -37,14 +37,14 @@ pub(super) async fn run(store: &dyn Store, args: &Args) -> anyhow::Result<Done> 
         let body = body.context("the content of this event is purged")?;
         audit(store, "read payload".to_owned(), Some(args.id)).await?;
         emit(&body)?;
-        return Ok(Done::Well);
+        return Ok(ExitStatus::Success);
     }
     let shown = view::Detail::from(&detail);
     if args.json {
         return emit_json(&shown);
     }
     emit(summary(&shown, &detail).as_bytes())?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }
 
 fn summary(shown: &view::Detail, detail: &journal::EventDetail) -> String {

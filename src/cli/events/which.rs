@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::super::input::agrees;
 use super::super::output::note;
-use super::{Done, FilterArgs, Pages, emit, emit_json};
+use super::{ExitStatus, FilterArgs, Pages, emit, emit_json};
 use crate::domain::{EventId, EventState};
 use crate::journal::{Filter, Store};
 
@@ -61,7 +61,7 @@ impl WhichArgs {
         store: &dyn Store,
         words: Words,
         act: impl AsyncFn(EventId) -> anyhow::Result<Outcome>,
-    ) -> anyhow::Result<Done> {
+    ) -> anyhow::Result<ExitStatus> {
         match self.id {
             Some(id) => self.one(store, id, &words, act).await,
             None => self.many(store, &words, act).await,
@@ -74,18 +74,18 @@ impl WhichArgs {
         id: EventId,
         words: &Words,
         act: impl AsyncFn(EventId) -> anyhow::Result<Outcome>,
-    ) -> anyhow::Result<Done> {
+    ) -> anyhow::Result<ExitStatus> {
         let verb = words.verb;
         let Some(found) = store.event(id).await? else {
             bail!("there is no event {id}");
         };
         if self.dry_run {
             emit(format!("would {verb} {id} ({})\n", found.event.state).as_bytes())?;
-            return Ok(Done::Well);
+            return Ok(ExitStatus::Success);
         }
         if words.is_final && !self.yes && !agrees(&format!("{verb} {id} for good?")) {
             note!("nothing was changed");
-            return Ok(Done::No);
+            return Ok(ExitStatus::Failure);
         }
         match act(id).await? {
             Outcome::Done(what) if self.json => {
@@ -93,7 +93,7 @@ impl WhichArgs {
             }
             Outcome::Done(what) => {
                 emit(format!("{id}: {what}\n").as_bytes())?;
-                Ok(Done::Well)
+                Ok(ExitStatus::Success)
             }
             Outcome::Skipped(why) => bail!("{id}: {why}"),
         }
@@ -104,7 +104,7 @@ impl WhichArgs {
         store: &dyn Store,
         words: &Words,
         act: impl AsyncFn(EventId) -> anyhow::Result<Outcome>,
-    ) -> anyhow::Result<Done> {
+    ) -> anyhow::Result<ExitStatus> {
         let verb = words.verb;
         let is_any = self.filter.is_any();
         ensure!(
@@ -129,11 +129,11 @@ impl WhichArgs {
                 return emit_json(&json!({"would_affect": total}));
             }
             emit(format!("{found}\n").as_bytes())?;
-            return Ok(Done::Well);
+            return Ok(ExitStatus::Success);
         }
         if !self.yes && !agrees(&format!("{found}. {verb} them?")) {
             note!("nothing was changed");
-            return Ok(Done::No);
+            return Ok(ExitStatus::Failure);
         }
         let mut pace = self.rate.map(pace);
         let (mut done, mut skipped) = (0_u64, BTreeMap::<String, u64>::new());
@@ -158,7 +158,7 @@ impl WhichArgs {
             text += &format!("{count} left as they are: {why}\n");
         }
         emit(text.as_bytes())?;
-        Ok(Done::Well)
+        Ok(ExitStatus::Success)
     }
 }
 

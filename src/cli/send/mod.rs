@@ -15,7 +15,7 @@ use url::Url;
 
 use self::expected::Expected;
 use super::progress::{Progress, TICK};
-use super::{Done, healthcheck, input};
+use super::{ExitStatus, healthcheck, input};
 use crate::simulator::{Load, Message, Mix, Plan, Report, Sender};
 
 const HELP: &str = "Example:
@@ -60,7 +60,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let secret = input::secret(&args.secret_file)?;
     let expected = Arc::new(Expected::default());
     let message: Box<dyn Fn(u64) -> Message + Send + Sync> = match &args.body {
@@ -92,9 +92,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     };
     result::print(&report, &problems, args.json)?;
     Ok(if problems.is_empty() {
-        Done::Well
+        ExitStatus::Success
     } else {
-        Done::No
+        ExitStatus::Failure
     })
 }
 
@@ -189,5 +189,7 @@ fn rate(text: &str) -> Result<f64, String> {
     text.parse()
         .ok()
         .filter(|rate: &f64| *rate >= 0.0 && rate.is_finite())
-        .ok_or_else(|| format!("'{text}' is no rate; use a number of messages a second, 0 or more"))
+        .ok_or_else(|| {
+            format!("invalid rate '{text}'; expected a number of messages a second, 0 or more")
+        })
 }

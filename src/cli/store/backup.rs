@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use super::super::output::emit;
-use super::super::{ConfigArgs, Done};
+use super::super::{ConfigArgs, ExitStatus};
 use crate::app::stores;
 use crate::config::StoreUrl;
 use crate::journal;
@@ -25,7 +25,7 @@ pub(super) struct Args {
     file: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let loaded = args.config.load_store()?;
     let config = &loaded.config;
     let StoreUrl::Sqlite(path) = &config.store.url else {
@@ -37,5 +37,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     journal::backup(path, &args.file)?;
     let size = std::fs::metadata(&args.file)?.len();
     emit(format!("{}: {size} bytes\n", args.file.display()).as_bytes())?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }

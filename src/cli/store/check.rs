@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::super::output::{chain, emit, emit_json};
-use super::super::{ConfigArgs, Done};
+use super::super::{ConfigArgs, ExitStatus};
 use crate::app::stores;
 use crate::config::{Config, StoreUrl};
 use crate::domain::EventState;
@@ -55,7 +55,7 @@ impl Problem {
     }
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let loaded = args.config.load_store()?;
     let findings = look(&loaded.config).await.with_context(|| loaded.place())?;
     let config = loaded.config;
@@ -65,9 +65,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
         emit(findings.text(&config).as_bytes())?;
     }
     Ok(if findings.problems.is_empty() {
-        Done::Well
+        ExitStatus::Success
     } else {
-        Done::No
+        ExitStatus::Failure
     })
 }
 
@@ -152,7 +152,7 @@ impl Findings {
             "events": events,
             "total": self.stats.total(),
             "spooled": self.spooled,
-            "refused_kept": self.stats.unauthentic,
+            "refused_kept": self.stats.rejected,
         })
     }
 
@@ -178,11 +178,11 @@ impl Findings {
             text += &format!("problem: {}\n", problem.text);
         }
         text += if self.problems.is_empty() {
-            "all is well\n"
+            "no fault was found\n"
         } else if self.problems.iter().all(|it| it.is_for_an_operator) {
             "the store is whole; what is named above waits for an operator\n"
         } else {
-            "not all is well: keep a copy of the files as they are, then restore a backup or ask for help\n"
+            "not no fault was found: keep a copy of the files as they are, then restore a backup or ask for help\n"
         };
         text
     }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use super::super::output::emit;
-use super::super::{ConfigArgs, Done};
+use super::super::{ConfigArgs, ExitStatus};
 use crate::app::stores;
 use crate::journal;
 
@@ -21,11 +21,11 @@ pub(super) struct Args {
     empty: bool,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let config = args.config.load_store()?.config;
     let file = stores::local_file(&config);
     journal::begin_empty(&file)
         .with_context(|| format!("cannot make an empty store at {}", file.display()))?;
     emit(format!("{}: an empty store; start the service\n", file.display()).as_bytes())?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }

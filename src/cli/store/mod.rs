@@ -7,7 +7,7 @@ mod restore;
 
 use clap::Subcommand;
 
-use super::Done;
+use super::ExitStatus;
 
 /// What `store` takes.
 #[derive(Debug, clap::Args)]
@@ -18,7 +18,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Read the whole store and say what does not fit together: exit code 0 when all is well, 1 when not
+    /// Read the whole store and say what does not fit together: exit code 0 when no fault was found, 1 when not
     Check(check::Args),
     /// Copy the embedded store to a new file, while the service runs or not
     Backup(backup::Args),
@@ -28,7 +28,7 @@ enum What {
     Init(init::Args),
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     match args.what {
         What::Check(args) => check::run(args).await,
         What::Backup(args) => backup::run(&args),

@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::super::input::agrees;
 use super::super::output::{emit, note};
-use super::super::{ConfigArgs, Done};
+use super::super::{ConfigArgs, ExitStatus};
 use crate::config::StoreUrl;
 use crate::journal;
 
@@ -32,7 +32,7 @@ pub(super) struct Args {
     yes: bool,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let config = args.config.load_store()?.config;
     let StoreUrl::Sqlite(path) = &config.store.url else {
         bail!(
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     );
     if !args.yes && !agrees(&question) {
         note!("nothing was changed");
-        return Ok(Done::No);
+        return Ok(ExitStatus::Failure);
     }
     let replaced = journal::restore(&args.file, path)?;
     let mut text = format!(
@@ -59,5 +59,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Done> {
     }
     text += "start the service\n";
     emit(text.as_bytes())?;
-    Ok(Done::Well)
+    Ok(ExitStatus::Success)
 }

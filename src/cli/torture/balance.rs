@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::ledger::Sent;
-use super::proof::Sink;
+use super::sink::Sink;
 
 /// What the receivers say of their store at the end.
 #[derive(Debug, Clone, Copy, Default)]

@@ -167,7 +167,7 @@ pub(super) fn files(dir: &Path) -> anyhow::Result<Deliveries> {
             {
                 let text = std::fs::read(&path)?;
                 add(&mut found, &text, now)
-                    .with_context(|| format!("{} is no delivery", path.display()))?;
+                    .with_context(|| format!("{} is not a delivery", path.display()))?;
             }
         }
     }

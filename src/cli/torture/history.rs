@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::faults::Fault;
+use super::fault::Fault;
 
 /// What one side saw a moment later than the other side did it.
 const MARGIN: Duration = Duration::from_millis(250);

@@ -3,6 +3,7 @@
 
 mod balance;
 mod deliveries;
+mod fault;
 mod faults;
 mod history;
 mod inbox;
@@ -11,6 +12,7 @@ mod intact;
 mod ledger;
 mod proof;
 mod rest;
+mod sink;
 mod stage;
 mod traffic;
 
@@ -24,9 +26,10 @@ use url::Url;
 use self::balance::Balance;
 use self::history::History;
 use self::ledger::Ledger;
-use self::proof::{Evidence, Rule, Sink};
+use self::proof::{Evidence, Rule};
+use self::sink::Sink;
 use self::stage::Stage;
-use super::Done;
+use super::ExitStatus;
 use super::output::emit;
 use super::progress::Progress;
 use super::table::Table;
@@ -72,7 +75,7 @@ struct Run {
     rules: Vec<Rule>,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let seed = args.seed.unwrap_or_else(rand::random);
     let stage = Stage::build(args.store.as_ref(), seed).await?;
     note!(
@@ -85,10 +88,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Done> {
     emit(run.text().as_bytes())?;
     if run.rules.iter().all(Rule::holds) {
         std::fs::remove_dir_all(&stage.dir).ok();
-        return Ok(Done::Well);
+        return Ok(ExitStatus::Success);
     }
     note!("what went wrong lies in {}", stage.dir.display());
-    Ok(Done::No)
+    Ok(ExitStatus::Failure)
 }
 
 async fn torture(args: &Args, stage: &Stage, seed: u64) -> anyhow::Result<Run> {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::deliveries::Deliveries;
 use super::history::History;
 use super::ledger::{Failure, Refused, Sent, SentSession};
+use super::sink::Sink;
 use super::{balance, intact};
 use crate::simulator::Sdp;
 
@@ -29,14 +30,6 @@ pub(super) struct Evidence<'a> {
     pub(super) ends: Vec<String>,
     /// Whether the store is a database, with a spool before it.
     pub(super) is_shared: bool,
-}
-
-/// A sink, and what came out there.
-pub(super) struct Sink {
-    pub(super) name: &'static str,
-    pub(super) got: Deliveries,
-    /// Whether it shows that an event came again: in a folder the second file takes the first one's place.
-    pub(super) is_counted: bool,
 }
 
 /// One rule, and what breaks it.
@@ -217,7 +210,7 @@ mod tests {
 
     use super::super::balance::Balance;
     use super::super::deliveries::{Content, Delivered, Resource};
-    use super::super::faults::Fault;
+    use super::super::fault::Fault;
     use super::super::history::Act;
     use super::super::ledger::Ledger;
     use super::*;

@@ -1,4 +1,4 @@
-//! Notifications at a steady rate, sent as a load balancer passes them on: to the next receiver when one refuses the
+//! Notifications at a monotonic rate, sent as a load balancer passes them on: to the next receiver when one refuses the
 //! connection, and never again once they may have arrived.
 
 use std::sync::Arc;

@@ -21,10 +21,10 @@ best_effort_for = 5
         .flag("log.format", "yaml")
         .problems();
     let expected = "\
-server.listen (receiver.toml:2): 'nowhere' is no address with port; use one such as 0.0.0.0:8080 or [::1]:8080
+server.listen (receiver.toml:2): invalid address with port 'nowhere'; expected one such as 0.0.0.0:8080 or [::1]:8080
 server.max_connections (receiver.toml:3): 0 is out of range; use 1 to 1000000
 signature.secrets (not set): is missing; give the secret that Suki signs with, as secrets = [{ id = \"…\", file = \"…\" }] or in SUKI_RECEIVER__SIGNATURE__SECRET
-store.queue (SUKI_RECEIVER__STORE__QUEUE): 'many' is no whole number
+store.queue (SUKI_RECEIVER__STORE__QUEUE): invalid whole number 'many'
 follow.best_effort_for (receiver.toml:5): expected a string, found an integer; use a duration with its unit, such as \"5s\"
 log.format (flag --set log.format): 'yaml' is not allowed; use auto or json or text";
     assert_eq!(problems, expected);
@@ -103,7 +103,7 @@ fn a_variable_that_cannot_be_used_is_an_error() {
     let problems = setup.problems();
     for part in [
         "server (SUKI_RECEIVER__SERVER): expected a table, found a string",
-        "log.level.deep (SUKI_RECEIVER__LOG__LEVEL__DEEP): 'level' is no table",
+        "log.level.deep (SUKI_RECEIVER__LOG__LEVEL__DEEP): 'level' is not a table",
         "sinks (SUKI_RECEIVER__SINKS__EHR): names no key of a sink; a sink's key is set by SUKI_RECEIVER__SINKS__NAME__KEY",
     ] {
         assert!(problems.contains(part), "{part}\n{problems}");

@@ -31,7 +31,7 @@ fn the_public_listener_is_checked() {
         ("server.path = \"/:id\"", "is not plain"),
         ("server.path = \"/readyz\"", "is a health check"),
         ("server.max_body_bytes = 0", "more than 0 bytes"),
-        ("server.max_body_bytes = \"1MB\"", "is no size"),
+        ("server.max_body_bytes = \"1MB\"", "invalid size"),
         (
             "server.drain_delay = \"25s\"",
             "drain_delay (receiver.toml:1): 25s is not shorter than drain_timeout",
@@ -100,7 +100,7 @@ fn signature_store_retention_and_log_are_checked() {
         ("store.url = \"postgres://me@db\"", "names no database"),
         (
             "store.url = \"postgres://me@db/x?sslmode=maybe\"",
-            "is no address of a database",
+            "invalid database address",
         ),
         (
             "store.url = \"postgres://me:a@db/x\"\nstore.password = \"b\"",
@@ -117,7 +117,7 @@ fn signature_store_retention_and_log_are_checked() {
             "retention.receipts = \"29d\"",
             "29d is shorter than content, which is 30d",
         ),
-        ("log.level = \"verbose\"", "'verbose' is no level"),
+        ("log.level = \"verbose\"", "unknown log level 'verbose'"),
     ]);
     loaded_of("log.level = \"info,suki_receiver=debug\"");
     warned(&[
@@ -227,9 +227,12 @@ fn what_is_followed_is_checked() {
         ),
         (
             "follow.allowed_hosts = [\"https://a.example\"]",
-            "is no host name",
+            "invalid host name",
         ),
-        ("follow.allowed_hosts = [\"*.example\"]", "is no host name"),
+        (
+            "follow.allowed_hosts = [\"*.example\"]",
+            "invalid host name",
+        ),
     ]);
     warned(&[
         (
@@ -259,7 +262,7 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
         ("[[sinks]]\nname = \"a\"\ntype = \"http\"", "sinks.a.url"),
         (
             "[[sinks]]\nname = \"a b\"\ntype = \"files\"\ndir = \"x\"",
-            "is no sink name",
+            "invalid sink name",
         ),
         ("[sinks]\nname = \"a\"", "write [[sinks]]"),
         (

@@ -233,7 +233,7 @@ headers = { "content-type" = "hunter2", "X-Key" = "hunter2\nhunter2" }
         "{problems}"
     );
     assert!(
-        problems.contains("store.url (receiver.toml:14): is no address of a database"),
+        problems.contains("store.url (receiver.toml:14): invalid database address"),
         "{problems}"
     );
 }

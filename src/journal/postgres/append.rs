@@ -12,7 +12,7 @@ use super::pool::Pool;
 use crate::domain::EventId;
 use crate::journal::record::NewContent;
 use crate::journal::{Appended, Error, Kept, NewEvent};
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 
 /// Most events of one batch, and about the most bytes of their bodies: a statement has to fit into the server's memory.
@@ -56,7 +56,7 @@ impl Intake {
         deadline: Duration,
         metrics: Metrics,
         (kept, owner): (watch::Sender<Option<EventId>>, Uuid),
-        tasks: &Shutdown,
+        tasks: &TaskGroup,
     ) -> Self {
         let (sender, queued) = mpsc::channel(queue);
         let batches = Arc::new(Batches {
@@ -87,7 +87,7 @@ impl Intake {
     }
 }
 
-async fn run(batches: Arc<Batches>, mut queued: mpsc::Receiver<Queued>, tasks: &Shutdown) {
+async fn run(batches: Arc<Batches>, mut queued: mpsc::Receiver<Queued>, tasks: &TaskGroup) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(first) = queued.recv().await {
         // What comes while all batches are under way makes the next one larger.
@@ -118,7 +118,7 @@ fn fill(first: Queued, queued: &mut mpsc::Receiver<Queued>) -> Vec<Queued> {
 fn size(event: &NewEvent) -> usize {
     match &event.content {
         NewContent::Notification(notification) => notification.body.len(),
-        NewContent::Junk { body, .. } => body.len(),
+        NewContent::Malformed { body, .. } => body.len(),
     }
 }
 

@@ -152,7 +152,7 @@ fn columns(event: &NewEvent, is_held: bool) -> Columns<'_> {
             body: &notification.body,
             ..common
         },
-        NewContent::Junk {
+        NewContent::Malformed {
             body,
             dedupe,
             reason,

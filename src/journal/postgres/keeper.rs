@@ -16,10 +16,10 @@ use super::connect::Connector;
 use super::error::{again, within};
 use super::instance::{Alive, RENEW};
 use super::migrate::migrate;
-use super::pool::Standing;
+use super::pool::Availability;
 use crate::domain::EventId;
 use crate::journal::Error;
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 
 /// The channel's name in the database.
 const CHANNEL: &str = "suki_receiver_due";
@@ -41,7 +41,7 @@ pub(super) struct Keeper {
     /// Makes the connection.
     pub(super) connector: Connector,
     /// Told when the database may be used.
-    pub(super) standing: watch::Sender<Standing>,
+    pub(super) availability: watch::Sender<Availability>,
     /// The newest event that this instance has kept.
     pub(super) kept: watch::Receiver<Option<EventId>>,
     /// Told what other instances announce.
@@ -54,7 +54,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Works until `stop`.
-    pub(super) async fn run(mut self, stop: Shutdown) {
+    pub(super) async fn run(mut self, stop: TaskGroup) {
         let mut pause = SHORTEST;
         loop {
             let ended = tokio::select! {
@@ -63,10 +63,10 @@ impl Keeper {
             };
             let Err(error) = ended;
             tracing::warn!(error = %error, "no connection that listens to the database; trying again");
-            self.standing.send_if_modified(|standing| {
-                let is_news = !matches!(standing, Standing::Ready);
+            self.availability.send_if_modified(|availability| {
+                let is_news = !matches!(availability, Availability::Ready);
                 if is_news {
-                    *standing = Standing::Unready(Arc::new(again(&error)));
+                    *availability = Availability::Unready(Arc::new(again(&error)));
                 }
                 is_news
             });
@@ -93,7 +93,7 @@ impl Keeper {
         let listen = format!("LISTEN {CHANNEL}");
         within(SILENT, async { Ok(client.batch_execute(&listen).await?) }).await?;
         within(SILENT, self.alive.say(&client, self.owner)).await?;
-        self.standing.send_replace(Standing::Ready);
+        self.availability.send_replace(Availability::Ready);
         *pause = SHORTEST;
         tokio::select! {
             ended = listen_to(told, &self.heard, self.owner) => ended,

@@ -21,11 +21,11 @@ mod migrate;
 mod operate;
 mod pool;
 mod query;
+mod rejected;
 mod requeue;
 mod retain;
 mod row;
 mod server_clock;
-mod unauthentic;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,16 +41,16 @@ use self::connect::Connector;
 use self::error::within;
 use self::instance::Alive;
 use self::keeper::Keeper;
-use self::pool::{Pool, Standing};
+use self::pool::{Availability, Pool};
 use self::server_clock::ServerClock;
 use super::{
     Access, AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept,
-    Lease, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Store, Unauthentic,
+    Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store,
     Wanted,
 };
 use crate::config::{self, PostgresUrl};
 use crate::domain::{Clock, EventId, Millis, Notification};
-use crate::lifecycle::Shutdown;
+use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 
 /// Longest time for one call's work, once it has a connection.
@@ -71,18 +71,18 @@ pub struct PostgresStore {
     intake: Mutex<Option<Arc<Intake>>>,
     pool: Pool,
     intake_pool: Pool,
-    /// Operators' reads, and the look whether all is well, have connections of their own.
+    /// Operators' reads, and the look whether no fault was found, have connections of their own.
     looks: Pool,
     health: Pool,
     heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
-    batches: Shutdown,
-    keeper: Shutdown,
+    batches: TaskGroup,
+    keeper: TaskGroup,
     owner: Uuid,
     alive: Alive,
     clock: ServerClock,
     look_deadline: Duration,
     /// Kept so that a guest, who has no keeper, is ready for good.
-    _standing: Option<watch::Sender<Standing>>,
+    _availability: Option<watch::Sender<Availability>>,
 }
 
 impl PostgresStore {
@@ -105,15 +105,15 @@ impl PostgresStore {
         let (kept, newest) = watch::channel(None);
         let (tell, heard) = mpsc::channel(ANNOUNCED);
         let (batches, keeper) = (
-            Shutdown::new("journal intake"),
-            Shutdown::new("journal listener"),
+            TaskGroup::new("journal intake"),
+            TaskGroup::new("journal listener"),
         );
         let first = match access {
-            Access::Owner { .. } | Access::Successor { .. } => Standing::Starting,
+            Access::Owner { .. } | Access::Successor { .. } => Availability::Starting,
             // A guest leaves the schema as it is, and listens to nobody.
-            Access::Guest => Standing::Ready,
+            Access::Guest => Availability::Ready,
         };
-        let (standing, known) = watch::channel(first);
+        let (availability, known) = watch::channel(first);
         let pool = Pool::new(connector.clone(), settings.pool_size, known.clone())?;
         let looks = Pool::new(connector.clone(), LOOKS, known.clone())?;
         let health = Pool::new(connector.clone(), 1, known.clone())?;
@@ -123,7 +123,7 @@ impl PostgresStore {
             Access::Owner { .. } | Access::Successor { .. } => {
                 let task = Keeper {
                     connector: connector.clone(),
-                    standing,
+                    availability,
                     kept: newest,
                     heard: tell,
                     owner,
@@ -131,7 +131,7 @@ impl PostgresStore {
                 };
                 keeper.spawn("journal listener", task.run(keeper.clone()));
             }
-            Access::Guest => guests = Some(standing),
+            Access::Guest => guests = Some(availability),
         }
         let intake = Intake::spawn(
             intake_pool.clone(),
@@ -158,7 +158,7 @@ impl PostgresStore {
             owner,
             alive,
             clock: ServerClock::new(clock),
-            _standing: guests,
+            _availability: guests,
         })
     }
 
@@ -322,29 +322,29 @@ impl Store for PostgresStore {
         lent.settle(purged)
     }
 
-    async fn keep_unauthentic(
+    async fn keep_rejected(
         &self,
-        requests: Vec<Unauthentic>,
+        requests: Vec<RejectedRequest>,
         bounds: Bounds,
     ) -> Result<(), Error> {
         let mut lent = self.pool.lend().await?;
-        let kept = within(WORK, unauthentic::keep(&mut lent, &requests, bounds)).await;
+        let kept = within(WORK, rejected::keep(&mut lent, &requests, bounds)).await;
         lent.settle(kept)
     }
 
-    async fn unauthentic(
+    async fn rejected(
         &self,
         after: i64,
         limit: usize,
-    ) -> Result<Vec<(i64, Unauthentic)>, Error> {
+    ) -> Result<Vec<(i64, RejectedRequest)>, Error> {
         let lent = self.pool.lend().await?;
-        let found = within(WORK, unauthentic::list(&lent, after, limit)).await;
+        let found = within(WORK, rejected::list(&lent, after, limit)).await;
         lent.settle(found)
     }
 
-    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error> {
+    async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), Error> {
         let lent = self.pool.lend().await?;
-        let forgotten = within(WORK, unauthentic::forget(&lent, &numbers)).await;
+        let forgotten = within(WORK, rejected::forget(&lent, &numbers)).await;
         lent.settle(forgotten)
     }
 

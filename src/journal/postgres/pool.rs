@@ -19,7 +19,7 @@ const FIRST: Duration = Duration::from_secs(1);
 
 /// Whether the database may be used.
 #[derive(Debug, Clone)]
-pub(super) enum Standing {
+pub(super) enum Availability {
     /// The first attempt is under way.
     Starting,
     /// It was reached, and its schema is this version's.
@@ -32,12 +32,12 @@ pub(super) enum Standing {
 #[derive(Clone)]
 pub(super) struct Pool {
     connections: deadpool_postgres::Pool,
-    standing: watch::Receiver<Standing>,
+    availability: watch::Receiver<Availability>,
 }
 
 /// A connection on loan. It goes back to the pool only when its work has ended well enough to know how it stands: one
 /// that is dropped in the middle is closed.
-pub(super) struct Lent {
+pub(super) struct PooledConnection {
     client: Option<Client>,
     pool: Pool,
 }
@@ -47,7 +47,7 @@ impl Pool {
     pub(super) fn new(
         connector: Connector,
         size: usize,
-        standing: watch::Receiver<Standing>,
+        availability: watch::Receiver<Availability>,
     ) -> Result<Self, Error> {
         let manager = Manager::from_connect(
             connector.config(),
@@ -68,15 +68,15 @@ impl Pool {
             })?;
         Ok(Self {
             connections,
-            standing,
+            availability,
         })
     }
 
     /// Lends a connection.
-    pub(super) async fn lend(&self) -> Result<Lent, Error> {
+    pub(super) async fn lend(&self) -> Result<PooledConnection, Error> {
         self.ready().await?;
         let client = self.connections.get().await?;
-        Ok(Lent {
+        Ok(PooledConnection {
             client: Some(client),
             pool: self.clone(),
         })
@@ -93,14 +93,15 @@ impl Pool {
     }
 
     async fn ready(&self) -> Result<(), Error> {
-        let mut standing = self.standing.clone();
-        let known = standing.wait_for(|standing| !matches!(standing, Standing::Starting));
+        let mut availability = self.availability.clone();
+        let known =
+            availability.wait_for(|availability| !matches!(availability, Availability::Starting));
         let known = tokio::time::timeout(FIRST, known).await;
         match known {
-            Ok(Ok(standing)) => match &*standing {
-                Standing::Ready => Ok(()),
-                Standing::Unready(error) => Err(again(error)),
-                Standing::Starting => Err(not_yet()),
+            Ok(Ok(availability)) => match &*availability {
+                Availability::Ready => Ok(()),
+                Availability::Unready(error) => Err(again(error)),
+                Availability::Starting => Err(not_yet()),
             },
             Ok(Err(_)) => Err(Error::Closed),
             Err(_) => Err(not_yet()),
@@ -114,7 +115,7 @@ fn not_yet() -> Error {
     }
 }
 
-impl Lent {
+impl PooledConnection {
     /// Gives the connection back, or closes it, after the work that ended so.
     pub(super) fn settle<T>(mut self, ended: Result<T, Error>) -> Result<T, Error> {
         let Err(error) = &ended else {
@@ -138,7 +139,7 @@ impl Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
             drop(Object::take(client));
@@ -146,7 +147,7 @@ impl Drop for Lent {
     }
 }
 
-impl Deref for Lent {
+impl Deref for PooledConnection {
     type Target = Client;
 
     #[allow(clippy::expect_used, reason = "only settle and drop take it")]
@@ -155,7 +156,7 @@ impl Deref for Lent {
     }
 }
 
-impl DerefMut for Lent {
+impl DerefMut for PooledConnection {
     #[allow(clippy::expect_used, reason = "only settle and drop take it")]
     fn deref_mut(&mut self) -> &mut Client {
         self.client.as_mut().expect("a loan has its connection")

@@ -108,7 +108,7 @@ pub(super) async fn stats(client: &Client) -> Result<Stats, Error> {
     let oldest = oldest.map(|found| row::get(&found, "received_at"));
     let begun = client.prepare_cached(BEGUN).await?;
     let begun: i64 = row::get(&client.query_one(&begun, &[]).await?, "n")?;
-    let unauthentic = client
+    let rejected = client
         .query_one("SELECT count(*) AS n FROM unauthentic", &[])
         .await?;
     let purged = client.prepare_cached(PURGED).await?;
@@ -120,7 +120,7 @@ pub(super) async fn stats(client: &Client) -> Result<Stats, Error> {
     let mut stats = Stats {
         events,
         oldest_pending: row::optional_time(oldest.transpose()?)?,
-        unauthentic: u64::try_from(row::get::<i64>(&unauthentic, "n")?).unwrap_or(0),
+        rejected: u64::try_from(row::get::<i64>(&rejected, "n")?).unwrap_or(0),
     };
     stats.show_begun(u64::try_from(begun).unwrap_or(0));
     stats.show_purged(&purged.collect::<Result<Vec<_>, Error>>()?);

@@ -1,6 +1,6 @@
 //! Leases, retries and retention by the server's clock, whatever the instances' clocks say.
 //!
-//! Callers name points of their own steady time. Only the distance from now goes to the server, which adds it to its own
+//! Callers name points of their own monotonic time. Only the distance from now goes to the server, which adds it to its own
 //! time (`server_millis()`); what comes back is turned into the caller's time in the same way. So instances whose clocks
 //! differ agree on what is due, and a clock that jumps changes nothing.
 
@@ -9,7 +9,7 @@ use crate::domain::{Clock, Millis};
 /// Longest distance that is sent, about a century: as good as for ever, and no sum of it overflows.
 const LONGEST: Millis = 100 * 365 * 24 * 3600 * 1000;
 
-/// Turns the caller's steady time into distances, and back.
+/// Turns the caller's monotonic time into distances, and back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerClock(Clock);
 
@@ -20,12 +20,13 @@ impl ServerClock {
 
     /// How far `at` is from now; negative when it has been.
     pub(super) fn distance(self, at: Millis) -> Millis {
-        at.saturating_sub(self.0.steady()).clamp(-LONGEST, LONGEST)
+        at.saturating_sub(self.0.monotonic())
+            .clamp(-LONGEST, LONGEST)
     }
 
     /// The caller's time of the server's `at`, when it is `now` there.
     pub(super) fn own(self, at: Millis, now: Millis) -> Millis {
-        self.0.steady().saturating_sub(now.saturating_sub(at))
+        self.0.monotonic().saturating_sub(now.saturating_sub(at))
     }
 }
 
@@ -40,10 +41,13 @@ mod tests {
         let (here, ahead) = (Clock::start(), Clock::ahead_by(Duration::from_secs(3600)));
         for clock in [here, ahead] {
             let distance =
-                ServerClock::new(clock).distance(clock.steady_in(Duration::from_secs(60)));
+                ServerClock::new(clock).distance(clock.monotonic_in(Duration::from_secs(60)));
             assert!((59_000..=60_000).contains(&distance), "{distance}");
             let own = ServerClock::new(clock).own(1_000, 61_000);
-            assert!((59_000..=60_000).contains(&(clock.steady() - own)), "{own}");
+            assert!(
+                (59_000..=60_000).contains(&(clock.monotonic() - own)),
+                "{own}"
+            );
         }
         assert_eq!(ServerClock::new(here).distance(Millis::MAX), LONGEST);
     }

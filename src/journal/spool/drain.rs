@@ -123,7 +123,7 @@ impl Drain<'_> {
         if self.spool.switch.is_down() && !self.look().await {
             return Round::Failed;
         }
-        if let Err(error) = self.move_unauthentic().await {
+        if let Err(error) = self.move_rejected().await {
             tracing::warn!(error = %error, "refused requests stay in the spool; trying again");
             return Round::Failed;
         }
@@ -207,17 +207,17 @@ impl Drain<'_> {
         self.spool.file()?.remove(numbers).await
     }
 
-    async fn move_unauthentic(&self) -> Result<(), Error> {
+    async fn move_rejected(&self) -> Result<(), Error> {
         let file = self.spool.file()?;
         loop {
-            let batch = file.unauthentic(0, 16).await?;
+            let batch = file.rejected(0, 16).await?;
             if batch.is_empty() {
                 return Ok(());
             }
             let (numbers, requests) = batch.into_iter().unzip();
-            let kept = self.store.keep_unauthentic(requests, self.bounds);
+            let kept = self.store.keep_rejected(requests, self.bounds);
             self.tell(within(self.spool.deadline, kept).await)?;
-            file.forget_unauthentic(numbers).await?;
+            file.forget_rejected(numbers).await?;
         }
     }
 
@@ -228,7 +228,7 @@ impl Drain<'_> {
                 tracing::info!(event.id = %first, spooled.id = %id, "a spooled notification was known already");
             }
             Appended::New(_) | Appended::Duplicate(_) => {
-                self.handover.ring();
+                self.handover.notify();
             }
         }
     }

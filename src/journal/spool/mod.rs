@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use self::switch::Switch;
 use super::deadline::within;
-use super::{Bounds, Error, Kept, NewEvent, SqliteStore, Store, Unauthentic};
+use super::{Bounds, Error, Kept, NewEvent, RejectedRequest, SqliteStore, Store};
 
 pub(super) use drain::Drain;
 
@@ -116,28 +116,25 @@ impl Spool {
     }
 
     /// Keeps refused requests in the store, or here.
-    pub(super) async fn keep_unauthentic(
+    pub(super) async fn keep_rejected(
         &self,
         store: &dyn Store,
-        requests: Vec<Unauthentic>,
+        requests: Vec<RejectedRequest>,
         bounds: Bounds,
     ) -> Result<(), Error> {
         if !self.switch.is_down()
-            && within(
-                self.deadline,
-                store.keep_unauthentic(requests.clone(), bounds),
-            )
-            .await
-            .is_ok()
+            && within(self.deadline, store.keep_rejected(requests.clone(), bounds))
+                .await
+                .is_ok()
         {
             return Ok(());
         }
         let file = self.file()?;
-        within(self.deadline, file.keep_unauthentic(requests, bounds)).await
+        within(self.deadline, file.keep_rejected(requests, bounds)).await
     }
 
     /// Whether notifications are taken, and by whom. `Err` when neither takes them.
-    pub(super) async fn check(&self, store: &dyn Store) -> Result<Taking, Error> {
+    pub(super) async fn check(&self, store: &dyn Store) -> Result<WriteTarget, Error> {
         if !self.switch.is_down()
             && let Err(error) = within(self.deadline, store.check()).await
         {
@@ -148,11 +145,11 @@ impl Spool {
             Err(error) => Err(error),
         };
         match (self.switch.is_down(), spool) {
-            (true, spool) => spool.map(|()| Taking::Spool),
-            (false, Err(_)) => Ok(Taking::StoreAlone),
+            (true, spool) => spool.map(|()| WriteTarget::Spool),
+            (false, Err(_)) => Ok(WriteTarget::StoreWithoutSpool),
             (false, Ok(())) => Ok(match self.refused.load(Ordering::Relaxed) {
-                0 => Taking::Store,
-                refused => Taking::StoreRefusing(refused),
+                0 => WriteTarget::Store,
+                refused => WriteTarget::StoreRefusing(refused),
             }),
         }
     }
@@ -194,11 +191,11 @@ impl Spool {
 
 /// Who takes notifications now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taking {
+pub enum WriteTarget {
     /// The store, as it should be.
     Store,
     /// The store, but the local spool could not take its place.
-    StoreAlone,
+    StoreWithoutSpool,
     /// The store, but for so many spooled ones that it refuses or that cannot be read.
     StoreRefusing(u64),
     /// The local spool.

@@ -25,7 +25,7 @@ pub(super) fn stored(key: &DedupeKey) -> &[u8] {
     &key.as_bytes()[..16]
 }
 
-/// Keeps an event or finds the one that it repeats. Its work is due at `now`, by the steady clock: the wall clock, which
+/// Keeps an event or finds the one that it repeats. Its work is due at `now`, by the monotonic clock: the wall clock, which
 /// says when it was received, may have jumped since the start. It is held by `owner`, if there is one.
 pub(super) fn append(
     tx: &Tx<'_>,
@@ -58,7 +58,7 @@ pub(super) fn append(
             ])?;
             (dedupe, inserted)
         }
-        NewContent::Junk {
+        NewContent::Malformed {
             body,
             dedupe,
             reason,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use super::files::OpenFiles;
-use super::lock::Turn;
+use super::lock::WriteLock;
 use super::{open, with_suffix};
 use crate::journal::Error;
 
@@ -47,11 +47,11 @@ impl Checkpointer {
         files: OpenFiles,
         wants_restart: Arc<AtomicBool>,
     ) -> Result<Self, Error> {
-        let (log, turn) = (Log::of(path)?, Turn::of(path)?);
+        let (log, write_lock) = (Log::of(path)?, WriteLock::of(path)?);
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("journal-checkpoint".to_owned())
-            .spawn(move || run(&log, &turn, &files, &wants_restart, &stopped))
+            .spawn(move || run(&log, &write_lock, &files, &wants_restart, &stopped))
             .map_err(|source| Error::Io {
                 path: path.to_owned(),
                 source,
@@ -70,9 +70,9 @@ impl Checkpointer {
 /// without the thread; one that serves beside it may be in the way, and then does it when it next copies the log back.
 pub(super) fn restart(path: &Path) {
     let done = Log::of(path).and_then(|log| {
-        let turn = Turn::of(path)?;
+        let write_lock = WriteLock::of(path)?;
         log.connection.busy_timeout(super::BUSY)?;
-        let _turn = turn.take()?;
+        let _guard = write_lock.take()?;
         log.checkpoint("TRUNCATE");
         Ok(())
     });
@@ -83,18 +83,18 @@ pub(super) fn restart(path: &Path) {
 
 fn run(
     log: &Log,
-    turn: &Turn,
+    write_lock: &WriteLock,
     files: &OpenFiles,
     wants_restart: &AtomicBool,
     stop: &mpsc::Receiver<()>,
 ) {
     let mut restarted: Option<Instant> = None;
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
-        log.look(turn);
+        log.look(write_lock);
         let is_soon = restarted.is_some_and(|at| at.elapsed() < BETWEEN_RESTARTS);
         if !is_soon && wants_restart.swap(false, Ordering::Relaxed) {
             restarted = Some(Instant::now());
-            if !log.empty(turn) {
+            if !log.empty(write_lock) {
                 // Someone reads it; at the next look.
                 wants_restart.store(true, Ordering::Relaxed);
                 restarted = None;
@@ -102,7 +102,7 @@ fn run(
         }
     }
     log.copy();
-    let _turn = turn.take();
+    let _guard = write_lock.take();
     log.checkpoint("TRUNCATE");
     files.before_close(&log.connection);
 }
@@ -134,7 +134,7 @@ impl Log {
 
     /// Does what is needed now. The bulk of it disturbs nobody; the writers wait only for what they have written during
     /// the last copy.
-    fn look(&self, turn: &Turn) {
+    fn look(&self, write_lock: &WriteLock) {
         if self.file_size() < COPY {
             return;
         }
@@ -148,14 +148,14 @@ impl Log {
                 break;
             }
         }
-        let _turn = turn.take();
+        let _guard = write_lock.take();
         self.checkpoint(if is_large { "TRUNCATE" } else { "RESTART" });
     }
 
     /// Copies all of it back and cuts it to nothing; whether that went well.
-    fn empty(&self, turn: &Turn) -> bool {
+    fn empty(&self, write_lock: &WriteLock) -> bool {
         self.copy();
-        let _turn = turn.take();
+        let _guard = write_lock.take();
         self.checkpoint("TRUNCATE");
         self.file_size() == 0
     }

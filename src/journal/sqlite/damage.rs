@@ -14,9 +14,9 @@ const MARK: &str = ".corrupt-";
 
 /// Whether damage has been met since the start, in a file that passed for whole then. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Met(Arc<(PathBuf, AtomicBool)>);
+pub(super) struct DamageFlag(Arc<(PathBuf, AtomicBool)>);
 
-impl Met {
+impl DamageFlag {
     /// None so far in the store at `path`.
     pub(super) fn none(path: &Path) -> Self {
         Self(Arc::new((path.to_owned(), AtomicBool::new(false))))

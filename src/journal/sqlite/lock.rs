@@ -11,27 +11,27 @@ use super::with_suffix;
 use crate::journal::Error;
 
 /// Whose turn it is to write.
-pub(super) struct Turn(File);
+pub(super) struct WriteLock(File);
 
 /// Held while its holder writes.
-pub(super) struct MyTurn<'a>(&'a File);
+pub(super) struct WriteGuard<'a>(&'a File);
 
-impl Turn {
+impl WriteLock {
     /// The turn of the store at `path`.
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         Ok(Self(open(&with_suffix(path, ".turn"))?))
     }
 
     /// Waits for it.
-    pub(super) fn take(&self) -> Result<MyTurn<'_>, Error> {
+    pub(super) fn take(&self) -> Result<WriteGuard<'_>, Error> {
         self.0
             .lock()
             .map_err(|error| Error::Commit(error.to_string()))?;
-        Ok(MyTurn(&self.0))
+        Ok(WriteGuard(&self.0))
     }
 }
 
-impl Drop for MyTurn<'_> {
+impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.0.unlock() {
             tracing::error!(error = %error, "cannot give the turn to write back");
@@ -84,7 +84,7 @@ mod tests {
         let lock = with_suffix(&store, ".turn");
         std::fs::write(&lock, "").expect("a file");
         std::fs::set_permissions(&lock, Permissions::from_mode(0o644)).expect("its mode");
-        Turn::of(&store).expect("the turn");
+        WriteLock::of(&store).expect("the turn");
         let _owned = try_own(&store).expect("the lock");
         for suffix in [".turn", ".lock"] {
             let file = std::fs::metadata(with_suffix(&store, suffix)).expect("a lock");

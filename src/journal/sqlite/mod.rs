@@ -19,12 +19,12 @@ mod open;
 mod operate;
 mod query;
 mod readers;
+mod rejected;
 mod requeue;
 mod restore;
 mod retain;
 mod row;
 mod spool;
-mod unauthentic;
 mod work;
 mod writer;
 
@@ -41,13 +41,13 @@ use uuid::Uuid;
 
 pub use self::backup::backup;
 use self::checkpoint::Checkpointer;
-use self::damage::Met;
+use self::damage::DamageFlag;
 pub use self::damage::damaged_beside;
 pub use self::examine::{Examined, examine, orphaned};
 use self::files::OpenFiles;
 use self::finish::Ending;
 pub use self::folder::adopt;
-use self::lock::Turn;
+use self::lock::WriteLock;
 use self::readers::Readers;
 pub use self::restore::{begin_empty, restore};
 pub(super) use self::spool::Spooled;
@@ -56,7 +56,7 @@ use self::writer::Writer;
 use super::lease::new_fence;
 use super::{
     Access, AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept,
-    Lease, NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Store, Unauthentic,
+    Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store,
     Wanted,
 };
 use crate::domain::{Clock, EventId, Millis, Notification};
@@ -80,7 +80,7 @@ pub struct SqliteStore {
     readers: Readers,
     /// Operators' reads have connections of their own: however many look, and at however much, the work goes on.
     looks: Readers,
-    damage: Met,
+    damage: DamageFlag,
     threads: Mutex<Option<Threads>>,
     owned: Mutex<Option<File>>,
     path: PathBuf,
@@ -156,12 +156,12 @@ impl SqliteStore {
             // The service beside it does that.
             Access::Guest => (None, OpenFiles::none()),
         };
-        let turn = Turn::of(path)?;
-        let damage = Met::none(path);
+        let write_lock = WriteLock::of(path)?;
+        let damage = DamageFlag::none(path);
         let look_deadline = (access != Access::Guest).then_some(LOOK_DEADLINE);
         let (writer, thread) = Writer::spawn(
             connection,
-            turn,
+            write_lock,
             queue,
             (damage.clone(), files.clone()),
             metrics,
@@ -218,7 +218,7 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
-        let now = self.clock.steady();
+        let now = self.clock.monotonic();
         let owner = (hold && self.works.load(Ordering::Relaxed)).then_some(self.owner);
         let fence = new_fence();
         self.writer()?
@@ -238,7 +238,7 @@ impl Store for SqliteStore {
     }
 
     async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
-        let (owner, now) = (self.owner, self.clock.steady());
+        let (owner, now) = (self.owner, self.clock.monotonic());
         self.writer()?
             .write(move |tx| Ending { tx, owner, now }.finish(&ends))
             .await
@@ -292,7 +292,7 @@ impl Store for SqliteStore {
         sinks: Vec<String>,
         actor: String,
     ) -> Result<Replayed, Error> {
-        let now = self.clock.steady();
+        let now = self.clock.monotonic();
         self.writer()?
             .write(move |connection| operate::replay(connection, id, from, &sinks, &actor, now))
             .await
@@ -304,7 +304,7 @@ impl Store for SqliteStore {
         notification: Box<Notification>,
         actor: String,
     ) -> Result<Requeued, Error> {
-        let now = self.clock.steady();
+        let now = self.clock.monotonic();
         self.writer()?
             .write(move |connection| requeue::requeue(connection, id, &notification, &actor, now))
             .await
@@ -322,7 +322,7 @@ impl Store for SqliteStore {
         limit: usize,
         actor: String,
     ) -> Result<usize, Error> {
-        let now = self.clock.steady();
+        let now = self.clock.monotonic();
         self.writer()?
             .write(move |connection| {
                 address::drop_deliveries(connection, &sink, limit, &actor, now)
@@ -337,14 +337,14 @@ impl Store for SqliteStore {
         limit: usize,
         actor: String,
     ) -> Result<usize, Error> {
-        let now = self.clock.steady();
+        let now = self.clock.monotonic();
         self.writer()?
             .write(move |connection| address::readdress(connection, &from, &to, limit, &actor, now))
             .await
     }
 
     async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
-        let now = self.clock.steady();
+        let now = self.clock.monotonic();
         let purged = self
             .writer()?
             .write(move |connection| operate::purge(connection, id, &actor, now))
@@ -364,29 +364,29 @@ impl Store for SqliteStore {
         Ok(purged)
     }
 
-    async fn keep_unauthentic(
+    async fn keep_rejected(
         &self,
-        requests: Vec<Unauthentic>,
+        requests: Vec<RejectedRequest>,
         bounds: Bounds,
     ) -> Result<(), Error> {
         self.writer()?
-            .write(move |connection| unauthentic::keep(connection, &requests, bounds))
+            .write(move |connection| rejected::keep(connection, &requests, bounds))
             .await
     }
 
-    async fn unauthentic(
+    async fn rejected(
         &self,
         after: i64,
         limit: usize,
-    ) -> Result<Vec<(i64, Unauthentic)>, Error> {
+    ) -> Result<Vec<(i64, RejectedRequest)>, Error> {
         self.readers
-            .read(move |connection| unauthentic::list(connection, after, limit))
+            .read(move |connection| rejected::list(connection, after, limit))
             .await
     }
 
-    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error> {
+    async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), Error> {
         self.writer()?
-            .write(move |connection| unauthentic::forget(connection, &numbers))
+            .write(move |connection| rejected::forget(connection, &numbers))
             .await
     }
 
@@ -428,7 +428,7 @@ impl Store for SqliteStore {
                 None => tokio::time::sleep(LOOK).await,
             }
         }
-        let (owner, now) = (self.owner, self.clock.steady());
+        let (owner, now) = (self.owner, self.clock.monotonic());
         self.writer()?
             .write(move |tx| work::take_over(tx, owner, now, longest_wait))
             .await?;

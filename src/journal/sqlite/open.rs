@@ -31,7 +31,7 @@ pub(super) fn prepare(
     let connection = migrated(path)?;
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let tx = Tx::new(&connection);
-    work::take_over(&tx, owner, clock.steady(), longest_wait)?;
+    work::take_over(&tx, owner, clock.monotonic(), longest_wait)?;
     tx.write_counts()?;
     connection.execute_batch("COMMIT")?;
     Ok(connection)

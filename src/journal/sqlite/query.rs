@@ -220,7 +220,7 @@ pub(super) fn stats(connection: &Connection) -> Result<Stats, Error> {
         .query_row([], |found| found.get(0))
         .optional()?;
     stats.oldest_pending = row::optional_time(oldest)?;
-    stats.unauthentic = connection
+    stats.rejected = connection
         .prepare_cached("SELECT count(*) FROM unauthentic")?
         .query_row([], |found| found.get(0))?;
     Ok(stats)

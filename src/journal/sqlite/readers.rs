@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::damage::Met;
+use super::damage::DamageFlag;
 use super::files::OpenFiles;
 use crate::journal::Error;
 
@@ -17,7 +17,7 @@ pub(super) struct Readers(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    damage: Met,
+    damage: DamageFlag,
     files: OpenFiles,
     idle: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
@@ -56,7 +56,7 @@ impl Readers {
     /// At most `most` readers of the store at this path. A read that takes longer than the deadline is ended.
     pub(super) fn new(
         (path, files): (PathBuf, OpenFiles),
-        damage: Met,
+        damage: DamageFlag,
         most: usize,
         deadline: Option<Duration>,
     ) -> Self {
@@ -164,7 +164,7 @@ mod tests {
         let count = |connection: &Connection| {
             connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, u64>(0))
         };
-        let damage = Met::none(&path);
+        let damage = DamageFlag::none(&path);
         let readers = Readers::new((path, OpenFiles::none()), damage, 2, None);
         let twice = readers.read(move |connection| {
             let before = count(connection)?;
@@ -191,14 +191,18 @@ mod tests {
         let deadline = Duration::from_millis(50);
         let readers = Readers::new(
             (path.clone(), OpenFiles::none()),
-            Met::none(&path),
+            DamageFlag::none(&path),
             1,
             Some(deadline),
         );
         let slow = readers.read(endless).await;
         assert!(matches!(slow, Err(Error::TooSlow(_))), "{slow:?}");
-        let without_limit =
-            Readers::new((path.clone(), OpenFiles::none()), Met::none(&path), 1, None);
+        let without_limit = Readers::new(
+            (path.clone(), OpenFiles::none()),
+            DamageFlag::none(&path),
+            1,
+            None,
+        );
         let abandoned = tokio::time::timeout(deadline, without_limit.read(endless)).await;
         assert!(abandoned.is_err());
         for readers in [readers, without_limit] {

@@ -94,7 +94,7 @@ fn prepare(file: &Path, copy: &Path) -> Result<(), Error> {
         |row| row.get::<_, bool>(0),
     )?;
     if !is_store {
-        return Err(unusable("it is no store of this service".to_owned()));
+        return Err(unusable("it is not a store of this service".to_owned()));
     }
     let damages = inspect::damages(&connection)?;
     if let Some(first) = damages.first() {

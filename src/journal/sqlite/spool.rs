@@ -42,7 +42,7 @@ pub(super) fn oldest(
 
 fn new_event(event: &Row<'_>, body: Bytes) -> Result<NewEvent, Error> {
     let content = if let Some(reason) = event.get(6)? {
-        NewContent::Junk {
+        NewContent::Malformed {
             dedupe: DedupeKey::of_raw(&body),
             body,
             reason,

@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::damage::Met;
+use super::damage::DamageFlag;
 use super::readers::Readers;
 use super::writer::Writer;
 use super::{content, row};
@@ -51,7 +51,7 @@ struct Due {
 pub(super) struct Claims<'a> {
     pub(super) readers: &'a Readers,
     pub(super) writer: &'a Writer,
-    pub(super) damage: &'a Met,
+    pub(super) damage: &'a DamageFlag,
     pub(super) owner: Uuid,
 }
 
@@ -71,7 +71,7 @@ impl Claims<'_> {
 /// Finds what is due. What stands on a damaged page must not take the others with it.
 fn due(
     connection: &Connection,
-    damage: &Met,
+    damage: &DamageFlag,
     wanted: &Wanted,
     fence: i64,
 ) -> Result<Vec<Due>, Error> {
@@ -95,7 +95,7 @@ fn due(
 /// Finds what is due of a task, until `found` has so many.
 fn due_of(
     connection: &Connection,
-    damage: &Met,
+    damage: &DamageFlag,
     (task, now): (&Task, Millis),
     fence: i64,
     most: usize,

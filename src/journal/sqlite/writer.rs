@@ -12,9 +12,9 @@ use rusqlite::Connection;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
 use super::counts::Tx;
-use super::damage::Met;
+use super::damage::DamageFlag;
 use super::files::OpenFiles;
-use super::lock::Turn;
+use super::lock::WriteLock;
 use crate::journal::Error;
 use crate::metrics::Metrics;
 
@@ -35,7 +35,7 @@ pub(super) struct Writer {
     queue: mpsc::UnboundedSender<Queued>,
     appends: Arc<Semaphore>,
     others: Arc<Semaphore>,
-    damage: Met,
+    damage: DamageFlag,
 }
 
 /// A job, and its room in the queue until it runs. So the queue is bounded though its channel is not.
@@ -58,15 +58,15 @@ impl Writer {
     /// the writer is dropped and the queue is empty.
     pub(super) fn spawn(
         connection: Connection,
-        turn: Turn,
+        write_lock: WriteLock,
         appends: usize,
-        (damage, files): (Met, OpenFiles),
+        (damage, files): (DamageFlag, OpenFiles),
         metrics: Metrics,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, queued) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || run(&connection, &turn, &files, queued, &metrics))?;
+            .spawn(move || run(&connection, &write_lock, &files, queued, &metrics))?;
         let writer = Self {
             queue,
             appends: Arc::new(Semaphore::new(appends.min(Semaphore::MAX_PERMITS))),
@@ -141,7 +141,7 @@ where
 
 fn run(
     connection: &Connection,
-    turn: &Turn,
+    write_lock: &WriteLock,
     files: &OpenFiles,
     mut queued: mpsc::UnboundedReceiver<Queued>,
     metrics: &Metrics,
@@ -149,17 +149,22 @@ fn run(
     let mut batch = Vec::with_capacity(BATCH);
     while queued.blocking_recv_many(&mut batch, BATCH) > 0 {
         let (size, start) = (batch.len(), Instant::now());
-        commit(connection, turn, files, &mut batch);
+        commit(connection, write_lock, files, &mut batch);
         metrics.journal_commit(size, start.elapsed());
     }
     files.before_close(connection);
 }
 
 /// Runs a batch in one transaction and replies to every job, whatever happens.
-fn commit(connection: &Connection, turn: &Turn, files: &OpenFiles, batch: &mut Vec<Queued>) {
+fn commit(
+    connection: &Connection,
+    write_lock: &WriteLock,
+    files: &OpenFiles,
+    batch: &mut Vec<Queued>,
+) {
     let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
     let committed = (|| {
-        let _turn = turn.take()?;
+        let _guard = write_lock.take()?;
         files.check()?;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let tx = Tx::new(connection);
@@ -217,12 +222,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("file");
         let connection = super::super::open::connect(&path).expect("a file");
-        let turn = Turn::of(&path).expect("a turn");
+        let write_lock = WriteLock::of(&path).expect("a turn");
         let (writer, thread) = Writer::spawn(
             connection,
-            turn,
+            write_lock,
             1,
-            (Met::none(&path), OpenFiles::none()),
+            (DamageFlag::none(&path), OpenFiles::none()),
             Metrics::new(),
         )
         .expect("a thread");

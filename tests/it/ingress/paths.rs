@@ -92,7 +92,7 @@ async fn the_log_tells_of_other_paths_other_methods_and_where_a_refused_request_
     assert_eq!(refused.status(), 401);
     until("all is in the log", || {
         let log = binary.log();
-        log.matches("notification refused").count() == 2
+        log.matches("notification rejected").count() == 2
     })
     .await;
     let log = binary.log();
@@ -103,7 +103,7 @@ async fn the_log_tells_of_other_paths_other_methods_and_where_a_refused_request_
     };
     assert!(line("another path").contains("\"http.path\":\"/suki\""));
     assert!(line("did not come as POST").contains("192.0.2.8"));
-    let refused = line("notification refused");
+    let refused = line("notification rejected");
     assert!(
         refused.contains("192.0.2.7") && refused.contains("\"peer\":\"127.0.0.1:"),
         "{refused}"

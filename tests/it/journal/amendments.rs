@@ -19,7 +19,7 @@ fn note() -> Vec<u8> {
 fn retry(s: &Opened, tried_for: Duration) -> Retrieval {
     Retrieval::Retry {
         found: found(Vec::new()),
-        at: s.clock.steady(),
+        at: s.clock.monotonic(),
         tried_for,
         reason: "HTTP 404".to_owned(),
         sinks: Vec::new(),
@@ -109,7 +109,7 @@ async fn retrieve_without(s: &Opened) {
     let links = vec![fetched(0, "{\"x\":0}"), missing(1)];
     let mut end = deliver(&["a"], links);
     if let Retrieval::Deliver { refresh_at, .. } = &mut end {
-        *refresh_at = Some(s.clock.steady());
+        *refresh_at = Some(s.clock.monotonic());
     }
     s.end(&claimed.lease, end).await;
 }
@@ -150,7 +150,7 @@ pub async fn late_content_goes_out_once_as_an_event_that_replaces_the_first(s: O
     assert_eq!((begun.id, begun.found.outcome), (first, Outcome::Completed));
     assert!(s.late().await.is_empty(), "it is held");
     // Nothing came yet.
-    let next = Some(s.clock.steady());
+    let next = Some(s.clock.monotonic());
     assert_eq!(s.end(&begun.lease, look(next, None)).await, kept(None));
     let again = late(&s).await;
     is_as_old(&again, &begun);
@@ -179,7 +179,7 @@ pub async fn what_is_missing_still_is_asked_for_at_the_amendment(s: Opened) {
     delivered_without(&s).await;
     let first = late(&s).await;
     let amendment = amendment(&s, &first);
-    let next = Some(s.clock.steady());
+    let next = Some(s.clock.monotonic());
     s.end(&first.lease, look(next, Some(&amendment))).await;
     let second = late(&s).await;
     assert_eq!(second.id, amendment.id);

@@ -158,7 +158,7 @@ async fn a_check_says_that_all_is_well_and_names_a_damaged_page() {
         "{}",
         text(&well.stdout)
     );
-    assert!(text(&well.stdout).contains("all is well"));
+    assert!(text(&well.stdout).contains("no fault was found"));
 
     let file = dir.path().join("data/receiver.db");
     let pages = std::fs::metadata(&file).unwrap().len() / 4096;

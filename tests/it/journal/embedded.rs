@@ -51,7 +51,7 @@ async fn fill_and_purge(journal: &Journal, clock: Clock, name: &str, count: usiz
     for claimed in claim_events(&**journal, clock).await {
         end(&**journal, &claimed.lease, deliver(&[], vec![])).await;
     }
-    let soon = clock.steady_in(Duration::from_secs(1));
+    let soon = clock.monotonic_in(Duration::from_secs(1));
     let expiry = Expiry {
         content: soon,
         dead: None,
@@ -100,7 +100,7 @@ async fn a_clock_that_was_an_hour_ahead_at_the_last_start_stalls_nothing() {
     let waiting = claimed.find(|event| event.receipt.session_id.as_str() == "waiting");
     let retry = Retrieval::Retry {
         found: found(vec![]),
-        at: ahead.steady_in(Duration::from_secs(300)),
+        at: ahead.monotonic_in(Duration::from_secs(300)),
         tried_for: Duration::ZERO,
         reason: "later".to_owned(),
         sinks: Vec::new(),

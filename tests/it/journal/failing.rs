@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use suki_receiver::config::{Config, OnStale};
 use suki_receiver::domain::{Clock, EventState};
 use suki_receiver::journal::{Bounds, Event, Filter, Inbox, Journal, Store};
-use suki_receiver::lifecycle::{Readiness, Shutdown};
+use suki_receiver::lifecycle::{Readiness, TaskGroup};
 use suki_receiver::metrics::Metrics;
 use suki_receiver::net::{Limits, Listener, Sockets};
 use suki_receiver::signature::{SecretBytes, Secrets};
@@ -29,7 +29,7 @@ struct Service {
     store: Arc<FailingStore>,
     url: String,
     dir: tempfile::TempDir,
-    tasks: Shutdown,
+    tasks: TaskGroup,
 }
 
 impl Service {
@@ -44,7 +44,7 @@ impl Service {
         let deadline = Duration::from_millis(200);
         let (journal, inbox) = Journal::new(store.clone(), deadline, ROOM, clock);
         let (metrics, readiness, tasks) =
-            (Metrics::new(), Readiness::default(), Shutdown::new("test"));
+            (Metrics::new(), Readiness::default(), TaskGroup::new("test"));
         let (state, _) = ingress::State::new(ingress::Parts {
             secrets: Arc::new(ArcSwap::from_pointee(Secrets::new([SecretBytes {
                 id: "t",

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use suki_receiver::domain::{Clock, EventId};
 use suki_receiver::journal::{
-    Appended, Bounds, Error, Filter, Inbox, Journal, SqliteStore, Store, Taking, Unauthentic,
+    Appended, Bounds, Error, Filter, Inbox, Journal, RejectedRequest, SqliteStore, Store,
+    WriteTarget,
 };
 use suki_receiver::metrics::Metrics;
 
@@ -104,7 +105,7 @@ async fn what_a_failing_store_does_not_take_is_spooled_and_drained_in_order_unde
     for n in 0..600 {
         ids.push(new(append(&s.journal, failure(&format!("s{n:03}"))).await));
     }
-    assert_eq!(s.journal.taking().await.unwrap(), Taking::Spool);
+    assert_eq!(s.journal.write_target().await.unwrap(), WriteTarget::Spool);
     assert_eq!(
         s.store.appends.load(SeqCst),
         1,
@@ -127,7 +128,7 @@ async fn what_a_failing_store_does_not_take_is_spooled_and_drained_in_order_unde
     }
     s.is_drained().await;
     eventually("the store takes notifications again", || async {
-        s.journal.taking().await.unwrap() == Taking::Store
+        s.journal.write_target().await.unwrap() == WriteTarget::Store
     })
     .await;
 }
@@ -186,7 +187,7 @@ async fn what_the_store_kept_without_saying_so_is_not_kept_twice() {
     s.drain();
     s.is_drained().await;
     eventually("the store takes notifications again", || async {
-        s.journal.taking().await.unwrap() == Taking::Store
+        s.journal.write_target().await.unwrap() == WriteTarget::Store
     })
     .await;
     assert_eq!(s.sessions().await, ["a"]);
@@ -226,7 +227,7 @@ async fn only_when_both_fail_is_a_notification_refused() {
     // The spool's file is taken away from under it: its commits fail from now on.
     let file = rusqlite_lock(&s.dir.path().join("spool/data/receiver.db"));
     assert!(try_append(&s.journal, failure("b")).await.is_err());
-    assert!(s.journal.taking().await.is_err());
+    assert!(s.journal.write_target().await.is_err());
     drop(file);
     eventually("the spool takes notifications again", || async {
         try_append(&s.journal, failure("b")).await.is_ok()
@@ -257,21 +258,21 @@ async fn what_is_in_the_spool_is_drained_after_a_restart() {
 async fn refused_requests_go_through_the_spool_as_well() {
     let s = Spooled::new();
     s.store.appends_fail.store(true, SeqCst);
-    let request = Unauthentic {
+    let request = RejectedRequest {
         received_at: jiff::Timestamp::from_millisecond(1_765_977_748_432).unwrap(),
         generated_at: "1765977748432".to_owned(),
         signature: "ab".repeat(32),
         body: bytes::Bytes::from_static(b"refused"),
     };
     s.journal
-        .refuse(vec![request.clone()], BOUNDS)
+        .keep_rejected(vec![request.clone()], BOUNDS)
         .await
         .unwrap();
-    assert_eq!(s.store.unauthentic(0, 10).await.unwrap(), []);
+    assert_eq!(s.store.rejected(0, 10).await.unwrap(), []);
     s.store.appends_fail.store(false, SeqCst);
     s.drain();
     eventually("it is in the store", || async {
-        let kept = s.store.unauthentic(0, 10).await.unwrap();
+        let kept = s.store.rejected(0, 10).await.unwrap();
         kept.iter().map(|(_, kept)| kept).eq([&request])
     })
     .await;
@@ -300,9 +301,9 @@ async fn a_store_that_is_back_gets_notifications_though_the_spool_cannot_let_go_
     s.drain();
     eventually("the store takes notifications", || async {
         s.journal
-            .taking()
+            .write_target()
             .await
-            .is_ok_and(|taking| taking == Taking::StoreAlone)
+            .is_ok_and(|taking| taking == WriteTarget::StoreWithoutSpool)
     })
     .await;
     append(&s.journal, failure("later")).await;
@@ -333,14 +334,14 @@ async fn a_spooled_notification_that_cannot_be_read_stays_is_told_of_and_holds_u
     .await;
     assert_eq!(s.sessions().await, ["a", "c"]);
     eventually("an operator can see it", || async {
-        s.journal.taking().await.unwrap() == Taking::StoreRefusing(1)
+        s.journal.write_target().await.unwrap() == WriteTarget::StoreRefusing(1)
     })
     .await;
     file.execute("UPDATE receipts SET source = 'webhook'", [])
         .unwrap();
     s.is_drained().await;
-    eventually("all is well", || async {
-        s.journal.taking().await.unwrap() == Taking::Store
+    eventually("no fault was found", || async {
+        s.journal.write_target().await.unwrap() == WriteTarget::Store
     })
     .await;
     assert_eq!(s.count().await, 3);
@@ -367,7 +368,10 @@ async fn a_spool_whose_disk_is_full_at_the_start_is_opened_when_there_is_room() 
     let draining = journal.clone();
     tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
     append(&journal, failure("a")).await;
-    assert_eq!(journal.taking().await.unwrap(), Taking::StoreAlone);
+    assert_eq!(
+        journal.write_target().await.unwrap(),
+        WriteTarget::StoreWithoutSpool
+    );
     store.appends_fail.store(true, SeqCst);
     try_append(&journal, failure("nowhere")).await.unwrap_err();
     store.appends_fail.store(false, SeqCst);
@@ -377,7 +381,7 @@ async fn a_spool_whose_disk_is_full_at_the_start_is_opened_when_there_is_room() 
     .await;
     is_full.store(false, SeqCst);
     eventually("the spool is there", || async {
-        journal.taking().await.unwrap() == Taking::Store
+        journal.write_target().await.unwrap() == WriteTarget::Store
     })
     .await;
     store.appends_fail.store(true, SeqCst);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use nix::sys::signal::Signal;
-use suki_receiver::lifecycle::{Readiness, Shutdown};
+use suki_receiver::lifecycle::{Readiness, TaskGroup};
 use suki_receiver::net::{Limits, Listener, Sockets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,7 +19,7 @@ struct Bare {
     address: SocketAddr,
     listener: Listener,
     accepting: CancellationToken,
-    group: Shutdown,
+    group: TaskGroup,
 }
 
 impl Bare {
@@ -41,7 +41,7 @@ impl Bare {
                 metrics: None,
             },
             accepting: CancellationToken::new(),
-            group: Shutdown::new("test"),
+            group: TaskGroup::new("test"),
         }
     }
 

@@ -120,7 +120,7 @@ fn check_and_serve_refuse_the_same_configurations_with_exit_code_2() {
         (
             "store.url = \"sqlite:no-folder/receiver.db\"".to_owned(),
             "store.url",
-            "is no folder",
+            "is not a folder",
         ),
         (
             "store.url = \"sqlite:/proc/nowhere/receiver.db\"".to_owned(),
@@ -135,7 +135,7 @@ fn check_and_serve_refuse_the_same_configurations_with_exit_code_2() {
         (
             "[[sinks]]\nname = \"a\"\ntype = \"files\"\ndir = \"no-folder/out\"".to_owned(),
             "sinks.a.dir",
-            "is no folder",
+            "is not a folder",
         ),
         (
             format!("{http}ca_file = \"none.pem\""),

@@ -108,7 +108,7 @@ async fn a_refused_call_is_logged_with_the_address_of_the_caller() {
         .unwrap();
     let call = client.get(format!("http://{}/api/v1/audit", binary.admin));
     assert_eq!(call.send().await.unwrap().status(), 401);
-    let refusal = "an admin call was refused";
+    let refusal = "an admin call was denied";
     let log = binary.logs(refusal).await;
     let line = log.lines().find(|line| line.contains(refusal)).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use suki_receiver::domain::{EventId, Millis, Notification};
 use suki_receiver::journal::{
     AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept, Lease,
-    NewEvent, Page, Purged, ReplayFrom, Replayed, Requeued, Stats, Store, Unauthentic, Wanted,
+    NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -221,25 +221,25 @@ impl Store for FailingStore {
         self.inner.retain(expiry, limit).await
     }
 
-    async fn keep_unauthentic(
+    async fn keep_rejected(
         &self,
-        requests: Vec<Unauthentic>,
+        requests: Vec<RejectedRequest>,
         bounds: Bounds,
     ) -> Result<(), Error> {
         check(&self.appends_fail)?;
-        self.inner.keep_unauthentic(requests, bounds).await
+        self.inner.keep_rejected(requests, bounds).await
     }
 
-    async fn unauthentic(
+    async fn rejected(
         &self,
         after: i64,
         limit: usize,
-    ) -> Result<Vec<(i64, Unauthentic)>, Error> {
-        self.inner.unauthentic(after, limit).await
+    ) -> Result<Vec<(i64, RejectedRequest)>, Error> {
+        self.inner.rejected(after, limit).await
     }
 
-    async fn forget_unauthentic(&self, numbers: Vec<i64>) -> Result<(), Error> {
-        self.inner.forget_unauthentic(numbers).await
+    async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), Error> {
+        self.inner.forget_rejected(numbers).await
     }
 
     async fn inspect(&self) -> Result<Vec<String>, Error> {

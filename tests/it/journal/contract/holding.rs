@@ -37,7 +37,7 @@ pub async fn no_more_is_claimed_than_is_wanted_of_a_kind_and_of_all(s: Opened) {
         append(&s.journal, failure(&format!("without{n}"))).await;
     }
     let wanted = |most| Wanted {
-        now: s.clock.steady_in(Duration::from_millis(5)),
+        now: s.clock.monotonic_in(Duration::from_millis(5)),
         tasks: vec![
             (vec![Task::Forward], 2),
             (vec![Task::New, Task::Retrieve], most),
@@ -56,7 +56,7 @@ pub async fn no_more_is_claimed_than_is_wanted_of_a_kind_and_of_all(s: Opened) {
 }
 
 pub async fn what_is_due_first_is_claimed_first(s: Opened) {
-    let (mut waits, now) = (Duration::ZERO, s.clock.steady());
+    let (mut waits, now) = (Duration::ZERO, s.clock.monotonic());
     s.delivering("later", &["a"]).await;
     s.delivering("sooner", &["a"]).await;
     let mut due_first = None;
@@ -117,7 +117,7 @@ pub async fn what_there_is_no_room_for_is_left_to_be_claimed(mut s: Opened) {
 }
 
 async fn rings(s: &Opened) {
-    let rings = timeout(PATIENCE, s.inbox.bell.notified()).await;
+    let rings = timeout(PATIENCE, s.inbox.wakeup.notified()).await;
     rings.expect("the worker is told");
 }
 
@@ -165,7 +165,7 @@ pub async fn what_whoever_retrieved_it_delivers_is_held_at_once(s: Opened) {
 }
 
 async fn give_back(s: &Opened, lease: &Lease, ahead: Duration) {
-    let at = s.clock.steady_in(ahead);
+    let at = s.clock.monotonic_in(ahead);
     let given = s.store.give_back(vec![lease.clone()], at).await;
     given.unwrap();
 }

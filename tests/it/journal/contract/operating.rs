@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use suki_receiver::domain::{Clock, EventId, EventState, Notification};
 use suki_receiver::journal::{
-    Appended, Bounds, DeliveryEnd, Ended, Expiry, Filter, ReplayFrom, Replayed, Requeued,
-    Retrieval, Unauthentic,
+    Appended, Bounds, DeliveryEnd, Ended, Expiry, Filter, RejectedRequest, ReplayFrom, Replayed,
+    Requeued, Retrieval,
 };
 
 use super::*;
@@ -52,7 +52,7 @@ pub async fn a_purge_takes_the_work_away_from_whoever_holds_it(s: Opened) {
     let detail = s.store.event(delivering).await.unwrap().unwrap();
     assert!(detail.deliveries.iter().all(|it| it.delivered_at.is_none()));
     let given = vec![claimed.lease, delivery.lease];
-    s.store.give_back(given, s.clock.steady()).await.unwrap();
+    s.store.give_back(given, s.clock.monotonic()).await.unwrap();
     assert!(s.events().await.is_empty());
     assert!(s.deliveries("a").await.is_empty());
     s.is_well().await;
@@ -106,7 +106,7 @@ pub async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another
             dead()
         } else {
             DeliveryEnd::Retry {
-                at: s.clock.steady(),
+                at: s.clock.monotonic(),
                 reason: "down".to_owned(),
             }
         };
@@ -194,7 +194,7 @@ pub async fn retention_purges_what_is_done_and_keeps_what_is_dead(s: Opened) {
 
 /// All that ended so far is old enough, but for what has no age limit.
 fn expired(s: &Opened) -> Expiry {
-    let soon = s.clock.steady_in(Duration::from_secs(1));
+    let soon = s.clock.monotonic_in(Duration::from_secs(1));
     Expiry {
         content: soon,
         dead: None,
@@ -207,8 +207,8 @@ pub async fn what_is_dead_or_quarantined_goes_where_an_age_limit_is_set(s: Opene
     let lost = s.delivering("dead", &["a"]).await;
     s.make("a", dead()).await;
     let junk = quarantine(&s.journal, b"[]").await;
-    keep_unauthentic(&s, b"refused").await;
-    let soon = Some(s.clock.steady_in(Duration::from_secs(1)));
+    keep_rejected(&s, b"refused").await;
+    let soon = Some(s.clock.monotonic_in(Duration::from_secs(1)));
     let limited = Expiry {
         dead: soon,
         quarantined: soon,
@@ -218,7 +218,7 @@ pub async fn what_is_dead_or_quarantined_goes_where_an_age_limit_is_set(s: Opene
     assert_eq!((purged.content, purged.receipts), (2, 2));
     assert!(s.store.event(lost).await.unwrap().is_none());
     assert!(s.store.event(junk).await.unwrap().is_none());
-    assert_eq!(s.store.stats().await.unwrap().unauthentic, 0);
+    assert_eq!(s.store.stats().await.unwrap().rejected, 0);
 }
 
 pub async fn what_a_dead_event_had_still_to_deliver_goes_with_its_content(s: Opened) {
@@ -231,7 +231,7 @@ pub async fn what_a_dead_event_had_still_to_deliver_goes_with_its_content(s: Ope
     };
     s.end(&claimed.lease, end).await;
     let limited = Expiry {
-        dead: Some(s.clock.steady_in(Duration::from_secs(1))),
+        dead: Some(s.clock.monotonic_in(Duration::from_secs(1))),
         receipts: 0,
         ..expired(&s)
     };
@@ -244,22 +244,22 @@ pub async fn what_a_dead_event_had_still_to_deliver_goes_with_its_content(s: Ope
 
 pub async fn refused_requests_are_kept_within_bounds_the_newest_first_to_stay(s: Opened) {
     for n in 0..5u8 {
-        keep_unauthentic(&s, &[n; 10]).await;
+        keep_rejected(&s, &[n; 10]).await;
     }
-    let kept = s.store.unauthentic(0, 10).await.unwrap();
+    let kept = s.store.rejected(0, 10).await.unwrap();
     let bodies: Vec<u8> = kept.iter().map(|(_, request)| request.body[0]).collect();
     assert_eq!(bodies, [2, 3, 4], "three are within 35 bytes");
     let (number, oldest) = &kept[0];
     assert_eq!(oldest.signature, "ab".repeat(32));
     assert_eq!(oldest.generated_at, "1765977748432");
-    assert_eq!(s.store.unauthentic(*number, 1).await.unwrap(), kept[1..2]);
-    s.store.forget_unauthentic(vec![*number]).await.unwrap();
-    assert_eq!(s.store.unauthentic(0, 10).await.unwrap(), kept[1..]);
-    assert_eq!(s.store.stats().await.unwrap().unauthentic, 2);
+    assert_eq!(s.store.rejected(*number, 1).await.unwrap(), kept[1..2]);
+    s.store.forget_rejected(vec![*number]).await.unwrap();
+    assert_eq!(s.store.rejected(0, 10).await.unwrap(), kept[1..]);
+    assert_eq!(s.store.stats().await.unwrap().rejected, 2);
 }
 
-async fn keep_unauthentic(s: &Opened, body: &[u8]) {
-    let request = Unauthentic {
+async fn keep_rejected(s: &Opened, body: &[u8]) {
+    let request = RejectedRequest {
         received_at: Clock::start().now(),
         generated_at: "1765977748432".to_owned(),
         signature: "ab".repeat(32),
@@ -269,8 +269,5 @@ async fn keep_unauthentic(s: &Opened, body: &[u8]) {
         requests: 4,
         bytes: 35,
     };
-    s.store
-        .keep_unauthentic(vec![request], bounds)
-        .await
-        .unwrap();
+    s.store.keep_rejected(vec![request], bounds).await.unwrap();
 }

@@ -70,7 +70,7 @@ pub async fn a_replay_comes_when_what_is_held_is_given_back(s: Opened) {
         if is_an_end {
             s.end(&held.lease, How::GivenBack).await;
         } else {
-            let now = s.clock.steady();
+            let now = s.clock.monotonic();
             s.store.give_back(vec![held.lease], now).await.unwrap();
         }
         assert!(s.deliveries("a").await.is_empty());

@@ -56,7 +56,7 @@ pub async fn a_system_clock_that_jumps_while_the_store_is_open_neither_stalls_no
     s: Opened,
 ) {
     let hour = Duration::from_secs(3600);
-    let before = s.clock.steady();
+    let before = s.clock.monotonic();
     for (session, at) in [
         ("ahead", s.clock.now() + hour),
         ("back", s.clock.now() - hour),
@@ -67,7 +67,7 @@ pub async fn a_system_clock_that_jumps_while_the_store_is_open_neither_stalls_no
     assert_eq!(claimed.len(), 2, "both are due");
     for event in claimed {
         assert!(
-            (before - 1000..=s.clock.steady() + 1000).contains(&event.started_at),
+            (before - 1000..=s.clock.monotonic() + 1000).contains(&event.started_at),
             "{}: its attempts begin now, not when the system clock says",
             event.receipt.session_id.as_str()
         );
@@ -77,7 +77,7 @@ pub async fn a_system_clock_that_jumps_while_the_store_is_open_neither_stalls_no
 pub async fn a_lost_lease_writes_nothing(s: Opened) {
     let event = id(append(&s.journal, note("s")).await);
     let first = s.event().await;
-    let now = s.clock.steady();
+    let now = s.clock.monotonic();
     let given = s.store.give_back(vec![first.lease.clone()], now).await;
     given.unwrap();
     let links = || vec![fetched(0, "{}")];
@@ -105,7 +105,7 @@ pub async fn events_that_need_no_call_are_claimed_while_the_api_is_down(s: Opene
 fn retry(s: &Opened) -> Retrieval {
     Retrieval::Retry {
         found: found(vec![fetched(0, "{}")]),
-        at: s.clock.steady(),
+        at: s.clock.monotonic(),
         tried_for: Duration::ZERO,
         reason: "not yet".to_owned(),
         sinks: Vec::new(),
@@ -142,7 +142,7 @@ pub async fn an_attempt_counts_when_it_ends(s: Opened) {
 pub async fn each_sink_has_its_own_state(s: Opened) {
     s.delivering("s", &["a", "b"]).await;
     let retry = DeliveryEnd::Retry {
-        at: s.clock.steady_in(Duration::from_secs(60)),
+        at: s.clock.monotonic_in(Duration::from_secs(60)),
         reason: "down".to_owned(),
     };
     assert_eq!(s.make("a", retry).await, kept(None));
@@ -171,7 +171,7 @@ pub async fn many_ends_are_written_down_together_each_by_its_own_lease(s: Opened
         append(&s.journal, note(session)).await;
     }
     let leases: Vec<Lease> = s.events().await.into_iter().map(|it| it.lease).collect();
-    let now = s.clock.steady();
+    let now = s.clock.monotonic();
     let given = s.store.give_back(vec![leases[1].clone()], now).await;
     given.unwrap();
     let hows = [

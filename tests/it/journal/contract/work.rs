@@ -15,7 +15,7 @@ pub const EVENTS: [Task; 3] = [Task::Forward, Task::New, Task::Retrieve];
 /// What is due of these tasks `ahead` of the present.
 pub fn due(clock: Clock, ahead: Duration, tasks: &[Task]) -> Wanted {
     Wanted {
-        now: clock.steady_in(ahead),
+        now: clock.monotonic_in(ahead),
         tasks: vec![(tasks.to_vec(), 1000)],
         limit: 1000,
     }

@@ -14,7 +14,7 @@ pub enum Kind {
     /// A notification that does not.
     Failure,
     /// Authentic bytes that are no notification.
-    Junk,
+    Malformed,
 }
 
 /// Names one content. `n` names the session; another `variant` is other content for the same session.
@@ -46,7 +46,7 @@ impl Key {
         let status = match self.kind {
             Kind::Success => "success",
             Kind::Failure => "failure",
-            Kind::Junk => return Bytes::from(format!("junk {self} {filler}")),
+            Kind::Malformed => return Bytes::from(format!("junk {self} {filler}")),
         };
         let session = format!("s-{}-{}", self.seed, self.n);
         Bytes::from(format!(
@@ -113,7 +113,7 @@ impl FromStr for Key {
             kind: match kind {
                 "Success" => Kind::Success,
                 "Failure" => Kind::Failure,
-                "Junk" => Kind::Junk,
+                "Malformed" => Kind::Malformed,
                 _ => return Err(wrong()),
             },
             seed: seed.parse().map_err(|_| wrong())?,

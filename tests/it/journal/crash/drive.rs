@@ -152,7 +152,7 @@ impl Shared {
     }
 
     fn new_key(&self, n: u64, chance: &mut StdRng) -> Key {
-        let kinds = [Kind::Success, Kind::Success, Kind::Failure, Kind::Junk];
+        let kinds = [Kind::Success, Kind::Success, Kind::Failure, Kind::Malformed];
         let most = if self.plan.large { 120_000 } else { 6_000 };
         Key {
             kind: *kinds.choose(chance).unwrap(),
@@ -176,7 +176,7 @@ impl Shared {
                     .append(&verified, notification, now, false)
                     .await
             }
-            Kind::Junk => {
+            Kind::Malformed => {
                 self.journal
                     .quarantine(&verified, Malformed::NotJson, now)
                     .await
@@ -272,7 +272,7 @@ impl Shared {
                     tried_for: Duration::ZERO,
                     sinks: Vec::new(),
                     found: found(linked),
-                    at: self.clock.steady(),
+                    at: self.clock.monotonic(),
                     reason: "later".to_owned(),
                 };
                 (Retrieved::Retry, retry)
@@ -323,7 +323,7 @@ impl Shared {
                     (End::Delivered, DeliveryEnd::Delivered { at })
                 }
                 7..9 => {
-                    let at = self.clock.steady();
+                    let at = self.clock.monotonic();
                     (End::Pending, DeliveryEnd::Retry { at, reason })
                 }
                 _ => (End::Dead, DeliveryEnd::Dead { reason }),

@@ -97,7 +97,7 @@ impl Standing {
     pub fn new(key: Key) -> Self {
         let stage = match key.kind {
             Kind::Success | Kind::Failure => Stage::Pending,
-            Kind::Junk => Stage::Quarantined,
+            Kind::Malformed => Stage::Quarantined,
         };
         Self {
             stage,

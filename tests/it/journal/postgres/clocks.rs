@@ -33,7 +33,7 @@ impl Instance {
             tried_for: Duration::ZERO,
             sinks: Vec::new(),
             found: found(Vec::new()),
-            at: self.clock.steady_in(after),
+            at: self.clock.monotonic_in(after),
             reason: "not yet".to_owned(),
         };
         end(&*self.store, &event.lease, retry).await;
@@ -49,7 +49,7 @@ async fn neither_steals_a_lease_nor_waits_longer_when_the_clocks_differ_by_an_ho
 
     for (one, other) in [(&here, &ahead), (&ahead, &here)] {
         let held = one.claim(SOON).await.remove(0);
-        let age = one.clock.steady() - held.started_at;
+        let age = one.clock.monotonic() - held.started_at;
         assert!(
             (0..60_000).contains(&age),
             "began {age} ms ago by its own clock"

@@ -13,7 +13,7 @@ const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// Named tasks that stop together. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Shutdown {
+pub struct TaskGroup {
     what: &'static str,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -23,7 +23,7 @@ pub struct Shutdown {
 /// How many tasks of each name run.
 type Running = Arc<Mutex<BTreeMap<&'static str, usize>>>;
 
-impl Shutdown {
+impl TaskGroup {
     /// An empty group, named after the part that it belongs to.
     pub fn new(what: &'static str) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Shutdown {
         }
     }
 
-    /// Starts a task of the group. It must end soon after [`Shutdown::stopping`] does.
+    /// Starts a task of the group. It must end soon after [`TaskGroup::stopping`] does.
     ///
     /// The task goes on when nobody waits for its result any more.
     pub fn spawn<T: Send + 'static>(

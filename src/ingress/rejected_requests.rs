@@ -5,8 +5,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use crate::journal::{Bounds, Journal, Unauthentic};
-use crate::lifecycle::Shutdown;
+use crate::journal::{Bounds, Journal, RejectedRequest};
+use crate::lifecycle::TaskGroup;
 use crate::signature::Claim;
 
 /// Requests that wait to be written; further ones are not kept. Each may be as large as the largest body.
@@ -14,22 +14,22 @@ const WAITING: usize = 32;
 
 /// Where refused requests are handed in. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Refusals(Option<mpsc::Sender<Unauthentic>>);
+pub(super) struct RejectedRequests(Option<mpsc::Sender<RejectedRequest>>);
 
 /// Writes them down.
-pub struct RefusalKeeper {
-    waiting: mpsc::Receiver<Unauthentic>,
+pub struct RejectedKeeper {
+    waiting: mpsc::Receiver<RejectedRequest>,
     bounds: Bounds,
 }
 
-impl Refusals {
+impl RejectedRequests {
     /// Where to hand in, and what writes it down within `bounds`.
-    pub(super) fn new(bounds: Bounds) -> (Self, RefusalKeeper) {
+    pub(super) fn new(bounds: Bounds) -> (Self, RejectedKeeper) {
         let (sender, waiting) = mpsc::channel(WAITING);
         let is_wanted = bounds.requests > 0;
         (
             Self(is_wanted.then_some(sender)),
-            RefusalKeeper { waiting, bounds },
+            RejectedKeeper { waiting, bounds },
         )
     }
 
@@ -42,7 +42,7 @@ impl Refusals {
             return false;
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let request = Unauthentic {
+        let request = RejectedRequest {
             received_at,
             generated_at: text(generated_at),
             signature: text(signature),
@@ -52,9 +52,9 @@ impl Refusals {
     }
 }
 
-impl RefusalKeeper {
+impl RejectedKeeper {
     /// Writes down what is handed in until `tasks` stops, and then the rest.
-    pub async fn run(mut self, journal: Journal, tasks: Shutdown) {
+    pub async fn run(mut self, journal: Journal, tasks: TaskGroup) {
         let mut batch = Vec::with_capacity(WAITING);
         loop {
             tokio::select! {
@@ -68,8 +68,8 @@ impl RefusalKeeper {
             }
             let count = batch.len();
             let requests = std::mem::take(&mut batch);
-            if let Err(error) = journal.refuse(requests, self.bounds).await {
-                tracing::warn!(error = %error, count, "refused requests could not be kept");
+            if let Err(error) = journal.keep_rejected(requests, self.bounds).await {
+                tracing::warn!(error = %error, count, "rejected requests could not be kept");
             }
         }
     }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::row;
-use crate::journal::{Bounds, Error, Unauthentic};
+use crate::journal::{Bounds, Error, RejectedRequest};
 
 /// The newest that together are within both bounds stay; the first one that is not, and all before it, go.
 const TRIM: &str = "DELETE FROM unauthentic WHERE seq <= (
@@ -15,7 +15,7 @@ const TRIM: &str = "DELETE FROM unauthentic WHERE seq <= (
 /// Keeps these, and forgets the oldest beyond the bounds.
 pub(super) fn keep(
     connection: &Connection,
-    requests: &[Unauthentic],
+    requests: &[RejectedRequest],
     bounds: Bounds,
 ) -> Result<(), Error> {
     let mut insert = connection.prepare_cached(
@@ -41,7 +41,7 @@ pub(super) fn list(
     connection: &Connection,
     after: i64,
     limit: usize,
-) -> Result<Vec<(i64, Unauthentic)>, Error> {
+) -> Result<Vec<(i64, RejectedRequest)>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT seq, received_at, generated_at, signature, body FROM unauthentic WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     )?;
@@ -50,7 +50,7 @@ pub(super) fn list(
     while let Some(request) = rows.next()? {
         found.push((
             request.get(0)?,
-            Unauthentic {
+            RejectedRequest {
                 received_at: row::time(request.get(1)?)?,
                 generated_at: request.get(2)?,
                 signature: request.get(3)?,

@@ -3,7 +3,7 @@
 use deadpool_postgres::Client;
 
 use super::row;
-use crate::journal::{Bounds, Error, Unauthentic};
+use crate::journal::{Bounds, Error, RejectedRequest};
 
 const KEEP: &str = "INSERT INTO unauthentic (received_at, generated_at, signature, bytes, body)
     SELECT received_at, generated_at, signature, length(body), body
@@ -20,7 +20,7 @@ const LIST: &str = "SELECT seq, received_at, generated_at, signature, body FROM 
 /// Keeps these, and forgets the oldest beyond the bounds.
 pub(super) async fn keep(
     client: &mut Client,
-    requests: &[Unauthentic],
+    requests: &[RejectedRequest],
     bounds: Bounds,
 ) -> Result<(), Error> {
     let received: Vec<i64> = requests
@@ -55,13 +55,13 @@ pub(super) async fn list(
     client: &Client,
     after: i64,
     limit: usize,
-) -> Result<Vec<(i64, Unauthentic)>, Error> {
+) -> Result<Vec<(i64, RejectedRequest)>, Error> {
     let rows = client.query(LIST, &[&after, &row::limit(limit)]).await?;
     rows.iter()
         .map(|request| {
             Ok((
                 row::get(request, "seq")?,
-                Unauthentic {
+                RejectedRequest {
                     received_at: row::time(row::get(request, "received_at")?)?,
                     generated_at: row::get(request, "generated_at")?,
                     signature: row::get(request, "signature")?,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 /// A refused request, with all that is needed to verify it again.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Unauthentic {
+pub struct RejectedRequest {
     /// When it came.
     pub received_at: Timestamp,
     /// Its header `generated-at`, as sent: digits.
@@ -19,9 +19,9 @@ pub struct Unauthentic {
     pub body: Bytes,
 }
 
-impl fmt::Debug for Unauthentic {
+impl fmt::Debug for RejectedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Unauthentic([redacted])")
+        f.write_str("RejectedRequest([redacted])")
     }
 }
 

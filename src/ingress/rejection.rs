@@ -8,21 +8,21 @@ use crate::domain::Malformed;
 use crate::journal;
 use crate::metrics::{Answer, Bound};
 use crate::net::{ACCEPTED_CODINGS, error_response};
-use crate::signature::Rejection;
+use crate::signature::VerifyError;
 
 /// Seconds after which a sender may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Marks the answer to a request on another path than the webhook's that did not verify.
 #[derive(Clone)]
-pub(super) struct NotAuthentic;
+pub(super) struct ElsewhereRejected;
 
 /// Why a notification is not accepted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Reject {
+pub(super) enum Rejection {
     /// Not authentic.
     #[error("{0}")]
-    Unauthorized(#[from] Rejection),
+    NotAuthentic(#[from] VerifyError),
     /// Authentic, but too old or too new, and configured to be refused.
     #[error("generated-at is too far from the present time")]
     Stale,
@@ -53,11 +53,11 @@ pub(super) enum Reject {
     Unavailable(#[source] journal::Error),
 }
 
-impl Reject {
+impl Rejection {
     /// How it is counted.
     pub(super) fn answer(&self) -> Answer {
         match self {
-            Self::Unauthorized(_) | Self::Stale | Self::UnknownCoding => Answer::Unauthorized,
+            Self::NotAuthentic(_) | Self::Stale | Self::UnknownCoding => Answer::Unauthorized,
             Self::Malformed(_) | Self::BrokenOff => Answer::Malformed,
             Self::TooLarge(_) => Answer::TooLarge,
             Self::TooSlow => Answer::TimedOut,
@@ -72,7 +72,7 @@ impl Reject {
             Self::Unavailable(journal::Error::Overloaded) => Some(Bound::Queue),
             Self::Unavailable(journal::Error::Deadline) => Some(Bound::Deadline),
             Self::Unavailable(_) => Some(Bound::Store),
-            Self::Unauthorized(_)
+            Self::NotAuthentic(_)
             | Self::UnknownCoding
             | Self::Stale
             | Self::Malformed(_)
@@ -100,14 +100,14 @@ impl Reject {
             Self::Unavailable(error) => {
                 tracing::error!(request.id = request_id, http.path = path, result, peer, forwarded_for, error = %error, "notification not stored; answered 503");
             }
-            Self::Unauthorized(_)
+            Self::NotAuthentic(_)
             | Self::UnknownCoding
             | Self::Stale
             | Self::Malformed(_)
             | Self::TooLarge(_)
             | Self::TooSlow
             | Self::BrokenOff => {
-                tracing::warn!(request.id = request_id, http.path = path, result, peer, forwarded_for, reason = %self, "notification refused");
+                tracing::warn!(request.id = request_id, http.path = path, result, peer, forwarded_for, reason = %self, "notification rejected");
             }
         }
     }
@@ -115,7 +115,7 @@ impl Reject {
     fn leaves_body_unread(&self) -> bool {
         match self {
             Self::TooLarge(_) | Self::TooSlow | Self::BrokenOff | Self::Busy => true,
-            Self::Unauthorized(_)
+            Self::NotAuthentic(_)
             | Self::UnknownCoding
             | Self::Stale
             | Self::Malformed(_)
@@ -126,7 +126,7 @@ impl Reject {
     fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) | Self::BrokenOff => StatusCode::BAD_REQUEST,
-            Self::Unauthorized(_) | Self::Stale => StatusCode::UNAUTHORIZED,
+            Self::NotAuthentic(_) | Self::Stale => StatusCode::UNAUTHORIZED,
             Self::UnknownCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -135,7 +135,7 @@ impl Reject {
     }
 }
 
-impl IntoResponse for Reject {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let mut response = error_response(self.status(), &self.to_string());
         let headers = response.headers_mut();
