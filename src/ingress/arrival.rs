@@ -5,8 +5,6 @@ use std::time::Instant;
 
 use axum::http::{HeaderMap, Request};
 
-use super::State;
-use super::rejection::Rejection;
 use crate::net::Peer;
 
 /// Most characters of a path that are logged.
@@ -42,48 +40,6 @@ impl Arrival {
         Self {
             other_path: Some(path),
             ..Self::of(request)
-        }
-    }
-
-    /// Logs and counts a request that was not accepted.
-    pub(super) fn rejected(&self, state: &State, rejection: &Rejection) {
-        rejection.log(self);
-        if let Some(bound) = rejection.bound() {
-            state.metrics.unavailable(bound);
-        }
-        state
-            .metrics
-            .notification(rejection.answer(), self.start.elapsed());
-    }
-}
-
-/// A request whose body is still coming. When it is dropped before that has ended, the sender has given the request up,
-/// and that is logged and counted.
-pub(super) struct Unfinished<'a> {
-    state: &'a State,
-    arrival: Option<Arrival>,
-}
-
-impl<'a> Unfinished<'a> {
-    pub(super) fn new(state: &'a State, arrival: Arrival) -> Self {
-        Self {
-            state,
-            arrival: Some(arrival),
-        }
-    }
-
-    /// All has come that will come.
-    pub(super) fn finish(mut self) -> Arrival {
-        self.arrival.take().expect("only this takes it")
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(arrival) = self.arrival.take()
-            && arrival.other_path.is_none()
-        {
-            arrival.rejected(self.state, &Rejection::BrokenOff);
         }
     }
 }

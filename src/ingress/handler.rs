@@ -8,8 +8,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::State;
-use super::arrival::{Arrival, Unfinished};
+use super::arrival::Arrival;
 use super::rejection::ElsewhereRejected;
+use super::unfinished::Unfinished;
 use super::{body, intake};
 use crate::net;
 

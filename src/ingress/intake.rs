@@ -60,7 +60,7 @@ pub(super) async fn take(
     match keep(state, verified, received_at).await {
         Ok(receipt) => accepted(state, arrival, &receipt),
         Err(rejection) => {
-            arrival.rejected(state, &rejection);
+            rejection.report(state, arrival);
             rejection.into_response()
         }
     }
@@ -70,7 +70,7 @@ pub(super) async fn take(
 /// notification that is rejected, and the answer says so to the router.
 pub(super) fn rejected(state: &State, arrival: &Arrival, rejection: Rejection) -> Response {
     if arrival.other_path.is_none() || rejection.is_ours() {
-        arrival.rejected(state, &rejection);
+        rejection.report(state, arrival);
         return rejection.into_response();
     }
     rejection.log(arrival);

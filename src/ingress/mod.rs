@@ -8,6 +8,7 @@ mod intake;
 mod rejected_requests;
 mod rejection;
 mod state;
+mod unfinished;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;

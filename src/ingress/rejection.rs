@@ -3,6 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::State;
 use super::arrival::Arrival;
 use crate::domain::Malformed;
 use crate::journal;
@@ -85,6 +86,16 @@ impl Rejection {
     /// Whether it is for want of something here, and not for what came.
     pub(super) fn is_ours(&self) -> bool {
         self.status().is_server_error()
+    }
+
+    /// Logs and counts a notification that was not accepted.
+    pub(super) fn report(&self, state: &State, arrival: &Arrival) {
+        self.log(arrival);
+        if let Some(bound) = self.bound() {
+            state.metrics.unavailable(bound);
+        }
+        let took = arrival.start.elapsed();
+        state.metrics.notification(self.answer(), took);
     }
 
     /// Says in the log what was not accepted, where it came from, and nothing of what came.

@@ -3,6 +3,7 @@
 //! A lease has no end of its own. It stands as long as the instance that holds it is alive and nobody has taken the work
 //! from it; the number that changes with each holding (a fencing token) tells a result of an earlier one.
 
+use crate::domain::Millis;
 use std::fmt;
 use std::str::FromStr;
 
@@ -89,6 +90,8 @@ pub(super) fn new_fence() -> i64 {
     rand::random()
 }
 
+/// When a delivery is due that waits for its event to be retrieved.
+pub(in crate::journal) const WHEN_RETRIEVED: Millis = Millis::MAX;
 #[cfg(test)]
 mod tests {
     use super::*;

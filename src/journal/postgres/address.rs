@@ -2,7 +2,7 @@
 
 use deadpool_postgres::{Client, Transaction};
 
-use super::{finish, row, work};
+use super::{progress, row, work};
 use crate::journal::lease::new_fence;
 use crate::journal::{Error, Task};
 
@@ -67,7 +67,7 @@ pub(super) async fn drop_deliveries(
     for event in &events {
         transaction.execute(DROP, &[&sink, event]).await?;
         let what = format!("deliver to {sink}");
-        finish::history(&transaction, *event, &what, &format!("dropped by {actor}")).await?;
+        progress::history(&transaction, *event, &what, &format!("dropped by {actor}")).await?;
         end(&transaction, *event).await?;
     }
     transaction.commit().await?;
@@ -93,7 +93,7 @@ pub(super) async fn readdress(
             format!("deliver to {from}"),
             format!("given to {to} by {actor}"),
         );
-        finish::history(&transaction, *event, &what, &detail).await?;
+        progress::history(&transaction, *event, &what, &detail).await?;
         end(&transaction, *event).await?;
     }
     transaction.commit().await?;
@@ -117,5 +117,5 @@ async fn undelivered(
 /// Has the event stand as its deliveries do now.
 async fn end(transaction: &Transaction<'_>, event: i64) -> Result<(), Error> {
     transaction.execute(REOPEN, &[&event]).await?;
-    finish::end_event(transaction, event).await
+    progress::end_event(transaction, event).await
 }

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::Transaction;
 
-use super::{finish, row};
+use super::{progress, row};
 use crate::domain::{EventState, Millis, Source};
 use crate::journal::{Amendment, Error};
 
@@ -39,7 +39,7 @@ pub(super) async fn amend(
     let Some(made) = made else { return Ok(false) };
     let amended: i64 = row::get(&made, "seq")?;
     transaction.execute(AMENDS, &[&event, &amended]).await?;
-    finish::write_found(transaction, amended, amendment.found.clone()).await?;
+    progress::write_found(transaction, amended, amendment.found.clone()).await?;
     // It is as old as what it amends.
     transaction
         .execute(
@@ -55,11 +55,11 @@ pub(super) async fn amend(
         )
         .await?;
     if let Some(next) = next {
-        finish::look_at(transaction, amended, next).await?;
+        progress::look_at(transaction, amended, next).await?;
     }
-    finish::plan_due(transaction, amended, &amendment.sinks).await?;
-    finish::end_event(transaction, amended).await?;
+    progress::plan_due(transaction, amended, &amendment.sinks).await?;
+    progress::end_event(transaction, amended).await?;
     let detail = format!("late content came; amended by {}", amendment.id);
-    finish::history(transaction, event, "refresh", &detail).await?;
+    progress::history(transaction, event, "refresh", &detail).await?;
     Ok(true)
 }

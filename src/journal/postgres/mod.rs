@@ -20,6 +20,7 @@ mod list;
 mod migrate;
 mod operate;
 mod pool;
+mod progress;
 mod query;
 mod rejected;
 mod requeue;
@@ -27,6 +28,7 @@ mod retain;
 mod row;
 mod server_clock;
 mod work;
+mod writes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use deadpool_postgres::{Client, Transaction};
 
-use super::work::WHEN_RETRIEVED;
-use super::{finish, row};
+use super::{progress, row};
 use crate::domain::{EventId, EventState};
-use crate::journal::lease::new_fence;
+use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed};
 
 const FIND: &str = "SELECT seq, body IS NOT NULL AS has_content, junk IS NOT NULL AS is_junk,
@@ -81,7 +80,7 @@ pub(super) async fn replay(
     }
     let step = from.as_str();
     let detail = format!("from {step} by {actor}");
-    finish::history(&transaction, seq, "replay", &detail).await?;
+    progress::history(&transaction, seq, "replay", &detail).await?;
     if is_held(&transaction, seq).await? {
         transaction.execute(MARK, &[&seq, &step, &sinks]).await?;
     } else {
@@ -184,8 +183,8 @@ async fn start_again(
         )
         .await?;
     if from == ReplayFrom::Deliver {
-        finish::plan_due(transaction, event, &[]).await?;
-        finish::end_event(transaction, event).await?;
+        progress::plan_due(transaction, event, &[]).await?;
+        progress::end_event(transaction, event).await?;
     }
     Ok(())
 }
@@ -209,7 +208,7 @@ pub(super) async fn purge(client: &mut Client, id: EventId, actor: &str) -> Resu
     ] {
         transaction.execute(sql, &[&seq]).await?;
     }
-    finish::history(&transaction, seq, "purge", &format!("by {actor}")).await?;
+    progress::history(&transaction, seq, "purge", &format!("by {actor}")).await?;
     transaction.commit().await?;
     Ok(true)
 }

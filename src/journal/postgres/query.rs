@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use deadpool_postgres::Client;
 
-use super::work::WHEN_RETRIEVED;
 use super::{content, counts, row};
 use crate::domain::EventId;
+use crate::journal::lease::WHEN_RETRIEVED;
 use crate::journal::{Attempt, AuditEntry, Delivery, Error, EventDetail, Stats};
 
 /// Those that were made and those that are to be made.

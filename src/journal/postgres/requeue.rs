@@ -3,7 +3,7 @@
 use deadpool_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::{finish, row};
+use super::{progress, row};
 use crate::domain::{EventId, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{Error, Requeued};
@@ -68,7 +68,7 @@ pub(super) async fn requeue(
         return Err(error.into());
     }
     transaction.execute(WORK, &[&seq, &new_fence()]).await?;
-    finish::history(&transaction, seq, "requeue", &format!("by {actor}")).await?;
+    progress::history(&transaction, seq, "requeue", &format!("by {actor}")).await?;
     transaction.commit().await?;
     Ok(Requeued::Scheduled)
 }

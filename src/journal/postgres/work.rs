@@ -36,9 +36,6 @@ const TAKE_OVER: &str = "WITH dead AS (
     WHERE owner IS NOT NULL AND owner <> $2
         AND (owner IN (SELECT id FROM dead) OR NOT EXISTS (SELECT FROM instances WHERE id = owner))";
 
-/// When a delivery is due that waits for its event to be retrieved.
-pub(super) const WHEN_RETRIEVED: Millis = Millis::MAX;
-
 /// A row that was taken.
 struct Taken {
     lease: Lease,

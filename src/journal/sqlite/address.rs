@@ -3,10 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counts::Tx;
-use super::finish;
-use super::work::WHEN_RETRIEVED;
+use super::progress;
 use crate::domain::{EventState, Millis};
-use crate::journal::lease::new_fence;
+use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{Error, Task};
 
 /// The next task of a delivery after this one. A step of the index each, however much waits.
@@ -71,7 +70,7 @@ pub(super) fn drop_deliveries(
     for event in &events {
         remove(tx, *event, sink)?;
         let what = format!("deliver to {sink}");
-        finish::history(tx, *event, now, &what, &format!("dropped by {actor}"))?;
+        progress::history(tx, *event, now, &what, &format!("dropped by {actor}"))?;
         end(tx, *event, now)?;
     }
     Ok(events.len())
@@ -100,7 +99,7 @@ pub(super) fn readdress(
         remove(tx, *event, from)?;
         let detail = format!("given to {to} by {actor}");
         let what = format!("deliver to {from}");
-        finish::history(tx, *event, now, &what, &detail)?;
+        progress::history(tx, *event, now, &what, &detail)?;
         end(tx, *event, now)?;
     }
     Ok(events.len())
@@ -130,6 +129,6 @@ fn end(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), Error> {
         tx.leaves(EventState::Dead);
         tx.enters(EventState::Delivering);
     }
-    finish::end_event(tx, event, now)?;
+    progress::end_event(tx, event, now)?;
     Ok(())
 }

@@ -17,6 +17,7 @@ mod inspect;
 mod lock;
 mod open;
 mod operate;
+mod progress;
 mod query;
 mod readers;
 mod rejected;

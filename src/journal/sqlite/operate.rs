@@ -3,10 +3,9 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counts::Tx;
-use super::work::WHEN_RETRIEVED;
-use super::{finish, retain, row};
+use super::{progress, retain, row};
 use crate::domain::{EventId, EventState, Millis};
-use crate::journal::lease::{first_task, new_fence};
+use crate::journal::lease::{WHEN_RETRIEVED, first_task, new_fence};
 use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed, Task};
 
 const FIND: &str = "SELECT seq, body IS NOT NULL, junk IS NOT NULL,
@@ -51,7 +50,7 @@ pub(super) fn replay(
         return Ok(Replayed::NotRetrieved);
     }
     let step = from.as_str();
-    finish::history(tx, seq, now, "replay", &format!("from {step} by {actor}"))?;
+    progress::history(tx, seq, now, "replay", &format!("from {step} by {actor}"))?;
     if tx.prepare_cached(IS_HELD)?.exists([seq])? {
         let sinks = serde_json::to_string(sinks).unwrap_or_default();
         tx.prepare_cached(MARK)?
@@ -162,8 +161,8 @@ fn start_again(
             )?
             .execute([event])?;
             tx.enters(EventState::Delivering);
-            finish::plan_due(tx, event, &[], now)?;
-            finish::end_event(tx, event, now)?;
+            progress::plan_due(tx, event, &[], now)?;
+            progress::end_event(tx, event, now)?;
         }
     }
     Ok(())
@@ -225,7 +224,7 @@ pub(super) fn purge(tx: &Tx<'_>, id: EventId, actor: &str, now: Millis) -> Resul
         tx.leaves(before);
         tx.enters(EventState::Dead);
     }
-    finish::history(tx, seq, now, "purge", &format!("by {actor}"))?;
+    progress::history(tx, seq, now, "purge", &format!("by {actor}"))?;
     Ok(true)
 }
 

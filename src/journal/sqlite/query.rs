@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
 
-use super::work::WHEN_RETRIEVED;
 use super::{content, row};
 use crate::domain::{EventId, EventState};
+use crate::journal::lease::WHEN_RETRIEVED;
 use crate::journal::{Attempt, AuditEntry, Delivery, Error, EventDetail, Filter, Page, Stats};
 
 /// One event with all that belongs to it.

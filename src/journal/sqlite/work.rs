@@ -16,7 +16,7 @@ use super::readers::Readers;
 use super::writer::Writer;
 use super::{content, row};
 use crate::domain::Millis;
-use crate::journal::lease::new_fence;
+use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{
     Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
@@ -36,9 +36,6 @@ const TAKE_OVER: &str =
 /// its event to be retrieved is due when that is.
 const NO_LATER: &str =
     "UPDATE work SET due = ?1 WHERE owner IS NULL AND due > ?2 AND due < ?3 AND task <> 'refresh'";
-
-/// When a delivery is due that waits for its event to be retrieved.
-pub(in crate::journal) const WHEN_RETRIEVED: Millis = Millis::MAX;
 
 /// Something that is due, as it will be once it is claimed, and how it stands until then.
 struct Due {

@@ -1,0 +1,77 @@
+//! What moves a single event on, within a transaction of whoever does more.
+
+use deadpool_postgres::Transaction;
+use uuid::Uuid;
+
+use super::row;
+use super::writes::{END_EVENTS, HISTORY, LOOK, Writes};
+use crate::domain::Millis;
+use crate::journal::lease::new_fence;
+use crate::journal::{Error, Found};
+
+/// One line of an event's history.
+pub(super) async fn history(
+    transaction: &Transaction<'_>,
+    event: i64,
+    what: &str,
+    detail: &str,
+) -> Result<(), Error> {
+    let history = transaction.prepare_cached(HISTORY).await?;
+    let (what, detail) = ([row::text(what)], [row::text(detail)]);
+    transaction
+        .execute(&history, &[&&[event][..], &&what[..], &&detail[..]])
+        .await?;
+    Ok(())
+}
+
+/// Makes deliveries due that whoever claims them makes, but for those that were made.
+pub(super) async fn plan_due(
+    transaction: &Transaction<'_>,
+    event: i64,
+    sinks: &[String],
+) -> Result<(), Error> {
+    let writes = Writes {
+        planned: sinks
+            .iter()
+            .map(|sink| (event, sink.clone(), false))
+            .collect(),
+        retrieved: vec![event],
+        ..Writes::default()
+    };
+    writes.write(transaction, Uuid::nil()).await?;
+    Ok(())
+}
+
+/// Asks for what an event was delivered without in `distance`.
+pub(super) async fn look_at(
+    transaction: &Transaction<'_>,
+    event: i64,
+    distance: Millis,
+) -> Result<(), Error> {
+    let look = transaction.prepare_cached(LOOK).await?;
+    transaction
+        .execute(&look, &[&&[event][..], &&[distance][..], &new_fence()])
+        .await?;
+    Ok(())
+}
+
+/// Writes down what was found of an event that was retrieved.
+pub(super) async fn write_found(
+    transaction: &Transaction<'_>,
+    event: i64,
+    found: Found,
+) -> Result<(), Error> {
+    let writes = Writes {
+        found: vec![(event, found, 0, true)],
+        ..Writes::default()
+    };
+    writes.write(transaction, Uuid::nil()).await?;
+    Ok(())
+}
+
+/// Ends an event that is being delivered, if no delivery is left to try.
+pub(super) async fn end_event(transaction: &Transaction<'_>, event: i64) -> Result<(), Error> {
+    let end = transaction.prepare_cached(END_EVENTS).await?;
+    transaction.query(&end, &[&&[event][..]]).await?;
+    Ok(())
+}

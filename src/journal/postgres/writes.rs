@@ -1,0 +1,359 @@
+//! What a batch of ends writes, gathered column by column and written in as few round trips as can be.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::Transaction;
+use futures_util::future::try_join_all;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::row;
+use super::server_clock::ServerClock;
+use crate::domain::{EventState, Millis};
+use crate::journal::contents;
+use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
+use crate::journal::{Error, Found, Lease, Task};
+
+const REMOVE: &str =
+    "DELETE FROM work USING unnest($1::bigint[], $2::text[]) AS ended (event, task)
+    WHERE work.event = ended.event AND work.task = ended.task";
+const AGAIN: &str = "UPDATE work SET owner = NULL, due = server_millis() + again.due_in, tries = again.tries,
+        tried_ms = coalesce(again.tried_ms, work.tried_ms), cause = coalesce(again.cause, work.cause), task = again.next
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[], $7::text[])
+        AS again (event, task, next, due_in, tries, tried_ms, cause)
+    WHERE work.event = again.event AND work.task = again.task";
+const FOUND: &str = "INSERT INTO retrievals
+        (event, outcome, kind, session_status, attempts, retrieved_at, links, bodies, encounter_id)
+    SELECT found.event, found.outcome, found.kind, found.session_status, found.attempts,
+        CASE WHEN is_retrieved THEN server_millis() END, links, bodies, encounter_id
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::boolean[], $7::text[], $8::bytea[])
+        AS found (event, outcome, kind, session_status, attempts, is_retrieved, links, bodies)
+    JOIN receipts ON seq = found.event
+    ON CONFLICT (event) DO UPDATE SET outcome = excluded.outcome, kind = excluded.kind,
+        session_status = excluded.session_status, attempts = excluded.attempts, retrieved_at = excluded.retrieved_at,
+        links = excluded.links, bodies = excluded.bodies";
+const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at)
+    SELECT planned.event, 'deliver:' || planned.sink, server_millis(), CASE WHEN is_held THEN $4::uuid END, $5,
+        server_millis()
+    FROM unnest($1::bigint[], $2::text[], $3::boolean[]) AS planned (event, sink, is_held)
+    WHERE NOT EXISTS (SELECT FROM deliveries WHERE deliveries.event = planned.event AND deliveries.sink = planned.sink)
+    ON CONFLICT (event, task) DO NOTHING
+    RETURNING event, task, owner IS NOT NULL AS is_held";
+/// Those that waited for it.
+const START: &str = "UPDATE work SET due = server_millis(), started_at = server_millis()
+    WHERE event = ANY ($1) AND due = $2 AND owner IS NULL";
+/// The same for one sink.
+const START_ONE: &str = "UPDATE work SET due = server_millis(), started_at = server_millis()
+    FROM unnest($1::bigint[], $2::text[]) AS told (event, sink)
+    WHERE work.event = told.event AND work.task = 'deliver:' || told.sink AND due = $3 AND owner IS NULL";
+pub(super) const LOOK: &str = "INSERT INTO work (event, task, due, fence, started_at)
+    SELECT event, 'refresh', server_millis() + due_in, $3, server_millis()
+    FROM unnest($1::bigint[], $2::bigint[]) AS look (event, due_in)
+    ON CONFLICT (event, task) DO UPDATE SET due = excluded.due";
+const DELIVERED: &str = "INSERT INTO deliveries (event, sink, state, attempts, started_at, delivered_at, last_error)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[])
+    ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
+        started_at = excluded.started_at, delivered_at = excluded.delivered_at, last_error = excluded.last_error";
+pub(super) const HISTORY: &str = "INSERT INTO attempts (event, at, what, detail)
+    SELECT event, server_millis(), what, detail
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS lines (event, what, detail)";
+const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
+    SELECT event, 'dead', server_millis(), cause, true FROM unnest($1::bigint[], $2::text[]) AS dead (event, cause)
+    ON CONFLICT (event) DO NOTHING";
+/// Done when all sinks have it, dead when one has given up and none is left to try.
+pub(super) const END_EVENTS: &str = "WITH ended AS (
+        INSERT INTO endings (event, state, ended_at, cause, has_content)
+        SELECT seq, CASE WHEN lost.sink IS NULL THEN 'done' ELSE 'dead' END, server_millis(),
+            lost.sink || ': ' || coalesce(lost.last_error, ''), true
+        FROM unnest($1::bigint[]) AS over (seq) LEFT JOIN LATERAL
+            (SELECT sink, last_error FROM deliveries WHERE event = seq AND state = 'dead' ORDER BY sink LIMIT 1) AS lost
+            ON true
+        WHERE NOT EXISTS (SELECT FROM work WHERE event = seq AND task <> 'refresh')
+        ON CONFLICT (event) DO NOTHING
+        RETURNING event, state),
+    counted AS (
+        INSERT INTO counts (state, n)
+        SELECT state, count(*) FROM ended GROUP BY state
+        UNION ALL SELECT 'delivering', -count(*) FROM ended HAVING count(*) > 0)
+    SELECT event, state FROM ended";
+
+/// A column of parameters.
+pub(super) type Column = Box<dyn ToSql + Sync + Send>;
+
+/// All that a batch of ends writes, column by column.
+#[derive(Default)]
+pub(super) struct Writes {
+    pub(super) removed: (Vec<i64>, Vec<String>),
+    pub(super) again: Vec<Again>,
+    pub(super) found: Vec<(i64, Found, i32, bool)>,
+    pub(super) planned: Vec<(i64, String, bool)>,
+    pub(super) told: Vec<(i64, String)>,
+    pub(super) retrieved: Vec<i64>,
+    pub(super) looks: (Vec<i64>, Vec<i64>),
+    pub(super) delivered: Vec<Delivered>,
+    pub(super) history: Vec<(i64, String, String)>,
+    pub(super) dead: (Vec<i64>, Vec<String>),
+    /// Events that may have ended.
+    pub(super) over: Vec<i64>,
+    pub(super) counts: HashMap<EventState, i64>,
+}
+
+/// Work that is to be done again.
+pub(super) struct Again {
+    pub(super) lease: Lease,
+    pub(super) next: Task,
+    pub(super) due_in: Millis,
+    pub(super) tries: i32,
+    pub(super) tried_ms: Option<i64>,
+    pub(super) cause: Option<String>,
+}
+
+/// A delivery that is over.
+pub(super) struct Delivered {
+    pub(super) event: i64,
+    pub(super) sink: String,
+    pub(super) state: &'static str,
+    pub(super) attempts: i32,
+    pub(super) started_at: i64,
+    pub(super) delivered_at: Option<i64>,
+    pub(super) reason: Option<String>,
+}
+
+impl Writes {
+    pub(super) fn remove(&mut self, lease: &Lease) {
+        self.removed.0.push(lease.event);
+        self.removed.1.push(lease.task.to_string());
+    }
+
+    pub(super) fn again(
+        &mut self,
+        lease: &Lease,
+        next: Task,
+        due_in: Millis,
+        tries: i32,
+        tried_ms: Option<i64>,
+        cause: Option<&str>,
+    ) {
+        self.again.push(Again {
+            lease: lease.clone(),
+            next,
+            due_in,
+            tries,
+            tried_ms,
+            cause: cause.map(|cause| row::text(cause).into_owned()),
+        });
+    }
+
+    pub(super) fn tell(&mut self, event: i64, sinks: &[String]) {
+        for sink in sinks {
+            self.planned.push((event, sink.clone(), false));
+            self.told.push((event, sink.clone()));
+        }
+    }
+
+    pub(super) fn look(&mut self, event: i64, at: Option<Millis>, clock: ServerClock) {
+        if let Some(at) = at {
+            self.looks.0.push(event);
+            self.looks.1.push(clock.distance(at));
+        }
+    }
+
+    pub(super) fn note(&mut self, event: i64, what: &str, detail: &str) {
+        let text = |text: &str| row::text(text).into_owned();
+        self.history.push((event, text(what), text(detail)));
+    }
+
+    pub(super) fn moves(&mut self, from: EventState, to: EventState) {
+        *self.counts.entry(from).or_default() -= 1;
+        *self.counts.entry(to).or_default() += 1;
+    }
+
+    /// Writes all of it, in as few round trips as can be: statements are sent one after the other without waiting in
+    /// between. Gives the deliveries that are held now, and the events that are over.
+    pub(super) async fn write(
+        self,
+        transaction: &Transaction<'_>,
+        owner: Uuid,
+    ) -> Result<(Vec<Lease>, HashMap<i64, EventState>), Error> {
+        let fence = new_fence();
+        let mut first: Vec<(&str, Vec<Column>)> = Vec::new();
+        let mut then: Vec<(&str, Vec<Column>)> = Vec::new();
+        if !self.removed.0.is_empty() {
+            first.push((
+                REMOVE,
+                vec![Box::new(self.removed.0), Box::new(self.removed.1)],
+            ));
+        }
+        if !self.again.is_empty() {
+            first.push((AGAIN, again_columns(&self.again)));
+        }
+        if !self.found.is_empty() {
+            first.push((FOUND, found_columns(&self.found)));
+        }
+        if !self.delivered.is_empty() {
+            first.push((DELIVERED, delivered_columns(&self.delivered)));
+        }
+        if !self.looks.0.is_empty() {
+            let columns: Vec<Column> = vec![
+                Box::new(self.looks.0),
+                Box::new(self.looks.1),
+                Box::new(fence),
+            ];
+            first.push((LOOK, columns));
+        }
+        if !self.dead.0.is_empty() {
+            first.push((DEAD, vec![Box::new(self.dead.0), Box::new(self.dead.1)]));
+        }
+        if !self.history.is_empty() {
+            let lines = &self.history;
+            let columns = vec![
+                column(lines, |(event, ..)| *event),
+                column(lines, |(_, what, _)| what.clone()),
+                column(lines, |(.., detail)| detail.clone()),
+            ];
+            first.push((HISTORY, columns));
+        }
+        let changes: Vec<_> = self.counts.into_iter().filter(|(_, by)| *by != 0).collect();
+        if !changes.is_empty() {
+            let states: Vec<&'static str> =
+                changes.iter().map(|(state, _)| state.as_str()).collect();
+            let by: Vec<i64> = changes.iter().map(|(_, by)| *by).collect();
+            first.push((
+                "INSERT INTO counts (state, n) SELECT * FROM unnest($1::text[], $2::bigint[])",
+                vec![Box::new(states), Box::new(by)],
+            ));
+        }
+        if !self.told.is_empty() {
+            let (events, sinks): (Vec<i64>, Vec<String>) = self.told.into_iter().unzip();
+            let columns: Vec<Column> =
+                vec![Box::new(events), Box::new(sinks), Box::new(WHEN_RETRIEVED)];
+            then.push((START_ONE, columns));
+        }
+        if !self.retrieved.is_empty() {
+            then.push((
+                START,
+                vec![Box::new(self.retrieved), Box::new(WHEN_RETRIEVED)],
+            ));
+        }
+        let plan = async {
+            if self.planned.is_empty() {
+                return Ok(Vec::new());
+            }
+            let (mut events, mut sinks, mut held) = (Vec::new(), Vec::new(), Vec::new());
+            for (event, sink, is_held) in self.planned {
+                events.push(event);
+                sinks.push(sink);
+                held.push(is_held);
+            }
+            let plan = transaction.prepare_cached(PLAN).await?;
+            let rows = transaction
+                .query(&plan, &[&events, &sinks, &held, &owner, &fence])
+                .await?;
+            leases(&rows, fence)
+        };
+        execute(transaction, first).await?;
+        let planned = plan.await?;
+        execute(transaction, then).await?;
+        let mut over = HashMap::new();
+        if !self.over.is_empty() {
+            let end = transaction.prepare_cached(END_EVENTS).await?;
+            for ended in transaction.query(&end, &[&self.over]).await? {
+                over.insert(row::get(&ended, "event")?, row::word(&ended, "state")?);
+            }
+        }
+        Ok((planned, over))
+    }
+}
+
+/// The deliveries that were planned for this instance to make.
+fn leases(rows: &[tokio_postgres::Row], fence: i64) -> Result<Vec<Lease>, Error> {
+    let mut held = Vec::new();
+    for planned in rows {
+        if row::get(planned, "is_held")? {
+            held.push(Lease {
+                event: row::get(planned, "event")?,
+                task: row::task(planned, "task")?,
+                fence,
+            });
+        }
+    }
+    Ok(held)
+}
+
+/// Sends statements one after the other without waiting in between.
+async fn execute(
+    transaction: &Transaction<'_>,
+    statements: Vec<(&str, Vec<Column>)>,
+) -> Result<(), Error> {
+    let prepared = statements
+        .iter()
+        .map(|(sql, _)| transaction.prepare_cached(sql));
+    let prepared = try_join_all(prepared).await?;
+    let columns: Vec<Vec<&(dyn ToSql + Sync)>> = statements
+        .iter()
+        .map(|(_, columns)| {
+            columns
+                .iter()
+                .map(|column| &**column as &(dyn ToSql + Sync))
+                .collect()
+        })
+        .collect();
+    let sent = prepared
+        .iter()
+        .zip(&columns)
+        .map(|(statement, columns)| transaction.execute(statement, columns));
+    try_join_all(sent).await?;
+    Ok(())
+}
+
+/// One column of these rows.
+fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Column
+where
+    Vec<V>: ToSql + Sync + Send + 'static,
+{
+    Box::new(rows.iter().map(value).collect::<Vec<V>>())
+}
+
+fn again_columns(rows: &[Again]) -> Vec<Column> {
+    vec![
+        column(rows, |again| again.lease.event),
+        column(rows, |again| again.lease.task.to_string()),
+        column(rows, |again| again.next.to_string()),
+        column(rows, |again| again.due_in),
+        column(rows, |again| again.tries),
+        column(rows, |again| again.tried_ms),
+        column(rows, |again| again.cause.clone()),
+    ]
+}
+
+fn found_columns(rows: &[(i64, Found, i32, bool)]) -> Vec<Column> {
+    let (links, bodies): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .map(|(_, found, ..)| contents::encode(&found.links))
+        .unzip();
+    let text = |text: &String| row::text(text).into_owned();
+    vec![
+        column(rows, |(event, ..)| *event),
+        column(rows, |(_, found, ..)| found.outcome.as_str()),
+        column(rows, |(_, found, ..)| found.kind.as_str()),
+        column(rows, |(_, found, ..)| {
+            found.session_status.as_ref().map(text)
+        }),
+        column(rows, |(_, _, attempts, _)| *attempts),
+        column(rows, |(.., is_retrieved)| *is_retrieved),
+        Box::new(links),
+        Box::new(bodies),
+    ]
+}
+
+fn delivered_columns(rows: &[Delivered]) -> Vec<Column> {
+    vec![
+        column(rows, |delivered| delivered.event),
+        column(rows, |delivered| delivered.sink.clone()),
+        column(rows, |delivered| delivered.state),
+        column(rows, |delivered| delivered.attempts),
+        column(rows, |delivered| delivered.started_at),
+        column(rows, |delivered| delivered.delivered_at),
+        column(rows, |delivered| delivered.reason.clone()),
+    ]
+}

@@ -1,0 +1,90 @@
+//! What moves a single event on, within the transaction of whoever does more.
+
+use rusqlite::params;
+
+use super::counts::Tx;
+use super::row;
+use crate::domain::{EventState, Millis};
+use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
+use crate::journal::{Error, Task};
+
+pub(super) const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at)
+    SELECT ?1, 'deliver:' || ?2, ?3, ?4, ?5, ?3
+    WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND sink = ?2)
+    ON CONFLICT (event, task) DO NOTHING";
+/// Those that waited for it.
+const START: &str =
+    "UPDATE work SET due = ?2, started_at = ?2 WHERE event = ?1 AND due = ?3 AND owner IS NULL";
+const LOOK: &str =
+    "INSERT INTO work (event, task, due, fence, started_at) VALUES (?1, 'refresh', ?2, ?3, ?2)
+    ON CONFLICT (event, task) DO UPDATE SET due = excluded.due";
+/// Done when all sinks have it, dead when one has given up and none is left to try.
+const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
+    SELECT ?1, CASE WHEN sink IS NULL THEN 'done' ELSE 'dead' END, ?2, sink || ': ' || coalesce(last_error, ''), 1
+    FROM (SELECT 1) LEFT JOIN
+        (SELECT sink, last_error FROM deliveries WHERE event = ?1 AND state = 'dead' ORDER BY sink LIMIT 1)
+    WHERE NOT EXISTS (SELECT 1 FROM work WHERE event = ?1 AND task <> 'refresh')
+    ON CONFLICT (event) DO NOTHING
+    RETURNING state";
+
+/// Where an event stands in the counts while this is to be done.
+pub(super) fn standing(task: &Task) -> EventState {
+    match task {
+        Task::Forward | Task::New => EventState::Received,
+        Task::Retrieve => EventState::Retrieving,
+        Task::Deliver(_) | Task::Refresh => EventState::Delivering,
+    }
+}
+
+/// One line of an event's history.
+pub(super) fn history(
+    tx: &Tx<'_>,
+    event: i64,
+    now: Millis,
+    what: &str,
+    detail: &str,
+) -> Result<(), Error> {
+    tx.prepare_cached("INSERT INTO attempts (event, at, what, detail) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![event, now, what, detail])?;
+    Ok(())
+}
+
+/// Makes deliveries due that whoever claims them makes, but for those that were made.
+pub(super) fn plan_due(
+    tx: &Tx<'_>,
+    event: i64,
+    sinks: &[String],
+    now: Millis,
+) -> Result<(), Error> {
+    let mut plan = tx.prepare_cached(PLAN)?;
+    for sink in sinks {
+        plan.execute(params![event, sink, now, None::<&[u8]>, new_fence()])?;
+    }
+    start_waiting(tx, event, now)
+}
+
+pub(super) fn start_waiting(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), Error> {
+    tx.prepare_cached(START)?
+        .execute(params![event, now, WHEN_RETRIEVED])?;
+    Ok(())
+}
+
+/// Asks for what an event was delivered without at that time.
+pub(super) fn look_at(tx: &Tx<'_>, event: i64, at: Millis) -> Result<(), Error> {
+    tx.prepare_cached(LOOK)?
+        .execute(params![event, at, new_fence()])?;
+    Ok(())
+}
+
+/// Ends an event that is being delivered, if no delivery is left to try.
+pub(super) fn end_event(tx: &Tx<'_>, event: i64, now: Millis) -> Result<Option<EventState>, Error> {
+    let mut end = tx.prepare_cached(END_EVENT)?;
+    let mut rows = end.query(params![event, now])?;
+    let Some(ended) = rows.next()? else {
+        return Ok(None);
+    };
+    let state = row::word(ended, 0, "state")?;
+    tx.leaves(EventState::Delivering);
+    tx.enters(state);
+    Ok(Some(state))
+}
