@@ -3,7 +3,7 @@
 //! Nothing is followed or delivered meanwhile, since the receiver has no credentials.
 
 use anyhow::Context;
-use suki_receiver::simulator::Report;
+use suki_receiver::lab::simulator::Report;
 use url::Url;
 
 use super::helpers::{self, Kind};

@@ -1,6 +1,6 @@
 //! What came while the API was down, and how fast it is worked off once the API is there.
 
-use suki_receiver::simulator::own_address;
+use suki_receiver::lab::simulator::own_address;
 
 use super::Bench;
 use super::helpers::{self, Kind, wall};

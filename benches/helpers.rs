@@ -17,7 +17,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use suki_receiver::simulator::{Endpoint, own_address};
+use suki_receiver::lab::simulator::{Endpoint, own_address};
 use tokio::net::TcpListener;
 use url::Url;
 

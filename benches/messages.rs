@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use suki_receiver::simulator::{Kind, Load, Message, Mix, Plan, Report};
+use suki_receiver::lab::simulator::{Kind, Load, Message, Mix, Plan, Report};
 use url::Url;
 
 use super::receiver::SECRET;

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use suki_receiver::simulator::{Sender, Signing, own_address};
+use suki_receiver::lab::simulator::{Sender, Signing, own_address};
 use url::Url;
 
 use super::messages::Messages;

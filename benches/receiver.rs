@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use suki_receiver::simulator::own_address;
+use suki_receiver::lab::simulator::own_address;
 use url::Url;
 
 use super::process::{Process, http};

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use suki_receiver::simulator::own_address;
+use suki_receiver::lab::simulator::own_address;
 use tempfile::TempDir;
 
 use super::Bench;

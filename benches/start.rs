@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use suki_receiver::simulator::own_address;
+use suki_receiver::lab::simulator::own_address;
 
 use super::table::{Row, Series};
 use super::{Bench, fill};

@@ -11,10 +11,11 @@ pub mod sdp;
 pub mod sinks;
 
 pub mod admin;
-pub mod simulator;
 
 pub mod app;
 pub mod cli;
+pub mod lab;
+mod terminal;
 
 // Support: owns no task and no table.
 pub mod config;

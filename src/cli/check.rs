@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use crate::app::{self, Asks, online};
-use crate::cli::output::note;
+use crate::terminal::note;
 
-use super::{ConfigArgs, ExitStatus};
+use super::ConfigArgs;
+use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
   suki-receiver check --config /etc/suki-receiver/receiver.toml --online";

@@ -8,8 +8,9 @@ use anyhow::Context;
 use reqwest::Client;
 use url::{Host, Url};
 
-use super::output::{emit, note};
-use super::{ConfigArgs, ExitStatus};
+use super::ConfigArgs;
+use crate::terminal::ExitStatus;
+use crate::terminal::{emit, note};
 
 const EXAMPLE: &str = "Example:
   suki-receiver healthcheck

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::output::note;
 use crate::config::Secret;
+use crate::terminal::note;
 
 /// The body in a file; `-` or nothing means standard input.
 pub(super) fn body(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {

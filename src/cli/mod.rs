@@ -3,20 +3,15 @@
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 usage or configuration.
 
 mod check;
-mod demo;
 mod events;
 mod healthcheck;
 mod input;
-mod output;
-mod progress;
 mod send;
 mod serve;
 mod sign;
 mod simulate;
 mod sinks;
 mod store;
-mod table;
-mod torture;
 mod user;
 mod verify;
 
@@ -25,9 +20,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use self::output::note;
 use crate::app::{Asks, faults};
 use crate::config::{Config, Env, LoadOptions, Loaded, Problems};
+use crate::lab::{demo, torture};
+use crate::terminal::{ExitStatus, chain, note};
 
 /// Receives Suki's session notifications, keeps them, follows their links and delivers the result.
 #[derive(Debug, Parser)]
@@ -71,15 +67,6 @@ enum Command {
     Torture(torture::Args),
     /// Ask a running receiver whether it is ready: exit code 0 when it is
     Healthcheck(healthcheck::Args),
-}
-
-/// How a command ended without an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ExitStatus {
-    /// It did what was asked.
-    Success,
-    /// It ran, and the answer is no.
-    Failure,
 }
 
 /// Where the configuration comes from.
@@ -151,7 +138,7 @@ pub fn main() -> ExitCode {
         Ok(ExitStatus::Success) => ExitCode::SUCCESS,
         Ok(ExitStatus::Failure) => ExitCode::from(1),
         Err(error) => {
-            note!("error: {}", output::chain(&error));
+            note!("error: {}", chain(&error));
             ExitCode::from(if error.is::<Problems>() { 2 } else { 1 })
         }
     }

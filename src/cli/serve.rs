@@ -7,11 +7,12 @@ use anyhow::Context;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
-use super::output::{chain, note};
-use super::{ConfigArgs, ExitStatus};
+use super::ConfigArgs;
 use crate::app::{App, Asks, Ended, Inherited, Reloader, telemetry};
 use crate::config::{Effective, Env};
 use crate::lifecycle::Signals;
+use crate::terminal::ExitStatus;
+use crate::terminal::{chain, note};
 
 const EXAMPLE: &str = "Example:
   SUKI_RECEIVER__SIGNATURE__SECRET=… suki-receiver serve

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 
-use super::output::emit;
-use super::{ExitStatus, input};
+use super::input;
 use crate::signature::sign;
+use crate::terminal::ExitStatus;
+use crate::terminal::emit;
 
 const EXAMPLE: &str = "Example:
   suki-receiver sign --secret-file secret.txt body.json

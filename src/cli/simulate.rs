@@ -8,10 +8,10 @@ use jiff::SignedDuration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::ExitStatus;
-use crate::cli::output::note;
+use crate::lab::simulator::{Faults, Options, Sdp};
 use crate::lifecycle::Signals;
-use crate::simulator::{Faults, Options, Sdp};
+use crate::terminal::ExitStatus;
+use crate::terminal::note;
 
 const HELP: &str = "Example:
   suki-receiver simulate --faults 'content=404:2,any=500:10%'

@@ -4,13 +4,14 @@ use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
 use serde_json::json;
 
+use super::ConfigArgs;
 use super::events::{actor, audit};
 use super::input::agrees;
-use super::output::{emit, emit_json, note};
-use super::{ConfigArgs, ExitStatus};
 use crate::app::stores;
 use crate::config::Config;
 use crate::journal::Store;
+use crate::terminal::ExitStatus;
+use crate::terminal::{emit, emit_json, note};
 
 /// Deliveries of one transaction, so that no notification waits for long.
 const BATCH: usize = 200;

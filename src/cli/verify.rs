@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use super::output::emit;
-use super::{ExitStatus, input};
+use super::input;
 use crate::signature::{Claim, Received, SecretBytes, Secrets, verify};
+use crate::terminal::ExitStatus;
+use crate::terminal::emit;
 
 const EXAMPLE: &str = "Example:
   suki-receiver verify --secret-file secret.txt --generated-at 1765977748432 --signature 760d16… body.json";

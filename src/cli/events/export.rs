@@ -7,11 +7,13 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{ConfigArgs, ExitStatus, FilterArgs, Pages, audit, emit};
+use super::{ConfigArgs, FilterArgs, Pages, audit};
 use crate::admin::view;
-use crate::cli::output::note;
 use crate::domain::EventId;
 use crate::journal::{EventDetail, Store};
+use crate::terminal::ExitStatus;
+use crate::terminal::emit;
+use crate::terminal::note;
 
 /// Events read at once; their audit entries are then committed together.
 const AT_ONCE: usize = 16;

@@ -1,10 +1,12 @@
 //! `events list`: two lines for each event, or the JSON of the admin API.
 
 use super::table::{or_dash, printable, wrapped};
-use super::{ConfigArgs, ExitStatus, FilterArgs, Pages, emit, emit_json};
+use super::{ConfigArgs, FilterArgs, Pages};
 use crate::admin::{filter, view};
-use crate::cli::output::note;
 use crate::journal::Store;
+use crate::terminal::ExitStatus;
+use crate::terminal::note;
+use crate::terminal::{emit, emit_json};
 
 const EXAMPLE: &str = "Example:
   suki-receiver events list --state dead --since 24h

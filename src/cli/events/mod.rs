@@ -18,13 +18,13 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use self::pages::Pages;
-use super::output::{emit, emit_json};
+use super::ConfigArgs;
 pub(super) use super::user::actor;
-use super::{ConfigArgs, ExitStatus};
 use crate::admin::filter;
 use crate::app::stores;
 use crate::domain::{Clock, EventId, EventState, Outcome};
 use crate::journal::{AuditEntry, Filter, Store};
+use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
   suki-receiver events list --state dead

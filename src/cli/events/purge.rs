@@ -1,8 +1,9 @@
 //! `events purge`: removes the content of events and keeps their receipts. What was not delivered is not delivered then.
 
 use super::which::{Outcome, WhichArgs, Words};
-use super::{ConfigArgs, ExitStatus, actor, audit};
+use super::{ConfigArgs, actor, audit};
 use crate::journal::Store;
+use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
   suki-receiver events purge 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11

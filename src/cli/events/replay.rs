@@ -1,11 +1,12 @@
 //! `events replay`: makes events due again. A running receiver finds them by itself.
 
 use super::which::{Outcome, WhichArgs, Words};
-use super::{ConfigArgs, ExitStatus, actor, audit};
+use super::{ConfigArgs, actor, audit};
 use crate::admin::replay;
 use crate::config::Config;
 use crate::domain::EventId;
 use crate::journal::{ReplayFrom, Replayed, Store};
+use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
   suki-receiver events replay 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11

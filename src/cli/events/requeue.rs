@@ -1,10 +1,11 @@
 //! `events requeue`: takes quarantined events up that this version can read. A running receiver then works on them.
 
 use super::which::{Outcome, WhichArgs, Words};
-use super::{ConfigArgs, ExitStatus, actor, audit};
+use super::{ConfigArgs, actor, audit};
 use crate::admin::requeue;
 use crate::domain::EventState;
 use crate::journal::{self, Requeued, Store};
+use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
   suki-receiver events list --state quarantined

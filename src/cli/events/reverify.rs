@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{ConfigArgs, ExitStatus, emit, emit_json};
+use super::ConfigArgs;
 use crate::app;
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::journal::{Journal, Reverified, Rules, Store};
+use crate::terminal::ExitStatus;
+use crate::terminal::{emit, emit_json};
 
 const EXAMPLE: &str = "Example:
   suki-receiver events reverify";

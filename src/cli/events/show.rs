@@ -3,10 +3,12 @@
 use anyhow::Context;
 
 use super::table::{fitted, or_dash};
-use super::{ConfigArgs, ExitStatus, audit, emit, emit_json};
+use super::{ConfigArgs, audit};
 use crate::admin::view;
 use crate::domain::EventId;
 use crate::journal::{self, Store};
+use crate::terminal::ExitStatus;
+use crate::terminal::{emit, emit_json};
 
 const EXAMPLE: &str = "Example:
   suki-receiver events show 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11

@@ -9,10 +9,12 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use super::super::input::agrees;
-use super::super::output::note;
-use super::{ExitStatus, FilterArgs, Pages, emit, emit_json};
+use super::{FilterArgs, Pages};
 use crate::domain::{EventId, EventState};
 use crate::journal::{Filter, Store};
+use crate::terminal::ExitStatus;
+use crate::terminal::note;
+use crate::terminal::{emit, emit_json};
 
 /// One event, or those that match.
 #[derive(Debug, Clone, clap::Args)]

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::simulator::{Expect, Report};
+use crate::lab::simulator::{Expect, Report};
 
 /// Every answer that can be expected.
 const ALL: [Expect; 4] = [
@@ -83,7 +83,7 @@ fn is_failure(label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::Answer;
+    use crate::lab::simulator::Answer;
     use std::time::Duration;
 
     fn report(answers: &[(u16, &'static str)]) -> Report {

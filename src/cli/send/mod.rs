@@ -14,9 +14,10 @@ use futures_util::stream;
 use url::Url;
 
 use self::expected::Expected;
-use super::progress::{Progress, TICK};
-use super::{ExitStatus, healthcheck, input};
-use crate::simulator::{Load, Message, Mix, Plan, Report, Sender};
+use super::{healthcheck, input};
+use crate::lab::simulator::{Load, Message, Mix, Plan, Report, Sender};
+use crate::terminal::ExitStatus;
+use crate::terminal::{Progress, TICK};
 
 const HELP: &str = "Example:
   suki-receiver send --url http://127.0.0.1:8080/webhooks/notification --secret-file secret.txt

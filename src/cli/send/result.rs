@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::super::output::{emit, emit_json, note};
-use crate::simulator::Report;
+use crate::lab::simulator::Report;
+use crate::terminal::{emit, emit_json, note};
 
 /// Prints the result to stdout, and to stderr what is wrong with it.
 pub(super) fn print(report: &Report, problems: &[String], as_json: bool) -> anyhow::Result<()> {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::super::output::emit;
-use super::super::{ConfigArgs, ExitStatus};
+use super::super::ConfigArgs;
 use crate::app::stores;
 use crate::config::StoreUrl;
 use crate::journal;
+use crate::terminal::ExitStatus;
+use crate::terminal::emit;
 
 const EXAMPLE: &str = "Example:
   suki-receiver store backup /backup/receiver-2026-11-24.db

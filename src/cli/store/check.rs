@@ -3,12 +3,13 @@
 use anyhow::Context;
 use serde_json::json;
 
-use super::super::output::{chain, emit, emit_json};
-use super::super::{ConfigArgs, ExitStatus};
+use super::super::ConfigArgs;
 use crate::app::stores;
 use crate::config::{Config, StoreUrl};
 use crate::domain::EventState;
 use crate::journal::{Error, Examined, Stats, Store, orphaned};
+use crate::terminal::ExitStatus;
+use crate::terminal::{chain, emit, emit_json};
 
 const EXAMPLE: &str = "Example:
   suki-receiver store check

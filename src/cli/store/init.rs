@@ -2,10 +2,11 @@
 
 use anyhow::Context;
 
-use super::super::output::emit;
-use super::super::{ConfigArgs, ExitStatus};
+use super::super::ConfigArgs;
 use crate::app::stores;
 use crate::journal;
+use crate::terminal::ExitStatus;
+use crate::terminal::emit;
 
 const EXAMPLE: &str = "Example:
   suki-receiver store init --empty";

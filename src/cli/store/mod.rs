@@ -7,7 +7,7 @@ mod restore;
 
 use clap::Subcommand;
 
-use super::ExitStatus;
+use crate::terminal::ExitStatus;
 
 /// What `store` takes.
 #[derive(Debug, clap::Args)]

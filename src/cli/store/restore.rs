@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
+use super::super::ConfigArgs;
 use super::super::input::agrees;
-use super::super::output::{emit, note};
-use super::super::{ConfigArgs, ExitStatus};
 use crate::config::StoreUrl;
 use crate::journal;
+use crate::terminal::ExitStatus;
+use crate::terminal::{emit, note};
 
 const EXAMPLE: &str = "Example:
   systemctl stop suki-receiver

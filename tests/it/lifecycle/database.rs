@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use suki_receiver::simulator::Proxy;
+use suki_receiver::lab::simulator::Proxy;
 
 use crate::support::{Binary, Database, Signed, eventually, failure, files_below, http, until};
 

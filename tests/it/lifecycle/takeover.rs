@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use nix::sys::signal::Signal;
-use suki_receiver::simulator::Proxy;
+use suki_receiver::lab::simulator::Proxy;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use suki_receiver::simulator::own_address;
+use suki_receiver::lab::simulator::own_address;
 
 use super::client::{SECRET, http};
 use super::{PATIENCE, eventually};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use suki_receiver::config::{AuthMode, Config, PartnerToken, SdpAuth, Secret};
-use suki_receiver::simulator::{Options, Sdp, Session};
+use suki_receiver::lab::simulator::{Options, Sdp, Session};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

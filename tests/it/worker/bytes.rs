@@ -6,7 +6,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 use serde_json::Value;
-use suki_receiver::simulator::Canned;
+use suki_receiver::lab::simulator::Canned;
 
 use crate::support::{Receiver, Signed, Vendor, completed, eventually, files_below, http, until};
 

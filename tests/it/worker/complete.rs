@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use suki_receiver::config::{Config, Include};
-use suki_receiver::simulator::{Canned, Session};
+use suki_receiver::lab::simulator::{Canned, Session};
 
 use crate::support::{
     Receiver, Signed, Vendor, completed, eventually, failure, files_below, until,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use suki_receiver::config::{Config, Include, SinkTarget};
-use suki_receiver::simulator::Canned;
+use suki_receiver::lab::simulator::Canned;
 
 use crate::support::{Receiver, Signed, Vendor, completed, eventually, files_below, until};
 

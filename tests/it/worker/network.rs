@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use suki_receiver::config::{HttpSink, Proxy, Secret, Sink, SinkTarget, Via};
-use suki_receiver::simulator::Canned;
+use suki_receiver::lab::simulator::Canned;
 
 use crate::support::{
     ConnectProxy, HttpReceiver, ProxyRules, Receiver, Signed, TlsFront, Vendor, completed,

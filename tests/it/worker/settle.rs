@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use suki_receiver::simulator::Session;
+use suki_receiver::lab::simulator::Session;
 
 use crate::support::{Receiver, Signed, Vendor, files_below, until};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use suki_receiver::domain::Clock;
 use suki_receiver::journal::{Appended, AuditEntry, Error, Filter, Journal, PostgresStore, Store};
-use suki_receiver::simulator::Proxy;
+use suki_receiver::lab::simulator::Proxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 

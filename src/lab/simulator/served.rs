@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Notification;
-    use crate::simulator::{Options, Plan};
+    use crate::lab::simulator::{Options, Plan};
 
     #[test]
     fn what_is_served_is_where_the_links_of_the_notification_lead() {

@@ -3,7 +3,7 @@
 use super::deliveries::{Content, Deliveries, Resource};
 use super::ledger::{Sent, SentSession};
 use crate::domain::SessionStatus;
-use crate::simulator::Sdp;
+use crate::lab::simulator::Sdp;
 
 /// There, and not as it was sent or served.
 pub(super) fn foreign(sent: &Sent, got: &Deliveries, sdp: &Sdp) -> Vec<String> {

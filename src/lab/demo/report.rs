@@ -11,9 +11,9 @@ use super::facts::Facts;
 use super::play::Played;
 use super::sample;
 use super::stage::{FILES, HTTP, Stage};
-use crate::cli::table::Table;
 use crate::domain::LinkState;
-use crate::simulator::Kind;
+use crate::lab::simulator::Kind;
+use crate::terminal::Table;
 
 /// How much of a delivered file is shown.
 const SAMPLE_LINES: usize = 25;

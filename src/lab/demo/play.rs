@@ -9,11 +9,11 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::stage::Stage;
-use crate::cli::output::note;
-use crate::cli::progress::{Progress, TICK};
 use crate::domain::EventState;
 use crate::journal::Stats;
-use crate::simulator::{Expect, Kind, Mix, Plan, Planned, Report, Sender};
+use crate::lab::simulator::{Expect, Kind, Mix, Plan, Planned, Report, Sender};
+use crate::terminal::note;
+use crate::terminal::{Progress, TICK};
 
 /// How many notifications are on their way at once.
 const CONNECTIONS: usize = 8;

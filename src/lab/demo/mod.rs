@@ -14,11 +14,11 @@ use anyhow::Context;
 
 use self::facts::Facts;
 use self::stage::Stage;
-use super::ExitStatus;
-use super::output::{emit, note};
 use crate::app::telemetry;
 use crate::config::{Env, Log};
 use crate::lifecycle::Signals;
+use crate::terminal::ExitStatus;
+use crate::terminal::{emit, note};
 
 const HELP: &str = "Example:
   suki-receiver demo
@@ -32,7 +32,7 @@ const MOST_EVENTS: u64 = 10_000;
 /// What `demo` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// How many notifications to send, up to 10000; from 20 on every kind is among them
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=MOST_EVENTS))]
     events: u64,
@@ -47,7 +47,7 @@ pub(super) struct Args {
     verbose: bool,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let _logging = args
         .verbose
         .then(|| telemetry::init(&Log::default(), !Env::process().wants_no_color()))

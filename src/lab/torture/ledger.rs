@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::simulator::{Answer, Expect, Planned, Session};
+use crate::lab::simulator::{Answer, Expect, Planned, Session};
 
 /// Longest answer time that is told apart.
 const LONGEST_MS: u64 = 120_000;
@@ -189,7 +189,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::simulator::Plan;
+    use crate::lab::simulator::Plan;
 
     /// What the ledger has of one message of this kind that was answered so.
     fn answered(mix: &str, status: u16, body: &'static str) -> (Vec<String>, Vec<Failure>) {

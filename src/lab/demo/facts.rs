@@ -12,7 +12,7 @@ use super::play::Played;
 use super::stage::{FILES, HTTP, Stage};
 use crate::domain::{DeliveryState, EventState, LinkState, Outcome};
 use crate::journal::{Delivery, EventDetail, Filter};
-use crate::simulator::Endpoint;
+use crate::lab::simulator::Endpoint;
 
 /// How many events are listed at once.
 const PAGE: usize = 500;

@@ -214,7 +214,7 @@ mod tests {
     use tokio_util::sync::{CancellationToken, DropGuard};
 
     use super::*;
-    use crate::simulator::Options;
+    use crate::lab::simulator::Options;
 
     /// A simulator on a port of its own, and a client that may log in.
     struct Api {

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::inbox::Inbox;
 use super::instance::{Instance, TOKEN};
-use crate::simulator::{Options, Proxy, Sdp};
+use crate::lab::simulator::{Options, Proxy, Sdp};
 
 /// What everything is signed with.
 pub(super) const SECRET: &str = "torture-secret";

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::Value;
 
-use crate::simulator::own_address;
+use crate::lab::simulator::own_address;
 
 /// How long a start or a stop may take.
 const PATIENCE: Duration = Duration::from_secs(40);

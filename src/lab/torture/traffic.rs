@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Refused};
 use super::stage::{SECRET, Stage};
-use crate::simulator::{Plan, Planned, Sdp, Sender};
+use crate::lab::simulator::{Plan, Planned, Sdp, Sender};
 
 /// Most requests on their way; a receiver that is slow makes the rate fall behind, as it would anywhere.
 const AT_ONCE: usize = 512;

@@ -5,17 +5,17 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use crate::cli::output::note;
+use crate::terminal::note;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often to look how far it is.
-pub(super) const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// How often a plain line is written.
 const PLAIN_EVERY: Duration = Duration::from_secs(3);
 
 /// The phases of one piece of work.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     phases: Vec<Phase>,
     is_plain: bool,
     last_line: Instant,
@@ -29,7 +29,7 @@ struct Phase {
 
 impl Progress {
     /// Phases by name, and how much each has to do.
-    pub(super) fn new(phases: &[(&'static str, u64)]) -> Self {
+    pub(crate) fn new(phases: &[(&'static str, u64)]) -> Self {
         let all = MultiProgress::new();
         let style = ProgressStyle::with_template("{prefix:<10} {bar:40} {pos:>7} of {len}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -50,7 +50,7 @@ impl Progress {
     }
 
     /// How far each phase is, in their order.
-    pub(super) fn set(&mut self, done: &[u64]) {
+    pub(crate) fn set(&mut self, done: &[u64]) {
         for (phase, done) in self.phases.iter().zip(done) {
             phase.bar.set_position(*done);
         }
@@ -60,7 +60,7 @@ impl Progress {
     }
 
     /// The work is over; where it ended stays on the screen.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         if self.is_plain {
             self.line_now();
         }

@@ -7,7 +7,7 @@ use super::history::History;
 use super::ledger::{Failure, Refused, Sent, SentSession};
 use super::sink::Sink;
 use super::{balance, intact};
-use crate::simulator::Sdp;
+use crate::lab::simulator::Sdp;
 
 /// Most breaches that are told of one rule.
 const TELL: usize = 5;
@@ -214,7 +214,7 @@ mod tests {
     use super::super::history::Act;
     use super::super::ledger::Ledger;
     use super::*;
-    use crate::simulator::{Options, Session};
+    use crate::lab::simulator::{Options, Session};
 
     const BODY: &str = r#"{"_links":{},"session_id":"a","status":"success"}"#;
 

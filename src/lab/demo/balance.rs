@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::play::Played;
 use crate::domain::EventState;
-use crate::simulator::Expect;
+use crate::lab::simulator::Expect;
 
 /// One thing that has to be so.
 pub(super) struct Check {
@@ -76,8 +76,8 @@ fn check(holds: bool, text: String) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::inbox::Got;
-    use crate::simulator::{Answer, Kind};
+    use crate::lab::demo::inbox::Got;
+    use crate::lab::simulator::{Answer, Kind};
     use std::collections::BTreeMap;
     use std::path::PathBuf;
     use std::time::Duration;

@@ -9,10 +9,10 @@ use std::io::Write;
 use anyhow::Context;
 
 use super::ExitStatus;
-pub(super) use crate::app::chain;
+pub(crate) use crate::app::chain;
 
 /// Writes a result to standard output; `false` once nobody reads it any more, as behind `| head`.
-pub(super) fn emit(bytes: &[u8]) -> anyhow::Result<bool> {
+pub(crate) fn emit(bytes: &[u8]) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -22,7 +22,7 @@ pub(super) fn emit(bytes: &[u8]) -> anyhow::Result<bool> {
 }
 
 /// Writes a value as indented JSON.
-pub(super) fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<ExitStatus> {
+pub(crate) fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<ExitStatus> {
     let mut text = serde_json::to_vec_pretty(value)?;
     text.push(b'\n');
     emit(&text)?;
@@ -30,13 +30,13 @@ pub(super) fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<ExitSta
 }
 
 /// Writes a line to stderr. Where that cannot be written there is nobody to be told.
-pub(super) fn to_stderr(line: Arguments<'_>) {
+pub(crate) fn to_stderr(line: Arguments<'_>) {
     let mut out = std::io::stderr().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).ok();
 }
 
 /// Writes a line to stderr: `note!("{count} events")`.
 macro_rules! note {
-    ($($text:tt)*) => { $crate::cli::output::to_stderr(format_args!($($text)*)) };
+    ($($text:tt)*) => { $crate::terminal::to_stderr(format_args!($($text)*)) };
 }
-pub(super) use note;
+pub(crate) use note;

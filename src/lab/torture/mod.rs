@@ -29,12 +29,12 @@ use self::ledger::Ledger;
 use self::proof::{Evidence, Rule};
 use self::sink::Sink;
 use self::stage::Stage;
-use super::ExitStatus;
-use super::output::emit;
-use super::progress::Progress;
-use super::table::Table;
-use crate::cli::output::note;
-use crate::simulator::{Mix, Plan};
+use crate::lab::simulator::{Mix, Plan};
+use crate::terminal::ExitStatus;
+use crate::terminal::Progress;
+use crate::terminal::Table;
+use crate::terminal::emit;
+use crate::terminal::note;
 
 const EXAMPLE: &str = "Example:
   suki-receiver torture --seconds 600
@@ -49,7 +49,7 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What `torture` takes.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
-pub(super) struct Args {
+pub(crate) struct Args {
     /// How long faults are done
     #[arg(long, value_name = "S", default_value_t = 60)]
     seconds: u64,
@@ -75,7 +75,7 @@ struct Run {
     rules: Vec<Rule>,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let seed = args.seed.unwrap_or_else(rand::random);
     let stage = Stage::build(args.store.as_ref(), seed).await?;
     note!(

@@ -6,14 +6,14 @@ use std::fmt;
 const GAP: &str = "   ";
 
 /// Rows of cells.
-pub(super) struct Table<const N: usize> {
+pub(crate) struct Table<const N: usize> {
     head: Option<[String; N]>,
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Table<N> {
     /// A table with these headings.
-    pub(super) fn new(head: &[&str; N]) -> Self {
+    pub(crate) fn new(head: &[&str; N]) -> Self {
         Self {
             head: Some(head.map(str::to_owned)),
             rows: Vec::new(),
@@ -21,7 +21,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// A table without headings.
-    pub(super) fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self {
             head: None,
             rows: Vec::new(),
@@ -29,7 +29,7 @@ impl<const N: usize> Table<N> {
     }
 
     /// Adds a row.
-    pub(super) fn row(&mut self, cells: [String; N]) {
+    pub(crate) fn row(&mut self, cells: [String; N]) {
         self.rows.push(cells);
     }
 

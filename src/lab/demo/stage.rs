@@ -21,7 +21,7 @@ use crate::config::{
 };
 use crate::domain::Outcome;
 use crate::journal::Journal;
-use crate::simulator::{Endpoint, Fault, Faults, Options, Rule, Sdp};
+use crate::lab::simulator::{Endpoint, Fault, Faults, Options, Rule, Sdp};
 
 /// The sink that writes files.
 pub(super) const FILES: &str = "archive";

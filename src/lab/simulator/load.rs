@@ -313,10 +313,10 @@ mod tests {
 
     use super::*;
     use crate::domain::{DedupeKey, Notification};
+    use crate::lab::simulator::{Expect, Mix, Plan, Sender};
     use crate::signature::{
         Claim, GENERATED_AT_HEADER, Received, SIGNATURE_HEADER, SecretBytes, Secrets, verify,
     };
-    use crate::simulator::{Expect, Mix, Plan, Sender};
 
     type Known = Arc<Mutex<HashSet<DedupeKey>>>;
 
