@@ -14,8 +14,8 @@ COPY src src
 # no part of the layer. The empty folder becomes /data.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked --bin suki-receiver \
-    && cp target/release/suki-receiver /suki-receiver \
+    cargo build --profile dist --locked --bin suki-receiver \
+    && cp target/dist/suki-receiver /suki-receiver \
     && mkdir /empty
 
 # The builder's Debian, so that the libc fits, without the compiler. Nothing is installed: the CA certificates that

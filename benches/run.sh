@@ -36,5 +36,5 @@ case " $* " in
 esac
 
 # No exec: the server has to be stopped at the end.
-cargo bench --locked --quiet --bench engine -- \
+cargo bench --profile dist --locked --quiet --bench engine -- \
     --postgres "${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/postgres}" "$@"

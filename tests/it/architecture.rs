@@ -9,7 +9,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("signature", &["domain", "config"]),
     ("net", &["domain", "config", "lifecycle", "metrics"]),
     ("lifecycle", &["domain"]),
-    ("metrics.rs", &["domain"]),
+    ("metrics", &["domain"]),
     (
         "journal",
         &[
@@ -83,7 +83,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "simulator",
+        "lab/simulator",
         &[
             "domain",
             "config",

@@ -1,18 +1,21 @@
-//! Every metric: name, unit and help text (contract.md 6). A handle is passed to whoever counts; nothing is global.
+//! Counts what happens. A handle is passed to whoever counts; nothing is global.
 //!
 //! No identifier of a patient, session or encounter is ever a label.
+
+mod describe;
+mod labels;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LockResult, PoisonError, RwLock};
 use std::time::Duration;
 
-use ::metrics::{
-    Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString, Unit,
-};
+use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+use self::describe::describe;
+pub use self::labels::{Answer, Bound};
 use crate::domain::{EventState, Outcome, Source};
 
 const PREFIX: &str = "suki_receiver_";
@@ -43,77 +46,6 @@ struct Hot {
     commit_seconds: Histogram,
     batch_size: Histogram,
     connections: Gauge,
-}
-
-/// How a notification was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// 200, new.
-    Accepted,
-    /// 200, known.
-    Duplicate,
-    /// 401.
-    Unauthorized,
-    /// 400, in the quarantine.
-    Malformed,
-    /// 413.
-    TooLarge,
-    /// 408: the body did not come in time.
-    TimedOut,
-    /// 503.
-    Unavailable,
-}
-
-impl Answer {
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Unauthorized => "unauthorized",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-            Self::TimedOut => "timed_out",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
-    const ALL: [Self; 7] = [
-        Self::Accepted,
-        Self::Duplicate,
-        Self::Unauthorized,
-        Self::Malformed,
-        Self::TooLarge,
-        Self::TimedOut,
-        Self::Unavailable,
-    ];
-}
-
-/// Which bound made an answer a 503.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
-    /// `server.max_buffered_bytes`.
-    Memory,
-    /// `store.queue`.
-    Queue,
-    /// `store.deadline`.
-    Deadline,
-    /// None: the store failed, and so did the spool where there is one.
-    Store,
-}
-
-impl Bound {
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Queue => "queue",
-            Self::Deadline => "deadline",
-            Self::Store => "store",
-        }
-    }
-
-    const ALL: [Self; 4] = [Self::Memory, Self::Queue, Self::Deadline, Self::Store];
 }
 
 impl Metrics {
@@ -337,6 +269,22 @@ impl Metrics {
         gauge(&self.0.recorder, name, labels).set(count as f64);
     }
 
+    /// What is to be had of a session is there, or given up.
+    pub fn session(&self, outcome: Outcome, source: Source) {
+        let labels = [("outcome", outcome.as_str()), ("source", source.as_str())];
+        counter(&self.0.recorder, "sessions_total", &labels).increment(1);
+    }
+
+    /// A sink fails as a whole, or no longer.
+    pub fn sink_down(&self, sink: &str, is_down: bool) {
+        self.set("sink_down", &[("sink", sink)], u64::from(is_down));
+    }
+
+    /// The breaker opened: the SDP API is down as a whole.
+    pub fn sdp_breaker_opened(&self) {
+        counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);
+    }
+
     /// Prometheus' text format.
     pub fn render(&self) -> String {
         self.0.handle.render()
@@ -386,153 +334,6 @@ fn histogram(
     labels: &[(&'static str, &str)],
 ) -> Histogram {
     recorder.register_histogram(&key(name, labels), &METADATA)
-}
-
-fn describe(recorder: &PrometheusRecorder) {
-    type Describe = fn(&PrometheusRecorder, KeyName, Option<Unit>, SharedString);
-    let (counters, gauges, histograms): (Describe, Describe, Describe) = (
-        Recorder::describe_counter,
-        Recorder::describe_gauge,
-        Recorder::describe_histogram,
-    );
-    let texts: [(Describe, &str, &'static str); 26] = [
-        (counters, "notifications_total", "Notifications by answer."),
-        (
-            histograms,
-            "ack_seconds",
-            "From the headers of a notification to its answer.",
-        ),
-        (
-            histograms,
-            "journal_commit_seconds",
-            "One transaction of the store, the fsync included.",
-        ),
-        (
-            histograms,
-            "journal_batch_size",
-            "Writes committed together.",
-        ),
-        (gauges, "events", "Events by state."),
-        (
-            gauges,
-            "oldest_pending_seconds",
-            "Age of the oldest event that is not done, dead or quarantined.",
-        ),
-        (
-            counters,
-            "sdp_requests_total",
-            "Calls to the SDP API by endpoint and status.",
-        ),
-        (
-            histograms,
-            "sdp_request_seconds",
-            "One call to the SDP API, the body included.",
-        ),
-        (
-            counters,
-            "sdp_logins_total",
-            "Logins to the SDP API by result.",
-        ),
-        (
-            counters,
-            "deliveries_total",
-            "Delivery attempts by sink and result.",
-        ),
-        (histograms, "delivery_seconds", "One delivery attempt."),
-        (
-            histograms,
-            "end_to_end_seconds",
-            "From the receipt of a notification to its last delivery.",
-        ),
-        (
-            gauges,
-            "refused_kept",
-            "Requests that no secret matched and that are kept for `events reverify`.",
-        ),
-        (
-            counters,
-            "unavailable_total",
-            "Notifications answered 503, by what was in the way: memory, queue, deadline or store.",
-        ),
-        (
-            counters,
-            "refused_not_kept_total",
-            "Requests that no secret matched and that were not kept, since too many came at once.",
-        ),
-        (
-            counters,
-            "misrouted_total",
-            "Notifications that came to another path than server.path.",
-        ),
-        (
-            counters,
-            "signatures_total",
-            "Notifications by the signing secret that they were signed with.",
-        ),
-        (gauges, "spool_events", "Events in the local spool."),
-        (gauges, "build_info", "The version that runs."),
-        (
-            gauges,
-            "connections",
-            "Open connections of the public listener.",
-        ),
-        (
-            counters,
-            "connections_full_total",
-            "Times the public listener was at its bound of connections.",
-        ),
-        (
-            counters,
-            "connections_refused_total",
-            "Connections refused before a request was handled, by reason.",
-        ),
-        (
-            counters,
-            "log_lines_dropped_total",
-            "Log lines dropped because the log could not be written as fast.",
-        ),
-        (
-            counters,
-            "sessions_total",
-            "Sessions whose event was retrieved or given up, by outcome and source.",
-        ),
-        (
-            gauges,
-            "sink_down",
-            "1 while a sink fails as a whole and its deliveries wait.",
-        ),
-        (
-            counters,
-            "sdp_breaker_opened_total",
-            "Times the SDP API was found to be down as a whole.",
-        ),
-    ];
-    for (describe, name, help) in texts {
-        describe(
-            recorder,
-            KeyName::from(format!("{PREFIX}{name}")),
-            None,
-            SharedString::from(help),
-        );
-    }
-}
-
-impl Metrics {
-    /// What is to be had of a session is there, or given up.
-    pub fn session(&self, outcome: Outcome, source: Source) {
-        let labels = [("outcome", outcome.as_str()), ("source", source.as_str())];
-        counter(&self.0.recorder, "sessions_total", &labels).increment(1);
-    }
-
-    /// A sink fails as a whole, or no longer.
-    pub fn sink_down(&self, sink: &str, is_down: bool) {
-        self.set("sink_down", &[("sink", sink)], u64::from(is_down));
-    }
-
-    /// The breaker opened: the SDP API is down as a whole.
-    pub fn sdp_breaker_opened(&self) {
-        counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);
-    }
 }
 
 #[cfg(test)]

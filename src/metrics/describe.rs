@@ -1,0 +1,136 @@
+//! The help text of every metric.
+
+use ::metrics::{KeyName, Recorder, SharedString, Unit};
+use metrics_exporter_prometheus::PrometheusRecorder;
+
+use super::PREFIX;
+
+/// Gives each metric its text.
+pub(super) fn describe(recorder: &PrometheusRecorder) {
+    type Describe = fn(&PrometheusRecorder, KeyName, Option<Unit>, SharedString);
+    let (counters, gauges, histograms): (Describe, Describe, Describe) = (
+        Recorder::describe_counter,
+        Recorder::describe_gauge,
+        Recorder::describe_histogram,
+    );
+    let texts: [(Describe, &str, &'static str); 26] = [
+        (counters, "notifications_total", "Notifications by answer."),
+        (
+            histograms,
+            "ack_seconds",
+            "From the headers of a notification to its answer.",
+        ),
+        (
+            histograms,
+            "journal_commit_seconds",
+            "One transaction of the store, the fsync included.",
+        ),
+        (
+            histograms,
+            "journal_batch_size",
+            "Writes committed together.",
+        ),
+        (gauges, "events", "Events by state."),
+        (
+            gauges,
+            "oldest_pending_seconds",
+            "Age of the oldest event that is not done, dead or quarantined.",
+        ),
+        (
+            counters,
+            "sdp_requests_total",
+            "Calls to the SDP API by endpoint and status.",
+        ),
+        (
+            histograms,
+            "sdp_request_seconds",
+            "One call to the SDP API, the body included.",
+        ),
+        (
+            counters,
+            "sdp_logins_total",
+            "Logins to the SDP API by result.",
+        ),
+        (
+            counters,
+            "deliveries_total",
+            "Delivery attempts by sink and result.",
+        ),
+        (histograms, "delivery_seconds", "One delivery attempt."),
+        (
+            histograms,
+            "end_to_end_seconds",
+            "From the receipt of a notification to its last delivery.",
+        ),
+        (
+            gauges,
+            "refused_kept",
+            "Requests that no secret matched and that are kept for `events reverify`.",
+        ),
+        (
+            counters,
+            "unavailable_total",
+            "Notifications answered 503, by what was in the way: memory, queue, deadline or store.",
+        ),
+        (
+            counters,
+            "refused_not_kept_total",
+            "Requests that no secret matched and that were not kept, since too many came at once.",
+        ),
+        (
+            counters,
+            "misrouted_total",
+            "Notifications that came to another path than server.path.",
+        ),
+        (
+            counters,
+            "signatures_total",
+            "Notifications by the signing secret that they were signed with.",
+        ),
+        (gauges, "spool_events", "Events in the local spool."),
+        (gauges, "build_info", "The version that runs."),
+        (
+            gauges,
+            "connections",
+            "Open connections of the public listener.",
+        ),
+        (
+            counters,
+            "connections_full_total",
+            "Times the public listener was at its bound of connections.",
+        ),
+        (
+            counters,
+            "connections_refused_total",
+            "Connections refused before a request was handled, by reason.",
+        ),
+        (
+            counters,
+            "log_lines_dropped_total",
+            "Log lines dropped because the log could not be written as fast.",
+        ),
+        (
+            counters,
+            "sessions_total",
+            "Sessions whose event was retrieved or given up, by outcome and source.",
+        ),
+        (
+            gauges,
+            "sink_down",
+            "1 while a sink fails as a whole and its deliveries wait.",
+        ),
+        (
+            counters,
+            "sdp_breaker_opened_total",
+            "Times the SDP API was found to be down as a whole.",
+        ),
+    ];
+    for (describe, name, help) in texts {
+        describe(
+            recorder,
+            KeyName::from(format!("{PREFIX}{name}")),
+            None,
+            SharedString::from(help),
+        );
+    }
+}
