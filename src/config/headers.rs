@@ -29,7 +29,7 @@ fn header_name(name: &str) -> Result<(), String> {
     ];
     let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     check::ensure(!name.is_empty() && name.chars().all(is_token), || {
-        "is no HTTP header name; use letters, digits and -".to_owned()
+        "invalid HTTP header name; expected letters, digits and -".to_owned()
     })?;
     let lower = name.to_ascii_lowercase();
     let is_ours = OURS.contains(&lower.as_str()) || lower.starts_with("webhook-");

@@ -29,7 +29,7 @@ async fn a_replay_makes_the_event_due_and_wakes_the_worker() {
 
     for (body, word) in [
         (json!({"sinks": ["fax"]}), "archive, ehr"),
-        (json!({"from": "start"}), "use retrieve or deliver"),
+        (json!({"from": "start"}), "expected retrieve or deliver"),
         (json!({"form": "deliver"}), "form"),
     ] {
         let answer = admin.post(&path, &body).await;

@@ -76,7 +76,7 @@ fn what_is_no_proxy_is_refused_and_nothing_secret_is_shown() {
             "net.proxy = \"http://user:hunter2@p\"",
             "belong into proxy_credentials",
         ),
-        ("net.proxy = \"socks5://p:1080\"", "use http or https"),
+        ("net.proxy = \"socks5://p:1080\"", "expected http or https"),
         (
             "net.proxy = \"proxy\"",
             "use \"env\", \"none\" or an address",

@@ -111,7 +111,7 @@ fn signature_store_retention_and_log_are_checked() {
         ("store.url = \"sqlite:x.db?mode=rwc\"", "options of SQLite"),
         ("store.url = \"sqlite:file:x.db\"", "options of SQLite"),
         ("store.url = \"sqlite:~/x.db\"", "only a shell"),
-        ("store.url = \"data/x\"", "use sqlite:PATH"),
+        ("store.url = \"data/x\"", "expected sqlite:PATH"),
         ("store.deadline = \"0s\"", "longer than 0s"),
         (
             "retention.receipts = \"29d\"",
@@ -137,7 +137,7 @@ fn the_vendors_address_and_credentials_are_checked() {
             "sdp.base_url = \"https://sdp.example/?a=b\"",
             "query or fragment",
         ),
-        ("sdp.base_url = \"ftp://sdp.example\"", "use http or https"),
+        ("sdp.base_url = \"ftp://sdp.example\"", "expected http or https"),
         ("sdp.auth.partner_id = \"p\"", "sdp.auth.partner_token"),
         ("sdp.auth.partner_token = \"t\"", "sdp.auth.partner_id"),
         (
@@ -285,7 +285,7 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
         ),
         (
             &with(http, "headers = { \"X Y\" = \"x\" }"),
-            "is no HTTP header name",
+            "invalid HTTP header name",
         ),
         (
             &with(http, "headers = { \"X\" = \"a\", \"x\" = \"b\" }"),

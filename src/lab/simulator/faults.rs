@@ -344,7 +344,7 @@ mod tests {
             ("content=700", "from 200 to 599"),
             ("content=404:2s", "only slow and drip take a duration"),
             ("content=slow:fast", "invalid duration"),
-            ("content=500:110%", "from 0% to 100%"),
+            ("content=500:110%", "expected 0% to 100%"),
             ("content=cut;retry-after=1", "no option here"),
             ("content=429;retry-after=soon", "number of seconds"),
         ] {

@@ -105,7 +105,7 @@ fn check_and_serve_refuse_the_same_configurations_with_exit_code_2() {
         (
             "store.url = \"sqlite:/dev/null\"".to_owned(),
             "store.url",
-            "no regular file",
+            "not a regular file",
         ),
         (
             "store.url = \"sqlite:strange/lock.db\"".to_owned(),
