@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::input;
-use crate::signature::{Claim, Received, SecretBytes, Secrets, verify};
+use crate::signature::{Claim, SecretBytes, Secrets, SentBody, verify};
 use crate::terminal::ExitStatus;
 use crate::terminal::emit;
 
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         match verify(
             &secrets,
             &Claim::of(Some(signature), Some(generated_at)),
-            &Received::plain(Bytes::from(body)),
+            &SentBody::plain(Bytes::from(body)),
         ) {
             Ok(_) => {
                 emit(b"the signature holds\n")?;

@@ -10,7 +10,7 @@ use super::budget::{Exhausted, MemoryBudget};
 use super::rejection::Rejection;
 use crate::domain::json;
 use crate::net::{self, CodingError};
-use crate::signature::Received;
+use crate::signature::SentBody;
 
 /// What came of a body.
 pub(super) struct Incoming {
@@ -95,22 +95,22 @@ pub(super) fn without_coding(
     bytes: Bytes,
     headers: &HeaderMap,
     limit: usize,
-) -> (Received, Option<CodingError>) {
+) -> (SentBody, Option<CodingError>) {
     let codings: Vec<&str> = headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
         .map(|value| value.to_str().unwrap_or("?"))
         .collect();
     if codings.is_empty() {
-        return (Received::plain(bytes), None);
+        return (SentBody::plain(bytes), None);
     }
     match net::decode(bytes.clone(), &codings.join(","), limit) {
         // Decoded on its way, and the header was left: what is no coded body may be decoded to anything.
         Ok(decoded) if !json::is_json(&decoded) && json::is_json(&bytes) => {
-            (Received::plain(bytes), None)
+            (SentBody::plain(bytes), None)
         }
-        Ok(decoded) => (Received::coded(bytes, decoded), None),
-        Err(error) => (Received::plain(bytes), Some(error)),
+        Ok(decoded) => (SentBody::coded(bytes, decoded), None),
+        Err(error) => (SentBody::plain(bytes), Some(error)),
     }
 }
 

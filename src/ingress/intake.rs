@@ -1,6 +1,8 @@
 //! From a body that has come to an answer: verify, parse, keep, log, count. From here on the notification is ours, and all
 //! this is done whatever its sender does meanwhile.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -10,30 +12,20 @@ use super::arrival::Arrival;
 use super::body::{self, Incoming};
 use super::rejection::{ElsewhereRejected, Rejection};
 use crate::config::OnStale;
-use crate::domain::{EventId, Notification};
-use crate::journal::Appended;
+use crate::domain::{EncounterId, EventId};
+use crate::journal::{Appended, Received};
 use crate::lifecycle::Component;
 use crate::metrics::Answer;
 use crate::net::CodingError;
 use crate::signature::{
-    self, Claim, GENERATED_AT_HEADER, Received, SIGNATURE_HEADER, Verified, VerifyError,
+    self, Claim, GENERATED_AT_HEADER, SIGNATURE_HEADER, SentBody, Verified, VerifyError,
 };
 
 /// What was kept, and how.
 struct Receipt {
     appended: Appended,
-    notification: Seen,
-    stale: bool,
-}
-
-/// What is logged of a notification.
-struct Seen {
-    session_id: String,
-    encounter_id: Option<String>,
-    status: Option<String>,
-    error_code: Option<String>,
-    outcome: &'static str,
-    secret_id: String,
+    received: Received,
+    secret_id: Arc<str>,
 }
 
 /// Takes a notification and says how it is answered.
@@ -112,7 +104,7 @@ fn verify(
 }
 
 /// Perhaps it is the secret that is wrong. While much is being received what may be authentic comes first.
-fn keep_rejected(state: &State, received_at: Timestamp, claim: &Claim<'_>, received: &Received) {
+fn keep_rejected(state: &State, received_at: Timestamp, claim: &Claim<'_>, received: &SentBody) {
     let is_kept = state.budget.is_ample()
         && state
             .rejected_requests
@@ -131,34 +123,16 @@ async fn keep(
     if stale && state.settings.on_stale == OnStale::Reject {
         return Err(Rejection::Stale);
     }
-    let notification = match Notification::parse(verified.body().clone()) {
-        Ok(notification) => notification,
-        Err(malformed) => {
-            let kept = state
-                .journal
-                .quarantine(&verified, malformed, received_at)
-                .await;
-            stored(state, kept)?;
-            return Err(Rejection::Malformed(malformed));
-        }
-    };
-    let seen = Seen {
-        session_id: notification.session_id.to_string(),
-        encounter_id: notification.encounter_id.as_ref().map(ToString::to_string),
-        status: notification.status.clone(),
-        error_code: notification.error_code.clone(),
-        outcome: notification.outcome.as_str(),
-        secret_id: verified.secret_id().to_owned(),
-    };
-    let kept = state
-        .journal
-        .append(&verified, notification, received_at, stale)
-        .await;
-    Ok(Receipt {
-        appended: stored(state, kept)?,
-        notification: seen,
-        stale,
-    })
+    let received = Received::read(&verified, received_at, stale);
+    let appended = stored(state, state.journal.append(&received).await)?;
+    match received.malformed() {
+        Some(malformed) => Err(Rejection::Malformed(malformed)),
+        None => Ok(Receipt {
+            appended,
+            received,
+            secret_id: Arc::clone(verified.secret_id()),
+        }),
+    }
 }
 
 /// Notes how the store does, for readiness.
@@ -189,20 +163,21 @@ fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
         Appended::New(id) => (Answer::Accepted, id),
         Appended::Duplicate(id) => (Answer::Duplicate, id),
     };
-    let seen = &receipt.notification;
-    tracing::info!(
-        request.id = arrival.request_id,
-        event.id = %id,
-        session.id = seen.session_id,
-        encounter.id = seen.encounter_id,
-        status = seen.status,
-        outcome = seen.outcome,
-        error_code = seen.error_code,
-        stale = receipt.stale,
-        secret.id = seen.secret_id,
-        result = answer.as_str(),
-        "notification received"
-    );
+    if let Some(notification) = receipt.received.notification() {
+        tracing::info!(
+            request.id = arrival.request_id,
+            event.id = %id,
+            session.id = notification.session_id.as_str(),
+            encounter.id = notification.encounter_id.as_ref().map(EncounterId::as_str),
+            status = notification.status,
+            outcome = notification.outcome.as_str(),
+            error_code = notification.error_code,
+            stale = receipt.received.is_stale(),
+            secret.id = &*receipt.secret_id,
+            result = answer.as_str(),
+            "notification received"
+        );
+    }
     state.metrics.notification(answer, arrival.start.elapsed());
     ok(answer, id)
 }

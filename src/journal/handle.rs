@@ -9,19 +9,16 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::deadline::within;
 use super::handover::{Handover, Reserved, handover};
 use super::record::NewContent;
 use super::spool::{Drain, Spool};
 use super::{
     Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Found, Inbox, Kept, Lease,
-    NewEvent, Receipt, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
+    NewEvent, Receipt, Received, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
 };
-use crate::domain::{Clock, DedupeKey, EventId, Malformed, Notification, Source};
+use crate::domain::{Clock, Notification};
 use crate::metrics::Metrics;
-use crate::signature::Verified;
 
 /// Keeps events. Cheap to clone. Dereferences to its [`Store`] for everything but appending and working.
 #[derive(Clone)]
@@ -78,39 +75,25 @@ impl Journal {
         })
     }
 
-    /// Keeps a notification, and hands it to the worker. It is on disk when this returns `Ok`.
+    /// Keeps what was received, and hands a notification to the worker. It is on disk when this returns `Ok`. What is no
+    /// notification is kept for an operator to look at.
     ///
     /// # Errors
     /// When the store fails or does not answer in time. The event may be on disk all the same; sent again, it would be
     /// a duplicate.
-    pub async fn append(
-        &self,
-        verified: &Verified,
-        notification: Notification,
-        received_at: Timestamp,
-        stale: bool,
-    ) -> Result<Appended, Error> {
-        let content = NewContent::Notification(Arc::new(notification));
-        self.write(verified, content, received_at, stale).await
-    }
-
-    /// Keeps authentic bytes that are no notification, for an operator to look at.
-    ///
-    /// # Errors
-    /// As [`Journal::append`].
-    pub async fn quarantine(
-        &self,
-        verified: &Verified,
-        why: Malformed,
-        received_at: Timestamp,
-    ) -> Result<Appended, Error> {
-        let body = verified.body().clone();
-        let content = NewContent::Malformed {
-            dedupe: DedupeKey::of_raw(&body),
-            body,
-            reason: why.to_string(),
+    pub async fn append(&self, received: &Received) -> Result<Appended, Error> {
+        let event = received.event();
+        let reserved = match event.content {
+            NewContent::Notification(_) => self.handover.reserve(),
+            NewContent::Malformed { .. } => None,
         };
-        self.write(verified, content, received_at, false).await
+        let (hold, store) = (reserved.is_some(), &*self.store);
+        let kept = match &self.spool {
+            Some(spool) => spool.append(store, Arc::clone(event), hold).await,
+            None => within(self.deadline, store.append(Arc::clone(event), hold)).await,
+        }?;
+        self.announce(event, &kept, reserved);
+        Ok(kept.appended)
     }
 
     /// Tells the worker that something is due.
@@ -248,35 +231,6 @@ impl Journal {
         if let Some(spool) = &self.spool {
             spool.close().await;
         }
-    }
-
-    async fn write(
-        &self,
-        verified: &Verified,
-        content: NewContent,
-        received_at: Timestamp,
-        stale: bool,
-    ) -> Result<Appended, Error> {
-        let event = Arc::new(NewEvent {
-            id: EventId::generate(),
-            received_at,
-            generated_at: Some(verified.generated_at()),
-            source: Source::Webhook,
-            stale,
-            content,
-        });
-        let reserved = match event.content {
-            NewContent::Notification(_) => self.handover.reserve(),
-            NewContent::Malformed { .. } => None,
-        };
-        let (hold, store) = (reserved.is_some(), &*self.store);
-        let append = async |event| match &self.spool {
-            Some(spool) => spool.append(store, event, hold).await,
-            None => within(self.deadline, store.append(event, hold)).await,
-        };
-        let kept = append(Arc::clone(&event)).await?;
-        self.announce(&event, &kept, reserved);
-        Ok(kept.appended)
     }
 
     /// Hands a new event over where this instance holds it, and otherwise tells the worker of it.

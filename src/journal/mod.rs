@@ -13,6 +13,7 @@ mod handle;
 mod handover;
 mod lease;
 mod postgres;
+mod received;
 mod record;
 mod rejected_request;
 mod requeue;
@@ -32,6 +33,7 @@ pub use handle::Journal;
 pub use handover::{Admission, Inbox, Place};
 pub use lease::{Lease, Task};
 pub use postgres::PostgresStore;
+pub use received::Received;
 pub use record::{
     Appended, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link, NewEvent,
     Page, ReplayFrom, Replayed, Stats,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::handle::Journal;
-use super::{Appended, Error, RejectedRequest};
+use super::{Appended, Error, Received, RejectedRequest};
 use crate::config::OnStale;
-use crate::domain::{Notification, json};
+use crate::domain::json;
 use crate::net;
-use crate::signature::{self, Claim, Received, Secrets, Verified};
+use crate::signature::{self, Claim, Secrets, SentBody, Verified};
 
 /// Requests looked at together.
 const PAGE: usize = 50;
@@ -87,15 +87,12 @@ impl Journal {
         if stale && rules.on_stale == OnStale::Reject {
             return Ok(false);
         }
-        match Notification::parse(verified.body().clone()) {
-            Ok(notification) => match self.append(&verified, notification, at, stale).await? {
-                Appended::New(_) => done.accepted += 1,
-                Appended::Duplicate(_) => done.duplicates += 1,
-            },
-            Err(malformed) => {
-                self.quarantine(&verified, malformed, at).await?;
-                done.quarantined += 1;
-            }
+        let received = Received::read(&verified, at, stale);
+        let appended = self.append(&received).await?;
+        match (received.malformed(), appended) {
+            (Some(_), _) => done.quarantined += 1,
+            (None, Appended::New(_)) => done.accepted += 1,
+            (None, Appended::Duplicate(_)) => done.duplicates += 1,
         }
         Ok(true)
     }
@@ -116,6 +113,6 @@ fn verified(request: &RejectedRequest, rules: Rules<'_>) -> Option<Verified> {
         // What is no coded body at all may be decoded to anything.
         .filter(|decoded| json::is_json(decoded))
         .chain([body.clone()])
-        .map(|decoded| Received::coded(body.clone(), decoded))
-        .find_map(|received| signature::verify(rules.secrets, &claim, &received).ok())
+        .map(|decoded| SentBody::coded(body.clone(), decoded))
+        .find_map(|body| signature::verify(rules.secrets, &claim, &body).ok())
 }

@@ -10,7 +10,7 @@ mod verify;
 pub use claim::Claim;
 pub use secrets::{SecretBytes, Secrets};
 pub use sign::sign;
-pub use verify::{Received, Verified, VerifyError, verify};
+pub use verify::{SentBody, Verified, VerifyError, verify};
 
 /// The header that holds the signature. Its name is the vendor's: it holds no key.
 pub const SIGNATURE_HEADER: &str = "x-api-key";

@@ -19,7 +19,7 @@ pub struct Verified {
 
 /// A body as it came, and without its content coding where it came with one that could be decoded.
 #[derive(Clone)]
-pub struct Received {
+pub struct SentBody {
     wire: Bytes,
     decoded: Option<Bytes>,
 }
@@ -58,7 +58,7 @@ pub enum VerifyError {
 pub fn verify(
     secrets: &Secrets,
     claim: &Claim<'_>,
-    received: &Received,
+    received: &SentBody,
 ) -> Result<Verified, VerifyError> {
     let signatures = claim.signatures()?;
     for sent in claim.times()? {
@@ -75,7 +75,7 @@ pub fn verify(
     Err(VerifyError::Mismatch)
 }
 
-impl Received {
+impl SentBody {
     /// A body that is what it says.
     pub fn plain(wire: Bytes) -> Self {
         Self {
@@ -119,7 +119,7 @@ impl Verified {
     }
 
     /// The name of the secret that it was signed with.
-    pub fn secret_id(&self) -> &str {
+    pub fn secret_id(&self) -> &Arc<str> {
         &self.secret_id
     }
 }
@@ -133,8 +133,8 @@ impl fmt::Debug for Verified {
     }
 }
 
-impl fmt::Debug for Received {
+impl fmt::Debug for SentBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Received([redacted])")
+        f.write_str("SentBody([redacted])")
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 use suki_receiver::domain::Notification;
-use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, sign, verify};
+use suki_receiver::signature::{Claim, SecretBytes, Secrets, SentBody, sign, verify};
 
 fn holds(key: &[u8], signature: &str, generated_at: &str, body: &[u8]) -> bool {
     let secrets = Secrets::new([SecretBytes { id: "p", key }]);
@@ -12,7 +12,7 @@ fn holds(key: &[u8], signature: &str, generated_at: &str, body: &[u8]) -> bool {
     verify(
         &secrets,
         &Claim::of(Some(signature.as_bytes()), Some(generated_at.as_bytes())),
-        &Received::plain(body),
+        &SentBody::plain(body),
     )
     .is_ok()
 }
@@ -91,7 +91,7 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..300),
     ) {
         let secrets = Secrets::new([SecretBytes { id: "p", key: b"k" }]);
-        prop_assert!(verify(&secrets, &Claim::of([&signature[..]], [&time[..]]), &Received::plain(Bytes::from(body.clone()))).is_err());
+        prop_assert!(verify(&secrets, &Claim::of([&signature[..]], [&time[..]]), &SentBody::plain(Bytes::from(body.clone()))).is_err());
         let _ = Notification::parse(Bytes::from(body));
     }
 

@@ -21,14 +21,14 @@ use tower::ServiceExt;
 
 use super::{State, Tokens, router};
 use crate::config::{AdminToken, Role, Secret};
-use crate::domain::{Clock, EventId, LinkGroup, LinkState, Notification, Outcome, SessionKind};
+use crate::domain::{Clock, EventId, LinkGroup, LinkState, Outcome, SessionKind};
 use crate::journal::{
     Access, Appended, Claimed, DeliveryEnd, End, Found, How, Inbox, Journal, Link, Linked, Planned,
-    Retrieval, SqliteStore, Task, Wanted,
+    Received, Retrieval, SqliteStore, Task, Wanted,
 };
 use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
-use crate::signature::{Claim, Received, SecretBytes, Secrets, Verified, sign, verify};
+use crate::signature::{Claim, SecretBytes, Secrets, SentBody, Verified, sign, verify};
 
 /// Stands in every body; must never leave by a list, a view or a refusal.
 const CLINICAL: &str = "chronic-migraine";
@@ -132,25 +132,16 @@ impl Admin {
             "session_id": session, "encounter_id": format!("{session}-visit"), "status": status, "note": CLINICAL,
             "_links": {"contents": [{"href": format!("/api/v1/ambient/{session}/contents")}]},
         });
-        let verified = signed(body.to_string());
-        let notification = Notification::parse(verified.body().clone()).expect("a notification");
-        let now = self.state.clock.now();
-        match self
-            .state
-            .journal
-            .append(&verified, notification, now, false)
-            .await
-        {
-            Ok(Appended::New(id)) => id,
-            other => panic!("{other:?}"),
-        }
+        self.keep(body.to_string()).await
     }
 
     async fn quarantine(&self, body: &str) -> EventId {
-        let verified = signed(body.to_owned());
-        let why = Notification::parse(verified.body().clone()).expect_err("junk");
-        let now = self.state.clock.now();
-        match self.state.journal.quarantine(&verified, why, now).await {
+        self.keep(body.to_owned()).await
+    }
+
+    async fn keep(&self, body: String) -> EventId {
+        let received = Received::read(&signed(body), self.state.clock.now(), false);
+        match self.state.journal.append(&received).await {
             Ok(Appended::New(id)) => id,
             other => panic!("{other:?}"),
         }
@@ -240,7 +231,7 @@ fn signed(body: String) -> Verified {
     verify(
         &secrets,
         &Claim::of(Some(signature.as_bytes()), Some(at.as_bytes())),
-        &Received::plain(body),
+        &SentBody::plain(body),
     )
     .expect("authentic")
 }

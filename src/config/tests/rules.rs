@@ -137,7 +137,10 @@ fn the_vendors_address_and_credentials_are_checked() {
             "sdp.base_url = \"https://sdp.example/?a=b\"",
             "query or fragment",
         ),
-        ("sdp.base_url = \"ftp://sdp.example\"", "expected http or https"),
+        (
+            "sdp.base_url = \"ftp://sdp.example\"",
+            "expected http or https",
+        ),
         ("sdp.auth.partner_id = \"p\"", "sdp.auth.partner_token"),
         ("sdp.auth.partner_token = \"t\"", "sdp.auth.partner_id"),
         (

@@ -315,7 +315,7 @@ mod tests {
     use crate::domain::{DedupeKey, Notification};
     use crate::lab::simulator::{Expect, Mix, Plan, Sender};
     use crate::signature::{
-        Claim, GENERATED_AT_HEADER, Received, SIGNATURE_HEADER, SecretBytes, Secrets, verify,
+        Claim, GENERATED_AT_HEADER, SIGNATURE_HEADER, SecretBytes, Secrets, SentBody, verify,
     };
 
     type Known = Arc<Mutex<HashSet<DedupeKey>>>;
@@ -335,7 +335,7 @@ mod tests {
         let Ok(verified) = verify(
             &secrets,
             &Claim::of(signature, sent_at),
-            &Received::plain(body),
+            &SentBody::plain(body),
         ) else {
             return (StatusCode::UNAUTHORIZED, "");
         };

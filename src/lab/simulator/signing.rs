@@ -96,7 +96,7 @@ impl Signing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::{Claim, Received, SecretBytes, Secrets, verify};
+    use crate::signature::{Claim, SecretBytes, Secrets, SentBody, verify};
 
     #[test]
     fn the_receiver_verifies_what_is_signed_rightly_and_nothing_else() {
@@ -115,7 +115,7 @@ mod tests {
             verify(
                 &secrets,
                 &Claim::of(signature, generated_at),
-                &Received::plain(message.body.clone()),
+                &SentBody::plain(message.body.clone()),
             )
             .is_ok()
         };

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::Value;
-use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, verify};
+use suki_receiver::signature::{Claim, SecretBytes, Secrets, SentBody, verify};
 
 #[test]
 fn every_signature_vector_comes_out_as_it_says() {
@@ -33,7 +33,7 @@ fn every_signature_vector_comes_out_as_it_says() {
         let result = verify(
             &secrets,
             &Claim::of([&part("signature")[..]], [&part("generated_at")[..]]),
-            &Received::plain(Bytes::from(body)),
+            &SentBody::plain(Bytes::from(body)),
         );
         assert_eq!(
             Value::Bool(result.is_ok()),

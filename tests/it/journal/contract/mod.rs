@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use suki_receiver::domain::{Clock, EventId, EventState, Malformed, Notification};
+use suki_receiver::domain::{Clock, EventId, EventState};
 use suki_receiver::journal::{
     Access, Appended, ClaimedDelivery, ClaimedEvent, DeliveryEnd, Ended, Error, Inbox, Journal,
-    LateEvent, Lease, SqliteStore, Store,
+    LateEvent, Lease, Received, SqliteStore, Store,
 };
 use suki_receiver::metrics::Metrics;
-use suki_receiver::signature::{Claim, Received, SecretBytes, Secrets, Verified, sign, verify};
+use suki_receiver::signature::{Claim, SecretBytes, Secrets, SentBody, Verified, sign, verify};
 
 pub use self::work::*;
 use super::amendments;
@@ -144,7 +144,7 @@ pub fn verified(body: Vec<u8>) -> Verified {
     verify(
         &secrets,
         &Claim::of(Some(signature.as_bytes()), Some(&b"1765977748432"[..])),
-        &Received::plain(Bytes::from(body)),
+        &SentBody::plain(Bytes::from(body)),
     )
     .unwrap()
 }
@@ -158,15 +158,13 @@ pub async fn try_append(journal: &Journal, body: Vec<u8>) -> Result<Appended, Er
 }
 
 pub async fn append_at(journal: &Journal, body: Vec<u8>, at: Timestamp) -> Result<Appended, Error> {
-    let verified = verified(body);
-    let notification = Notification::parse(verified.body().clone()).unwrap();
-    journal.append(&verified, notification, at, false).await
+    journal
+        .append(&Received::read(&verified(body), at, false))
+        .await
 }
 
 pub async fn quarantine(journal: &Journal, body: &[u8]) -> EventId {
-    let verified = verified(body.to_vec());
-    let kept = journal.quarantine(&verified, Malformed::NotJson, Clock::start().now());
-    id(kept.await.unwrap())
+    id(append(journal, body.to_vec()).await)
 }
 
 pub fn id(appended: Appended) -> EventId {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use suki_receiver::domain::{Clock, DeliveryState, EventId, EventState, LinkState, Notification};
-use suki_receiver::journal::{Appended, Ended, Event, EventDetail, Filter, Journal};
+use suki_receiver::domain::{Clock, DeliveryState, EventId, EventState, LinkState};
+use suki_receiver::journal::{Appended, Ended, Event, EventDetail, Filter, Journal, Received};
 
 use super::content::Key;
 use super::drive::deliver;
@@ -260,11 +260,8 @@ async fn sent_again(journal: &Journal, found: &Found) -> Result<(), Wrong> {
         .step_by(every)
         .map(|(key, (id, _))| async move {
             let (verified, now) = (verified(key.body().to_vec()), Clock::start().now());
-            let appended = match Notification::parse(verified.body().clone()) {
-                Ok(notification) => journal.append(&verified, notification, now, false).await,
-                Err(why) => journal.quarantine(&verified, why, now).await,
-            };
-            match appended.map_err(text)? {
+            let received = Received::read(&verified, now, false);
+            match journal.append(&received).await.map_err(text)? {
                 Appended::Duplicate(known) if known == *id => Ok(()),
                 _ => Err(format!("{key} is not known as a duplicate of {id}")),
             }

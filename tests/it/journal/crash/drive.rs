@@ -12,10 +12,10 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use suki_receiver::domain::{Clock, EventId, Malformed, Notification};
+use suki_receiver::domain::{Clock, EventId};
 use suki_receiver::journal::{
     self, Appended, Claimed, ClaimedEvent, DeliveryEnd, Ended, Filter, How, Inbox, Journal, Lease,
-    Linked, Planned, Retrieval, SqliteStore, Task,
+    Linked, Planned, Received, Retrieval, SqliteStore, Task,
 };
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use tokio::task::JoinSet;
@@ -167,21 +167,9 @@ impl Shared {
     async fn append(&self, key: Key) {
         let _all = self.all.read().await;
         self.holding.begins(key);
-        let verified = verified(key.body().to_vec());
-        let (now, number) = (self.clock.now(), self.teller.begin(Act::Append(key)));
-        let appended = match key.kind {
-            Kind::Success | Kind::Failure => {
-                let notification = Notification::parse(verified.body().clone()).unwrap();
-                self.journal
-                    .append(&verified, notification, now, false)
-                    .await
-            }
-            Kind::Malformed => {
-                self.journal
-                    .quarantine(&verified, Malformed::NotJson, now)
-                    .await
-            }
-        };
+        let received = Received::read(&verified(key.body().to_vec()), self.clock.now(), false);
+        let number = self.teller.begin(Act::Append(key));
+        let appended = self.journal.append(&received).await;
         let (Appended::New(id) | Appended::Duplicate(id)) = appended.unwrap();
         self.teller
             .end(number, Fate::Appended { id: id.to_string() });

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use suki_receiver::domain::{Clock, Notification};
-use suki_receiver::journal::{Appended, Filter, Store};
+use suki_receiver::domain::Clock;
+use suki_receiver::journal::{Appended, Filter, Received, Store};
 
 use super::journal;
 use crate::journal::contract::{append, claim_events, deliver, end, fetched, id, only, verified};
@@ -93,10 +93,9 @@ async fn an_event_that_is_refused_takes_no_other_with_it_and_is_not_quoted() {
         };
         let journal = journal.clone();
         async move {
-            let verified = verified(failure(&name));
-            let notification = Notification::parse(verified.body().clone()).unwrap();
             let now = Clock::start().now();
-            journal.append(&verified, notification, now, false).await
+            let received = Received::read(&verified(failure(&name)), now, false);
+            journal.append(&received).await
         }
     });
     let (kept, refused): (Vec<_>, Vec<_>) =

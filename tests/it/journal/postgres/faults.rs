@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use suki_receiver::domain::Clock;
-use suki_receiver::journal::{Appended, AuditEntry, Error, Filter, Journal, PostgresStore, Store};
+use suki_receiver::journal::{
+    Appended, AuditEntry, Error, Filter, Journal, PostgresStore, Received, Store,
+};
 use suki_receiver::lab::simulator::Proxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -20,10 +22,8 @@ async fn behind_a_proxy(database: &Database) -> (Proxy, Arc<PostgresStore>) {
 }
 
 async fn try_append(journal: &Journal, session: &str) -> Result<Appended, Error> {
-    let verified = verified(failure(session));
-    let notification = suki_receiver::domain::Notification::parse(verified.body().clone()).unwrap();
-    let now = Clock::start().now();
-    journal.append(&verified, notification, now, false).await
+    let received = Received::read(&verified(failure(session)), Clock::start().now(), false);
+    journal.append(&received).await
 }
 
 async fn works_again(journal: &Journal) {
