@@ -40,7 +40,7 @@ impl Handover {
         before.ready().await;
         group.spawn("hand-over", async move {
             tokio::select! {
-                () = before.ended() => tracing::info!("the process before has ended"),
+                () = before.ended() => tracing::info!("the previous process has ended"),
                 () = lent.withdrawn() => return,
             }
             if let Some(offer) = offer(&path) {
@@ -59,7 +59,7 @@ pub(super) fn spawn_worker(parts: worker::Parts, follows_another: bool, group: &
         if follows_another {
             readiness.set_unhealthy(
                 Component::Worker,
-                "the process before still works on what is kept; this one goes on when that one ends",
+                "the previous process still works on what is kept; this one takes over when it ends",
             );
         }
         let own = async {

@@ -40,7 +40,9 @@ pub(super) async fn obtain(
     };
     must_be_at(&given.public, "server.listen", public)?;
     must_be_at(&given.admin, "admin.listen", admin)?;
-    tracing::info!("a process runs already; this one takes notifications beside it and follows it");
+    tracing::info!(
+        "another process serves from this data folder; this one accepts notifications beside it and takes over when it ends"
+    );
     Ok((given, Some(predecessor)))
 }
 

@@ -32,7 +32,7 @@ macro_rules! worded {
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == text).ok_or_else(|| {
                     let words: Vec<_> = Self::ALL.iter().map(|value| value.as_str()).collect();
-                    format!("'{text}' is no {}; use one of {}", $what, words.join(", "))
+                    format!("unknown {} '{text}'; expected one of {}", $what, words.join(", "))
                 })
             }
         }
@@ -73,6 +73,20 @@ worded! {
         Missing = "missing",
         /// The vendor's answer was final and not a success.
         Failed = "failed",
+    }
+}
+
+worded! {
+    /// Why a link's content will not come, or came without any, beyond what its answers say.
+    LinkCause, "link cause" {
+        /// It is not asked for, by the configuration or since it asks for another method than GET.
+        NotFollowed = "not_followed",
+        /// It is required, and neither linked nor one of the session's standard links.
+        NotLinked = "not_linked",
+        /// It stands for how the session ended, which cannot be found out.
+        Unknowable = "unknowable",
+        /// It is fetched, and its answer never held any content.
+        Empty = "empty",
     }
 }
 

@@ -15,7 +15,7 @@ mod tree;
 
 pub use clock::{Clock, Millis};
 pub use dedupe::DedupeKey;
-pub use delivery::{DeliveryState, EventState, LinkState, Source};
+pub use delivery::{DeliveryState, EventState, LinkCause, LinkState, Source};
 pub use document::{Document, Missing, Resource};
 pub use ids::{EncounterId, EventId, SessionId};
 pub use links::{Link, LinkGroup, SessionKind};

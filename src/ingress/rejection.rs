@@ -106,7 +106,7 @@ impl Rejection {
         let result = self.answer().as_str();
         match self {
             Self::Busy => {
-                tracing::error!(request.id = request_id, http.path = path, result, peer, forwarded_for, reason = %self, "notification not taken; answered 503");
+                tracing::error!(request.id = request_id, http.path = path, result, peer, forwarded_for, reason = %self, "notification not accepted; answered 503");
             }
             Self::Unavailable(error) => {
                 tracing::error!(request.id = request_id, http.path = path, result, peer, forwarded_for, error = %error, "notification not stored; answered 503");

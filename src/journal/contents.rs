@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Link, Linked};
-use crate::domain::{LinkGroup, LinkState};
+use crate::domain::{LinkCause, LinkGroup, LinkState};
 
 /// A link as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -25,6 +25,9 @@ struct Stored {
     fetched_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Absent as well where an earlier version has written it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
 }
 
 /// The links, and their answers.
@@ -46,6 +49,7 @@ pub(super) fn encode(links: &[Linked]) -> (String, Vec<u8>) {
                     .and_then(|body| u64::try_from(body.len()).ok()),
                 fetched_at: link.fetched_at.map(|at| at.as_millisecond()),
                 reason: link.reason.clone(),
+                cause: link.cause.map(|cause| cause.as_str().to_owned()),
             }
         })
         .collect();
@@ -61,6 +65,10 @@ pub(super) fn links(stored: &str) -> Result<Vec<Link>, Error> {
         .into_iter()
         .map(|stored| {
             let fetched_at = stored.fetched_at.map(Timestamp::from_millisecond);
+            let cause = match stored.cause {
+                Some(word) => Some(word.parse().map_err(|_| corrupt())?),
+                None => cause_by_texts(&stored.group, &stored.href, stored.reason.as_deref()),
+            };
             Ok(Link {
                 n: stored.n,
                 group: LinkGroup::new(stored.group),
@@ -70,9 +78,21 @@ pub(super) fn links(stored: &str) -> Result<Vec<Link>, Error> {
                 bytes: stored.bytes,
                 fetched_at: fetched_at.transpose().map_err(|_| corrupt())?,
                 reason: stored.reason,
+                cause,
             })
         })
         .collect()
+}
+
+/// Why a link's content will not come, by what earlier versions have written down, which had no field for it.
+pub(super) fn cause_by_texts(group: &str, href: &str, reason: Option<&str>) -> Option<LinkCause> {
+    let reason = reason.unwrap_or_default();
+    match (href.is_empty(), group) {
+        (true, "status") if !reason.starts_with("required") => Some(LinkCause::Unknowable),
+        (true, _) => Some(LinkCause::NotLinked),
+        (false, _) if reason.starts_with("not followed") => Some(LinkCause::NotFollowed),
+        (false, _) => (reason == "empty").then_some(LinkCause::Empty),
+    }
 }
 
 /// The links with their answers. Without `bodies` they are purged, or were not asked for.
@@ -110,19 +130,52 @@ mod tests {
             bytes: body.map(|body| body.len() as u64),
             fetched_at: body.map(|_| Timestamp::UNIX_EPOCH),
             reason: body.is_none().then(|| "HTTP 503".to_owned()),
+            cause: None,
         };
         let body = body.map(Bytes::from_static);
         Linked { link, body }
     }
 
     #[test]
+    fn what_an_earlier_version_wrote_has_the_cause_that_its_text_tells() {
+        for (group, href, reason, cause) in [
+            (
+                "videos",
+                "/v",
+                "not followed: an unknown link group",
+                Some(LinkCause::NotFollowed),
+            ),
+            (
+                "contents",
+                "",
+                "required, but neither linked",
+                Some(LinkCause::NotLinked),
+            ),
+            (
+                "status",
+                "",
+                "how the session ended cannot be found out: HTTP 404",
+                Some(LinkCause::Unknowable),
+            ),
+            ("contents", "/c", "empty", Some(LinkCause::Empty)),
+            ("contents", "/c", "HTTP 404", None),
+        ] {
+            let stored = format!(
+                r#"[{{"n":0,"group":"{group}","href":"{href}","state":"missing","reason":"{reason}"}}]"#
+            );
+            assert_eq!(links(&stored).expect("links")[0].cause, cause, "{reason}");
+        }
+    }
+
+    #[test]
     fn what_is_stored_is_read_as_it_was() {
-        let links = [
+        let mut links = [
             linked_to(0, Some(b"first \xff")),
             linked_to(1, None),
             linked_to(2, Some(b"")),
             linked_to(3, Some(b"last")),
         ];
+        links[3].link.cause = Some(LinkCause::Empty);
         let (stored, bodies) = encode(&links);
         assert_eq!(bodies, b"first \xfflast");
         let bodies = Bytes::from(bodies);

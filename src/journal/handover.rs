@@ -20,7 +20,7 @@ pub struct Admission {
 }
 
 /// Room for one piece of work, until it is dropped.
-pub type Place = OwnedSemaphorePermit;
+pub type Permit = OwnedSemaphorePermit;
 
 impl Admission {
     /// Room for `most` at once; closed at first.
@@ -37,7 +37,7 @@ impl Admission {
     }
 
     /// Room, if work is let in and there is some that nobody waits for.
-    pub fn try_enter(&self) -> Option<Place> {
+    pub fn try_acquire(&self) -> Option<Permit> {
         if !self.is_open.load(Ordering::Relaxed) {
             return None;
         }
@@ -54,7 +54,7 @@ impl Admission {
 #[derive(Clone)]
 pub(super) struct Handover {
     admission: Admission,
-    events: Sender<(ClaimedEvent, Place)>,
+    events: Sender<(ClaimedEvent, Permit)>,
     wakeup: Arc<Notify>,
 }
 
@@ -63,15 +63,15 @@ pub struct Inbox {
     /// How much is worked on at once.
     pub admission: Admission,
     /// New events, with their room.
-    pub events: Receiver<(ClaimedEvent, Place)>,
+    pub events: Receiver<(ClaimedEvent, Permit)>,
     /// Rings when there may be something to claim.
     pub wakeup: Arc<Notify>,
 }
 
 /// Room for an event that is about to be kept.
 pub(super) struct Reserved {
-    place: Place,
-    slot: OwnedPermit<(ClaimedEvent, Place)>,
+    permit: Permit,
+    slot: OwnedPermit<(ClaimedEvent, Permit)>,
 }
 
 /// Both ends, for a worker that works on `most` events at once.
@@ -95,9 +95,9 @@ pub(super) fn handover(most: usize) -> (Handover, Inbox) {
 impl Handover {
     /// Room, if there is some now.
     pub(super) fn reserve(&self) -> Option<Reserved> {
-        let place = self.admission.try_enter()?;
+        let permit = self.admission.try_acquire()?;
         let slot = self.events.clone().try_reserve_owned().ok()?;
-        Some(Reserved { place, slot })
+        Some(Reserved { permit, slot })
     }
 
     /// Tells the worker that there is something to claim.
@@ -109,7 +109,7 @@ impl Handover {
 impl Reserved {
     /// Hands the event over.
     pub(super) fn hand_over(self, event: ClaimedEvent) {
-        self.slot.send((event, self.place));
+        self.slot.send((event, self.permit));
     }
 }
 

@@ -30,7 +30,7 @@ pub use claimed::{
 pub use end::{Amendment, DeliveryEnd, End, Ended, How, Planned, Retrieval};
 pub use error::Error;
 pub use handle::Journal;
-pub use handover::{Admission, Inbox, Place};
+pub use handover::{Admission, Inbox, Permit};
 pub use lease::{Lease, Task};
 pub use postgres::PostgresStore;
 pub use received::Received;

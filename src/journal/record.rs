@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::Lease;
 use crate::domain::{
-    DedupeKey, DeliveryState, EncounterId, EventId, EventState, LinkGroup, LinkState, Notification,
-    Outcome, SessionId, SessionKind, Source,
+    DedupeKey, DeliveryState, EncounterId, EventId, EventState, LinkCause, LinkGroup, LinkState,
+    Notification, Outcome, SessionId, SessionKind, Source,
 };
 
 /// An event to keep. Made by [`super::Journal`] alone, from bytes that were verified.
@@ -79,8 +79,10 @@ pub struct Link {
     pub bytes: Option<u64>,
     /// When it was fetched.
     pub fetched_at: Option<Timestamp>,
-    /// Why it is not fetched.
+    /// Why it is not fetched, for people.
     pub reason: Option<String>,
+    /// Why it will not be, or what it lacks.
+    pub cause: Option<LinkCause>,
 }
 
 /// A kept event, and the right to work on it where this instance holds it from its receipt on.

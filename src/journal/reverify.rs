@@ -63,7 +63,7 @@ impl Journal {
                     Ok(false) => done.refused += 1,
                     Err(error) if error.is_outage() => return Err(error),
                     Err(error) => {
-                        tracing::warn!(error = %error, "the store does not take a refused request that is authentic now; it stays");
+                        tracing::warn!(error = %error, "the store does not take a rejected request that is authentic now; it stays among the rejected");
                         done.failed += 1;
                     }
                 }

@@ -92,7 +92,7 @@ impl Predecessor {
     /// Tells it that this process takes notifications.
     pub async fn ready(&mut self) {
         if let Err(error) = self.0.write_all(&[READY]).await {
-            tracing::info!(error = %error, "the process before is gone already");
+            tracing::info!(error = %error, "the previous process is gone already");
         }
     }
 

@@ -76,7 +76,7 @@ impl Listener {
         match self.socket.into_std() {
             Ok(socket) => acceptor.accept_what_waits(&socket).await,
             Err(error) => {
-                tracing::warn!(listener = self.name, error = %error, "what waits to be accepted is reset");
+                tracing::warn!(listener = self.name, error = %error, "connections that wait to be accepted are reset");
             }
         }
     }

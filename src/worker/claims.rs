@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-use crate::journal::{self, Admission, Journal, Place};
+use crate::journal::{self, Admission, Journal, Permit};
 use crate::lifecycle::TaskGroup;
 
 /// How often the loop looks without being woken.
@@ -36,7 +36,7 @@ pub(super) trait Work: Send + Sync + 'static {
     fn lets_in(&self) -> bool;
 
     /// Does one item, start to end, and writes down how it went. It makes room as soon as it is done.
-    async fn work(self: Arc<Self>, item: Self::Item, place: Place);
+    async fn work(self: Arc<Self>, item: Self::Item, permit: Permit);
 }
 
 /// Where a loop works.
@@ -62,21 +62,21 @@ impl Loop {
             let Ok(first) = Arc::clone(room).acquire_owned().await else {
                 return;
             };
-            let mut places = first;
+            let mut permits = first;
             if !is_all {
                 let quarter = u32::try_from(most / 4).unwrap_or(0);
                 let more = Arc::clone(room).acquire_many_owned(quarter);
                 if let Ok(Ok(more)) = tokio::time::timeout(GATHER, more).await {
-                    places.merge(more);
+                    permits.merge(more);
                 }
             }
             let more = room
                 .available_permits()
-                .min(BATCH.saturating_sub(places.num_permits()));
+                .min(BATCH.saturating_sub(permits.num_permits()));
             if let Ok(more) =
                 Arc::clone(room).try_acquire_many_owned(u32::try_from(more).unwrap_or(0))
             {
-                places.merge(more);
+                permits.merge(more);
             }
             if self.tasks.is_stopping() {
                 return;
@@ -84,11 +84,11 @@ impl Loop {
             let is_alive = self.journal.is_alive();
             self.admission.set_open(is_alive && work.lets_in());
             if !is_alive {
-                drop(places);
+                drop(permits);
                 self.pause(SWEEP).await;
                 continue;
             }
-            let limit = places.num_permits();
+            let limit = permits.num_permits();
             let claimed = match work.claim(limit).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -97,7 +97,7 @@ impl Loop {
                         tracing::error!(error = %error, work = W::NAME, "cannot claim work; trying again until it can");
                     }
                     is_healthy = false;
-                    drop(places);
+                    drop(permits);
                     self.pause(AFTER_ERROR).await;
                     continue;
                 }
@@ -108,12 +108,12 @@ impl Loop {
             }
             is_all = claimed.len() < limit;
             for item in claimed {
-                if let Some(place) = places.split(1) {
+                if let Some(permit) = permits.split(1) {
                     self.tasks
-                        .spawn(W::NAME, Arc::clone(work).work(item, place));
+                        .spawn(W::NAME, Arc::clone(work).work(item, permit));
                 }
             }
-            drop(places);
+            drop(permits);
             if is_all {
                 tokio::select! {
                     () = self.wakeup.notified() => {}

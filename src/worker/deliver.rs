@@ -14,7 +14,7 @@ use super::{Shared, backoff, report};
 use crate::config::Sink as SinkConfig;
 use crate::domain::{Document, EventState, Millis};
 use crate::journal::{
-    self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Place, Task, Wanted,
+    self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Permit, Task, Wanted,
 };
 use crate::lifecycle::TaskGroup;
 use crate::sinks::{Delivery, Outcome, Sink};
@@ -33,9 +33,9 @@ impl Outlet {
     }
 
     /// Delivers what this instance holds already.
-    pub(super) fn start(&self, claimed: ClaimedDelivery, place: Place, tasks: &TaskGroup) {
+    pub(super) fn start(&self, claimed: ClaimedDelivery, permit: Permit, tasks: &TaskGroup) {
         let deliverer = Arc::clone(&self.deliverer);
-        tasks.spawn(Deliverer::NAME, deliverer.work(claimed, place));
+        tasks.spawn(Deliverer::NAME, deliverer.work(claimed, permit));
     }
 }
 
@@ -174,7 +174,7 @@ impl Work for Deliverer {
         self.breaker.is_closed()
     }
 
-    async fn work(self: Arc<Self>, claimed: ClaimedDelivery, place: Place) {
+    async fn work(self: Arc<Self>, claimed: ClaimedDelivery, permit: Permit) {
         let (shared, document) = (&self.shared, &claimed.document);
         let start = Instant::now();
         let outcome = tokio::select! {
@@ -186,7 +186,7 @@ impl Work for Deliverer {
             }
             outcome = self.attempt(document) => outcome,
         };
-        drop(place);
+        drop(permit);
         let result = match &outcome {
             Outcome::Delivered => "delivered",
             Outcome::Retry { .. } => "retry",

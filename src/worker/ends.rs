@@ -73,7 +73,7 @@ async fn write(journal: &Journal, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
     loop {
         match journal.finish(ends.clone()).await {
             Err(error) if error.is_retryable() => {
-                tracing::debug!(error = %error, ends = ends.len(), "results are not written down yet; trying again");
+                tracing::debug!(error = %error, ends = ends.len(), "results of attempts cannot be stored now; trying again");
             }
             result => return result,
         }
@@ -83,7 +83,7 @@ async fn write(journal: &Journal, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
 }
 
 fn refused(journal: &Journal, lease: Lease, error: &Error) {
-    tracing::error!(error = %error, task = %lease.task(), "how work ended cannot be written down; it will be repeated");
+    tracing::error!(error = %error, task = %lease.task(), "the result of an attempt cannot be stored; the work will be repeated");
     let journal = journal.clone();
     tokio::spawn(async move {
         tokio::time::sleep(AFTER_REFUSAL).await;

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::plan::{self, EMPTY, Verdict};
+use super::plan::{self, Verdict};
 use super::retrieve::Retriever;
 use super::session::Session;
-use crate::domain::{self, LinkState, json};
+use crate::domain::{self, LinkCause, LinkState, json};
 use crate::journal::{ClaimedEvent, Link, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
 
@@ -130,7 +130,8 @@ impl Retriever {
         link.state = LinkState::Fetched;
         link.bytes = u64::try_from(fetched.body.len()).ok();
         link.fetched_at = Some(self.shared.clock.now());
-        link.reason = is_empty.then(|| EMPTY.to_owned());
+        link.cause = is_empty.then_some(LinkCause::Empty);
+        link.reason = link.cause.map(|cause| cause.as_str().to_owned());
         if link.group.as_str() == "status"
             && let Some(status) = sdp::status_in(&fetched.body)
         {

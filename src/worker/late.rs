@@ -18,7 +18,7 @@ use super::retrieve::Wants;
 use crate::config::{Include, Refresh};
 use crate::domain::{self, EventId, LinkState, Millis};
 use crate::journal::{
-    self, Amendment, Claimed, End, Ended, How, LateEvent, Linked, Place, Task, Wanted,
+    self, Amendment, Claimed, End, Ended, How, LateEvent, Linked, Permit, Task, Wanted,
 };
 use crate::sdp;
 
@@ -59,14 +59,14 @@ impl Work for Late {
         false
     }
 
-    async fn work(self: Arc<Self>, late: LateEvent, place: Place) {
+    async fn work(self: Arc<Self>, late: LateEvent, permit: Permit) {
         let (start, shared) = (Instant::now(), &self.shared);
         let came = tokio::select! {
             biased;
             () = shared.journal.lost() => return shared.journal.abandon(&late.lease),
             came = self.fetch(&late) => came,
         };
-        drop(place);
+        drop(permit);
         let clock = &shared.clock;
         let (mut found, links) = (late.found.clone(), came.len());
         for new in came {
@@ -134,7 +134,7 @@ impl Late {
             link.http_status = Some(fetched.status);
             link.bytes = u64::try_from(fetched.body.len()).ok();
             link.fetched_at = Some(self.shared.clock.now());
-            link.reason = None;
+            (link.reason, link.cause) = (None, None);
             updates.push(Linked {
                 link,
                 body: Some(fetched.body),

@@ -26,7 +26,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::config::{Follow, Refresh, Retention, Sink as SinkConfig};
 use crate::domain::Clock;
-use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Place};
+use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Permit};
 use crate::lifecycle::{Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::sdp;
@@ -177,7 +177,7 @@ fn wants(config: &SinkConfig) -> Wants {
 /// Works on new events as they are handed over. What is not begun when `tasks` stops is given back with the rest.
 async fn take_in(
     retriever: Arc<Retriever>,
-    mut events: mpsc::Receiver<(ClaimedEvent, Place)>,
+    mut events: mpsc::Receiver<(ClaimedEvent, Permit)>,
     tasks: TaskGroup,
 ) {
     loop {
@@ -187,8 +187,8 @@ async fn take_in(
             next = events.recv() => next,
         };
         // None: the journal's handles are gone, and the service is stopping.
-        let Some((event, place)) = next else { return };
-        tasks.spawn(Retriever::NAME, Arc::clone(&retriever).work(event, place));
+        let Some((event, permit)) = next else { return };
+        tasks.spawn(Retriever::NAME, Arc::clone(&retriever).work(event, permit));
     }
 }
 
@@ -201,9 +201,12 @@ async fn reconcile(journal: Journal, tasks: TaskGroup) {
         }
         match journal.reconcile().await {
             Ok(0) => {}
-            Ok(count) => tracing::warn!(count, "work that nobody here worked on was given back"),
+            Ok(count) => tracing::warn!(
+                count,
+                "leases that no task of this process works under were released"
+            ),
             // Whoever claims or writes says so.
-            Err(error) => tracing::debug!(error = %error, "cannot look for lost work"),
+            Err(error) => tracing::debug!(error = %error, "cannot look for leases that were lost"),
         }
     }
 }

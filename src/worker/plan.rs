@@ -4,12 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::config::{Follow, Refresh};
-use crate::domain::{self, LinkGroup, LinkState, json};
+use crate::domain::{self, LinkCause, LinkGroup, LinkState, json};
 use crate::journal::Link;
 use crate::sdp::{self, Failure, Kind};
-
-/// Why a fetched link is named in `missing` all the same: its answer never held any content.
-pub(super) const EMPTY: &str = "empty";
 
 /// Whether an answer to a link of this group holds no content.
 pub(super) fn is_empty(group: &LinkGroup, body: &[u8]) -> bool {
@@ -60,6 +57,7 @@ pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow, required: &[LinkGr
             bytes: None,
             fetched_at: None,
             reason: refused.map(str::to_owned),
+            cause: refused.map(|_| LinkCause::NotFollowed),
         })
         .collect()
 }
@@ -77,6 +75,7 @@ pub(super) fn unlinked(links: &[Link], group: &LinkGroup) -> Link {
         reason: Some(
             "required, but neither linked nor one of the session's standard links".to_owned(),
         ),
+        cause: Some(LinkCause::NotLinked),
     }
 }
 
@@ -121,14 +120,10 @@ pub(super) fn judge(
 /// Whether what a link leads to was given up and may still come: it was not ready or not there. What was refused, by us or
 /// by the vendor, is not among it.
 pub(super) fn is_late(link: &Link) -> bool {
-    let is_refused = || {
-        let reason = link.reason.as_deref().unwrap_or_default();
-        link.href.is_empty() || reason.starts_with("not followed")
-    };
     match link.state {
-        LinkState::Missing => !is_refused(),
+        LinkState::Missing => link.cause.is_none(),
         LinkState::Failed => link.http_status == Some(404),
-        LinkState::Fetched => link.reason.as_deref() == Some(EMPTY),
+        LinkState::Fetched => link.cause == Some(LinkCause::Empty),
         LinkState::Pending => false,
     }
 }

@@ -20,7 +20,7 @@ use crate::config::{Follow, Include, Refresh};
 use crate::domain::{Notification, Outcome};
 use crate::journal::{
     self, Claimed, ClaimedDelivery, ClaimedEvent, End, Ended, Found, How, Lease, Link, Linked,
-    Place, Planned, Retrieval, Task, Wanted,
+    Permit, Planned, Retrieval, Task, Wanted,
 };
 use crate::lifecycle::TaskGroup;
 use crate::sdp::{self, Failure};
@@ -112,7 +112,7 @@ impl Work for Retriever {
         self.sdp.is_some() && self.breaker.is_closed()
     }
 
-    async fn work(self: Arc<Self>, claimed: ClaimedEvent, place: Place) {
+    async fn work(self: Arc<Self>, claimed: ClaimedEvent, permit: Permit) {
         let (journal, task) = (&self.shared.journal, claimed.lease.task().clone());
         let is_announced = self.is_announced_first(&task);
         let attempt = async {
@@ -134,7 +134,7 @@ impl Work for Retriever {
             // Others are about to do it, and what comes of it here would not be written down.
             return journal.abandon(&claimed.lease);
         };
-        drop(place);
+        drop(permit);
         let mut end = attempt.unwrap_or_else(|_| {
             let (found, wait) = (claimed.found.clone(), self.wait(&claimed, None));
             self.retry(
@@ -146,14 +146,14 @@ impl Work for Retriever {
             )
         });
         report::attempt(&claimed, &end);
-        let places = self.take_places(&mut end);
+        let permits = self.take_permits(&mut end);
         let ended = self.shared.ends.write(End {
             lease: claimed.lease.clone(),
             how: How::Retrieval(Box::new(end.clone())),
         });
         match ended.await {
             Some(Ended::Kept { deliveries, .. }) => {
-                self.start(&claimed, &end, deliveries, places);
+                self.start(&claimed, &end, deliveries, permits);
                 self.kept(&claimed, &end);
             }
             Some(Ended::Lost) => {
@@ -167,17 +167,17 @@ impl Work for Retriever {
 impl Retriever {
     /// Takes room at each sink that has some now: what there is room for is delivered without another look into the
     /// store.
-    fn take_places(&self, end: &mut Retrieval) -> Vec<Option<Place>> {
+    fn take_permits(&self, end: &mut Retrieval) -> Vec<Option<Permit>> {
         let Retrieval::Deliver { sinks, .. } = end else {
             return Vec::new();
         };
-        let places = sinks.iter_mut().map(|planned| {
+        let permits = sinks.iter_mut().map(|planned| {
             let outlet = self.outlet(&planned.sink)?;
-            let place = outlet.admission.try_enter();
-            planned.is_held = place.is_some();
-            place
+            let permit = outlet.admission.try_acquire();
+            planned.is_held = permit.is_some();
+            permit
         });
-        places.collect()
+        permits.collect()
     }
 
     fn outlet(&self, sink: &str) -> Option<&Outlet> {
@@ -190,7 +190,7 @@ impl Retriever {
         claimed: &ClaimedEvent,
         end: &Retrieval,
         leases: Vec<Lease>,
-        mut places: Vec<Option<Place>>,
+        mut permits: Vec<Option<Permit>>,
     ) {
         let Retrieval::Deliver { found, sinks, .. } = end else {
             return;
@@ -204,15 +204,15 @@ impl Retriever {
                 continue;
             };
             let at = sinks.iter().position(|planned| planned.sink == sink);
-            let place = at.and_then(|at| places[at].take());
-            if let (Some(outlet), Some(place)) = (self.outlet(&sink), place) {
+            let permit = at.and_then(|at| permits[at].take());
+            if let (Some(outlet), Some(permit)) = (self.outlet(&sink), permit) {
                 let delivery = ClaimedDelivery {
                     lease,
                     started_at: self.shared.clock.monotonic(),
                     attempt: 1,
                     document: Arc::clone(&document),
                 };
-                outlet.start(delivery, place, &self.tasks);
+                outlet.start(delivery, permit, &self.tasks);
             } else {
                 self.shared.journal.abandon(&lease);
             }

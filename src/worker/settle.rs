@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::session::Session;
 use crate::config::Follow;
-use crate::domain::{self, LinkState, Notification, Outcome};
+use crate::domain::{self, LinkCause, LinkState, Notification, Outcome};
 use crate::journal::Link;
 use crate::sdp::{self, Failure, Kind};
 
@@ -66,7 +66,7 @@ pub(super) async fn settle(
 
 /// Whether this entry among the links says so.
 pub(super) fn is_unknowable(link: &Link) -> bool {
-    link.href.is_empty() && link.group.as_str() == "status"
+    link.cause == Some(LinkCause::Unknowable)
 }
 
 /// The entry among the links that says so.
@@ -82,5 +82,6 @@ pub(super) fn unknowable_status(n: usize, failure: &Failure) -> Link {
         reason: Some(format!(
             "how the session ended cannot be found out: {failure}"
         )),
+        cause: Some(LinkCause::Unknowable),
     }
 }

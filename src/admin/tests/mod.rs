@@ -186,6 +186,7 @@ impl Admin {
                 bytes: Some(body.len() as u64),
                 fetched_at: Some(Timestamp::now()),
                 reason: None,
+                cause: None,
             };
             let end = Retrieval::Deliver {
                 found: Found {

@@ -63,8 +63,8 @@ pub(super) async fn run(
         return Ok(ended);
     }
     let text = format!(
-        "{checked} refused requests verified again: {accepted} accepted, {duplicates} known already, \
-         {quarantined} to the quarantine, {refused} still refused, {failed} not taken by the store\n"
+        "{checked} rejected requests verified again: {accepted} accepted, {duplicates} known already, \
+         {quarantined} to the quarantine, {refused} still rejected, {failed} not taken by the store\n"
     );
     emit(text.as_bytes())?;
     Ok(ended)

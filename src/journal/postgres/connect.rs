@@ -182,7 +182,7 @@ fn client_tls(config: &Config, ca_file: Option<&Path>) -> Result<ClientConfig, E
     if config.get_ssl_mode() != SslMode::Disable {
         let system = rustls_native_certs::load_native_certs();
         for error in &system.errors {
-            tracing::warn!(error = %error, "an authority of the system cannot be read");
+            tracing::warn!(error = %error, "a certificate authority of the system cannot be read");
         }
         roots.add_parsable_certificates(system.certs);
     }

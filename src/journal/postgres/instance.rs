@@ -77,7 +77,7 @@ impl Alive {
         if taken > 0 {
             tracing::warn!(
                 work = taken,
-                "an instance is gone; what it worked on is taken over"
+                "an instance is dead: its heartbeat is too old. Its leases are taken over"
             );
         }
         Ok(taken > 0)

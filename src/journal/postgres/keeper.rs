@@ -62,7 +62,7 @@ impl Keeper {
                 () = stop.stopping() => return,
             };
             let Err(error) = ended;
-            tracing::warn!(error = %error, "no connection that listens to the database; trying again");
+            tracing::warn!(error = %error, "the connection for notifications and heartbeats to the database is down; connecting again");
             self.availability.send_if_modified(|availability| {
                 let is_news = !matches!(availability, Availability::Ready);
                 if is_news {

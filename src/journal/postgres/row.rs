@@ -10,6 +10,7 @@ use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
 use crate::domain::{EncounterId, EventId, LinkGroup, Millis, SessionId, SessionKind};
+use crate::journal::contents;
 use crate::journal::{Error, Event, Link, Task};
 
 /// An event as operators see it, without a condition.
@@ -53,10 +54,13 @@ pub(super) fn event(row: &Row) -> Result<Event, Error> {
 
 /// A [`Link`] from its columns.
 pub(super) fn link(row: &Row) -> Result<Link, Error> {
+    let (group, href): (String, String) = (get(row, "link_group")?, get(row, "href")?);
+    let reason: Option<String> = get(row, "reason")?;
     Ok(Link {
         n: number(row, "n")?,
-        group: LinkGroup::new(get::<String>(row, "link_group")?),
-        href: get(row, "href")?,
+        cause: contents::cause_by_texts(&group, &href, reason.as_deref()),
+        group: LinkGroup::new(group),
+        href,
         state: word(row, "state")?,
         http_status: get::<Option<i32>>(row, "http_status")?
             .map(|status| u16::try_from(status).map_err(|_| corrupt("http_status")))
@@ -65,7 +69,7 @@ pub(super) fn link(row: &Row) -> Result<Link, Error> {
             .map(|bytes| u64::try_from(bytes).map_err(|_| corrupt("bytes")))
             .transpose()?,
         fetched_at: optional_time(get(row, "fetched_at")?)?,
-        reason: get(row, "reason")?,
+        reason,
     })
 }
 

@@ -124,7 +124,7 @@ impl Drain<'_> {
             return Round::Failed;
         }
         if let Err(error) = self.move_rejected().await {
-            tracing::warn!(error = %error, "refused requests stay in the spool; trying again");
+            tracing::warn!(error = %error, "rejected requests stay in the spool; trying again");
             return Round::Failed;
         }
         if moved == 0 {

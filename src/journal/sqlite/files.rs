@@ -91,7 +91,7 @@ impl OpenFiles {
         match replaced {
             None => {
                 if was_replaced {
-                    tracing::info!("the store's files are in their places again");
+                    tracing::info!("the store's files are back in place");
                 }
                 Ok(())
             }

@@ -34,7 +34,7 @@ impl WriteLock {
 impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.0.unlock() {
-            tracing::error!(error = %error, "cannot give the turn to write back");
+            tracing::error!(error = %error, "cannot release the store's write lock");
         }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::Row;
 
 use crate::domain::{EncounterId, EventId, LinkGroup, SessionId, SessionKind};
+use crate::journal::contents;
 use crate::journal::{Error, Event, Link, Task};
 
 /// An event as operators see it, without a condition.
@@ -49,15 +50,18 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
 
 /// A [`Link`] from its columns: n, link_group, href, state, http_status, bytes, fetched_at, reason.
 pub(super) fn link(row: &Row<'_>) -> Result<Link, Error> {
+    let (group, href): (String, String) = (row.get(1)?, row.get(2)?);
+    let reason: Option<String> = row.get(7)?;
     Ok(Link {
         n: row.get(0)?,
-        group: LinkGroup::new(row.get::<_, String>(1)?),
-        href: row.get(2)?,
+        cause: contents::cause_by_texts(&group, &href, reason.as_deref()),
+        group: LinkGroup::new(group),
+        href,
         state: word(row, 3, "link state")?,
         http_status: row.get(4)?,
         bytes: row.get(5)?,
         fetched_at: optional_time(row.get(6)?)?,
-        reason: row.get(7)?,
+        reason,
     })
 }
 

@@ -205,7 +205,7 @@ impl Drop for Binary {
     }
 }
 
-/// Has refused requests verified again by the settings of the binary that runs in `dir`; what came of it.
+/// Has rejected requests verified again by the settings of the binary that runs in `dir`; what came of it.
 pub fn reverify(dir: &Path) -> Value {
     let url = format!("sqlite:{}", dir.join("data/receiver.db").display());
     let output = Command::new(EXE)

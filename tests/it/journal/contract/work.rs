@@ -150,6 +150,7 @@ pub fn fetched(n: u32, body: &str) -> Linked {
         bytes: Some(body.len() as u64),
         fetched_at: Some(Clock::start().now()),
         reason: None,
+        cause: None,
     };
     Linked {
         link,

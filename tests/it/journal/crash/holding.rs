@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Mutex;
 
-use suki_receiver::journal::{ClaimedEvent, Inbox, Lease, Place};
+use suki_receiver::journal::{ClaimedEvent, Inbox, Lease, Permit};
 
 use super::content::Key;
 
@@ -25,7 +25,7 @@ struct Now {
 
 struct Handed {
     inbox: Inbox,
-    events: Vec<(ClaimedEvent, Place)>,
+    events: Vec<(ClaimedEvent, Permit)>,
 }
 
 impl Holding {
@@ -53,7 +53,7 @@ impl Holding {
     }
 
     /// One that was handed over, to be worked on.
-    pub fn next(&self) -> Option<(ClaimedEvent, Place)> {
+    pub fn next(&self) -> Option<(ClaimedEvent, Permit)> {
         self.handed.lock().unwrap().events.pop()
     }
 

@@ -153,6 +153,7 @@ fn update(n: u32, body: Bytes) -> Linked {
         bytes: Some(body.len() as u64),
         fetched_at: Some(Clock::start().now()),
         reason: None,
+        cause: None,
     };
     Linked {
         link,
