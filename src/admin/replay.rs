@@ -159,7 +159,7 @@ pub fn action(from: ReplayFrom, sinks: &[String]) -> String {
     }
 }
 
-/// Where a replay starts, in the contract's word.
+/// Where a replay starts, in the admin API's word.
 ///
 /// # Errors
 /// Names the words.

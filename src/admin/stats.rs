@@ -1,4 +1,4 @@
-//! `GET /api/v1/stats`: how many events stand where, and whether no fault was found.
+//! `GET /api/v1/stats`: how many events stand where, and whether all is well.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The journal's events as JSON, field by field as contract.md has them. No clinical content.
+//! The journal's events as JSON, field by field. No clinical content.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::journal;
 
 /// An event as it stands in a list.
 #[derive(Debug, Clone, Serialize)]
-#[allow(missing_docs, reason = "the contract's Event, field by field")]
+#[allow(missing_docs, reason = "the admin API's Event, field by field")]
 pub struct Event {
     pub id: String,
     pub received_at: String,
@@ -40,7 +40,7 @@ pub struct Detail {
 
 /// One link.
 #[derive(Debug, Clone, Serialize)]
-#[allow(missing_docs, reason = "the contract's link, field by field")]
+#[allow(missing_docs, reason = "the admin API's link, field by field")]
 pub struct Link {
     pub group: String,
     pub href: String,
@@ -53,7 +53,7 @@ pub struct Link {
 
 /// One sink's standing.
 #[derive(Debug, Clone, Serialize)]
-#[allow(missing_docs, reason = "the contract's delivery, field by field")]
+#[allow(missing_docs, reason = "the admin API's delivery, field by field")]
 pub struct Delivery {
     pub sink: String,
     pub state: &'static str,

@@ -1,4 +1,4 @@
-//! The command line: one enum, one match, one file for each command (contract.md 1).
+//! The command line: one enum, one match, one file for each command.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 usage or configuration.
 

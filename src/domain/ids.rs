@@ -40,7 +40,7 @@ impl FromStr for EventId {
     }
 }
 
-/// The vendor's session id: an opaque string, not always a UUID (vendor.md 1.5). Never empty.
+/// The vendor's session id: an opaque string, not always a UUID (docs/VENDOR.md, "Identifiers"). Never empty.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionId(String);
 
@@ -66,7 +66,7 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// The partner's encounter id: any string of up to 255 characters (vendor.md 2.4). Percent-encode it in a path.
+/// The partner's encounter id: any string of up to 255 characters (docs/VENDOR.md, "Identifiers"). Percent-encode it in a path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct EncounterId(String);
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A group of `_links`. The six that the vendor names (vendor.md 1.5) and whatever it adds.
+/// A group of `_links`. The six that the vendor names (docs/VENDOR.md, "Links") and whatever it adds.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkGroup(String);
 
@@ -52,13 +52,13 @@ impl fmt::Display for LinkGroup {
 pub struct Link {
     /// The group it stands in.
     pub group: LinkGroup,
-    /// The address as sent: relative or absolute (vendor.md 9, item 1).
+    /// The address as sent: relative or absolute (docs/VENDOR.md, "Links").
     pub href: String,
     /// `false` where the notification asks for another method than GET, which is never sent.
     pub is_get: bool,
 }
 
-/// Which of the vendor's products a session belongs to. No field says so (vendor.md 1.8); paths do.
+/// Which of the vendor's products a session belongs to. No field says so (docs/VENDOR.md, "Kinds of sessions"); paths do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionKind {
     /// An ambient session: a visit that was listened to.

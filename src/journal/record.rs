@@ -96,7 +96,7 @@ pub struct Kept {
 
 /// An event without clinical content, as operators see it.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the contract's Event, field by field")]
+#[allow(missing_docs, reason = "the admin API's Event, field by field")]
 pub struct Event {
     pub id: EventId,
     pub received_at: Timestamp,
@@ -129,7 +129,7 @@ pub struct EventDetail {
 
 /// One sink's standing for one event.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the contract's delivery, field by field")]
+#[allow(missing_docs, reason = "the admin API's delivery, field by field")]
 pub struct Delivery {
     pub sink: String,
     pub state: DeliveryState,
@@ -152,7 +152,7 @@ pub struct Attempt {
 
 /// What to list. An empty filter lists all.
 #[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the contract's query, field by field")]
+#[allow(missing_docs, reason = "the admin API's query, field by field")]
 pub struct Filter {
     pub state: Option<EventState>,
     pub outcome: Option<Outcome>,

@@ -133,7 +133,7 @@ pub trait Store: Send + Sync + 'static {
     async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error>;
 
     /// Reads everything and says what does not fit together: damaged pages, counts that are off, work that nobody would
-    /// take up. Empty when no fault was found. Takes as long as the store is large.
+    /// take up. Empty when all is well. Takes as long as the store is large.
     async fn inspect(&self) -> Result<Vec<String>, Error>;
 
     /// Waits until no other process works on the events of this one's store, then takes over what it left. At once where

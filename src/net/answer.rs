@@ -1,4 +1,4 @@
-//! Refusals in the one shape of every listener: `{"code": …, "message": …}`, as the vendor's own (vendor.md 2.6).
+//! Refusals in the one shape of every listener: `{"code": …, "message": …}`, as the vendor's own (docs/VENDOR.md, "Errors").
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

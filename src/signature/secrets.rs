@@ -10,7 +10,7 @@ use super::claim::MAC_BYTES;
 
 pub(super) type HmacSha256 = Hmac<Sha256>;
 
-/// One secret's bytes, with the name they go by. The vendor's keys are used as they are, as UTF-8 (vendor.md 1.2).
+/// One secret's bytes, with the name they go by. The vendor's keys are used as they are, as UTF-8 (docs/VENDOR.md, "Signature").
 pub struct SecretBytes<'a> {
     /// Its name in the configuration.
     pub id: &'a str,

@@ -61,7 +61,7 @@ impl Breaker {
         }
     }
 
-    /// Whether no fault was found, as far as is known.
+    /// Whether all is well, as far as is known.
     pub(super) fn is_closed(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open_until.is_none()

@@ -1,7 +1,7 @@
 //! Content that came late: what an event was delivered without is asked for again, and delivered as an amendment.
 //!
 //! An amendment is an event of its own, with an id of its own, that replaces the one before it. It never holds up
-//! anything: it is asked for only while no fault was found with the vendor's API.
+//! anything: it is asked for only while all is well with the vendor's API.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

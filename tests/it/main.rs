@@ -8,7 +8,9 @@
 )]
 
 mod architecture;
+mod circles;
 mod cli;
+mod documents;
 mod ingress;
 mod journal;
 mod lifecycle;

@@ -183,7 +183,7 @@ impl Findings {
         } else if self.problems.iter().all(|it| it.is_for_an_operator) {
             "the store is whole; what is named above waits for an operator\n"
         } else {
-            "not no fault was found: keep a copy of the files as they are, then restore a backup or ask for help\n"
+            "faults were found: keep a copy of the files as they are, then restore a backup or ask for help\n"
         };
         text
     }

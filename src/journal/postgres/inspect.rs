@@ -72,7 +72,7 @@ const BALANCE: &str =
         GROUP BY state) AS there USING (state)
     WHERE coalesce(counted.n, 0) <> coalesce(there.n, 0)";
 
-/// What does not fit together. Empty when no fault was found.
+/// What does not fit together. Empty when all is well.
 pub(super) async fn inspect(client: &mut Client) -> Result<Vec<String>, Error> {
     let transaction = client.transaction().await?;
     transaction

@@ -73,7 +73,7 @@ pub struct PostgresStore {
     intake: Mutex<Option<Arc<Intake>>>,
     pool: Pool,
     intake_pool: Pool,
-    /// Operators' reads, and the look whether no fault was found, have connections of their own.
+    /// Operators' reads, and the look whether all is well, have connections of their own.
     looks: Pool,
     health: Pool,
     heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,

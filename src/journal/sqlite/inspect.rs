@@ -50,7 +50,7 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What does not fit together. Empty when no fault was found.
+/// What does not fit together. Empty when all is well.
 pub(super) fn inspect(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut problems = damages(connection)?;
     // A check looks into files of older versions as well, and leaves their schema as it is.

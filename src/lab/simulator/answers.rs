@@ -1,4 +1,4 @@
-//! What the vendor's API answers: the shapes of vendor.md 2.3, with plausible text made from the session's id.
+//! What the vendor's API answers: the shapes of docs/VENDOR.md, "Answers", with plausible text made from the session's id.
 //!
 //! Pure: the same session always has the same note. No text is of a real patient.
 

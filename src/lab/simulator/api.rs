@@ -1,7 +1,7 @@
 //! The vendor's API: login, the endpoints of both kinds of session, and the vendor's error shape.
 //!
 //! Shapes and texts are in `answers`; here is who may ask for what. Where the vendor left it open what a session that
-//! is not completed answers (vendor.md 2.6), content is a 404.
+//! is not completed answers (docs/VENDOR.md, "Answers"), content is a 404.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The bodies of notifications, as the vendor's look (vendor.md 1.5 to 1.8): alphabetical keys, relative links.
+//! The bodies of notifications, as the vendor's look (docs/VENDOR.md, "Links"): alphabetical keys, relative links.
 //!
 //! Chance comes from the caller, so the same source gives the same body.
 
@@ -144,7 +144,7 @@ fn uuid(random: &mut StdRng) -> String {
         .to_string()
 }
 
-/// Mostly a UUID; now and then one of the free strings that the vendor allows (vendor.md 2.4).
+/// Mostly a UUID; now and then one of the free strings that the vendor allows (docs/VENDOR.md, "Identifiers").
 fn encounter_id(random: &mut StdRng) -> String {
     let id = uuid(random);
     if random.random_ratio(1, 8) {

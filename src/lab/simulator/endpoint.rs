@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// One endpoint of the vendor's API (vendor.md 2.2).
+/// One endpoint of the vendor's API (docs/VENDOR.md, "Endpoints").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// Exchanges a partner's token for one of the vendor's.

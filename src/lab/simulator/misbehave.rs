@@ -99,7 +99,7 @@ pub(super) async fn misbehave(fault: Fault, answer: impl Future<Output = Respons
     }
 }
 
-/// The vendor's error id for a status where it has one (vendor.md 4.2), else the status' own name.
+/// The vendor's error id for a status where it has one (docs/VENDOR.md, "Errors"), else the status' own name.
 fn usual_message(status: StatusCode) -> String {
     match status.as_u16() {
         400 => "invalid_request".to_owned(),

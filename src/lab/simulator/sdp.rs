@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Options {
     /// How long a token holds.
     pub token_lifetime: Duration,
-    /// Whether every call must name its provider, as for single-auth-token partners (vendor.md 3.4).
+    /// Whether every call must name its provider, as for single-auth-token partners (docs/VENDOR.md, "Tokens").
     pub single_auth: bool,
     /// Whether a session that was never added is known all the same, and completed.
     pub every_session_known: bool,

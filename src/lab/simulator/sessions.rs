@@ -18,7 +18,7 @@ pub struct Session {
     pub kind: SessionKind,
     /// The encounter it is part of; the encounter's note is made of all of its sessions.
     pub encounter_id: Option<String>,
-    /// Its state in the vendor's word (vendor.md 2.5). Only a `completed` one has content.
+    /// Its state in the vendor's word (docs/VENDOR.md, "Session states"). Only a `completed` one has content.
     pub status: String,
 }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::domain::Clock;
 
-/// The id of the vendor's key (vendor.md 3.5).
+/// The id of the vendor's key (docs/VENDOR.md, "Tokens").
 const KEY_ID: &str = "sdp-pub";
 
 /// Made once for all simulators of a process, since it takes long and they tell tokens apart by what they issued.
