@@ -64,10 +64,7 @@ fn graph() -> BTreeMap<String, BTreeSet<String>> {
             } else if path.starts_with("super::") {
                 let ups = path.matches("super::").count();
                 let levels: Vec<_> = own.split("::").collect();
-                let is_folder = name.ends_with("/mod.rs");
-                let left = levels
-                    .len()
-                    .saturating_sub(ups - usize::from(is_folder) + usize::from(is_folder));
+                let left = levels.len().saturating_sub(ups);
                 format!(
                     "{}::{}",
                     levels[..left].join("::"),
