@@ -11,6 +11,7 @@ pub mod json;
 mod links;
 mod notification;
 mod outcome;
+mod session;
 mod tree;
 
 pub use clock::{Clock, Millis};
@@ -21,3 +22,4 @@ pub use ids::{EncounterId, EventId, SessionId};
 pub use links::{Link, LinkGroup, SessionKind};
 pub use notification::{Malformed, Notification};
 pub use outcome::{Outcome, SessionStatus};
+pub use session::Session;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::{Lease, Link, Task};
 use crate::domain::{
-    Document, EncounterId, EventId, LinkState, Millis, Notification, Outcome, Resource, SessionId,
-    SessionKind, Source,
+    Document, EncounterId, EventId, LinkState, Millis, Notification, Resource, Session, SessionId,
+    Source,
 };
 
 /// What to claim: of these kinds in their order, at most so many of each, and of all together.
@@ -82,9 +82,9 @@ impl Receipt {
             session_id: self.session_id.clone(),
             encounter_id: self.encounter_id.clone(),
             status: self.status.clone(),
-            outcome: found.outcome,
+            outcome: found.session.outcome,
             error_code: self.error_code.clone(),
-            session_status: found.session_status.clone(),
+            session_status: found.session.status.clone(),
             source: self.source,
             revision: self.revision,
             replaces: self.replaces,
@@ -117,12 +117,8 @@ impl Receipt {
 /// What is known of an event beyond its receipt.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// How the session ended: as the notification says, or as settled since.
-    pub outcome: Outcome,
-    /// The kind of session.
-    pub kind: SessionKind,
-    /// The session's state, where the status endpoint was asked.
-    pub session_status: Option<String>,
+    /// What is known of its session.
+    pub session: Session,
     /// The links that were planned, with what was fetched; empty before the first attempt.
     pub links: Vec<Linked>,
 }

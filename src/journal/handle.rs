@@ -17,7 +17,7 @@ use super::{
     Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Found, Inbox, Kept, Lease,
     NewEvent, Receipt, Received, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
 };
-use crate::domain::{Clock, Notification};
+use crate::domain::{Clock, Notification, Session};
 use crate::metrics::Metrics;
 
 /// Keeps events. Cheap to clone. Dereferences to its [`Store`] for everything but appending and working.
@@ -281,9 +281,11 @@ impl ClaimedEvent {
             },
             notification: Some(Arc::clone(notification)),
             found: Found {
-                outcome: notification.outcome,
-                kind: notification.kind,
-                session_status: None,
+                session: Session {
+                    outcome: notification.outcome,
+                    kind: notification.kind,
+                    status: None,
+                },
                 links: Vec::new(),
             },
         }

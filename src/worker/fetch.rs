@@ -7,9 +7,9 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::plan::{self, Verdict};
 use super::retrieve::Retriever;
-use super::session::Session;
-use crate::domain::{self, LinkCause, LinkState, json};
-use crate::journal::{ClaimedEvent, Link, Linked, Retrieval};
+use super::session::required_of;
+use crate::domain::{self, LinkCause, LinkState, Session, json};
+use crate::journal::{ClaimedEvent, Found, Link, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
 
 /// What one attempt's calls came to.
@@ -59,7 +59,7 @@ impl Retriever {
             }
         }
         drop(pending);
-        let required = session.required(&self.follow.required).to_vec();
+        let required = required_of(&session, &self.follow.required).to_vec();
         let tried = claimed.tried_for;
         plan::judge(&self.follow, &required, &mut links, &calls.failed, tried);
         let is_answering = !is_any_pending
@@ -67,7 +67,10 @@ impl Retriever {
             || self.is_answering(sdp, claimed, &session, start).await;
         let found = |session: Session| {
             let linked = links.iter().cloned().zip(bodies);
-            session.with(linked.map(|(link, body)| Linked { link, body }).collect())
+            Found {
+                session,
+                links: linked.map(|(link, body)| Linked { link, body }).collect(),
+            }
         };
         match plan::verdict(&required, &links) {
             Verdict::Complete => self.deliver(found(session)),
@@ -105,9 +108,7 @@ impl Retriever {
         self.breaker.success(Instant::now());
         calls.is_answered = true;
         link.http_status = Some(fetched.status);
-        let is_required = session
-            .required(&self.follow.required)
-            .contains(&link.group);
+        let is_required = required_of(session, &self.follow.required).contains(&link.group);
         let (is_empty, is_nothing) = (
             is_required && plan::is_empty(&link.group, &fetched.body),
             json::is_nothing(&fetched.body),

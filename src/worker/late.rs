@@ -146,7 +146,8 @@ impl Late {
     /// Those that had what is amended.
     fn sinks(&self, late: &LateEvent) -> Vec<String> {
         let wanting = self.wants.iter().filter(|wants| {
-            wants.include == Include::Everything && wants.events.contains(&late.found.outcome)
+            wants.include == Include::Everything
+                && wants.events.contains(&late.found.session.outcome)
         });
         wanting.map(|wants| wants.sink.clone()).collect()
     }

@@ -15,7 +15,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             session.id = receipt.session_id.as_str(),
             encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
             status = receipt.status,
-            outcome = found.outcome.as_str(),
+            outcome = found.session.outcome.as_str(),
             error_code = receipt.error_code,
             state = EventState::Done.as_str(),
             "event ended: no sink wants it"
@@ -32,7 +32,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             session.id = receipt.session_id.as_str(),
             encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
             status = receipt.status,
-            outcome = found.outcome.as_str(),
+            outcome = found.session.outcome.as_str(),
             error_code = receipt.error_code,
             state = EventState::Dead.as_str(),
             attempt,

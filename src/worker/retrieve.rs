@@ -13,11 +13,11 @@ use super::breaker::{Admit, Breaker};
 use super::claims::Work;
 use super::deliver::Outlet;
 use super::plan;
-use super::session::Session;
+use super::session::{is_unsettled, required_of};
 use super::settle::{NotYet, Settled, is_unknowable, settle, unknowable_status};
 use super::{Shared, backoff, report};
 use crate::config::{Follow, Include, Refresh};
-use crate::domain::{Notification, Outcome};
+use crate::domain::{Notification, Outcome, Session};
 use crate::journal::{
     self, Claimed, ClaimedDelivery, ClaimedEvent, End, Ended, Found, How, Lease, Link, Linked,
     Permit, Planned, Retrieval, Task, Wanted,
@@ -227,11 +227,11 @@ impl Retriever {
             Retrieval::Retry { sinks, .. } => is_any_due = !sinks.is_empty(),
             Retrieval::Announced { .. } => self.shared.journal.wake(),
             Retrieval::Deliver { found, sinks, .. } => {
-                self.shared.metrics.session(found.outcome, source);
+                self.shared.metrics.session(found.session.outcome, source);
                 is_any_due = sinks.iter().any(|planned| !planned.is_held);
             }
             Retrieval::Dead { found, .. } => {
-                self.shared.metrics.session(found.outcome, source);
+                self.shared.metrics.session(found.session.outcome, source);
             }
         }
         if is_any_due {
@@ -246,7 +246,7 @@ impl Retriever {
     /// What the claimed event's sinks that want the notification alone are told, and from when on.
     fn announced(&self, claimed: &ClaimedEvent) -> Retrieval {
         // How it ended may still be found out; a sink that hears of it once should hear the right thing.
-        let sinks = match claimed.found.outcome {
+        let sinks = match claimed.found.session.outcome {
             // Without credentials nobody finds it out.
             Outcome::Unknown if self.sdp.is_some() => Vec::new(),
             outcome => self.sinks(outcome, Some(Include::NotificationOnly)),
@@ -256,18 +256,19 @@ impl Retriever {
 
     /// One attempt, start to end.
     async fn attempt(&self, claimed: &ClaimedEvent) -> Retrieval {
-        let mut session = Session::so_far(claimed);
+        let mut session = claimed.found.session.clone();
         let Some(notification) = claimed.notification.as_deref() else {
             let reason = "the stored notification cannot be read".to_owned();
             return self.dead(claimed, claimed.found.clone(), reason);
         };
         let needs_sdp = *claimed.lease.task() != Task::Forward;
         let Some(sdp) = self.sdp.as_ref().filter(|_| needs_sdp) else {
-            return self.deliver(session.with(Vec::new()));
+            let links = Vec::new();
+            return self.deliver(Found { session, links });
         };
         let mut lost_status = None;
         let known = &claimed.found.links;
-        if session.is_unsettled(notification, &self.follow.required)
+        if is_unsettled(&session, notification, &self.follow.required)
             && !known.iter().any(|linked| is_unknowable(&linked.link))
         {
             let start = Instant::now();
@@ -318,7 +319,8 @@ impl Retriever {
                 (session, failure.after, counts, format!("status: {failure}"))
             }
         };
-        let found = session.with(claimed.found.links.clone());
+        let links = claimed.found.links.clone();
+        let found = Found { session, links };
         self.retry(claimed, found, self.wait(claimed, asked), counts, reason)
     }
 
@@ -330,7 +332,7 @@ impl Retriever {
             links = sdp.standard_links(session.kind, id, encounter);
         }
         let mut without = Vec::new();
-        for group in session.required(&self.follow.required) {
+        for group in required_of(session, &self.follow.required) {
             if links.iter().any(|link| link.group == *group) {
                 continue;
             }
@@ -339,7 +341,7 @@ impl Retriever {
                 None => without.push(group),
             }
         }
-        let required = session.required(&self.follow.required);
+        let required = required_of(session, &self.follow.required);
         let mut links = plan::plan(links, &self.follow, required);
         for group in without {
             links.push(plan::unlinked(&links, group));
@@ -351,7 +353,7 @@ impl Retriever {
     pub(super) fn deliver(&self, found: Found) -> Retrieval {
         let is_late = found.links.iter().any(|linked| plan::is_late(&linked.link));
         let wait = plan::next_look(&self.refresh, Duration::ZERO).filter(|_| is_late);
-        let sinks = self.sinks(found.outcome, None).into_iter();
+        let sinks = self.sinks(found.session.outcome, None).into_iter();
         Retrieval::Deliver {
             refresh_at: wait.map(|wait| self.shared.clock.monotonic_in(wait)),
             sinks: sinks
@@ -367,7 +369,7 @@ impl Retriever {
     /// Given up. Who wants the notification alone has it all the same. What this attempt found out of the session is
     /// written down first, so that they and everyone else hear how it ended; the next attempt gives up.
     pub(super) fn dead(&self, claimed: &ClaimedEvent, found: Found, reason: String) -> Retrieval {
-        let sinks = self.sinks(found.outcome, Some(Include::NotificationOnly));
+        let sinks = self.sinks(found.session.outcome, Some(Include::NotificationOnly));
         if is_news(claimed, &found) {
             return Retrieval::Retry {
                 sinks,
@@ -412,7 +414,7 @@ impl Retriever {
             return self.dead(claimed, found, reason);
         }
         let sinks = if is_news(claimed, &found) {
-            self.sinks(found.outcome, Some(Include::NotificationOnly))
+            self.sinks(found.session.outcome, Some(Include::NotificationOnly))
         } else {
             Vec::new()
         };
@@ -436,7 +438,7 @@ impl Retriever {
 
 /// Whether an attempt found out how the session ended.
 fn is_news(claimed: &ClaimedEvent, found: &Found) -> bool {
-    claimed.found.outcome == Outcome::Unknown && found.outcome != Outcome::Unknown
+    claimed.found.session.outcome == Outcome::Unknown && found.session.outcome != Outcome::Unknown
 }
 
 fn unfetched(link: Link) -> Linked {

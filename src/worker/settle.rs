@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::session::Session;
 use crate::config::Follow;
-use crate::domain::{self, LinkCause, LinkState, Notification, Outcome};
+use crate::domain::{self, LinkCause, LinkState, Notification, Outcome, Session};
 use crate::journal::Link;
 use crate::sdp::{self, Failure, Kind};
 

@@ -21,7 +21,7 @@ use tower::ServiceExt;
 
 use super::{State, Tokens, router};
 use crate::config::{AdminToken, Role, Secret};
-use crate::domain::{Clock, EventId, LinkGroup, LinkState, Outcome, SessionKind};
+use crate::domain::{Clock, EventId, LinkGroup, LinkState, Outcome, Session, SessionKind};
 use crate::journal::{
     Access, Appended, Claimed, DeliveryEnd, End, Found, How, Inbox, Journal, Link, Linked, Planned,
     Received, Retrieval, SqliteStore, Task, Wanted,
@@ -190,9 +190,11 @@ impl Admin {
             };
             let end = Retrieval::Deliver {
                 found: Found {
-                    outcome: Outcome::Completed,
-                    kind: SessionKind::Ambient,
-                    session_status: None,
+                    session: Session {
+                        outcome: Outcome::Completed,
+                        kind: SessionKind::Ambient,
+                        status: None,
+                    },
                     links: vec![Linked {
                         link,
                         body: Some(body),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use deadpool_postgres::GenericClient;
 
 use super::row;
-use crate::domain::{EncounterId, Millis, SessionId, SessionKind};
+use crate::domain::{EncounterId, Millis, Session, SessionId, SessionKind};
 use crate::journal::contents;
 use crate::journal::{Error, Found, Link, Linked, Receipt};
 
@@ -62,9 +62,11 @@ pub(super) async fn events(
                 replaces: row::get::<Option<uuid::Uuid>>(&kept, "replaces")?.map(row::event_id),
             },
             found: Found {
-                outcome: row::word(&kept, "outcome")?,
-                kind: SessionKind::from_word(row::get(&kept, "kind")?),
-                session_status: row::get(&kept, "session_status")?,
+                session: Session {
+                    outcome: row::word(&kept, "outcome")?,
+                    kind: SessionKind::from_word(row::get(&kept, "kind")?),
+                    status: row::get(&kept, "session_status")?,
+                },
                 links,
             },
             retrieved_at: row::get(&kept, "retrieved_at")?,

@@ -334,10 +334,10 @@ fn found_columns(rows: &[(i64, Found, i32, bool)]) -> Vec<Column> {
     let text = |text: &String| row::text(text).into_owned();
     vec![
         column(rows, |(event, ..)| *event),
-        column(rows, |(_, found, ..)| found.outcome.as_str()),
-        column(rows, |(_, found, ..)| found.kind.as_str()),
+        column(rows, |(_, found, ..)| found.session.outcome.as_str()),
+        column(rows, |(_, found, ..)| found.session.kind.as_str()),
         column(rows, |(_, found, ..)| {
-            found.session_status.as_ref().map(text)
+            found.session.status.as_ref().map(text)
         }),
         column(rows, |(_, _, attempts, _)| *attempts),
         column(rows, |(.., is_retrieved)| *is_retrieved),

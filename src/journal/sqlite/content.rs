@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::row;
-use crate::domain::{Document, EncounterId, Millis, Notification, SessionId, SessionKind};
+use crate::domain::{Document, EncounterId, Millis, Notification, Session, SessionId, SessionKind};
 use crate::journal::contents;
 use crate::journal::{Error, Found, Link, Linked, Receipt};
 
@@ -41,9 +41,11 @@ pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<(Receipt
     let found = match found(connection, seq, true)? {
         Some(found) => found,
         None => Found {
-            outcome: row::word(kept, 9, "outcome")?,
-            kind: SessionKind::from_word(&kept.get::<_, String>(10)?),
-            session_status: None,
+            session: Session {
+                outcome: row::word(kept, 9, "outcome")?,
+                kind: SessionKind::from_word(&kept.get::<_, String>(10)?),
+                status: None,
+            },
             links: Vec::new(),
         },
     };
@@ -80,9 +82,11 @@ pub(super) fn found(
         Err(_) => return Err(Error::Corrupt { what: "link" }),
     };
     Ok(Some(Found {
-        outcome: row::word(stored, 0, "outcome")?,
-        kind: SessionKind::from_word(&stored.get::<_, String>(1)?),
-        session_status: stored.get(2)?,
+        session: Session {
+            outcome: row::word(stored, 0, "outcome")?,
+            kind: SessionKind::from_word(&stored.get::<_, String>(1)?),
+            status: stored.get(2)?,
+        },
         links,
     }))
 }

@@ -303,9 +303,9 @@ impl Ending<'_> {
         let (links, bodies) = contents::encode(&found.links);
         self.tx.prepare_cached(RETRIEVED)?.execute(params![
             event,
-            found.outcome.as_str(),
-            found.kind.as_str(),
-            found.session_status,
+            found.session.outcome.as_str(),
+            found.session.kind.as_str(),
+            found.session.status,
             attempts,
             retrieved_at,
             links,

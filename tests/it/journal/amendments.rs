@@ -147,7 +147,10 @@ fn look(next: Option<i64>, amendment: Option<&Amendment>) -> How {
 pub async fn late_content_goes_out_once_as_an_event_that_replaces_the_first(s: Opened) {
     let first = delivered_without(&s).await;
     let begun = late(&s).await;
-    assert_eq!((begun.id, begun.found.outcome), (first, Outcome::Completed));
+    assert_eq!(
+        (begun.id, begun.found.session.outcome),
+        (first, Outcome::Completed)
+    );
     assert!(s.late().await.is_empty(), "it is held");
     // Nothing came yet.
     let next = Some(s.clock.monotonic());

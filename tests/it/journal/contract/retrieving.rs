@@ -120,7 +120,7 @@ pub async fn what_was_found_is_there_at_the_next_attempt(s: Opened) {
     let link = &again.found.links[0];
     assert_eq!(link.link.state, LinkState::Fetched);
     assert_eq!(link.body.as_deref(), Some(&b"{}"[..]));
-    assert_eq!(again.found.kind, SessionKind::Ambient);
+    assert_eq!(again.found.session.kind, SessionKind::Ambient);
     assert_eq!(again.lease.task(), &Task::Retrieve);
     let detail = s.store.event(event).await.unwrap().unwrap();
     assert_eq!(detail.links.len(), 1);

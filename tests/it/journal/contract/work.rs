@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use suki_receiver::domain::{Clock, EventState, LinkGroup, LinkState, Outcome, SessionKind};
+use suki_receiver::domain::{
+    Clock, EventState, LinkGroup, LinkState, Outcome, Session, SessionKind,
+};
 use suki_receiver::journal::{
     Claimed, ClaimedDelivery, ClaimedEvent, DeliveryEnd, End, Ended, Found, How, LateEvent, Lease,
     Link, Linked, Planned, Retrieval, Store, Task, Wanted,
@@ -111,9 +113,11 @@ pub fn kept(event: Option<EventState>) -> Ended {
 /// What was found of a completed session.
 pub fn found(links: Vec<Linked>) -> Found {
     Found {
-        outcome: Outcome::Completed,
-        kind: SessionKind::Ambient,
-        session_status: Some("completed".to_owned()),
+        session: Session {
+            outcome: Outcome::Completed,
+            kind: SessionKind::Ambient,
+            status: Some("completed".to_owned()),
+        },
         links,
     }
 }
