@@ -345,7 +345,7 @@ mod tests {
             ("content=404:2s", "only slow and drip take a duration"),
             ("content=slow:fast", "invalid duration"),
             ("content=500:110%", "expected 0% to 100%"),
-            ("content=cut;retry-after=1", "no option here"),
+            ("content=cut;retry-after=1", "unknown option"),
             ("content=429;retry-after=soon", "number of seconds"),
         ] {
             let error = text.parse::<Faults>().expect_err(text).to_string();
