@@ -5,6 +5,7 @@
 //! New events come from the intake already held, with their receipt; what came of one goes to the sinks from memory. The
 //! store is asked for what there was no room for, what is tried again and what others gave back.
 
+mod attempt;
 mod backoff;
 mod breaker;
 mod claims;

@@ -27,31 +27,25 @@ mod requeue;
 mod retain;
 mod row;
 mod server_clock;
+mod store;
 mod work;
 mod writes;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::append::Intake;
 use self::connect::Connector;
-use self::error::within;
 use self::instance::Alive;
 use self::keeper::Keeper;
 use self::pool::{Availability, Pool};
 use self::server_clock::ServerClock;
-use super::{
-    Access, AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept,
-    Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store,
-    Wanted,
-};
+use super::{Access, Error};
 use crate::config::{self, PostgresUrl};
-use crate::domain::{Clock, EventId, Millis, Notification};
+use crate::domain::{Clock, EventId};
 use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 
@@ -178,241 +172,6 @@ impl PostgresStore {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
             .ok_or(Error::Closed)
-    }
-}
-
-#[async_trait]
-impl Store for PostgresStore {
-    async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
-        let hold = hold && self.alive.is_so();
-        self.intake()?.append(event, hold).await
-    }
-
-    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
-        let lent = self.pool.lend().await?;
-        let work = work::claim(&lent, self.clock, self.owner, &wanted);
-        let claimed = within(WORK, work).await;
-        lent.settle(claimed)
-    }
-
-    async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = finish::finish(&mut lent, self.clock, self.owner, &ends);
-        let ended = within(WORK, work).await;
-        lent.settle(ended)
-    }
-
-    async fn held(&self) -> Result<Vec<Lease>, Error> {
-        let lent = self.pool.lend().await?;
-        let held = within(WORK, work::held(&lent, self.owner)).await;
-        lent.settle(held)
-    }
-
-    async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error> {
-        let mut lent = self.pool.lend().await?;
-        let given = within(WORK, work::give_back(&mut lent, self.clock, &leases, now)).await;
-        lent.settle(given)
-    }
-
-    fn is_alive(&self) -> bool {
-        self.alive.is_so()
-    }
-
-    async fn lost(&self) {
-        self.alive.lost().await;
-    }
-
-    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, query::event(&lent, id)).await;
-        lent.settle(found)
-    }
-
-    async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, query::payload(&lent, id)).await;
-        lent.settle(found)
-    }
-
-    async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, query::resource(&lent, id, n)).await;
-        lent.settle(found)
-    }
-
-    async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
-        let lent = self.looks.lend().await?;
-        let page = look(
-            self.look_deadline,
-            list::list(&lent, &filter, limit, cursor),
-        )
-        .await;
-        lent.settle(page)
-    }
-
-    async fn stats(&self) -> Result<Stats, Error> {
-        let lent = self.looks.lend().await?;
-        let stats = look(self.look_deadline, query::stats(&lent)).await;
-        lent.settle(stats)
-    }
-
-    async fn replay(
-        &self,
-        id: EventId,
-        from: ReplayFrom,
-        sinks: Vec<String>,
-        actor: String,
-    ) -> Result<Replayed, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = operate::replay(&mut lent, id, from, &sinks, &actor);
-        let replayed = within(WORK, work).await;
-        lent.settle(replayed)
-    }
-
-    async fn requeue(
-        &self,
-        id: EventId,
-        notification: Box<Notification>,
-        actor: String,
-    ) -> Result<Requeued, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = requeue::requeue(&mut lent, id, &notification, &actor);
-        let requeued = within(WORK, work).await;
-        lent.settle(requeued)
-    }
-
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, address::orphans(&lent, &configured)).await;
-        lent.settle(found)
-    }
-
-    async fn drop_deliveries(
-        &self,
-        sink: String,
-        limit: usize,
-        actor: String,
-    ) -> Result<usize, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = address::drop_deliveries(&mut lent, &sink, limit, &actor);
-        let dropped = within(WORK, work).await;
-        lent.settle(dropped)
-    }
-
-    async fn readdress(
-        &self,
-        from: String,
-        to: String,
-        limit: usize,
-        actor: String,
-    ) -> Result<usize, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = address::readdress(&mut lent, &from, &to, limit, &actor);
-        let given = within(WORK, work).await;
-        lent.settle(given)
-    }
-
-    async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
-        let mut lent = self.pool.lend().await?;
-        let purged = within(WORK, operate::purge(&mut lent, id, &actor)).await;
-        lent.settle(purged)
-    }
-
-    async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
-        let lent = self.pool.lend().await?;
-        let purged = within(WORK, retain::retain(&lent, self.clock, expiry, limit)).await;
-        lent.settle(purged)
-    }
-
-    async fn keep_rejected(
-        &self,
-        requests: Vec<RejectedRequest>,
-        bounds: Bounds,
-    ) -> Result<(), Error> {
-        let mut lent = self.pool.lend().await?;
-        let kept = within(WORK, rejected::keep(&mut lent, &requests, bounds)).await;
-        lent.settle(kept)
-    }
-
-    async fn rejected(
-        &self,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, RejectedRequest)>, Error> {
-        let lent = self.pool.lend().await?;
-        let found = within(WORK, rejected::list(&lent, after, limit)).await;
-        lent.settle(found)
-    }
-
-    async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
-        let forgotten = within(WORK, rejected::forget(&lent, &numbers)).await;
-        lent.settle(forgotten)
-    }
-
-    async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
-        let written = within(WORK, operate::audit(&lent, &entry)).await;
-        lent.settle(written)
-    }
-
-    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        let lent = self.looks.lend().await?;
-        let entries = look(self.look_deadline, query::audit_log(&lent, limit)).await;
-        lent.settle(entries)
-    }
-
-    async fn inspect(&self) -> Result<Vec<String>, Error> {
-        let mut lent = self.pool.lend().await?;
-        let problems = within(INSPECTION, inspect::inspect(&mut lent)).await;
-        lent.settle(problems)
-    }
-
-    async fn announced(&self) -> EventId {
-        match self.heard.lock().await.recv().await {
-            Some(id) => id,
-            // A guest, or a store that is closed.
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        let lent = self.health.lend().await?;
-        let written = within(WORK, counts::touch(&lent)).await;
-        lent.settle(written)
-    }
-
-    fn reload(&self, settings: &config::Store) {
-        self.connector.set_password(settings.password.clone());
-    }
-
-    async fn close(&self) {
-        drop(
-            self.intake
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        if !self.batches.finished(Instant::now() + CLOSING).await {
-            tracing::error!(
-                "the store was closed with writes under way; their senders were not answered"
-            );
-        }
-        self.keeper.stop();
-        self.keeper
-            .finished(Instant::now() + Duration::from_secs(1))
-            .await;
-        // Others need not wait for it to be taken for dead.
-        if self.alive.is_so()
-            && let Ok(lent) = self.pool.lend().await
-        {
-            let left = within(WORK, instance::leave(&lent, self.owner)).await;
-            lent.settle(left).ok();
-        }
-        self.pool.close();
-        self.intake_pool.close();
-        self.looks.close();
-        self.health.close();
     }
 }
 

@@ -26,18 +26,17 @@ mod restore;
 mod retain;
 mod row;
 mod spool;
+mod store;
 mod work;
 mod writer;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use uuid::Uuid;
 
 pub use self::backup::backup;
@@ -46,21 +45,14 @@ use self::damage::DamageFlag;
 pub use self::damage::damaged_beside;
 pub use self::examine::{Examined, examine, orphaned};
 use self::files::OpenFiles;
-use self::finish::Ending;
 pub use self::folder::adopt;
 use self::lock::WriteLock;
 use self::readers::Readers;
 pub use self::restore::{begin_empty, restore};
 pub(super) use self::spool::Spooled;
-use self::work::Claims;
 use self::writer::Writer;
-use super::lease::new_fence;
-use super::{
-    Access, AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept,
-    Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store,
-    Wanted,
-};
-use crate::domain::{Clock, EventId, Millis, Notification};
+use super::{Access, Error};
+use crate::domain::Clock;
 use crate::metrics::Metrics;
 
 /// How long a statement waits for another process's lock on the file.
@@ -213,257 +205,6 @@ impl SqliteStore {
 
     fn writer(&self) -> Result<Arc<Writer>, Error> {
         lock(&self.writer).clone().ok_or(Error::Closed)
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
-        let now = self.clock.monotonic();
-        let owner = (hold && self.works.load(Ordering::Relaxed)).then_some(self.owner);
-        let fence = new_fence();
-        self.writer()?
-            .append(move |tx| append::append(tx, &event, owner, fence, now))
-            .await
-    }
-
-    async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
-        let writer = self.writer()?;
-        let claims = Claims {
-            readers: &self.readers,
-            writer: &writer,
-            damage: &self.damage,
-            owner: self.owner,
-        };
-        claims.claim(wanted).await
-    }
-
-    async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
-        let (owner, now) = (self.owner, self.clock.monotonic());
-        self.writer()?
-            .write(move |tx| Ending { tx, owner, now }.finish(&ends))
-            .await
-    }
-
-    async fn held(&self) -> Result<Vec<Lease>, Error> {
-        let owner = self.owner;
-        self.readers
-            .read(move |connection| work::held(connection, owner))
-            .await
-    }
-
-    async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error> {
-        self.writer()?
-            .write(move |tx| work::give_back(tx, &leases, now))
-            .await
-    }
-
-    async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
-        self.looks
-            .read(move |connection| query::event(connection, id))
-            .await
-    }
-
-    async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        self.looks
-            .read(move |connection| query::payload(connection, id))
-            .await
-    }
-
-    async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
-        self.looks
-            .read(move |connection| query::resource(connection, id, n))
-            .await
-    }
-
-    async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
-        self.looks
-            .read(move |connection| query::list(connection, &filter, limit, cursor))
-            .await
-    }
-
-    async fn stats(&self) -> Result<Stats, Error> {
-        self.looks.read(query::stats).await
-    }
-
-    async fn replay(
-        &self,
-        id: EventId,
-        from: ReplayFrom,
-        sinks: Vec<String>,
-        actor: String,
-    ) -> Result<Replayed, Error> {
-        let now = self.clock.monotonic();
-        self.writer()?
-            .write(move |connection| operate::replay(connection, id, from, &sinks, &actor, now))
-            .await
-    }
-
-    async fn requeue(
-        &self,
-        id: EventId,
-        notification: Box<Notification>,
-        actor: String,
-    ) -> Result<Requeued, Error> {
-        let now = self.clock.monotonic();
-        self.writer()?
-            .write(move |connection| requeue::requeue(connection, id, &notification, &actor, now))
-            .await
-    }
-
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
-        self.looks
-            .read(move |connection| address::orphans(connection, &configured))
-            .await
-    }
-
-    async fn drop_deliveries(
-        &self,
-        sink: String,
-        limit: usize,
-        actor: String,
-    ) -> Result<usize, Error> {
-        let now = self.clock.monotonic();
-        self.writer()?
-            .write(move |connection| {
-                address::drop_deliveries(connection, &sink, limit, &actor, now)
-            })
-            .await
-    }
-
-    async fn readdress(
-        &self,
-        from: String,
-        to: String,
-        limit: usize,
-        actor: String,
-    ) -> Result<usize, Error> {
-        let now = self.clock.monotonic();
-        self.writer()?
-            .write(move |connection| address::readdress(connection, &from, &to, limit, &actor, now))
-            .await
-    }
-
-    async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
-        let now = self.clock.monotonic();
-        let purged = self
-            .writer()?
-            .write(move |connection| operate::purge(connection, id, &actor, now))
-            .await?;
-        self.wants_restart.store(true, Ordering::Relaxed);
-        Ok(purged)
-    }
-
-    async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
-        let purged = self
-            .writer()?
-            .write(move |connection| retain::retain(connection, expiry, limit))
-            .await?;
-        if purged != Purged::default() {
-            self.wants_restart.store(true, Ordering::Relaxed);
-        }
-        Ok(purged)
-    }
-
-    async fn keep_rejected(
-        &self,
-        requests: Vec<RejectedRequest>,
-        bounds: Bounds,
-    ) -> Result<(), Error> {
-        self.writer()?
-            .write(move |connection| rejected::keep(connection, &requests, bounds))
-            .await
-    }
-
-    async fn rejected(
-        &self,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, RejectedRequest)>, Error> {
-        self.readers
-            .read(move |connection| rejected::list(connection, after, limit))
-            .await
-    }
-
-    async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), Error> {
-        self.writer()?
-            .write(move |connection| rejected::forget(connection, &numbers))
-            .await
-    }
-
-    async fn inspect(&self) -> Result<Vec<String>, Error> {
-        self.readers.read(inspect::inspect).await
-    }
-
-    async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
-        self.writer()?
-            .write(move |connection| operate::audit(connection, &entry))
-            .await
-    }
-
-    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        self.looks
-            .read(move |connection| query::audit_log(connection, limit))
-            .await
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        self.writer()?
-            .write(|connection| {
-                connection
-                    .prepare_cached("UPDATE pulse SET n = n + 1")?
-                    .execute([])?;
-                Ok(())
-            })
-            .await
-    }
-
-    async fn own(&self) -> Result<(), Error> {
-        let Access::Successor { longest_wait } = self.access else {
-            return Ok(());
-        };
-        // Kept when the take-over fails: another try would be shut out by the lock of this one.
-        while lock(&self.owned).is_none() {
-            match lock::try_own(&self.path)? {
-                Some(owned) => *lock(&self.owned) = Some(owned),
-                None => tokio::time::sleep(LOOK).await,
-            }
-        }
-        let (owner, now) = (self.owner, self.clock.monotonic());
-        self.writer()?
-            .write(move |tx| work::take_over(tx, owner, now, longest_wait))
-            .await?;
-        self.works.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn is_damaged(&self) -> bool {
-        self.damage.is_damaged()
-    }
-
-    async fn close(&self) {
-        self.readers.close();
-        self.looks.close();
-        drop(lock(&self.writer).take());
-        let Some(threads) = lock(&self.threads).take() else {
-            return;
-        };
-        // A guest has no thread that would do it later.
-        let restarts =
-            self.access == Access::Guest && self.wants_restart.swap(false, Ordering::Relaxed);
-        let path = self.path.clone();
-        let joined = tokio::task::spawn_blocking(move || {
-            let writer = threads.writer.join();
-            if restarts {
-                checkpoint::restart(&path);
-            }
-            writer.and(threads.checkpoint.map_or(Ok(()), Checkpointer::finish))
-        });
-        if !matches!(joined.await, Ok(Ok(()))) {
-            tracing::error!("a thread of the store ended by a panic");
-        }
-        // Nothing of this process is under way any more: a successor may take over.
-        drop(lock(&self.owned).take());
     }
 }
 

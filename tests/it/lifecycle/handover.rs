@@ -361,7 +361,8 @@ async fn a_process_that_is_stopped_before_its_successor_is_ready_refuses_nobody(
         move || std::fs::File::create(token).unwrap()
     });
     let mut stands = stands.await.unwrap();
-    next.logs("another process serves from this data folder").await;
+    next.logs("another process serves from this data folder")
+        .await;
     first.signal(Signal::SIGTERM);
     assert!(first.ended().await.success());
     assert!(!next.log().contains(FOLLOWED));
