@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod circles;
 mod cli;
 mod ingress;
 mod journal;
