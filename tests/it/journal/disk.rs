@@ -86,9 +86,7 @@ async fn writes_that_fail_are_503_until_they_succeed_again_and_nothing_acknowled
 async fn a_full_disk_is_503_until_there_is_room_and_nothing_acknowledged_is_missing() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("data")).unwrap();
-    let Some(small_disk) = small_disk(dir.path(), "size=3m,mode=0700") else {
-        return;
-    };
+    let small_disk = small_disk(dir.path(), "size=3m,mode=0700");
     let binary = Binary::start_under(&small_disk, dir.path(), &[]).await;
     let data = format!(
         "/proc/{}/root{}",
@@ -106,9 +104,7 @@ async fn a_full_disk_is_503_until_there_is_room_and_nothing_acknowledged_is_miss
 async fn a_start_on_a_read_only_disk_fails_and_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("data")).unwrap();
-    let Some(small_disk) = small_disk(dir.path(), "ro") else {
-        return;
-    };
+    let small_disk = small_disk(dir.path(), "ro");
     let failed = Binary::spawn_under(&small_disk, dir.path(), &[]);
     assert_eq!(failed.ended().await.code(), Some(1));
     let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
@@ -116,28 +112,27 @@ async fn a_start_on_a_read_only_disk_fails_and_names_the_file() {
     assert!(log.contains("Read-only file system"), "{log}");
 }
 
-/// A command that runs another one with a small file system of its own as its data folder. `None` where the system does
-/// not let us mount one; there the test of failing writes has to do.
-fn small_disk(dir: &Path, options: &str) -> Option<Vec<String>> {
+/// A command that runs another one with a small file system of its own as its data folder. Fails where the system does
+/// not let us mount one.
+fn small_disk(dir: &Path, options: &str) -> Vec<String> {
     let namespace = ["unshare", "--mount", "--map-root-user"];
     let may_mount = Command::new(namespace[0])
         .args(&namespace[1..])
         .args(["mount", "-t", "tmpfs", "none", "/mnt"])
-        .status();
-    if !may_mount.is_ok_and(|status| status.success()) {
-        eprintln!(
-            "this system lets nobody mount a file system in a namespace of its own; not tested"
-        );
-        return None;
-    }
+        .output();
+    assert!(
+        may_mount
+            .as_ref()
+            .is_ok_and(|output| output.status.success()),
+        "this test needs a system that lets us mount a file system in a namespace of our own (in a container: \
+         --cap-add SYS_ADMIN); {namespace:?} says: {may_mount:?}"
+    );
     let script = format!(
         "mount -t tmpfs -o {options} none '{}' && exec \"$@\"",
         dir.join("data").display()
     );
     let command = namespace.iter().map(|part| (*part).to_owned());
-    Some(
-        command
-            .chain(["sh", "-c", &script, "sh"].map(str::to_owned))
-            .collect(),
-    )
+    command
+        .chain(["sh", "-c", &script, "sh"].map(str::to_owned))
+        .collect()
 }
