@@ -186,11 +186,24 @@ impl Receiver {
     }
 }
 
+/// Stops it. A test whose receiver has tasks that do not end in the drain's time fails.
 impl Drop for Receiver {
     fn drop(&mut self) {
-        if let Some((_, running)) = &self.running {
-            running.abort();
+        let Some((stop, running)) = self.running.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            return running.abort();
         }
+        stop.send(()).expect("the receiver ended by itself");
+        // No thread of a runtime may wait like this.
+        let waiting = std::thread::spawn(|| background().block_on(running));
+        let ended = waiting.join().unwrap().expect("the receiver panicked");
+        assert_eq!(
+            ended,
+            Ended::Drained,
+            "tasks of the receiver do not end in the drain's time"
+        );
     }
 }
 
