@@ -30,7 +30,7 @@ pub use self::sockets::Inherited;
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
 use crate::ingress;
-use crate::journal::Journal;
+use crate::journal::{Journal, Store};
 use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 use crate::net::{Listener, ServerTls};
@@ -90,7 +90,18 @@ impl App {
     /// # Errors
     /// As [`App::build`].
     pub async fn build_on(config: Config, inherited: Inherited) -> anyhow::Result<Self> {
-        wiring::build(config, inherited).await
+        wiring::build(config, inherited, &|store| store).await
+    }
+
+    /// The same as [`App::build`] with the configured store inside another one: for tests of a store that fails.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn build_with(
+        config: Config,
+        around: impl Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync,
+    ) -> anyhow::Result<Self> {
+        wiring::build(config, Inherited::default(), &around).await
     }
 
     /// The address of the public listener.

@@ -35,13 +35,14 @@ impl Start {
     pub(super) async fn wait(
         config: &Config,
         inherited: &Inherited,
+        around: &stores::Around<'_>,
         clock: Clock,
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
         let started = Instant::now();
         let mut said = String::new();
         loop {
-            let error = match Self::attempt(config, inherited, clock, metrics).await {
+            let error = match Self::attempt(config, inherited, around, clock, metrics).await {
                 Ok(start) => return Ok(start),
                 Err(error) => error,
             };
@@ -63,12 +64,13 @@ impl Start {
     async fn attempt(
         config: &Config,
         inherited: &Inherited,
+        around: &stores::Around<'_>,
         clock: Clock,
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
         let (sockets, predecessor) = sockets::obtain(config, inherited).await?;
-        let (journal, inbox) =
-            stores::owned(config, predecessor.is_some(), clock, metrics).context("[store]")?;
+        let (journal, inbox) = stores::owned(config, predecessor.is_some(), around, clock, metrics)
+            .context("[store]")?;
         Ok(Self {
             sockets,
             predecessor,

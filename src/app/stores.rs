@@ -13,11 +13,15 @@ use crate::journal::{
 };
 use crate::metrics::Metrics;
 
+/// What the journal gets in place of the store that was opened: mostly that one itself.
+pub(super) type Around<'a> = dyn Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'a;
+
 /// The journal to serve from, and the worker's end of it: on the configured store, with a spool where that is shared. A process
 /// that follows another one takes notifications at once and the work when the other one ends.
 pub(super) fn owned(
     config: &Config,
     follows_another: bool,
+    around: &Around<'_>,
     clock: Clock,
     metrics: &Metrics,
 ) -> anyhow::Result<(Journal, Inbox)> {
@@ -31,7 +35,7 @@ pub(super) fn owned(
     } else {
         Access::Owner { longest_wait }
     };
-    let store = open(config, access, clock, metrics.clone())?;
+    let store = around(open(config, access, clock, metrics.clone())?);
     let (journal, inbox) = Journal::new(store, config.store.deadline, room(config), clock);
     match &config.store.url {
         StoreUrl::Sqlite(_) => Ok((journal, inbox)),

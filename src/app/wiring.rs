@@ -27,7 +27,11 @@ const LINGER: Duration = Duration::from_secs(2);
 const ADMIN_CONNECTIONS: usize = 256;
 
 /// Builds the service. It listens at the very end: what could connect before would be reset if the start failed.
-pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Result<App> {
+pub(super) async fn build(
+    config: Config,
+    inherited: Inherited,
+    around: &stores::Around<'_>,
+) -> anyhow::Result<App> {
     let tls = server_tls(config.server.tls.as_ref()).context("[server.tls]")?;
     let admin_tls = server_tls(config.admin.tls.as_ref()).context("[admin.tls]")?;
 
@@ -37,7 +41,7 @@ pub(super) async fn build(config: Config, inherited: Inherited) -> anyhow::Resul
         predecessor,
         journal,
         inbox,
-    } = Start::wait(&config, &inherited, clock, &metrics).await?;
+    } = Start::wait(&config, &inherited, around, clock, &metrics).await?;
     let sdp = sdp_client(&config, &metrics).context("[sdp]")?;
     let sinks = build_sinks(&config)?;
     note_what_is_missing(&config, &readiness);

@@ -5,7 +5,9 @@ use serde_json::Value;
 use suki_receiver::config::{NamedSecret, OnStale, Secret};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Receiver, Signed, completed, eventually, failure, files_below, http, until};
+use crate::support::{
+    Receiver, Signed, completed, eventually, failure, files_below, http, send, until,
+};
 
 #[tokio::test]
 async fn a_new_notification_is_accepted_and_the_same_again_is_a_duplicate_with_the_same_id() {
@@ -298,10 +300,8 @@ async fn http_2_is_spoken_in_plain_as_well() {
         .http2_prior_knowledge()
         .build()
         .unwrap();
-    let (status, _) = Signed::new(failure("h2"))
-        .try_post(&client, &receiver.webhook())
-        .await
-        .unwrap();
+    let request = Signed::new(failure("h2")).request(&client, &receiver.webhook());
+    let (status, _) = send(request).await.unwrap();
     assert_eq!(status, 200);
 }
 

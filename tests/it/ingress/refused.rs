@@ -1,7 +1,7 @@
 //! Connections that end before any handler has seen a request leave a trace: a count by kind and a line in the log.
 
 use crate::support::wire;
-use crate::support::{Binary, Receiver, http, raw_exchange, until};
+use crate::support::{Binary, Receiver, http, raw_exchange, send, until};
 
 use super::tls::Ca;
 
@@ -100,10 +100,10 @@ async fn headers_of_http_2_that_are_too_large_are_431_and_counted() {
         .unwrap();
     let ask = |bytes: usize| {
         let url = format!("http://{}/livez", receiver.public);
-        client.get(url).header("x-long", "a".repeat(bytes)).send()
+        send(client.get(url).header("x-long", "a".repeat(bytes)))
     };
-    assert_eq!(ask(10_000).await.unwrap().status(), 200);
-    assert_eq!(ask(20_000).await.unwrap().status(), 431);
+    assert_eq!(ask(10_000).await.unwrap().0, 200);
+    assert_eq!(ask(20_000).await.unwrap().0, 431);
     let metrics = receiver.metrics().await;
     let counted = "connections_refused_total{reason=\"head_too_large\"} 1\n";
     assert!(metrics.contains(counted), "{metrics}");

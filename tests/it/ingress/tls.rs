@@ -8,7 +8,7 @@ use reqwest::Certificate;
 use suki_receiver::app::App;
 use suki_receiver::config::ServerTls;
 
-use crate::support::{Binary, Receiver, Signed, failure, receiver_config, until};
+use crate::support::{Binary, Receiver, Signed, failure, receiver_config, send, until};
 
 /// A generated authority.
 pub(super) struct Ca(CertifiedIssuer<'static, KeyPair>);
@@ -70,7 +70,7 @@ async fn https_speaks_tls_1_2_and_1_3_with_http_1_and_2() {
             .build()
             .unwrap();
         let signed = Signed::new(failure(&format!("tls{n}")));
-        assert_eq!(signed.try_post(&client, &url).await.unwrap().0, 200);
+        assert_eq!(send(signed.request(&client, &url)).await.unwrap().0, 200);
         let answer = client.get(&url).send().await.unwrap();
         assert_eq!(answer.version(), reqwest::Version::HTTP_2, "ALPN offers h2");
         let client = ca.client().http1_only().build().unwrap();

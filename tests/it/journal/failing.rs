@@ -4,32 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use suki_receiver::config::{Config, OnStale};
 use suki_receiver::domain::{Clock, EventState};
-use suki_receiver::journal::{Bounds, Event, Filter, Inbox, Journal, Store};
-use suki_receiver::lifecycle::{Readiness, TaskGroup};
-use suki_receiver::metrics::Metrics;
-use suki_receiver::net::{Limits, Listener, Sockets};
-use suki_receiver::signature::{SecretBytes, Secrets};
-use suki_receiver::{ingress, sdp, sinks, worker};
-use tokio_util::sync::CancellationToken;
+use suki_receiver::journal::{Event, Filter, Inbox, Journal, Store};
 
 use super::contract::{EVENTS, append, claim_events, only, soon, sqlite, try_append};
 use crate::support::{
-    FailingStore, SECRET, Signed, Vendor, completed, eventually, failure, files_below, files_sink,
-    http, until,
+    FailingStore, Receiver, Signed, Vendor, completed, eventually, failure, http, until,
 };
 
 /// Events that the worker works on at once.
 const ROOM: usize = 2;
 
-/// The public listener and a worker on a store that fails on demand.
+/// A receiver on a store that fails on demand.
 struct Service {
     store: Arc<FailingStore>,
-    url: String,
-    dir: tempfile::TempDir,
-    tasks: TaskGroup,
+    receiver: Receiver,
 }
 
 impl Service {
@@ -39,99 +28,24 @@ impl Service {
 
     /// The same, with the vendor's API to follow links at.
     async fn start_following(vendor: Option<&Vendor>) -> Self {
-        let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
-        let store = FailingStore::around(sqlite(dir.path(), clock));
-        let deadline = Duration::from_millis(200);
-        let (journal, inbox) = Journal::new(store.clone(), deadline, ROOM, clock);
-        let (metrics, readiness, tasks) =
-            (Metrics::new(), Readiness::default(), TaskGroup::new("test"));
-        let (state, _) = ingress::State::new(ingress::Parts {
-            secrets: Arc::new(ArcSwap::from_pointee(Secrets::new([SecretBytes {
-                id: "t",
-                key: SECRET.as_bytes(),
-            }]))),
-            journal: journal.clone(),
-            settings: ingress::Settings {
-                max_body_bytes: 1 << 20,
-                body_timeout: Duration::from_secs(5),
-                tolerance: Duration::from_secs(300),
-                on_stale: OnStale::Keep,
-                max_buffered_bytes: 1 << 28,
-                refused: Bounds {
-                    requests: 0,
-                    bytes: 0,
-                },
-            },
-            clock,
-            metrics: metrics.clone(),
-            readiness: readiness.clone(),
-            tasks: tasks.clone(),
-        });
-        let sink = files_sink("archive", dir.path().join("out"));
-        worker::spawn(
-            worker::Parts {
-                refresh: suki_receiver::config::Refresh::default(),
-                journal,
-                inbox,
-                sdp: vendor.map(client),
-                sinks: vec![(sink.clone(), sinks::build(&sink).unwrap())],
-                follow: suki_receiver::config::Follow::default(),
-                retention: suki_receiver::config::Retention::default(),
-                instance: "test".to_owned(),
-                clock,
-                metrics,
-                readiness: readiness.clone(),
-            },
-            &tasks,
-        );
-        let any = "127.0.0.1:0".parse().unwrap();
-        let (socket, _) = Sockets::bind(any, any).unwrap().listen().unwrap();
-        let url = format!("http://{}", socket.local_addr().unwrap());
-        let limits = Limits {
-            max_connections: 100,
-            header_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(5),
-            linger: Duration::from_secs(2),
-        };
-        let listener = Listener {
-            name: "test",
-            socket,
-            tls: None,
-            limits,
-            metrics: None,
-        };
-        tasks.spawn(
-            "listener",
-            listener.serve(
-                ingress::router("/hook", state),
-                readiness,
-                CancellationToken::new(),
-                tasks.clone(),
-            ),
-        );
-        Self {
-            store,
-            url,
-            dir,
-            tasks,
-        }
+        let (receiver, store) = Receiver::start_failing(|config| {
+            config.store.deadline = Duration::from_millis(200);
+            config.follow.max_concurrency = ROOM;
+            if let Some(vendor) = vendor {
+                vendor.follow(config);
+            }
+        })
+        .await;
+        Self { store, receiver }
     }
 
     async fn post(&self, session: &str) -> u16 {
-        Signed::new(failure(session))
-            .post(&format!("{}/hook", self.url))
-            .await
-            .0
+        let signed = Signed::new(failure(session));
+        signed.post(&self.receiver.webhook()).await.0
     }
 
     async fn ready(&self) -> u16 {
-        http()
-            .get(format!("{}/readyz", self.url))
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
+        self.receiver.get("/readyz").await.0
     }
 
     /// The only event that there is.
@@ -154,28 +68,6 @@ impl Service {
         })
         .await;
     }
-
-    async fn delivered(&self, count: usize) {
-        let out = self.dir.path().join("out");
-        eventually("everything is delivered", || async {
-            files_below(&out).len() == count
-        })
-        .await;
-    }
-}
-
-/// A client of this API.
-fn client(vendor: &Vendor) -> sdp::Client {
-    let mut config = Config::default();
-    vendor.follow(&mut config);
-    let auth = config.sdp.auth.clone().unwrap();
-    sdp::Client::new(&config.sdp, &auth, Vec::new(), Metrics::new()).unwrap()
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.tasks.stop();
-    }
 }
 
 #[tokio::test]
@@ -184,7 +76,7 @@ async fn while_appends_fail_the_answer_is_503_with_retry_after_and_readiness_is_
     service.store.appends_fail.store(true, SeqCst);
     let signed = Signed::new(failure("s"));
     let answer = http()
-        .post(format!("{}/hook", service.url))
+        .post(service.receiver.webhook())
         .header("X-API-Key", &signed.signature)
         .header("generated-at", &signed.generated_at)
         .body(signed.body)
@@ -197,7 +89,7 @@ async fn while_appends_fail_the_answer_is_503_with_retry_after_and_readiness_is_
     service.store.appends_fail.store(false, SeqCst);
     assert_eq!(service.post("s").await, 200);
     assert_eq!(service.ready().await, 200);
-    service.delivered(1).await;
+    service.receiver.delivers(1).await;
 }
 
 #[tokio::test]
@@ -207,7 +99,7 @@ async fn a_store_that_hangs_is_a_503_at_the_deadline() {
     assert_eq!(service.post("s").await, 503);
     service.store.appends_hang.store(false, SeqCst);
     assert_eq!(service.post("s").await, 200);
-    service.delivered(1).await;
+    service.receiver.delivers(1).await;
 }
 
 #[tokio::test]
@@ -218,7 +110,7 @@ async fn while_claims_fail_notifications_are_kept_and_delivered_after_it() {
         assert_eq!(service.post(&format!("s{n}")).await, 200);
     }
     service.store.claims_fail.store(false, SeqCst);
-    service.delivered(5).await;
+    service.receiver.delivers(5).await;
 }
 
 #[tokio::test]
@@ -233,7 +125,7 @@ async fn what_there_was_no_room_for_while_claims_fail_is_delivered_after_it() {
     assert!(service.store.held().await.unwrap().len() <= ROOM);
     service.store.finishes_fail.store(false, SeqCst);
     service.store.claims_fail.store(false, SeqCst);
-    service.delivered(ROOM * 3).await;
+    service.receiver.delivers(ROOM * 3).await;
 }
 
 #[tokio::test]
@@ -246,7 +138,7 @@ async fn an_end_that_cannot_be_written_down_is_written_when_the_store_takes_it_a
     assert_eq!(service.event().await.state, EventState::Retrieving);
     assert_eq!(service.store.held().await.unwrap().len(), 1);
     service.store.finishes_fail.store(false, SeqCst);
-    service.delivered(1).await;
+    service.receiver.delivers(1).await;
     service.is_done().await;
     let event = service.event().await;
     let detail = service.store.event(event.id).await.unwrap().unwrap();
@@ -261,19 +153,14 @@ async fn what_was_fetched_goes_out_when_the_store_takes_it() {
     let service = Service::start_following(Some(&vendor)).await;
     service.store.finishes_fail.store(true, SeqCst);
     let body = completed("s", &vendor.completed("s"));
-    let (status, _) = Signed::new(body)
-        .post(&format!("{}/hook", service.url))
-        .await;
-    assert_eq!(status, 200);
+    service.receiver.post(body).await;
     service.tries_to_write_ends().await;
     service.store.finishes_fail.store(false, SeqCst);
-    service.delivered(1).await;
+    let event = service.receiver.delivers_one().await;
     service.is_done().await;
     for path in ["transcript", "structured-data"] {
         assert_eq!(vendor.sdp.count(path), 1, "{path} is fetched once");
     }
-    let file = &files_below(&service.dir.path().join("out"))[0];
-    let event: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let groups: Vec<_> = event["data"]["resources"]
         .as_object()
         .unwrap()
@@ -297,7 +184,7 @@ struct Worked {
 impl Worked {
     fn start() -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
-        let store = FailingStore::around(sqlite(dir.path(), clock));
+        let store = FailingStore::around(Arc::new(sqlite(dir.path(), clock)));
         let deadline = Duration::from_secs(5);
         let (journal, inbox) = Journal::new(store.clone(), deadline, ROOM, clock);
         inbox.admission.set_open(true);

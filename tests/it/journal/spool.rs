@@ -37,7 +37,7 @@ impl Spooled {
 
     fn with_deadline(deadline: Duration) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
-        let store = FailingStore::around(sqlite(&dir.path().join("shared"), clock));
+        let store = FailingStore::around(Arc::new(sqlite(&dir.path().join("shared"), clock)));
         let (journal, inbox) = Journal::new(store.clone(), deadline, 1, clock);
         Self {
             store,
@@ -350,7 +350,7 @@ async fn a_spooled_notification_that_cannot_be_read_stays_is_told_of_and_holds_u
 #[tokio::test]
 async fn a_spool_whose_disk_is_full_at_the_start_is_opened_when_there_is_room() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
-    let store = FailingStore::around(sqlite(&dir.path().join("shared"), clock));
+    let store = FailingStore::around(Arc::new(sqlite(&dir.path().join("shared"), clock)));
     let (journal, _inbox) = Journal::new(store.clone(), DEADLINE, 1, Clock::start());
     let (is_full, open) = (Arc::new(AtomicBool::new(true)), spool(dir.path(), clock));
     let room = Arc::clone(&is_full);

@@ -1,7 +1,7 @@
 //! Several processes on one PostgreSQL database.
 
-use super::process::{all_are_files, post_until_refused};
-use crate::support::{Binary, Database, files_below, until};
+use super::process::all_are_files;
+use crate::support::{Binary, Database, files_below, post_until_refused, until};
 
 #[tokio::test]
 async fn a_kill_of_one_of_three_instances_loses_nothing_that_was_answered_200() {

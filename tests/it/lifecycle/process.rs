@@ -4,7 +4,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Binary, EXE, SECRET, Signed, eventually, failure, files_below, http, until};
+use crate::support::{
+    Binary, EXE, SECRET, Signed, eventually, failure, files_below, http, post_until_refused, until,
+};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_delivered_after_a_kill() {
@@ -38,23 +40,6 @@ async fn what_was_acknowledged_is_delivered_after_a_kill() {
     until("all 50 are delivered", || files_below(&out).len() == 50).await;
     let (_, answer) = Signed::new(failure("s7")).post(&again.webhook()).await;
     assert_eq!(answer["result"], "duplicate");
-}
-
-/// Posts new notifications one after another until the receiver no longer takes connections; the ids it acknowledged.
-pub fn post_until_refused(url: &str, sender: usize) -> tokio::task::JoinHandle<Vec<String>> {
-    let url = url.to_owned();
-    tokio::spawn(async move {
-        let (client, mut acknowledged) = (http(), Vec::new());
-        for n in 0.. {
-            let session = format!("s{sender}-{n}");
-            match Signed::new(failure(&session)).try_post(&client, &url).await {
-                Ok((200, answer)) => acknowledged.push(answer["id"].as_str().unwrap().to_owned()),
-                Ok((status, answer)) => panic!("answered {status} {answer}"),
-                Err(_) => break,
-            }
-        }
-        acknowledged
-    })
 }
 
 /// Waits until each of these events is a file.

@@ -35,18 +35,11 @@ async fn receiver_with(sink: Sink) -> Receiver {
     Receiver::start_with(|config| config.sinks = vec![sink]).await
 }
 
-async fn post(receiver: &Receiver, session: &str) -> String {
-    let (_, answer) = Signed::new(failure(session))
-        .post(&receiver.webhook())
-        .await;
-    answer["id"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn a_delivery_is_a_cloud_event_signed_with_every_secret() {
     let endpoint = HttpReceiver::start().await;
     let receiver = receiver_with(to(&endpoint, |_| {})).await;
-    let id = post(&receiver, "s").await;
+    let id = receiver.post(failure("s")).await;
     until("it comes", || endpoint.received().len() == 1).await;
     let delivery = endpoint.received().remove(0);
     let header = |name: &str| delivery.headers[name].to_str().unwrap().to_owned();
@@ -84,20 +77,11 @@ async fn what_fails_is_tried_again_and_what_is_rejected_is_dead() {
         _ => StatusCode::BAD_REQUEST.into_response(),
     });
     let receiver = receiver_with(to(&endpoint, |_| {})).await;
-    let first = post(&receiver, "s").await;
-    eventually("it is done", || async {
-        receiver.state_of(&first).await == "done"
-    })
-    .await;
+    let first = receiver.post(failure("s")).await;
+    receiver.becomes(&first, "done").await;
     assert_eq!(endpoint.received().len(), 4);
-    let second = post(&receiver, "t").await;
-    eventually("it is dead", || async {
-        receiver.state_of(&second).await == "dead"
-    })
-    .await;
-    let (_, event) = receiver
-        .admin_get(&format!("/api/v1/events/{second}"))
-        .await;
+    let second = receiver.post(failure("t")).await;
+    let event = receiver.becomes(&second, "dead").await;
     assert_eq!(event["deliveries"][0]["state"], "dead");
     assert_eq!(event["deliveries"][0]["last_error"], "HTTP 400");
 }
@@ -113,7 +97,7 @@ async fn an_endpoint_that_never_answers_is_given_up_after_the_timeout_and_tried_
         http.timeout = Duration::from_millis(100);
     }))
     .await;
-    let id = post(&receiver, "s").await;
+    let id = receiver.post(failure("s")).await;
     eventually("attempts are counted", || async {
         let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
         event["deliveries"][0]["attempts"].as_u64() > Some(1)
@@ -128,11 +112,8 @@ async fn outcomes_that_a_sink_does_not_want_are_not_delivered_to_it() {
     let mut only_completed = to(&endpoint, |_| {});
     only_completed.events = vec![suki_receiver::domain::Outcome::Completed];
     let receiver = receiver_with(only_completed).await;
-    let id = post(&receiver, "s").await;
-    eventually("it is done", || async {
-        receiver.state_of(&id).await == "done"
-    })
-    .await;
+    let id = receiver.post(failure("s")).await;
+    receiver.becomes(&id, "done").await;
     assert!(endpoint.received().is_empty());
 }
 

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use suki_receiver::lab::simulator::own_address;
 
-use super::client::{SECRET, http};
+use super::client::{SECRET, Signed, http};
 use super::{PATIENCE, eventually};
 
 /// The path of the binary under test.
@@ -137,6 +137,36 @@ impl Binary {
 
     pub fn webhook(&self) -> String {
         format!("http://{}/webhooks/notification", self.public)
+    }
+
+    /// Posts this notification, which is accepted; the event's id.
+    pub async fn post(&self, body: impl Into<Vec<u8>>) -> String {
+        let (status, answer) = Signed::new(body).post(&self.webhook()).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The event by the API, with the token that the service made itself.
+    pub async fn event(&self, id: &str) -> Value {
+        let token = std::fs::read_to_string(self.dir.join("data/admin-token")).unwrap();
+        let url = format!("http://{}/api/v1/events/{id}", self.admin);
+        let answer = http().get(url).bearer_auth(token.trim()).send().await;
+        serde_json::from_str(&answer.unwrap().text().await.unwrap()).unwrap()
+    }
+
+    /// Waits until the event has this state; the event by the API.
+    pub async fn becomes(&self, id: &str, state: &str) -> Value {
+        eventually(&format!("event {id} is {state}"), || async {
+            self.event(id).await["state"] == state
+        })
+        .await;
+        self.event(id).await
+    }
+
+    /// The metrics' text.
+    pub async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.admin);
+        http().get(url).send().await.unwrap().text().await.unwrap()
     }
 
     pub fn pid(&self) -> u32 {

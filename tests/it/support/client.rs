@@ -7,6 +7,9 @@ use serde_json::Value;
 use suki_receiver::signature::sign;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::background;
 
 /// The secret that the tests' receivers know.
 pub const SECRET: &str = "suki-test-secret-key";
@@ -77,9 +80,18 @@ impl Signed {
         self
     }
 
+    /// The request, not yet sent.
+    pub fn request(&self, client: &reqwest::Client, url: &str) -> reqwest::RequestBuilder {
+        client
+            .post(url)
+            .header("X-API-Key", &self.signature)
+            .header("generated-at", &self.generated_at)
+            .body(self.body.clone())
+    }
+
     /// Sends it; the answer's status and JSON.
     pub async fn post(&self, url: &str) -> (u16, Value) {
-        self.try_post(&http(), url).await.unwrap()
+        send(self.request(&http(), url)).await.unwrap()
     }
 
     /// Sends it with a client of one's own.
@@ -88,20 +100,41 @@ impl Signed {
         client: &reqwest::Client,
         url: &str,
     ) -> reqwest::Result<(u16, Value)> {
-        let answer = client
-            .post(url)
-            .header("X-API-Key", &self.signature)
-            .header("generated-at", &self.generated_at)
-            .body(self.body.clone())
-            .send()
-            .await?;
-        let status = answer.status().as_u16();
-        let text = answer.text().await?;
-        Ok((
-            status,
-            serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        ))
+        read(self.request(client, url)).await
     }
+}
+
+/// Sends a request; the answer's status and JSON, or else its text. The connection lives in the background: it closes also
+/// while the test waits for its receiver to end.
+pub async fn send(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Value)> {
+    AbortOnDropHandle::new(background().spawn(read(request)))
+        .await
+        .unwrap()
+}
+
+async fn read(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Value)> {
+    let answer = request.send().await?;
+    let status = answer.status().as_u16();
+    let text = answer.text().await?;
+    let json = serde_json::from_str(&text);
+    Ok((status, json.unwrap_or(Value::String(text))))
+}
+
+/// Posts new notifications one after another until the receiver no longer takes connections; the ids it acknowledged.
+pub fn post_until_refused(url: &str, sender: usize) -> tokio::task::JoinHandle<Vec<String>> {
+    let url = url.to_owned();
+    tokio::spawn(async move {
+        let (client, mut acknowledged) = (http(), Vec::new());
+        for n in 0.. {
+            let session = format!("s{sender}-{n}");
+            match Signed::new(failure(&session)).try_post(&client, &url).await {
+                Ok((200, answer)) => acknowledged.push(answer["id"].as_str().unwrap().to_owned()),
+                Ok((status, answer)) => panic!("answered {status} {answer}"),
+                Err(_) => break,
+            }
+        }
+        acknowledged
+    })
 }
 
 /// Sends raw bytes and reads until the peer closes.

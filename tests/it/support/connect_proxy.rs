@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use super::{ANY_PORT, background, listen};
 
 /// A running proxy. Stopped when dropped.
 pub struct ConnectProxy {
@@ -27,11 +29,11 @@ pub struct Rules {
 
 impl ConnectProxy {
     pub async fn start(rules: Rules) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen(ANY_PORT).await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let seen = Arc::clone(&asked);
-        let task = tokio::spawn(async move {
+        let task = background().spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 tokio::spawn(serve(client, rules.clone(), Arc::clone(&seen)));
             }

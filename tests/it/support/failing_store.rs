@@ -34,9 +34,9 @@ pub struct FailingStore {
 }
 
 impl FailingStore {
-    pub fn around(inner: impl Store) -> Arc<Self> {
+    pub fn around(inner: Arc<dyn Store>) -> Arc<Self> {
         Arc::new(Self {
-            inner: Arc::new(inner),
+            inner,
             appends_fail: AtomicBool::new(false),
             appends_hang: AtomicBool::new(false),
             crowd: AtomicUsize::new(usize::MAX),

@@ -8,11 +8,15 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
+use super::{ANY_PORT, background, listen};
+
 /// One delivery as it came.
 #[derive(Clone)]
 pub struct Received {
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// Once it is.
+    pub answered: Option<StatusCode>,
 }
 
 type Answer = Box<dyn FnMut(usize) -> Response + Send>;
@@ -28,7 +32,7 @@ pub struct HttpReceiver {
 impl HttpReceiver {
     /// Answers 204 to everything.
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen(ANY_PORT).await.unwrap();
         let receiver = Self {
             address: listener.local_addr().unwrap(),
             received: Arc::default(),
@@ -39,7 +43,7 @@ impl HttpReceiver {
         let router = axum::Router::new()
             .fallback(record)
             .with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        background().spawn(async move { axum::serve(listener, router).await });
         receiver
     }
 
@@ -55,13 +59,26 @@ impl HttpReceiver {
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
+
+    /// What came and was answered with a success.
+    pub fn taken(&self) -> Vec<Received> {
+        let mut received = self.received();
+        received.retain(|one| one.answered.is_some_and(|status| status.is_success()));
+        received
+    }
 }
 
 async fn record(State(receiver): State<HttpReceiver>, headers: HeaderMap, body: Bytes) -> Response {
     let number = {
         let mut received = receiver.received.lock().unwrap();
-        received.push(Received { headers, body });
+        received.push(Received {
+            headers,
+            body,
+            answered: None,
+        });
         received.len() - 1
     };
-    (receiver.answer.lock().unwrap())(number)
+    let answer = (receiver.answer.lock().unwrap())(number);
+    receiver.received.lock().unwrap()[number].answered = Some(answer.status());
+    answer
 }

@@ -11,10 +11,17 @@ mod tls_front;
 mod vendor;
 pub mod wire;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
 pub use binary::{Binary, reverify};
-pub use client::{SECRET, Signed, completed, failure, http, raw_exchange};
+pub use client::{
+    SECRET, Signed, completed, failure, http, post_until_refused, raw_exchange, send,
+};
 pub use connect_proxy::{ConnectProxy, Rules as ProxyRules};
 pub use failing_store::FailingStore;
 pub use http_receiver::HttpReceiver;
@@ -22,6 +29,24 @@ pub use postgres::{Database, open, open_with, ready};
 pub use receiver::Receiver;
 pub use tls_front::TlsFront;
 pub use vendor::Vendor;
+
+/// Runs what serves a test: receivers and their peers. It goes on while a test waits at its end for one of them.
+pub fn background() -> &'static Runtime {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).enable_all().build().unwrap()
+    });
+    &RUNTIME
+}
+
+/// A listening socket for [`background`].
+pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let bound = background().spawn(TcpListener::bind(address));
+    bound.await.unwrap()
+}
+
+/// Any free port of this machine.
+pub const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// Longest wait for something that has to happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);

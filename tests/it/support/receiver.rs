@@ -1,7 +1,9 @@
-//! A whole receiver in this process, on ports of its own, with a store of its own. Stopped and drained by `stop`.
+//! A whole receiver in this process, on ports of its own, with a store of its own. Stopped and drained by `stop`,
+//! or at the end of the test.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,10 +13,12 @@ use suki_receiver::config::{
     StoreUrl,
 };
 use suki_receiver::domain::Outcome;
+use suki_receiver::journal::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::client::{SECRET, http};
+use super::client::{SECRET, Signed, http, send};
+use super::{FailingStore, background, eventually, files_below, until};
 
 /// The operator's token of the tests' receivers.
 pub const OPERATOR: &str = "operator-token";
@@ -24,8 +28,8 @@ pub struct Receiver {
     pub public: SocketAddr,
     pub admin: SocketAddr,
     pub dir: PathBuf,
-    stop: Option<oneshot::Sender<()>>,
-    running: JoinHandle<Ended>,
+    /// Tells it to stop, and how that went. Nothing once it was stopped.
+    running: Option<(oneshot::Sender<()>, JoinHandle<Ended>)>,
     _temp: Option<tempfile::TempDir>,
 }
 
@@ -45,20 +49,43 @@ impl Receiver {
 
     /// The same, in a folder that stays.
     pub async fn start_in(dir: &Path, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_around(dir, change, |store| store).await
+    }
+
+    /// The same as [`Receiver::start_with`], and its store fails on demand.
+    pub async fn start_failing(change: impl FnOnce(&mut Config)) -> (Self, Arc<FailingStore>) {
+        let (temp, store) = (tempfile::tempdir().unwrap(), Arc::new(OnceLock::new()));
+        let made = Arc::clone(&store);
+        let around = move |inner| {
+            let failing: Arc<FailingStore> = FailingStore::around(inner);
+            assert!(made.set(Arc::clone(&failing)).is_ok(), "it is opened once");
+            failing as Arc<dyn Store>
+        };
+        let mut receiver = Self::start_around(temp.path(), change, around).await;
+        receiver._temp = Some(temp);
+        let store = Arc::clone(store.get().unwrap());
+        (receiver, store)
+    }
+
+    async fn start_around(
+        dir: &Path,
+        change: impl FnOnce(&mut Config),
+        around: impl Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'static,
+    ) -> Self {
         let mut config = config(dir);
         change(&mut config);
-        let app = App::build(config).await.unwrap();
+        let app = background().spawn(App::build_with(config, around));
+        let app = app.await.unwrap().unwrap();
         let (public, admin) = (app.public_address().unwrap(), app.admin_address().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(app.run(async move {
+        let running = background().spawn(app.run(async move {
             let _ = stopped.await;
         }));
         Self {
             public,
             admin,
             dir: dir.to_owned(),
-            stop: Some(stop),
-            running,
+            running: Some((stop, running)),
             _temp: None,
         }
     }
@@ -81,7 +108,8 @@ impl Receiver {
     /// The metrics' text.
     pub async fn metrics(&self) -> String {
         let url = format!("http://{}/metrics", self.admin);
-        http().get(url).send().await.unwrap().text().await.unwrap()
+        let (_, text) = answer(http().get(url)).await;
+        text.as_str().unwrap().to_owned()
     }
 
     /// A path of the admin listener, as an operator.
@@ -107,33 +135,80 @@ impl Receiver {
         .await
     }
 
+    /// Posts this notification, which is accepted; the event's id.
+    pub async fn post(&self, body: impl Into<Vec<u8>>) -> String {
+        let (status, answer) = Signed::new(body).post(&self.webhook()).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The event by the API.
+    pub async fn event(&self, id: &str) -> Value {
+        self.admin_get(&format!("/api/v1/events/{id}")).await.1
+    }
+
     /// The event's state by the API.
     pub async fn state_of(&self, id: &str) -> String {
-        let (_, event) = self.admin_get(&format!("/api/v1/events/{id}")).await;
-        event["state"].as_str().unwrap_or_default().to_owned()
+        self.event(id).await["state"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// Waits until the event has this state; the event by the API.
+    pub async fn becomes(&self, id: &str, state: &str) -> Value {
+        eventually(&format!("event {id} is {state}"), || async {
+            self.state_of(id).await == state
+        })
+        .await;
+        self.event(id).await
+    }
+
+    /// Waits until the files sink has so many events, no more and no less; all of them.
+    pub async fn delivers(&self, count: usize) -> Vec<Value> {
+        let out = self.out();
+        let name = format!("{count} events are delivered");
+        until(&name, || files_below(&out).len() == count).await;
+        let read = |path: &PathBuf| serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        files_below(&out).iter().map(read).collect()
+    }
+
+    /// The same of the only event that there is.
+    pub async fn delivers_one(&self) -> Value {
+        self.delivers(1).await.remove(0)
     }
 
     /// Drains and says how that went.
     pub async fn stop(mut self) -> Ended {
-        self.stop.take().unwrap().send(()).unwrap();
-        (&mut self.running).await.unwrap()
+        let (stop, running) = self.running.take().unwrap();
+        stop.send(()).unwrap();
+        running.await.unwrap()
     }
 }
 
+/// Stops it. A test whose receiver has tasks that do not end in the drain's time fails.
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.running.abort();
+        let Some((stop, running)) = self.running.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            return running.abort();
+        }
+        stop.send(()).expect("the receiver ended by itself");
+        // No thread of a runtime may wait like this.
+        let waiting = std::thread::spawn(|| background().block_on(running));
+        let ended = waiting.join().unwrap().expect("the receiver panicked");
+        assert_eq!(
+            ended,
+            Ended::Drained,
+            "tasks of the receiver do not end in the drain's time"
+        );
     }
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    let text = answer.text().await.unwrap();
-    (
-        status,
-        serde_json::from_str(&text).unwrap_or(Value::String(text)),
-    )
+    send(request).await.unwrap()
 }
 
 /// Ports of its own, short waits, everything below `dir`.

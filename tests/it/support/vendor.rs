@@ -7,6 +7,8 @@ use suki_receiver::lab::simulator::{Options, Sdp, Session};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::{ANY_PORT, background, listen};
+
 /// The partner token that the tests log in with.
 const PARTNER_TOKEN: &str = "PHI-partner-token";
 
@@ -28,14 +30,14 @@ impl Vendor {
             ..Options::default()
         };
         change(&mut options);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen(ANY_PORT).await.unwrap();
         Self::serve(Sdp::new(&options), listener)
     }
 
     fn serve(sdp: Sdp, listener: TcpListener) -> Self {
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let (serving, stopped) = (sdp.clone(), stop.clone());
-        tokio::spawn(async move { serving.serve(listener, stopped).await });
+        background().spawn(async move { serving.serve(listener, stopped).await });
         Self { sdp, address, stop }
     }
 
@@ -84,7 +86,7 @@ impl Vendor {
     /// Listens again on the same port.
     pub async fn reopen(&self) -> Self {
         loop {
-            match TcpListener::bind(self.address).await {
+            match listen(self.address).await {
                 Ok(listener) => return Self::serve(self.sdp.clone(), listener),
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
             }

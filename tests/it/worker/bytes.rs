@@ -119,11 +119,7 @@ async fn a_note_that_grows_beyond_the_limit_when_decoded_is_not_taken() {
     vendor.sdp.answer_with("/session/s/content", bomb);
     let (_, answer) = Signed::new(body).post(&receiver.webhook()).await;
     let id = answer["id"].as_str().unwrap();
-    eventually("it is dead", || async {
-        receiver.state_of(id).await == "dead"
-    })
-    .await;
-    let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
+    let event = receiver.becomes(id, "dead").await;
     let why = event["last_error"].as_str().unwrap();
     assert_eq!(
         why,

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 use suki_receiver::config::{Config, Include};
 use suki_receiver::lab::simulator::{Canned, Session};
 
-use crate::support::{
-    Receiver, Signed, Vendor, completed, eventually, failure, files_below, until,
-};
+use crate::support::{Receiver, Vendor, completed, eventually, failure, files_below, until};
 
 /// Graces that a test can wait for.
 fn brief(config: &mut Config) {
@@ -23,26 +21,6 @@ async fn start(vendor: &Vendor) -> Receiver {
         brief(config);
     })
     .await
-}
-
-async fn post(receiver: &Receiver, body: impl Into<Vec<u8>>) -> String {
-    let (status, answer) = Signed::new(body).post(&receiver.webhook()).await;
-    assert_eq!(status, 200);
-    answer["id"].as_str().unwrap().to_owned()
-}
-
-async fn delivered(receiver: &Receiver) -> Value {
-    let out = receiver.out();
-    until("it is delivered", || files_below(&out).len() == 1).await;
-    serde_json::from_slice(&std::fs::read(&files_below(&out)[0]).unwrap()).unwrap()
-}
-
-async fn state(receiver: &Receiver, id: &str, expected: &str) -> Value {
-    eventually(expected, || async {
-        receiver.state_of(id).await == expected
-    })
-    .await;
-    receiver.admin_get(&format!("/api/v1/events/{id}")).await.1
 }
 
 #[tokio::test]
@@ -66,8 +44,8 @@ async fn a_required_group_that_is_not_linked_gets_the_vendors_standard_link() {
         let receiver = start(&vendor).await;
         vendor.sdp.add_session(Session::ambient("s"));
         let body = json!({"session_id": "s", "status": "success", "_links": links});
-        post(&receiver, body.to_string()).await;
-        let envelope = delivered(&receiver).await;
+        receiver.post(body.to_string()).await;
+        let envelope = receiver.delivers_one().await;
         let note = &envelope["data"]["resources"]["contents"][0];
         assert!(note["body"]["summary"].is_array(), "{links}: {envelope}");
         assert_eq!(note["href"], "/api/v1/ambient/session/s/content");
@@ -82,8 +60,8 @@ async fn what_is_required_goes_by_the_kind_of_session() {
     let href = "/api/v1/form-filling/session/f/status";
     let body =
         json!({"session_id": "f", "status": "success", "_links": {"status": [{"href": href}]}});
-    post(&receiver, body.to_string()).await;
-    let envelope = delivered(&receiver).await;
+    receiver.post(body.to_string()).await;
+    let envelope = receiver.delivers_one().await;
     assert!(envelope["data"]["resources"]["structured_data"][0]["body"].is_object());
     assert_eq!(envelope["data"]["resources"]["contents"], Value::Null);
     assert_eq!(envelope["data"]["missing"], json!([]));
@@ -95,8 +73,8 @@ async fn a_standard_link_that_never_comes_makes_a_dead_event() {
     let receiver = start(&vendor).await;
     let href = "/api/v1/ambient/session/nowhere/status";
     let body = json!({"session_id": "nowhere", "status": "success", "_links": {"status": [{"href": href}]}});
-    let id = post(&receiver, body.to_string()).await;
-    let event = state(&receiver, &id, "dead").await;
+    let id = receiver.post(body.to_string()).await;
+    let event = receiver.becomes(&id, "dead").await;
     let why = event["last_error"].as_str().unwrap();
     assert!(why.starts_with("contents: HTTP 404"), "{why}");
     assert!(files_below(&receiver.out()).is_empty());
@@ -109,8 +87,8 @@ async fn what_is_required_of_a_completed_session_is_not_of_one_that_failed() {
     let href = "/api/v1/ambient/session/s/content";
     let body =
         json!({"session_id": "s", "status": "failure", "_links": {"contents": [{"href": href}]}});
-    post(&receiver, body.to_string()).await;
-    let envelope = delivered(&receiver).await;
+    receiver.post(body.to_string()).await;
+    let envelope = receiver.delivers_one().await;
     assert_eq!(envelope["type"], "ai.suki.session.failed");
     assert_eq!(envelope["data"]["missing"][0]["group"], "contents");
 }
@@ -122,8 +100,10 @@ async fn whatever_the_ambient_endpoint_says_of_a_form_filling_session_the_other_
         let receiver = start(&vendor).await;
         vendor.sdp.add_session(Session::form_filling("f"));
         vendor.faults(&format!("status={status}"));
-        post(&receiver, r#"{"session_id":"f","status":"success"}"#).await;
-        let envelope = delivered(&receiver).await;
+        receiver
+            .post(r#"{"session_id":"f","status":"success"}"#)
+            .await;
+        let envelope = receiver.delivers_one().await;
         let form = &envelope["data"]["resources"]["structured_data"][0];
         assert!(form["body"].is_object(), "{status}: {envelope}");
     }
@@ -148,8 +128,8 @@ async fn required_content_that_is_empty_is_waited_for_and_then_delivered_and_nam
         vendor
             .sdp
             .answer_with("/session/s/content", Canned::json(empty));
-        let id = post(&receiver, body).await;
-        let envelope = delivered(&receiver).await;
+        let id = receiver.post(body).await;
+        let envelope = receiver.delivers_one().await;
         let missing = &envelope["data"]["missing"];
         assert_eq!(missing[0]["group"], "contents", "{empty}: {envelope}");
         assert_eq!(missing[0]["reason"], "empty");
@@ -165,7 +145,7 @@ async fn required_content_that_is_empty_is_waited_for_and_then_delivered_and_nam
             vendor.sdp.count("/session/s/content") > 1,
             "it was waited for"
         );
-        state(&receiver, &id, "done").await;
+        receiver.becomes(&id, "done").await;
     }
 }
 
@@ -176,14 +156,14 @@ async fn required_content_that_is_empty_at_first_is_delivered_when_it_is_there()
     let body = completed("s", &vendor.completed("s"));
     let empty = Canned::json("{\"summary\":[]}");
     vendor.sdp.answer_with("/session/s/content", empty);
-    post(&receiver, body).await;
+    receiver.post(body).await;
     until("it was asked for twice", || {
         vendor.sdp.count("/session/s/content") > 1
     })
     .await;
     assert!(files_below(&receiver.out()).is_empty());
     vendor.sdp.answer_with("/session/s/content", None);
-    let envelope = delivered(&receiver).await;
+    let envelope = receiver.delivers_one().await;
     assert_eq!(envelope["data"]["missing"], json!([]));
     assert_eq!(
         vendor.sdp.count("/transcript"),
@@ -219,7 +199,7 @@ async fn an_outage_that_is_longer_than_every_grace_loses_nothing() {
         .await;
         let body = completed("s", &vendor.completed("s"));
         begin(&vendor);
-        let id = post(&receiver, body).await;
+        let id = receiver.post(body).await;
         // Longer than every grace together, by what the receiver itself says of its attempts.
         let began = std::time::Instant::now();
         eventually("it was tried for longer than that", || async {
@@ -234,7 +214,7 @@ async fn an_outage_that_is_longer_than_every_grace_loses_nothing() {
         );
         vendor.faults("");
         vendor.sdp.answer_with("/", None);
-        let envelope = delivered(&receiver).await;
+        let envelope = receiver.delivers_one().await;
         assert_eq!(envelope["data"]["missing"], json!([]), "outage {number}");
     }
 }
@@ -245,7 +225,7 @@ async fn no_best_effort_link_is_given_up_while_a_required_one_is_pending() {
     let receiver = start(&vendor).await;
     let body = completed("s", &vendor.completed("s"));
     vendor.faults("content=409,transcript=409");
-    let id = post(&receiver, body).await;
+    let id = receiver.post(body).await;
     let attempts = async || {
         let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
         event["attempts"].as_u64().unwrap_or_default()
@@ -255,7 +235,7 @@ async fn no_best_effort_link_is_given_up_while_a_required_one_is_pending() {
     })
     .await;
     vendor.faults("");
-    let envelope = delivered(&receiver).await;
+    let envelope = receiver.delivers_one().await;
     assert_eq!(envelope["data"]["missing"], json!([]), "{envelope}");
 }
 
@@ -285,7 +265,7 @@ async fn sinks_that_want_the_notification_alone_do_not_wait_for_retrieval() {
         .await;
         vendor.faults(trouble);
         let body = completed("s", &vendor.completed("s"));
-        let id = post(&receiver, body).await;
+        let id = receiver.post(body).await;
         let lean = receiver.dir.join("lean");
         until("it comes at once", || files_below(&lean).len() == 1).await;
         let envelope: Value =
@@ -298,7 +278,7 @@ async fn sinks_that_want_the_notification_alone_do_not_wait_for_retrieval() {
         } else {
             "retrieving"
         };
-        state(&receiver, &id, expected).await;
+        receiver.becomes(&id, expected).await;
         assert!(files_below(&receiver.out()).is_empty());
     }
 }
@@ -313,7 +293,7 @@ async fn a_sink_that_wants_the_notification_alone_hears_how_it_ended_once_that_i
     .await;
     vendor.sdp.add_session(Session::ambient("s"));
     vendor.faults("content=409");
-    let id = post(&receiver, r#"{"session_id":"s"}"#).await;
+    let id = receiver.post(r#"{"session_id":"s"}"#).await;
     let lean = receiver.dir.join("lean");
     until("it comes", || files_below(&lean).len() == 1).await;
     let envelope: Value =
@@ -330,10 +310,10 @@ async fn what_was_announced_is_retrieved_and_delivered_to_the_others_once() {
         with_lean_sink(config);
     })
     .await;
-    let id = post(&receiver, completed("s", &vendor.completed("s"))).await;
-    let failed = post(&receiver, failure("t")).await;
+    let id = receiver.post(completed("s", &vendor.completed("s"))).await;
+    let failed = receiver.post(failure("t")).await;
     for id in [&id, &failed] {
-        let event = state(&receiver, id, "done").await;
+        let event = receiver.becomes(id, "done").await;
         let deliveries = event["deliveries"].as_array().unwrap();
         let attempts: Vec<_> = deliveries
             .iter()
@@ -353,8 +333,8 @@ async fn a_dead_event_reaches_the_lean_sink_of_a_replay_as_well() {
     })
     .await;
     vendor.faults("content=410");
-    let id = post(&receiver, completed("s", &vendor.completed("s"))).await;
-    state(&receiver, &id, "dead").await;
+    let id = receiver.post(completed("s", &vendor.completed("s"))).await;
+    receiver.becomes(&id, "dead").await;
     let lean = receiver.dir.join("lean");
     until("it comes", || files_below(&lean).len() == 1).await;
     std::fs::remove_file(&files_below(&lean)[0]).unwrap();
@@ -362,15 +342,15 @@ async fn a_dead_event_reaches_the_lean_sink_of_a_replay_as_well() {
     let (status, _) = receiver.admin_post(&path, json!({})).await;
     assert_eq!(status, 202);
     until("it comes again", || files_below(&lean).len() == 1).await;
-    state(&receiver, &id, "dead").await;
+    receiver.becomes(&id, "dead").await;
 }
 
 #[tokio::test]
 async fn sessions_are_counted_by_outcome_and_source() {
     let vendor = Vendor::start().await;
     let receiver = start(&vendor).await;
-    post(&receiver, completed("s", &vendor.completed("s"))).await;
-    post(&receiver, failure("t")).await;
+    receiver.post(completed("s", &vendor.completed("s"))).await;
+    receiver.post(failure("t")).await;
     for outcome in ["completed", "failed"] {
         let line =
             format!("suki_receiver_sessions_total{{outcome=\"{outcome}\",source=\"webhook\"}} 1");
@@ -388,8 +368,8 @@ async fn a_session_that_was_found_to_be_completed_dies_as_such() {
     .await;
     vendor.sdp.add_session(Session::ambient("s"));
     vendor.faults("content=410");
-    let id = post(&receiver, r#"{"session_id":"s"}"#).await;
-    let event = state(&receiver, &id, "dead").await;
+    let id = receiver.post(r#"{"session_id":"s"}"#).await;
+    let event = receiver.becomes(&id, "dead").await;
     assert_eq!(event["outcome"], "completed", "{event}");
     assert_eq!(event["kind"], "ambient");
     let lean = receiver.dir.join("lean");
@@ -405,7 +385,7 @@ async fn a_session_that_was_found_to_be_completed_dies_as_such() {
 #[tokio::test]
 async fn without_credentials_an_unknown_end_is_told_as_such_to_who_wants_the_notification_alone() {
     let receiver = Receiver::start_with(with_lean_sink).await;
-    post(&receiver, r#"{"session_id":"s"}"#).await;
+    receiver.post(r#"{"session_id":"s"}"#).await;
     let lean = receiver.dir.join("lean");
     until("it comes at once", || files_below(&lean).len() == 1).await;
     let envelope: Value =
@@ -434,7 +414,7 @@ async fn a_success_that_is_no_note_is_not_delivered_as_the_note() {
         answer.status = status;
         let body = completed("s", &vendor.completed("s"));
         vendor.sdp.answer_with("/session/s/content", answer.clone());
-        let id = post(&receiver, body).await;
+        let id = receiver.post(body).await;
         until("it was asked for again", || {
             vendor.sdp.count("/session/s/content") > 2
         })
@@ -442,7 +422,7 @@ async fn a_success_that_is_no_note_is_not_delivered_as_the_note() {
         assert!(files_below(&receiver.out()).is_empty(), "{answer:?}");
         assert_eq!(receiver.state_of(&id).await, "retrieving");
         vendor.sdp.answer_with("/session/s/content", None);
-        let envelope = delivered(&receiver).await;
+        let envelope = receiver.delivers_one().await;
         let note = &envelope["data"]["resources"]["contents"][0];
         assert_eq!(note["http_status"], 200);
         assert!(note["body"]["summary"][0].is_object(), "{envelope}");
@@ -457,7 +437,7 @@ async fn a_status_that_cannot_be_read_is_not_asked_of_the_other_kind() {
         vendor
             .sdp
             .answer_with("/ambient/session/s/status", Canned::json(odd));
-        let id = post(&receiver, r#"{"session_id":"s"}"#).await;
+        let id = receiver.post(r#"{"session_id":"s"}"#).await;
         let asked = vendor.sdp.count("/ambient/session/s/status");
         until("it was asked for again", || {
             vendor.sdp.count("/ambient/session/s/status") > asked + 1
@@ -467,6 +447,6 @@ async fn a_status_that_cannot_be_read_is_not_asked_of_the_other_kind() {
         assert_ne!(receiver.state_of(&id).await, "done");
     }
     vendor.sdp.answer_with("/ambient/session/s/status", None);
-    let envelope = delivered(&receiver).await;
+    let envelope = receiver.delivers_one().await;
     assert!(envelope["data"]["resources"]["contents"][0].is_object());
 }

@@ -9,31 +9,13 @@ use crate::support::{
     Binary, Receiver, Signed, Vendor, completed, eventually, failure, files_below, until,
 };
 
-/// The one file that was delivered, when there is one.
-async fn delivered(receiver: &Receiver) -> Value {
-    let out = receiver.out();
-    until("it is delivered", || {
-        files_below(&out)
-            .iter()
-            .any(|file| file.extension().is_some_and(|e| e == "json"))
-    })
-    .await;
-    serde_json::from_slice(&std::fs::read(&files_below(&out)[0]).unwrap()).unwrap()
-}
-
-async fn post(receiver: &Receiver, body: Vec<u8>) -> String {
-    let (status, answer) = Signed::new(body).post(&receiver.webhook()).await;
-    assert_eq!(status, 200);
-    answer["id"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn every_link_is_fetched_with_the_token_and_delivered_as_it_came() {
     let vendor = Vendor::start().await;
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
     let body = completed("s1", &vendor.completed("s1"));
-    let id = post(&receiver, body.clone()).await;
-    let envelope = delivered(&receiver).await;
+    let id = receiver.post(body.clone()).await;
+    let envelope = receiver.delivers_one().await;
     assert_eq!(envelope["id"].as_str(), Some(id.as_str()));
     assert_eq!(envelope["type"], "ai.suki.session.completed");
     assert_eq!(
@@ -52,27 +34,20 @@ async fn every_link_is_fetched_with_the_token_and_delivered_as_it_came() {
         text.contains(std::str::from_utf8(&body).unwrap()),
         "the notification is passed on byte for byte"
     );
-    assert!(
-        vendor
-            .sdp
-            .calls()
-            .iter()
-            .filter(|call| !call.path.contains("login"))
-            .all(|call| call.had_token)
-    );
+    let mut calls = vendor.sdp.calls();
+    calls.retain(|call| !call.path.contains("login"));
+    assert_eq!(calls.len(), 4, "one for each link");
+    assert!(calls.iter().all(|call| call.had_token));
     assert_eq!(vendor.sdp.logins(), 1);
-    eventually("its end is kept", || async {
-        receiver.state_of(&id).await == "done"
-    })
-    .await;
+    receiver.becomes(&id, "done").await;
 }
 
 #[tokio::test]
 async fn numbers_and_key_order_come_out_as_they_went_in() {
     let receiver = Receiver::start().await;
     let body = r#"{"status":"failure","session_id":"n","z":1.10,"a":12345678901234567890123,"e":1E5,"s":"\u00e9"}"#;
-    post(&receiver, format!("  {body}\n").into_bytes()).await;
-    delivered(&receiver).await;
+    receiver.post(format!("  {body}\n").into_bytes()).await;
+    receiver.delivers_one().await;
     assert!(
         std::fs::read_to_string(&files_below(&receiver.out())[0])
             .unwrap()
@@ -85,8 +60,10 @@ async fn what_is_not_ready_is_fetched_again_and_what_is_there_is_not() {
     let vendor = Vendor::start().await;
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
     vendor.faults("content=404:3,transcript=409:1,structured-data=500:1");
-    post(&receiver, completed("s1", &vendor.completed("s1"))).await;
-    let envelope = delivered(&receiver).await;
+    receiver
+        .post(completed("s1", &vendor.completed("s1")))
+        .await;
+    let envelope = receiver.delivers_one().await;
     assert_eq!(envelope["data"]["missing"], serde_json::json!([]));
     assert_eq!(vendor.sdp.count("/content"), 4);
     assert_eq!(vendor.sdp.count("/transcript"), 2);
@@ -106,8 +83,10 @@ async fn best_effort_links_that_never_come_are_named_as_missing() {
     })
     .await;
     vendor.faults("transcript=503,structured-data=410");
-    post(&receiver, completed("s1", &vendor.completed("s1"))).await;
-    let envelope = delivered(&receiver).await;
+    receiver
+        .post(completed("s1", &vendor.completed("s1")))
+        .await;
+    let envelope = receiver.delivers_one().await;
     let missing = envelope["data"]["missing"].as_array().unwrap();
     let groups: Vec<_> = missing
         .iter()
@@ -124,12 +103,10 @@ async fn a_required_link_that_can_never_come_is_a_dead_event_that_can_be_replaye
     let vendor = Vendor::start().await;
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
     vendor.faults("content=400;message=invalid_request");
-    let id = post(&receiver, completed("s1", &vendor.completed("s1"))).await;
-    eventually("it is dead", || async {
-        receiver.state_of(&id).await == "dead"
-    })
-    .await;
-    let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
+    let id = receiver
+        .post(completed("s1", &vendor.completed("s1")))
+        .await;
+    let event = receiver.becomes(&id, "dead").await;
     assert!(
         event["last_error"]
             .as_str()
@@ -146,7 +123,7 @@ async fn a_required_link_that_can_never_come_is_a_dead_event_that_can_be_replaye
         )
         .await;
     assert_eq!(status, 202);
-    delivered(&receiver).await;
+    receiver.delivers_one().await;
 }
 
 #[tokio::test]
@@ -158,12 +135,10 @@ async fn a_required_link_that_does_not_come_in_time_is_a_dead_event() {
     })
     .await;
     vendor.faults("content=409");
-    let id = post(&receiver, completed("s1", &vendor.completed("s1"))).await;
-    eventually("it is dead", || async {
-        receiver.state_of(&id).await == "dead"
-    })
-    .await;
-    let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
+    let id = receiver
+        .post(completed("s1", &vendor.completed("s1")))
+        .await;
+    let event = receiver.becomes(&id, "dead").await;
     assert!(
         event["last_error"]
             .as_str()
@@ -195,8 +170,8 @@ async fn foreign_hosts_redirects_and_other_methods_are_not_followed_and_get_no_t
         "transcript=redirect;to=http://{}/redirected",
         thief.address
     ));
-    post(&receiver, completed("s1", &links)).await;
-    let envelope = delivered(&receiver).await;
+    receiver.post(completed("s1", &links)).await;
+    let envelope = receiver.delivers_one().await;
     assert_eq!(
         envelope["data"]["missing"].as_array().unwrap().len(),
         3,
@@ -216,8 +191,10 @@ async fn answers_that_are_huge_or_no_json_are_not_delivered() {
     })
     .await;
     vendor.faults("transcript=huge,structured-data=notjson,status=empty,content=cut:1");
-    post(&receiver, completed("s1", &vendor.completed("s1"))).await;
-    let envelope = delivered(&receiver).await;
+    receiver
+        .post(completed("s1", &vendor.completed("s1")))
+        .await;
+    let envelope = receiver.delivers_one().await;
     let reasons: Vec<_> = envelope["data"]["missing"]
         .as_array()
         .unwrap()
@@ -259,7 +236,9 @@ async fn calls_stay_within_the_bound_of_concurrency() {
     vendor.faults("any=slow:20ms");
     for n in 0..10 {
         let session = format!("s{n}");
-        post(&receiver, completed(&session, &vendor.completed(&session))).await;
+        receiver
+            .post(completed(&session, &vendor.completed(&session)))
+            .await;
     }
     let out = receiver.out();
     until("all are delivered", || files_below(&out).len() == 10).await;
@@ -274,8 +253,10 @@ async fn calls_stay_within_the_bound_of_concurrency() {
 async fn without_credentials_a_completed_session_is_kept_and_followed_after_a_restart_with_them() {
     let (vendor, dir) = (Vendor::start().await, tempfile::tempdir().unwrap());
     let receiver = Receiver::start_in(dir.path(), |_| {}).await;
-    let id = post(&receiver, completed("s1", &vendor.completed("s1"))).await;
-    post(&receiver, failure("s2")).await;
+    let id = receiver
+        .post(completed("s1", &vendor.completed("s1")))
+        .await;
+    receiver.post(failure("s2")).await;
     let out = receiver.out();
     until("the failure needs no call", || files_below(&out).len() == 1).await;
     assert_eq!(receiver.state_of(&id).await, "received");
@@ -319,18 +300,17 @@ async fn what_an_attempt_has_found_is_not_asked_for_again_by_the_next() {
     vendor.completed("s1");
     vendor.faults("content=503");
     let body = r#"{"session_id":"s1","encounter_id":"e-s1"}"#;
-    let (_, answer) = Signed::new(body).post(&binary.webhook()).await;
-    let id = answer["id"].as_str().unwrap();
-    let token = std::fs::read_to_string(dir.path().join("data/admin-token")).unwrap();
-    let url = format!("http://{}/api/v1/events/{id}", binary.admin);
+    let id = binary.post(body).await;
     eventually("what came is written down", || async {
-        let request = crate::support::http().get(&url).bearer_auth(token.trim());
-        let event = request.send().await.unwrap().text().await.unwrap();
-        event.contains("\"state\":\"fetched\"")
+        let event = binary.event(&id).await;
+        event["links"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|link| link["group"] == "structured_data" && link["state"] == "fetched")
     })
     .await;
     binary.kill();
-    let asked = vendor.sdp.count("/structured-data");
     vendor.faults("");
     let _again = Binary::start(dir.path(), &variables).await;
     let out = dir.path().join("out");
@@ -343,7 +323,7 @@ async fn what_an_attempt_has_found_is_not_asked_for_again_by_the_next() {
         "{:?}",
         groups(&event)
     );
-    assert_eq!(vendor.sdp.count("/structured-data"), asked);
+    assert_eq!(vendor.sdp.count("/session/s1/structured-data"), 1);
 }
 
 /// The one event that was delivered.
@@ -363,5 +343,17 @@ fn groups(event: &serde_json::Value) -> Vec<String> {
 
 #[test]
 fn the_default_groups_are_the_six_of_the_vendor() {
-    assert_eq!(Follow::default().groups.len(), 6);
+    let followed = Follow::default().groups;
+    let names: Vec<_> = followed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        [
+            "contents",
+            "encounter_content",
+            "structured_data",
+            "encounter_structured_data",
+            "status",
+            "transcripts",
+        ]
+    );
 }

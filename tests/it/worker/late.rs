@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use suki_receiver::config::{Config, Include, SinkTarget};
 use suki_receiver::lab::simulator::Canned;
 
-use crate::support::{Receiver, Signed, Vendor, completed, eventually, files_below, until};
+use crate::support::{Receiver, Signed, Vendor, completed, files_below, until};
 
 /// Graces and looks that a test can wait for.
 fn brief(config: &mut Config) {
@@ -77,10 +77,7 @@ async fn what_was_missing_and_comes_later_is_delivered_once_as_an_amendment() {
             assert!(data["resources"][group][0]["body"].is_object(), "{data}");
         }
         let id = amendment["id"].as_str().unwrap();
-        eventually("it is done", || async {
-            receiver.state_of(id).await == "done"
-        })
-        .await;
+        receiver.becomes(id, "done").await;
         assert_eq!(
             vendor.sdp.count("/session/s/content"),
             1,

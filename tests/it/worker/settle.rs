@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use suki_receiver::lab::simulator::Session;
 
-use crate::support::{Receiver, Signed, Vendor, files_below, until};
+use crate::support::{Receiver, Vendor, until};
 
 async fn deliver(vendor: &Vendor, body: &str) -> Value {
     let receiver = Receiver::start_with(|config| {
@@ -14,10 +14,8 @@ async fn deliver(vendor: &Vendor, body: &str) -> Value {
         config.follow.best_effort_for = Duration::from_secs(15);
     })
     .await;
-    assert_eq!(Signed::new(body).post(&receiver.webhook()).await.0, 200);
-    let out = receiver.out();
-    until("it is delivered", || files_below(&out).len() == 1).await;
-    serde_json::from_slice(&std::fs::read(&files_below(&out)[0]).unwrap()).unwrap()
+    receiver.post(body).await;
+    receiver.delivers_one().await
 }
 
 #[tokio::test]

@@ -4,18 +4,13 @@ use std::time::Duration;
 
 use suki_receiver::config::{AuthMode, Config, PartnerToken, Secret, SigningKey};
 
-use crate::support::{Receiver, Signed, Vendor, completed, eventually, files_below, until};
+use crate::support::{Receiver, Signed, Vendor, completed, eventually};
 
 async fn deliver(vendor: &Vendor, receiver: &Receiver, sessions: &[&str]) {
     for session in sessions {
         let body = completed(session, &vendor.completed(session));
-        assert_eq!(Signed::new(body).post(&receiver.webhook()).await.0, 200);
+        receiver.post(body).await;
     }
-}
-
-async fn delivered(receiver: &Receiver, count: usize) {
-    let out = receiver.out();
-    until("they are delivered", || files_below(&out).len() == count).await;
 }
 
 #[tokio::test]
@@ -24,7 +19,7 @@ async fn many_events_at_once_log_in_once() {
     vendor.faults("login=slow:100ms");
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
     deliver(&vendor, &receiver, &["a", "b", "c", "d", "e"]).await;
-    delivered(&receiver, 5).await;
+    receiver.delivers(5).await;
     assert_eq!(vendor.sdp.logins(), 1);
 }
 
@@ -33,10 +28,10 @@ async fn a_token_that_is_no_longer_taken_is_replaced_and_the_call_repeated() {
     let vendor = Vendor::start().await;
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
     deliver(&vendor, &receiver, &["a"]).await;
-    delivered(&receiver, 1).await;
+    receiver.delivers(1).await;
     vendor.sdp.revoke_tokens();
     deliver(&vendor, &receiver, &["b"]).await;
-    delivered(&receiver, 2).await;
+    receiver.delivers(2).await;
     assert_eq!(
         vendor.sdp.logins(),
         2,
@@ -54,7 +49,7 @@ async fn a_token_is_renewed_before_it_ends() {
         let session = format!("s{sent}");
         deliver(&vendor, &receiver, &[&session]).await;
         sent += 1;
-        delivered(&receiver, sent).await;
+        receiver.delivers(sent).await;
         assert!(sent < 2000);
     }
     let refused = vendor
@@ -74,11 +69,7 @@ async fn a_provider_who_is_not_registered_is_no_login_loop_but_a_dead_event_with
     let body = completed("s", &vendor.completed("s"));
     let (_, answer) = Signed::new(body).post(&receiver.webhook()).await;
     let id = answer["id"].as_str().unwrap();
-    eventually("it is dead", || async {
-        receiver.state_of(id).await == "dead"
-    })
-    .await;
-    let (_, event) = receiver.admin_get(&format!("/api/v1/events/{id}")).await;
+    let event = receiver.becomes(id, "dead").await;
     assert!(
         event["last_error"]
             .as_str()
@@ -101,7 +92,7 @@ async fn in_single_auth_token_mode_the_provider_goes_with_the_login_and_with_eve
     })
     .await;
     deliver(&vendor, &receiver, &["s"]).await;
-    delivered(&receiver, 1).await;
+    receiver.delivers(1).await;
     let calls = vendor.sdp.calls();
     let fetches: Vec<_> = calls
         .iter()
@@ -124,7 +115,7 @@ async fn with_partner_token(source: PartnerToken) {
     })
     .await;
     deliver(&vendor, &receiver, &["s"]).await;
-    delivered(&receiver, 1).await;
+    receiver.delivers(1).await;
 }
 
 #[tokio::test]
@@ -183,7 +174,7 @@ async fn a_link_that_is_refused_with_every_token_holds_up_no_other() {
     let sessions: Vec<String> = (0..30).map(|n| format!("s{n}")).collect();
     let sessions: Vec<&str> = sessions.iter().map(String::as_str).collect();
     deliver(&vendor, &receiver, &sessions).await;
-    delivered(&receiver, 30).await;
+    receiver.delivers(30).await;
     let logins = vendor.sdp.logins();
     assert!(logins < 15, "{logins} logins");
 }

@@ -7,8 +7,7 @@ use axum::response::IntoResponse;
 use suki_receiver::config::{HttpSink, Retry, SinkTarget};
 
 use crate::support::{
-    HttpReceiver, Receiver, Signed, Vendor, completed, eventually, failure, files_below, sink,
-    until,
+    HttpReceiver, Receiver, Vendor, completed, eventually, failure, files_below, sink, until,
 };
 
 fn http_sink(endpoint: &HttpReceiver) -> suki_receiver::config::Sink {
@@ -23,12 +22,6 @@ fn http_sink(endpoint: &HttpReceiver) -> suki_receiver::config::Sink {
     sink("ehr", SinkTarget::Http(http))
 }
 
-async fn post(receiver: &Receiver, body: Vec<u8>) -> String {
-    let (status, answer) = Signed::new(body).post(&receiver.webhook()).await;
-    assert_eq!(status, 200);
-    answer["id"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn a_sink_that_is_down_gets_a_few_probes_however_much_waits_for_it() {
     const EVENTS: usize = 150;
@@ -37,7 +30,7 @@ async fn a_sink_that_is_down_gets_a_few_probes_however_much_waits_for_it() {
     let ehr = http_sink(&endpoint);
     let receiver = Receiver::start_with(|config| config.sinks.push(ehr)).await;
     for n in 0..EVENTS {
-        post(&receiver, failure(&format!("s{n}"))).await;
+        receiver.post(failure(&format!("s{n}"))).await;
     }
     let out = receiver.out();
     until("the other sink has all", || {
@@ -82,7 +75,7 @@ async fn a_wait_of_nothing_that_a_sink_asks_for_does_not_turn_back_off_off() {
         };
         let receiver = Receiver::start_with(|config| config.sinks = vec![ehr]).await;
         let start = Instant::now();
-        post(&receiver, failure("s")).await;
+        receiver.post(failure("s")).await;
         until("it was tried four times", || endpoint.received().len() > 3).await;
         // Each of the three waits is at least a tenth of the first bound.
         assert!(start.elapsed() >= Duration::from_millis(600), "{asked}");
@@ -97,7 +90,9 @@ async fn a_login_that_fails_is_repeated_a_few_times_however_many_events_wait() {
     let start = Instant::now();
     for n in 0..50 {
         let session = format!("s{n}");
-        post(&receiver, completed(&session, &vendor.completed(&session))).await;
+        receiver
+            .post(completed(&session, &vendor.completed(&session)))
+            .await;
     }
     until("it was tried three times", || vendor.sdp.logins() > 2).await;
     // The first wait is at least 0.5 s, the second 1 s.

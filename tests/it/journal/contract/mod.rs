@@ -188,7 +188,7 @@ macro_rules! contract {
         }
         mod on_a_store_that_could_fail {
             $($(#[tokio::test] async fn $name() {
-                super::$module::$name(super::opened(|store| super::FailingStore::around(store))).await;
+                super::$module::$name(super::opened(|store| super::FailingStore::around(std::sync::Arc::new(store)))).await;
             })+)+
         }
     };

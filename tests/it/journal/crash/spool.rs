@@ -34,7 +34,7 @@ const APPENDERS: u64 = 4;
 /// Does what the plan says with the spool below `root`.
 pub async fn drive(root: &Path, plan: Plan) {
     for session in 0..plan.sessions {
-        let store = FailingStore::around(open(&root.join(ELSEWHERE)).unwrap());
+        let store = FailingStore::around(std::sync::Arc::new(open(&root.join(ELSEWHERE)).unwrap()));
         let (journal, inbox) = Journal::new(store.clone(), DEADLINE, ROOM, Clock::start());
         inbox.admission.set_open(true);
         let file = root.to_owned();
