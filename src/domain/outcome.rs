@@ -44,7 +44,7 @@ impl Outcome {
         }
     }
 
-    /// The contract's word.
+    /// The word for it in the API, in the metrics and in what sinks get.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",

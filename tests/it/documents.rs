@@ -20,9 +20,11 @@ fn documents() -> Vec<(String, String)> {
         .collect()
 }
 
-/// A document's headings.
+/// A document's headings; a line of a code block is none.
 fn headings(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
+    text.split("```")
+        .step_by(2)
+        .flat_map(str::lines)
         .filter(|line| line.starts_with('#'))
         .map(|line| line.trim_start_matches('#').trim())
 }
@@ -73,33 +75,47 @@ fn every_link_of_the_documents_leads_somewhere() {
 }
 
 #[test]
-fn what_the_code_cites_of_the_documents_is_there() {
+fn what_is_cited_of_the_documents_is_there() {
+    let folders = ["src", "tests", "benches", "config", "docs"].map(|name| root().join(name));
+    let files = folders
+        .iter()
+        .flat_map(|folder| crate::support::files_below(folder))
+        .chain(["README.md", "CHANGELOG.md", "Dockerfile"].map(|name| root().join(name)));
     let mut missing = Vec::new();
-    for (name, text) in super::architecture::sources() {
-        for (at, _) in text.match_indices("docs/") {
-            let path: String = text[at..]
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || "/_-.".contains(*c))
-                .collect();
-            let path = path.trim_end_matches('.');
-            let Ok(document) = std::fs::read_to_string(root().join(path)) else {
-                if path.ends_with(".md") {
-                    missing.push(format!("{name}: {path}"));
-                }
-                continue;
-            };
-            let rest = &text[at + path.len()..];
-            let cited = rest
-                .strip_prefix(", \"")
-                .and_then(|rest| rest.split('"').next());
-            if let Some(cited) = cited
-                && !headings(&document).any(|heading| heading == cited)
-            {
-                missing.push(format!("{name}: {path}, \"{cited}\""));
+    for file in files {
+        // What is no text cites nothing.
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            continue;
+        };
+        let name = file.strip_prefix(root()).unwrap().display();
+        for (path, cited) in citations(&text) {
+            let document = std::fs::read_to_string(root().join(path));
+            let is_there = document.is_ok_and(|document| {
+                cited.is_none_or(|cited| headings(&document).any(|heading| heading == cited))
+            });
+            if !is_there {
+                missing.push(format!("{name}: {path} {}", cited.unwrap_or_default()));
             }
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The documents that a text names, such as docs/VENDOR.md, each with the heading that it cites: docs/VENDOR.md, "Links".
+fn citations(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    text.match_indices("docs/").filter_map(|(at, _)| {
+        // Links are looked at above; what stands behind a slash is of another folder or of an address.
+        let is_ours = !text[..at].ends_with("](") && !text[..at].ends_with('/');
+        let rest = &text[at..];
+        let is_outside = |c: char| !(c.is_alphanumeric() || "/_-.".contains(c));
+        let end = rest.find(is_outside).unwrap_or(rest.len());
+        let path = rest[..end].trim_end_matches('.');
+        let rest = &rest[path.len()..];
+        let cited = rest
+            .strip_prefix(", \"")
+            .and_then(|rest| rest.split('"').next());
+        (is_ours && path.ends_with(".md")).then_some((path, cited))
+    })
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! How many events stand where, as triggers add it up. Rows of changes are folded into one for each state now and then.
+//! How many events stand where, as the statements that move them add it up. Rows of changes are folded into one for each
+//! state now and then.
 
 use deadpool_postgres::Client;
 

@@ -1,4 +1,4 @@
-//! WriteTarget an event out of the quarantine, now that its bytes can be read.
+//! Taking an event out of the quarantine, now that its bytes can be read.
 
 use deadpool_postgres::Client;
 use tokio_postgres::error::SqlState;

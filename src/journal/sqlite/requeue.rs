@@ -1,4 +1,4 @@
-//! WriteTarget an event out of the quarantine, now that its bytes can be read.
+//! Taking an event out of the quarantine, now that its bytes can be read.
 
 use rusqlite::{OptionalExtension, params};
 

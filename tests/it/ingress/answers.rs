@@ -1,4 +1,4 @@
-//! Every row of the contract's table of answers.
+//! Every row of the table in docs/WEBHOOK.md, "Answers".
 
 use jiff::Timestamp;
 use serde_json::Value;

@@ -16,7 +16,8 @@ async fn reloaded(binary: &Binary, times: usize) {
     .await;
 }
 
-/// As the README says it: the new secret beside the old, a reload, Suki switches, the old one goes, a reload.
+/// As docs/OPERATIONS.md, "Day to day", says it: the new secret beside the old, a reload, Suki switches, the old one goes,
+/// a reload.
 #[tokio::test]
 async fn a_signing_secret_is_rotated_by_files_and_reloads_without_a_refusal() {
     let temp = tempfile::tempdir().unwrap();
