@@ -99,7 +99,7 @@ impl FarEnd for Files {
         self.breaks();
     }
 
-    const REFUSAL: &str = "cannot write the file: Not a directory";
+    const REFUSAL: &str = "cannot write the file: File exists";
 
     /// A folder refuses nothing for good: the sink's patience has to end.
     fn where_it_refuses() -> Vec<(&'static str, String)> {

@@ -36,8 +36,11 @@ impl Binary {
 
     /// The same over HTTPS, asked by a client that trusts it.
     pub async fn start_tls(dir: &Path, more: &[(&str, String)], client: reqwest::Client) -> Self {
-        // The certificate is for this name, and the name for this one address.
-        let public = SocketAddr::from(([127, 0, 0, 1], own_address().unwrap().port()));
+        // The certificate is for this name, and the name for this one address, which every test has: its own ports are not
+        // this test's alone there, so the system gives a free one.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let public = free.local_addr().unwrap();
+        drop(free);
         let binary = Self::spawn_on(&[], dir, public, own_address().unwrap(), more);
         let url = format!("https://localhost:{}/readyz", public.port());
         binary.ready(&client, &url).await;
