@@ -18,7 +18,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Read the whole store and say what does not fit together: exit code 0 when all is well, 1 when not
+    /// Read the whole store and say what does not fit together: exit code 0 when no fault was found, 1 when not
     Check(check::Args),
     /// Copy the embedded store to a new file, while the service runs or not
     Backup(backup::Args),
