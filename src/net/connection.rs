@@ -33,7 +33,7 @@ use crate::lifecycle::{Readiness, TaskGroup};
 
 /// How often a connection is looked at that is to close after its next request.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long a connection that makes room for another has to say good-bye.
+/// How long a connection that makes room for another has to say good-bye; at a stop at least as long.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Most bytes of a head, and of what is read of a body at once.
 const HEAD: usize = 64 * 1024;
@@ -127,7 +127,7 @@ impl Connection {
         let mut stopping = std::pin::pin!(self.stopping());
         let mut evicted = std::pin::pin!(activity.evicted());
         let mut farewell = std::pin::pin!(tokio::time::sleep(Duration::MAX));
-        let (mut is_closing, mut is_evicted) = (false, false);
+        let (mut is_closing, mut is_parting) = (false, false);
         loop {
             tokio::select! {
                 // What has come is read before anything is closed.
@@ -153,16 +153,18 @@ impl Connection {
                         return;
                     }
                 },
-                () = &mut evicted, if !is_evicted => {
-                    (is_closing, is_evicted) = (true, true);
+                () = &mut evicted, if !is_parting => {
+                    (is_closing, is_parting) = (true, true);
                     connection.as_mut().graceful_shutdown();
                     farewell.set(tokio::time::sleep(FAREWELL));
                 }
-                () = &mut farewell, if is_evicted && !activity.is_in_request() => return,
-                () = &mut stopping, if !is_closing => {
-                    is_closing = true;
+                () = &mut stopping, if !is_parting => {
+                    (is_closing, is_parting) = (true, true);
                     connection.as_mut().graceful_shutdown();
+                    // Over HTTP/2 the other side has to answer to that, and may never read it.
+                    farewell.set(tokio::time::sleep(limits.linger.max(FAREWELL)));
                 }
+                () = &mut farewell, if is_parting && !activity.is_in_request() => return,
             }
         }
     }

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use nix::sys::signal::Signal;
+use suki_receiver::app::Ended;
 use suki_receiver::lifecycle::{Readiness, TaskGroup};
 use suki_receiver::net::{Limits, Listener, Sockets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{Binary, PATIENCE, Signed, eventually, failure, http, until};
+use crate::support::{Binary, PATIENCE, Receiver, Signed, eventually, failure, http, until};
 
 /// A listener in this process that answers `here`.
 struct Bare {
@@ -290,4 +291,16 @@ async fn a_connection_that_was_only_just_accepted_may_bring_its_request_after_th
     let answer = rest(client).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(binary.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_of_its_http2_connection_holds_up_no_stop() {
+    let receiver = Receiver::start().await;
+    let mut client = TcpStream::connect(receiver.public).await.unwrap();
+    // The preface, and settings that change nothing. The answer to them is never read, nor is the farewell.
+    let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    client.write_all(begin).await.unwrap();
+    client.readable().await.unwrap();
+    assert_eq!(receiver.stop().await, Ended::Drained);
+    drop(client);
 }
