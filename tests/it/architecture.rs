@@ -259,8 +259,6 @@ const NOT_OUR_WORDS: &[(&str, &str)] = &[
     ("struct Bell", "Notify"),
     ("struct Turn", "WriteLock"),
     ("struct Shutdown", "TaskGroup"),
-    ("vendor.md", "docs/VENDOR.md, with the heading"),
-    ("contract.md", "say the fact itself"),
 ];
 
 #[test]

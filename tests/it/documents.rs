@@ -89,8 +89,10 @@ fn what_is_cited_of_the_documents_is_there() {
         };
         let name = file.strip_prefix(root()).unwrap().display();
         for (path, cited) in citations(&text) {
-            let document = std::fs::read_to_string(root().join(path));
-            let is_there = document.is_ok_and(|document| {
+            let document = ["", "docs"]
+                .iter()
+                .find_map(|folder| std::fs::read_to_string(root().join(folder).join(path)).ok());
+            let is_there = document.is_some_and(|document| {
                 cited.is_none_or(|cited| headings(&document).any(|heading| heading == cited))
             });
             if !is_there {
@@ -103,18 +105,18 @@ fn what_is_cited_of_the_documents_is_there() {
 
 /// The documents that a text names, such as docs/VENDOR.md, each with the heading that it cites: docs/VENDOR.md, "Links".
 fn citations(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    text.match_indices("docs/").filter_map(|(at, _)| {
-        // Links are looked at above; what stands behind a slash is of another folder or of an address.
-        let is_ours = !text[..at].ends_with("](") && !text[..at].ends_with('/');
-        let rest = &text[at..];
-        let is_outside = |c: char| !(c.is_alphanumeric() || "/_-.".contains(c));
-        let end = rest.find(is_outside).unwrap_or(rest.len());
-        let path = rest[..end].trim_end_matches('.');
-        let rest = &rest[path.len()..];
+    let is_outside = |c: char| !(c.is_alphanumeric() || "/_-.".contains(c));
+    text.match_indices(".md").filter_map(move |(at, _)| {
+        let (before, rest) = text.split_at(at + ".md".len());
+        let path = before.rsplit(is_outside).next()?;
+        // Links are looked at above, and what stands behind a slash is of an address.
+        let is_ours =
+            !before[..before.len() - path.len()].ends_with("](") && !path.starts_with('/');
+        let is_whole = path != ".md" && !rest.starts_with(char::is_alphanumeric);
         let cited = rest
             .strip_prefix(", \"")
             .and_then(|rest| rest.split('"').next());
-        (is_ours && path.ends_with(".md")).then_some((path, cited))
+        (is_ours && is_whole).then_some((path, cited))
     })
 }
 

@@ -144,7 +144,8 @@ fn deliver_as(sinks: &[&str], is_held: bool, links: Vec<Linked>) -> Retrieval {
     }
 }
 
-pub fn fetched(n: u32, body: &str) -> Linked {
+pub fn fetched(n: u32, body: impl AsRef<[u8]>) -> Linked {
+    let body = body.as_ref();
     let link = Link {
         n,
         group: LinkGroup::new("contents"),
@@ -158,7 +159,7 @@ pub fn fetched(n: u32, body: &str) -> Linked {
     };
     Linked {
         link,
-        body: Some(Bytes::copy_from_slice(body.as_bytes())),
+        body: Some(Bytes::copy_from_slice(body)),
     }
 }
 

@@ -24,8 +24,8 @@ use super::content::{Key, Kind};
 use super::history::{Fate, Teller};
 use super::holding::Holding;
 use super::standing::{Act, End, Retrieved};
-use super::{Plan, SINKS, open, update};
-use crate::journal::contract::{EVENTS, end, found, soon, to, verified};
+use super::{Plan, SINKS, open};
+use crate::journal::contract::{EVENTS, end, fetched, found, soon, to, verified};
 
 /// Appends of one round, over all tasks.
 const APPENDERS: u64 = 4;
@@ -352,7 +352,7 @@ fn key_of(event: &ClaimedEvent) -> Key {
 fn updated(event: &ClaimedEvent, key: Key, links: &[(u32, u64)]) -> Vec<Linked> {
     let mut linked = event.found.links.clone();
     for &(n, version) in links {
-        let new = update(n, key.resource(n, version));
+        let new = fetched(n, key.resource(n, version));
         match linked.iter_mut().find(|old| old.link.n == n) {
             Some(old) => *old = new,
             None => linked.push(new),

@@ -24,12 +24,11 @@ mod trace;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
-use suki_receiver::domain::{Clock, LinkGroup, LinkState};
-use suki_receiver::journal::{Access, Error, Link, Linked, SqliteStore};
+use suki_receiver::domain::Clock;
+use suki_receiver::journal::{Access, Error, SqliteStore};
 use suki_receiver::metrics::Metrics;
 
 use self::check::Wrong;
@@ -141,24 +140,6 @@ fn open(root: &Path) -> Result<SqliteStore, Error> {
         Clock::start(),
         Metrics::new(),
     )
-}
-
-fn update(n: u32, body: Bytes) -> Linked {
-    let link = Link {
-        n,
-        group: LinkGroup::new("contents"),
-        href: format!("/{n}"),
-        state: LinkState::Fetched,
-        http_status: Some(200),
-        bytes: Some(body.len() as u64),
-        fetched_at: Some(Clock::start().now()),
-        reason: None,
-        cause: None,
-    };
-    Linked {
-        link,
-        body: Some(body),
-    }
 }
 
 #[allow(
