@@ -19,6 +19,7 @@ pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
         .with_context(|| format!("cannot keep an admin token in {}", path.display()))?;
     tracing::info!(path = %path.display(), "no admin.tokens configured; the operator's token is in this file");
     Ok(vec![AdminToken {
+        sink: None,
         name: "local".to_owned(),
         role: Role::Operator,
         secret: Secret::literal(token),

@@ -2,16 +2,22 @@
 
 use super::reader::Section;
 use super::{
-    Admin, Config, Follow, Log, Net, Refresh, Retention, Sdp, Server, Signature, Sink, Store,
+    Admin, Config, Follow, Log, Net, Reconcile, Refresh, Retention, Sdp, Server, Signature, Sink,
+    Store,
 };
 
 impl Config {
     pub(super) fn read(root: &mut Section<'_>) -> Self {
-        let net: Net;
+        let (server, net): (Server, Net);
         let config = Self {
-            server: root.section("server", Server::read),
+            server: {
+                server = root.section("server", Server::read);
+                server.clone()
+            },
             admin: root.section("admin", Admin::read),
-            signature: root.section("signature", Signature::read),
+            signature: root.section("signature", |section| {
+                Signature::read(section, server.has_webhook())
+            }),
             store: root.section("store", Store::read),
             net: {
                 net = root.section("net", Net::read);
@@ -19,12 +25,14 @@ impl Config {
             },
             sdp: root.section("sdp", |sdp| Sdp::read(sdp, &net.proxy)),
             follow: root.section("follow", Follow::read),
+            reconcile: root.section("reconcile", Reconcile::read),
             refresh: root.section("refresh", Refresh::read),
             sinks: Sink::read_all(root, &net.proxy),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
         };
         config.check_listeners(root);
+        config.check_pull(root);
         config.warn_of_risks(root);
         config
     }
@@ -40,6 +48,24 @@ impl Config {
             root.problem(
                 "admin.listen",
                 format!("{admin} and server.listen {public} overlap; use another port"),
+            );
+        }
+    }
+
+    /// Without a webhook everything is asked for, and where nothing can be, nothing would ever come.
+    fn check_pull(&self, root: &mut Section<'_>) {
+        if self.server.has_webhook() {
+            return;
+        }
+        if !self.reconcile.enabled {
+            root.problem(
+                "server.path",
+                "is empty, so nothing is posted here, and reconcile.enabled is false, so nothing is asked for; set one of them",
+            );
+        } else if self.sdp.auth.is_none() {
+            root.problem(
+                "server.path",
+                "is empty, so everything has to be asked for, and sdp.auth is not set; give the credentials, or a path",
             );
         }
     }

@@ -27,6 +27,8 @@ pub struct AdminToken {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The sink that an applier's token is for.
+    pub sink: Option<String>,
     /// The token itself.
     pub secret: Secret,
 }
@@ -38,6 +40,10 @@ pub enum Role {
     Viewer,
     /// All of that, read content, replay and purge.
     Operator,
+    /// Register expected sessions and see nothing.
+    Registrar,
+    /// Confirm what one sink's target has applied, and see nothing.
+    Applier,
 }
 
 impl Role {
@@ -46,6 +52,8 @@ impl Role {
         match self {
             Self::Viewer => "viewer",
             Self::Operator => "operator",
+            Self::Registrar => "registrar",
+            Self::Applier => "applier",
         }
     }
 }
@@ -62,7 +70,7 @@ impl Default for Admin {
 }
 
 impl Word for Role {
-    const ALL: &'static [Self] = &[Self::Viewer, Self::Operator];
+    const ALL: &'static [Self] = &[Self::Viewer, Self::Operator, Self::Registrar, Self::Applier];
 
     fn word(self) -> &'static str {
         self.as_str()
@@ -119,6 +127,7 @@ impl AdminToken {
         Self {
             name: ENV_NAME.to_owned(),
             role,
+            sink: None,
             secret: section.note_as_item("tokens", &words, found),
         }
     }
@@ -126,7 +135,23 @@ impl AdminToken {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let hint = "say who it belongs to; it stands in the audit log";
         let name = section.required("name", hint, |name: &String| check::not_empty(name));
-        let role = section.required("role", "use viewer or operator", |_| Ok(()));
+        let role = section.required(
+            "role",
+            "use viewer, operator, registrar or applier",
+            |_| Ok(()),
+        );
+        let sink: Option<String> = section.get("sink", None);
+        match (role, &sink) {
+            (Some(Role::Applier), None) => section.problem(
+                "sink",
+                "is missing; name the sink whose target confirms what it has applied",
+            ),
+            (Some(Role::Viewer | Role::Operator | Role::Registrar), Some(_)) => section.problem(
+                "sink",
+                "is for the role \"applier\" only; remove it",
+            ),
+            _ => {}
+        }
         let secret = section.secret_of_table();
         if let Some(secret) = &secret {
             section.expect("value", odd::token(secret));
@@ -134,6 +159,7 @@ impl AdminToken {
         Some(Self {
             name: name?,
             role: role?,
+            sink,
             secret: secret?,
         })
     }

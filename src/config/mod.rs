@@ -20,6 +20,7 @@ mod odd;
 mod postgres_url;
 mod problem;
 mod reader;
+mod reconcile;
 mod refresh;
 mod retention;
 mod sdp;
@@ -45,6 +46,7 @@ pub use log::{Log, LogFormat};
 pub use net::{Net, Proxy, Via};
 pub use postgres_url::PostgresUrl;
 pub use problem::{Fault, Problem, Problems};
+pub use reconcile::{Alarm, Reconcile};
 pub use refresh::Refresh;
 pub use retention::Retention;
 pub use sdp::{AuthMode, PartnerToken, Sdp, SdpAuth, SigningKey};
@@ -72,7 +74,9 @@ pub struct Config {
     pub sdp: Sdp,
     /// `[follow]`: which links are followed, and for how long.
     pub follow: Follow,
-    /// `[refresh]`: content that comes late.
+    /// `[reconcile]`: sessions that are expected.
+    pub reconcile: Reconcile,
+    /// `[refresh]`: content that comes late, or anew.
     pub refresh: Refresh,
     /// `[[sinks]]`: where results go.
     pub sinks: Vec<Sink>,

@@ -1,17 +1,21 @@
-//! `[refresh]`: content that comes after its event was delivered without it.
+//! `[refresh]`: content that comes after its event was delivered without it, or that is made anew.
 
 use std::time::Duration;
 
 use super::check;
 use super::reader::Section;
 
-/// When what is missing is asked for again.
+/// When content is asked for again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refresh {
     /// How long after the delivery, each; after the last one, again and again after that time.
     pub missing_after: Vec<Duration>,
     /// For how long. `None`: never.
     pub missing_for: Option<Duration>,
+    /// Whether a notification that is sent again makes the receiver fetch again what the event must have.
+    pub on_repeat: bool,
+    /// Whether the encounter's groups are fetched again with it.
+    pub encounter: bool,
 }
 
 impl Default for Refresh {
@@ -20,6 +24,8 @@ impl Default for Refresh {
         Self {
             missing_after: vec![hours(1), hours(6), hours(24)],
             missing_for: Some(hours(30 * 24)),
+            on_repeat: true,
+            encounter: true,
         }
     }
 }
@@ -32,6 +38,8 @@ impl Refresh {
                 in_order(times)
             }),
             missing_for: section.get("missing_for", default.missing_for),
+            on_repeat: section.get("on_repeat", default.on_repeat),
+            encounter: section.get("encounter", default.encounter),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{check, duration};
 pub struct Server {
     /// Address and port. HTTPS with `tls`, else plain HTTP for a load balancer that ends TLS.
     pub listen: SocketAddr,
-    /// Path of the webhook, with a leading slash.
+    /// Path of the webhook, with a leading slash. Empty: there is none.
     pub path: String,
     /// Name of this instance in the envelope's `source`; empty means the host's name.
     pub instance: String,
@@ -70,6 +70,11 @@ impl Default for Server {
 }
 
 impl Server {
+    /// Whether notifications are posted here at all.
+    pub fn has_webhook(&self) -> bool {
+        !self.path.is_empty()
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let default = Self::default();
         let max_body_bytes = ByteSize(default.max_body_bytes);
@@ -149,8 +154,11 @@ impl ServerTls {
     }
 }
 
-/// A path that the router takes as it is and that hides none of the health checks.
+/// A path that the router takes as it is and that hides none of the health checks; or none at all.
 fn webhook_path(path: &str) -> Result<(), String> {
+    if path.is_empty() {
+        return Ok(());
+    }
     const TAKEN: [&str; 3] = ["/livez", "/readyz", "/healthz"];
     let is_special = |c: char| !c.is_ascii_graphic() || "{}*?#".contains(c);
     check::ensure(path.starts_with('/'), || {

@@ -55,7 +55,8 @@ impl Word for OnStale {
 }
 
 impl Signature {
-    pub(super) fn read(section: &mut Section<'_>) -> Self {
+    /// Secrets are needed where there is a webhook.
+    pub(super) fn read(section: &mut Section<'_>, has_webhook: bool) -> Self {
         let default = Self::default();
         let tolerance = section.checked("tolerance", default.tolerance, check::not_zero);
         let on_stale = section.get("on_stale", default.on_stale);
@@ -70,7 +71,7 @@ impl Signature {
                 secret: section.note_as_item("secrets", &[("id", ENV_NAME)], found),
             });
         }
-        if secrets.is_empty() && section.problem_count() == problems {
+        if has_webhook && secrets.is_empty() && section.problem_count() == problems {
             section.problem(
                 "secrets",
                 "is missing; give the secret that Suki signs with, as secrets = [{ id = \"…\", file = \"…\" }] or in SUKI_RECEIVER__SIGNATURE__SECRET",

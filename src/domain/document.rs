@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{EncounterId, EventId, LinkGroup, LinkState, Outcome, SessionId, Source, json};
+use super::{EncounterId, EventId, Expectation, LinkGroup, LinkState, Outcome, SessionId, Source, json};
 
 /// One event, ready to be delivered.
 #[derive(Clone)]
@@ -34,12 +34,25 @@ pub struct Document {
     pub replaces: Option<EventId>,
     /// Whether `generated-at` was too far from the time of receipt.
     pub stale: bool,
-    /// The notification's body as received.
-    pub notification: Bytes,
+    /// The notification's body as received. `None` where the session's end was found by asking.
+    pub notification: Option<Bytes>,
+    /// What was expected of the session.
+    pub expected: Option<Expectation>,
+    /// Its place among the events of its session and of its encounter.
+    pub sequence: Option<Sequence>,
     /// What was fetched, in the order of the links.
     pub resources: Vec<Resource>,
     /// What never came.
     pub missing: Vec<Missing>,
+}
+
+/// The place of an event among those of its session and of its encounter, each from 1, in the order of their receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequence {
+    /// Among those of its session.
+    pub session: u64,
+    /// Among those of its encounter, if it has one.
+    pub encounter: Option<u64>,
 }
 
 /// The fetched answer of one link.

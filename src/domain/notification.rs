@@ -30,11 +30,17 @@ pub struct Notification {
     pub links: Vec<Link>,
     /// The kind of session, as far as the links tell.
     pub kind: SessionKind,
+    /// The encounter's other sessions, as far as it names them: at most [`MOST_SIBLINGS`].
+    pub siblings: Vec<SessionId>,
     /// Equal for the same notification sent again.
     pub dedupe: DedupeKey,
-    /// The bytes as received, without a byte order mark in front.
+    /// The bytes as received, without a byte order mark in front. Empty where none were: the session's end was found by
+    /// asking.
     pub body: Bytes,
 }
+
+/// Most sessions of a notification's `sessions` that are read.
+pub const MOST_SIBLINGS: usize = 100;
 
 /// Why a body is no notification. Safe to show to the sender: it quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +86,10 @@ impl Notification {
             error_code: tree.get("error_code").and_then(error_code),
             kind: kind(&links),
             links,
+            siblings: tree
+                .get("sessions")
+                .map(|list| siblings(list, &session_id))
+                .unwrap_or_default(),
             dedupe,
             session_id,
             status,
@@ -88,6 +98,29 @@ impl Notification {
         drop(tree);
         drop(readable);
         Ok(Self { body, ..read })
+    }
+
+    /// What stands in a notification's place where a session's end was found by asking: nothing is made up, so it has no
+    /// status and no bytes.
+    pub fn recovered(
+        session_id: SessionId,
+        encounter_id: Option<EncounterId>,
+        outcome: Outcome,
+        kind: SessionKind,
+    ) -> Self {
+        let key = format!("recovered\0{session_id}\0{outcome}");
+        Self {
+            dedupe: DedupeKey::of_raw(key.as_bytes()),
+            session_id,
+            encounter_id,
+            status: None,
+            outcome,
+            error_code: None,
+            links: Vec::new(),
+            kind,
+            siblings: Vec::new(),
+            body: Bytes::new(),
+        }
     }
 
     /// Whether the vendor's API has to be asked before this can be delivered: there are links to follow, the outcome
@@ -147,6 +180,23 @@ fn links(value: &Tree<'_>) -> Vec<Link> {
     }
     links.sort_by_key(|link| link.group.rank());
     links
+}
+
+/// The other sessions that a notification names, each once.
+fn siblings(value: &Tree<'_>, own: &SessionId) -> Vec<SessionId> {
+    let mut siblings: Vec<SessionId> = Vec::new();
+    for named in value.items() {
+        if siblings.len() == MOST_SIBLINGS {
+            break;
+        }
+        if let Some(id) = named.text().and_then(SessionId::new)
+            && id != *own
+            && !siblings.contains(&id)
+        {
+            siblings.push(id);
+        }
+    }
+    siblings
 }
 
 /// A method that is not named is GET, by HAL.

@@ -20,8 +20,11 @@ use crate::net::{self, health_routes};
 pub use rejected_requests::RejectedKeeper;
 pub use state::{Parts, Settings, State};
 
-/// The routes of the public listener.
+/// The routes of the public listener; without a path for the webhook, the health checks alone.
 pub fn router(path: &str, state: State) -> Router {
+    if path.is_empty() {
+        return health_routes(state.readiness.clone()).fallback(|| async { net::not_found() });
+    }
     let elsewhere = health_routes(state.readiness.clone())
         .fallback(|| async { net::not_found() })
         .layer(from_fn_with_state(state.clone(), handler::elsewhere));

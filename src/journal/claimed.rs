@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::{Lease, Link, Task};
 use crate::domain::{
-    Document, EncounterId, EventId, LinkState, Millis, Notification, Resource, Session, SessionId,
-    Source,
+    Document, EncounterId, EventId, Expectation, LinkState, Millis, Notification, Resource, Sequence,
+    Session, SessionId, Source,
 };
 
 /// What to claim: of these kinds in their order, at most so many of each, and of all together.
@@ -65,15 +65,37 @@ pub struct Receipt {
     pub status: Option<String>,
     /// The vendor's error code, for a failure.
     pub error_code: Option<String>,
-    /// The notification as received.
+    /// The notification as received; empty where there was none.
     pub body: Bytes,
     /// Which version of the event it is, from 1.
     pub revision: u32,
     /// The event that it replaces.
     pub replaces: Option<EventId>,
+    /// What was expected of its session.
+    pub expected: Option<Expectation>,
+    /// Its place among the events of its session and of its encounter, where that was looked up.
+    pub sequence: Option<Sequence>,
 }
 
 impl Receipt {
+    /// The notification, read; what stands in its place where there was none. `None` where the bytes are none any more.
+    pub(super) fn notification(&self, found: &Found) -> Option<Arc<Notification>> {
+        if self.body.is_empty() {
+            return Some(Arc::new(Notification::recovered(
+                self.session_id.clone(),
+                self.encounter_id.clone(),
+                found.session.outcome,
+                found.session.kind,
+            )));
+        }
+        Notification::parse(self.body.clone()).ok().map(Arc::new)
+    }
+
+    /// Whether it is a notification that came after its session was recovered by asking.
+    pub fn is_late(&self) -> bool {
+        self.source == Source::Webhook && self.replaces.is_some()
+    }
+
     /// What is to be delivered, with what was found.
     pub fn document(&self, found: &Found) -> Document {
         let mut document = Document {
@@ -89,7 +111,9 @@ impl Receipt {
             revision: self.revision,
             replaces: self.replaces,
             stale: self.stale,
-            notification: self.body.clone(),
+            notification: (!self.body.is_empty()).then(|| self.body.clone()),
+            expected: self.expected.clone(),
+            sequence: self.sequence,
             resources: Vec::new(),
             missing: Vec::new(),
         };
@@ -162,12 +186,46 @@ pub struct ClaimedDelivery {
     pub document: Arc<Document>,
 }
 
-/// An event that was delivered without something, to ask for that again.
+/// What of an event is asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// What it was delivered without.
+    Missing,
+    /// That, and what it must have where it was fetched well before: the vendor told of the event again, at this time.
+    Repeated(Millis),
+    /// All of it: somebody asked for that, at this time.
+    Asked(Millis),
+}
+
+impl Again {
+    /// From the stored word and time.
+    pub(super) fn of(cause: Option<&str>, noted_at: Option<Millis>) -> Self {
+        match (cause, noted_at) {
+            (Some("repeat"), Some(at)) => Self::Repeated(at),
+            (Some("asked"), Some(at)) => Self::Asked(at),
+            _ => Self::Missing,
+        }
+    }
+
+    /// Up to when the vendor, or somebody, has told of another note.
+    pub fn noted_at(self) -> Option<Millis> {
+        match self {
+            Self::Missing => None,
+            Self::Repeated(at) | Self::Asked(at) => Some(at),
+        }
+    }
+}
+
+/// An event that was delivered, to ask for something of it again.
 pub struct LateEvent {
     /// The right to do so.
     pub lease: Lease,
     /// Its id.
     pub id: EventId,
+    /// What it was received as.
+    pub receipt: Receipt,
+    /// What is asked for.
+    pub again: Again,
     /// When it was retrieved.
     pub retrieved_at: Millis,
     /// What was found.

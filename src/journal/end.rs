@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Found, Lease};
-use crate::domain::{EventId, EventState, Millis};
+use crate::domain::{EventId, EventState, Millis, Sequence};
 
 /// The end of a piece of work.
 #[derive(Debug, Clone)]
@@ -23,21 +23,41 @@ pub enum How {
     Retrieval(Box<Retrieval>),
     /// A delivery attempt.
     Delivery(DeliveryEnd),
-    /// A look for late content: what came goes out as an amendment, and the next look is at `next`, at the amended event if
-    /// there is one.
+    /// A look for late or new content. The next one is at `next`, at the amended event if there is one; at once where the
+    /// vendor has told of another note since.
     Look {
         /// When to look again.
         next: Option<Millis>,
-        /// What came.
-        amendment: Option<Box<Amendment>>,
+        /// Up to when the vendor had told of notes when the look began.
+        noted_at: Option<Millis>,
+        /// What was seen.
+        seen: Seen,
     },
     /// Not done: it is due again at once, and does not count as an attempt.
     GivenBack,
 }
 
+/// What a look for late or new content saw.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// Nothing that is worth writing down.
+    Nothing,
+    /// The same as before, fetched now.
+    Same(Box<Found>),
+    /// Something else: it goes out as an amendment.
+    Amended(Box<Amendment>),
+}
+
 /// How an attempt at retrieving ended.
 #[derive(Debug, Clone)]
 pub enum Retrieval {
+    /// What there is, is there, and another event has had it delivered: nothing is delivered.
+    Same {
+        /// What was found.
+        found: Found,
+        /// The other event.
+        same_as: EventId,
+    },
     /// What there is, is there: hand it to these sinks.
     Deliver {
         /// What was found.
@@ -129,6 +149,8 @@ pub enum Ended {
         event: Option<EventState>,
         /// The deliveries that this instance now holds.
         deliveries: Vec<Lease>,
+        /// The event's place among others, where there are such deliveries.
+        sequence: Option<Sequence>,
     },
     /// It did not: someone else has the work now, or it is no more. Nothing was written.
     Lost,
@@ -140,6 +162,7 @@ impl Ended {
         Self::Kept {
             event,
             deliveries: Vec::new(),
+            sequence: None,
         }
     }
 }

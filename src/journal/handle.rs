@@ -241,7 +241,8 @@ impl Journal {
         match (&kept.lease, reserved) {
             (Some(lease), Some(reserved)) => {
                 self.known().leases.insert(lease.clone());
-                reserved.hand_over(ClaimedEvent::new(event, notification, lease, self.clock));
+                let claimed = ClaimedEvent::new(event, notification, kept, lease, self.clock);
+                reserved.hand_over(claimed);
             }
             (_, _) if matches!(kept.appended, Appended::New(_)) => self.handover.notify(),
             (_, _) => {}
@@ -258,6 +259,7 @@ impl ClaimedEvent {
     fn new(
         event: &NewEvent,
         notification: &Arc<Notification>,
+        kept: &Kept,
         lease: &Lease,
         clock: Clock,
     ) -> Self {
@@ -276,8 +278,11 @@ impl ClaimedEvent {
                 status: notification.status.clone(),
                 error_code: notification.error_code.clone(),
                 body: notification.body.clone(),
-                revision: 1,
-                replaces: None,
+                // The store counts revisions where there are any.
+                revision: if kept.amends.is_some() { 2 } else { 1 },
+                replaces: kept.amends,
+                expected: kept.expected.clone(),
+                sequence: None,
             },
             notification: Some(Arc::clone(notification)),
             found: Found {

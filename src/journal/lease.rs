@@ -92,6 +92,11 @@ pub(super) fn new_fence() -> i64 {
 
 /// When a delivery is due that waits for its event to be retrieved.
 pub(in crate::journal) const WHEN_RETRIEVED: Millis = Millis::MAX;
+
+/// How much later than what was fetched a notification must have been sent to tell of another note, in milliseconds. A
+/// sender's repeat of one request is not.
+pub const LATER_BY: Millis = 30_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

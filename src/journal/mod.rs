@@ -9,6 +9,7 @@ mod contents;
 mod deadline;
 mod end;
 mod error;
+mod expected;
 mod handle;
 mod handover;
 mod lease;
@@ -25,17 +26,21 @@ mod store;
 
 pub use access::Access;
 pub use claimed::{
-    Claimed, ClaimedDelivery, ClaimedEvent, Found, LateEvent, Linked, Receipt, Wanted,
+    Again, Claimed, ClaimedDelivery, ClaimedEvent, Found, LateEvent, Linked, Receipt, Wanted,
 };
-pub use end::{Amendment, DeliveryEnd, End, Ended, How, Planned, Retrieval};
+pub use end::{Amendment, DeliveryEnd, End, Ended, How, Planned, Retrieval, Seen};
 pub use error::Error;
+pub use expected::{
+    Change, Expectations, ExpectedFilter, ExpectedPage, ExpectedStats, Follows, NewExpected,
+    POLLER_LEASE, PollAnswer, PollEnded, Polled, Recovered, Registered,
+};
 pub use handle::Journal;
 pub use handover::{Admission, Inbox, Permit};
-pub use lease::{Lease, Task};
+pub use lease::{LATER_BY, Lease, Task};
 pub use postgres::PostgresStore;
 pub use received::Received;
 pub use record::{
-    Appended, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link, NewEvent,
+    Applied, Appended, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link, NewEvent,
     Page, ReplayFrom, Replayed, Stats,
 };
 pub use rejected_request::{Bounds, RejectedRequest};

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::Lease;
 use crate::domain::{
     DedupeKey, DeliveryState, EncounterId, EventId, EventState, LinkCause, LinkGroup, LinkState,
-    Notification, Outcome, SessionId, SessionKind, Source,
+    Expectation, Notification, Outcome, SessionId, SessionKind, Source,
 };
 
 /// An event to keep. Made by [`super::Journal`] alone, from bytes that were verified.
@@ -92,6 +92,22 @@ pub struct Kept {
     pub appended: Appended,
     /// The right.
     pub lease: Option<Lease>,
+    /// What was expected of its session.
+    pub expected: Option<Expectation>,
+    /// The event that was recovered by asking before this notification came.
+    pub amends: Option<EventId>,
+}
+
+impl Kept {
+    /// Kept, and nobody expected it.
+    pub(super) fn new(appended: Appended, lease: Option<Lease>) -> Self {
+        Self {
+            appended,
+            lease,
+            expected: None,
+            amends: None,
+        }
+    }
 }
 
 /// An event without clinical content, as operators see it.
@@ -115,6 +131,7 @@ pub struct Event {
     pub last_error: Option<String>,
     pub error_code: Option<String>,
     pub content_purged: bool,
+    pub same_as: Option<EventId>,
 }
 
 /// An event with its links, deliveries and the attempts that did not succeed.
@@ -136,6 +153,7 @@ pub struct Delivery {
     pub attempts: u32,
     pub next_attempt_at: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,
+    pub applied_at: Option<Timestamp>,
     pub last_error: Option<String>,
 }
 
@@ -208,6 +226,17 @@ pub enum Replayed {
     NoContent,
     /// It was never retrieved; replay it from there.
     NotRetrieved,
+}
+
+/// What came of a confirmation that an event was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It is written down; a second time it stays as it is.
+    Noted,
+    /// There is no such event.
+    NotFound,
+    /// The sink does not have it.
+    NotDelivered,
 }
 
 /// How many events stand where.

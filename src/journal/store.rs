@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::{
-    AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept, Lease,
+    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease,
     NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Wanted,
 };
 use crate::config;
@@ -18,7 +19,7 @@ use crate::domain::{EventId, Millis, Notification};
     clippy::missing_errors_doc,
     reason = "each fails with the same Error, when the store does"
 )]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Expectations {
     /// Keeps an event, or finds the one that it repeats. With `hold` this instance holds its work from then on, if it may
     /// work at all; otherwise the work is due for whoever claims it.
     async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error>;
@@ -49,6 +50,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// One event. `None` when there is none.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error>;
+
+    /// An event, and what was found for it. `None` when there is none or its content is purged.
+    async fn found(&self, id: EventId) -> Result<Option<(Event, Found)>, Error>;
+
+    /// Has an event fetched again: what is not as it was is delivered as an amendment. `false` where it was not retrieved
+    /// yet, or is not there any more; of an event that was amended its newest version is named.
+    async fn refetch(&self, id: EventId, now: Millis) -> Result<bool, Error>;
+
+    /// A sink's target confirms that it has applied an event.
+    async fn applied(&self, id: EventId, sink: String, at: Timestamp) -> Result<Applied, Error>;
+
+    /// Expects confirmations of deliveries that were made: of which event at which sink, and until when.
+    async fn expect_applied(&self, awaited: Vec<(EventId, String, Millis)>) -> Result<(), Error>;
+
+    /// How many confirmations are overdue, by sink.
+    async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error>;
 
     /// The notification's body. `None` when there is none or it is purged.
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error>;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::config::Include;
-use crate::domain::{Document, Missing, json};
+use crate::domain::{Document, Expectation, Missing, json};
 
 #[derive(Serialize)]
 struct Envelope<'a> {
@@ -36,6 +36,22 @@ struct Data<'a> {
     source: &'static str,
     revision: u32,
     replaces: Option<String>,
+    sequence: Option<SequenceNumbers>,
+    expected: Option<ExpectedSession<'a>>,
+    context: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct SequenceNumbers {
+    session: u64,
+    encounter: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ExpectedSession<'a> {
+    registered_at: String,
+    ended_at: Option<String>,
+    provider: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -64,6 +80,9 @@ pub enum Unrenderable {
     /// A stored resource is no JSON.
     #[error("the stored resource of group '{0}' is not JSON, so it cannot be rendered")]
     Resource(String),
+    /// The stored context is no JSON.
+    #[error("the stored context is not JSON, so it cannot be rendered")]
+    Context,
     /// The whole cannot be written.
     #[error("the envelope cannot be written")]
     Envelope,
@@ -93,7 +112,10 @@ pub fn envelope(
             });
         }
     }
-    let (notification, repaired) = raw(&document.notification).ok_or(Unrenderable::Notification)?;
+    let (notification, repaired) = match &document.notification {
+        Some(body) => raw(body).ok_or(Unrenderable::Notification)?,
+        None => (RawValue::NULL.to_owned(), false),
+    };
     let envelope = Envelope {
         specversion: "1.0",
         id: document.id.to_string(),
@@ -112,11 +134,37 @@ pub fn envelope(
             source: document.source.as_str(),
             revision: document.revision,
             replaces: document.replaces.map(|id| id.to_string()),
+            sequence: document.sequence.map(|sequence| SequenceNumbers {
+                session: sequence.session,
+                encounter: sequence.encounter,
+            }),
+            expected: document.expected.as_ref().map(ExpectedSession::of),
+            context: context(document, include)?,
         },
     };
     serde_json::to_vec(&envelope)
         .map(Bytes::from)
         .map_err(|_| Unrenderable::Envelope)
+}
+
+impl<'a> ExpectedSession<'a> {
+    fn of(expected: &'a Expectation) -> Self {
+        Self {
+            registered_at: rfc3339(expected.registered_at),
+            ended_at: expected.ended_at.map(rfc3339),
+            provider: expected.provider.as_deref(),
+        }
+    }
+}
+
+/// What the partner said of patient, encounter and provider. Clinical content, so only where all content is wanted.
+fn context(document: &Document, include: Include) -> Result<Option<Box<RawValue>>, Unrenderable> {
+    let said = document.expected.as_ref().and_then(|it| it.context.as_ref());
+    let Some(said) = said.filter(|_| include == Include::Everything) else {
+        return Ok(None);
+    };
+    let (context, _) = raw(&said.0).ok_or(Unrenderable::Context)?;
+    Ok(Some(context))
 }
 
 impl<'a> MissingLink<'a> {

@@ -169,7 +169,7 @@ impl Batches {
     /// As many results as events.
     async fn keep(&self, events: &[(Arc<NewEvent>, bool)]) -> Result<Vec<Kept>, Error> {
         let lent = within(self.deadline, self.pool.lend()).await?;
-        let kept = within(self.deadline, insert::batch(&lent, self.owner, events)).await;
+        let kept = within(self.deadline, insert::batch(&*lent, self.owner, events)).await;
         lent.settle(kept)
     }
 
@@ -178,6 +178,7 @@ impl Batches {
         if let Ok(Kept {
             appended: Appended::New(id),
             lease: None,
+            ..
         }) = kept
         {
             self.kept.send_replace(Some(id));

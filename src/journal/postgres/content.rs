@@ -5,17 +5,35 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use deadpool_postgres::GenericClient;
 
-use super::row;
-use crate::domain::{EncounterId, Millis, Session, SessionId, SessionKind};
+use super::{expected, row};
+use crate::domain::{EncounterId, Millis, Sequence, Session, SessionId, SessionKind};
 use crate::journal::contents;
 use crate::journal::{Error, Found, Link, Linked, Receipt};
 
-const EVENTS: &str = "SELECT seq, id, received_at, source, stale, session_id, receipts.encounter_id, status, error_code,
+/// The place of a receipt among those of its session, and among those of its encounter that were worked on.
+macro_rules! sequence {
+    () => {
+        "(SELECT count(*) FROM receipts AS of_it
+            WHERE of_it.session_id = receipts.session_id AND of_it.seq <= receipts.seq) AS of_session,
+        CASE WHEN receipts.encounter_id IS NOT NULL THEN greatest(1, (SELECT count(*) FROM retrievals AS of_it
+            WHERE of_it.encounter_id = receipts.encounter_id AND of_it.event <= receipts.seq)) END AS of_encounter"
+    };
+}
+
+const EVENTS: &str = concat!(
+    "SELECT receipts.seq, id, received_at, source, stale, receipts.session_id, receipts.encounter_id, status, error_code,
         body, coalesce(found.outcome, receipts.outcome) AS outcome, coalesce(found.kind, receipts.kind) AS kind,
         session_status, retrieved_at, links, bodies, found.event IS NOT NULL AS is_found,
-        coalesce(revision, 1) AS revision, replaces
-    FROM receipts LEFT JOIN retrievals AS found ON found.event = seq LEFT JOIN amendments ON amendments.event = seq
-    WHERE seq = ANY ($1) AND body IS NOT NULL";
+        coalesce(revision, 1) AS revision, replaces, registered_at, ended_at, provider, context,
+        ",
+    sequence!(),
+    "
+    FROM receipts LEFT JOIN retrievals AS found ON found.event = receipts.seq
+        LEFT JOIN amendments ON amendments.event = receipts.seq
+        LEFT JOIN expected ON expected.session_id = receipts.session_id
+    WHERE receipts.seq = ANY ($1) AND body IS NOT NULL"
+);
+const SEQUENCES: &str = concat!("SELECT seq, ", sequence!(), " FROM receipts WHERE seq = ANY ($1)");
 const LINKS: &str =
     "SELECT links, CASE WHEN $2 THEN bodies END AS bodies FROM retrievals WHERE event = $1";
 /// As earlier versions left them.
@@ -60,6 +78,8 @@ pub(super) async fn events(
                 body: row::bytes(&kept, "body")?,
                 revision: row::number(&kept, "revision")?,
                 replaces: row::get::<Option<uuid::Uuid>>(&kept, "replaces")?.map(row::event_id),
+                expected: expected::expectation(&kept)?,
+                sequence: Some(sequence(&kept)?),
             },
             found: Found {
                 session: Session {
@@ -74,6 +94,26 @@ pub(super) async fn events(
         events.insert(seq, content);
     }
     Ok(events)
+}
+
+/// The places of these events among those of their session and of their encounter.
+pub(super) async fn sequences(
+    client: &impl GenericClient,
+    seqs: &[i64],
+) -> Result<HashMap<i64, Sequence>, Error> {
+    let statement = client.prepare_cached(SEQUENCES).await?;
+    let rows = client.query(&statement, &[&seqs]).await?;
+    rows.iter()
+        .map(|found| Ok((row::get(found, "seq")?, sequence(found)?)))
+        .collect()
+}
+
+fn sequence(row: &tokio_postgres::Row) -> Result<Sequence, Error> {
+    let number = |n: i64| u64::try_from(n).unwrap_or(1);
+    Ok(Sequence {
+        session: number(row::get(row, "of_session")?),
+        encounter: row::get::<Option<i64>>(row, "of_encounter")?.map(number),
+    })
 }
 
 /// An event's links, with their answers or without.

@@ -10,7 +10,7 @@ use crate::journal::Error;
 /// So many rows are worth folding.
 const MANY: i64 = 1000;
 /// Names the lock: one instance folds, the others have better to do than to wait.
-const LOCK: i64 = 0x73_756b_6972_6366;
+pub(super) const LOCK: i64 = 0x73_756b_6972_6366;
 
 const SUM: &str =
     "SELECT state, sum(n)::bigint AS n, count(*) AS changes FROM counts GROUP BY state";

@@ -6,19 +6,55 @@ use std::collections::HashMap;
 use deadpool_postgres::{Client, Transaction};
 use uuid::Uuid;
 
-use super::late;
-use super::operate;
-use super::row;
+use super::{content, late, operate, progress, repeat, row};
 use super::server_clock::ServerClock;
 use super::work;
 use super::writes::{Delivered, Writes};
-use crate::domain::EventState;
-use crate::journal::{DeliveryEnd, End, Ended, Error, How, Lease, Retrieval, Task};
+use crate::domain::{EventState, Millis};
+use crate::journal::{DeliveryEnd, End, Ended, Error, How, Lease, Retrieval, Seen, Task};
 
 /// A row of the queue as it stands.
 struct Row {
     tries: i32,
     started_at: i64,
+    noted_at: Option<i64>,
+}
+
+/// A look for late or new content that has ended.
+struct Looked<'a> {
+    /// Its place among the ends.
+    at: usize,
+    event: i64,
+    /// In how long the next one is.
+    next: Option<Millis>,
+    /// When the vendor has told of another note meanwhile.
+    noted_since: Option<Millis>,
+    seen: &'a Seen,
+}
+
+impl Looked<'_> {
+    /// Writes it down. `false` where there is nothing to amend any more.
+    async fn write(&self, transaction: &Transaction<'_>) -> Result<bool, Error> {
+        let looked_at = match self.seen {
+            Seen::Nothing => self.event,
+            Seen::Same(found) => {
+                late::same(transaction, self.event, found).await?;
+                self.event
+            }
+            Seen::Amended(amendment) => {
+                match late::amend(transaction, self.event, amendment).await? {
+                    Some(amended) => amended,
+                    None => return Ok(false),
+                }
+            }
+        };
+        match (self.noted_since, self.next) {
+            (Some(at), _) => repeat::again(transaction, looked_at, at).await?,
+            (None, Some(next)) => progress::look_at(transaction, looked_at, next).await?,
+            (None, None) => {}
+        }
+        Ok(true)
+    }
 }
 
 /// Writes down how work ended.
@@ -48,12 +84,21 @@ pub(super) async fn finish(
                 writes.retrieval(lease, row, end, clock, may_hold);
             }
             How::Delivery(end) => writes.delivery(lease, row, end, clock),
-            How::Look { next, amendment } => {
+            How::Look {
+                next,
+                noted_at,
+                seen,
+            } => {
                 writes.remove(lease);
-                match amendment {
-                    None => writes.look(lease.event, *next, clock),
-                    Some(amendment) => looks.push((ended.len(), lease.event, *next, amendment)),
-                }
+                // Told of since: what was seen may be of the note before.
+                let noted_since = row.noted_at.filter(|at| Some(*at) > *noted_at);
+                looks.push(Looked {
+                    at: ended.len(),
+                    event: lease.event,
+                    next: next.map(|next| clock.distance(next)),
+                    noted_since,
+                    seen,
+                });
             }
             How::GivenBack => writes.again(lease, lease.task.clone(), 0, row.tries, None, None),
         }
@@ -65,15 +110,24 @@ pub(super) async fn finish(
         }));
     }
     let (planned, mut over) = writes.write(&transaction, owner).await?;
-    for (at, event, next, amendment) in looks {
-        let next = next.map(|next| clock.distance(next));
-        if !late::amend(&transaction, event, next, amendment).await? {
-            ended[at] = Ended::Lost;
+    for look in looks {
+        if !look.write(&transaction).await? {
+            ended[look.at] = Ended::Lost;
         }
     }
+    let planned_for: Vec<i64> = planned.iter().map(|lease| lease.event).collect();
+    let sequences = match &planned_for[..] {
+        [] => HashMap::new(),
+        events => content::sequences(&transaction, events).await?,
+    };
     // An event is over with the last of its ends.
     for (end, ended) in ends.iter().zip(&mut ended).rev() {
-        let Ended::Kept { event, deliveries } = ended else {
+        let Ended::Kept {
+            event,
+            deliveries,
+            sequence,
+        } = ended
+        else {
             continue;
         };
         if event.is_none() {
@@ -84,6 +138,7 @@ pub(super) async fn finish(
                 .iter()
                 .filter(|lease| lease.event == end.lease.event);
             deliveries.extend(of_it.cloned());
+            *sequence = sequences.get(&end.lease.event).copied();
         }
     }
     if !replayed.is_empty() {
@@ -112,6 +167,7 @@ async fn held(
         let row = Row {
             tries: row::get(&found, "tries")?,
             started_at: row::get(&found, "started_at")?,
+            noted_at: row::get(&found, "noted_at")?,
         };
         held.insert(key, row);
     }
@@ -144,6 +200,15 @@ impl Writes {
                 self.planned.extend(planned);
                 self.retrieved.push(event);
                 self.moves(standing(&lease.task), EventState::Delivering);
+                self.over.push(event);
+            }
+            Retrieval::Same { found, same_as } => {
+                self.remove(lease);
+                self.found.push((event, found.clone(), attempts, true));
+                self.retrieved.push(event);
+                self.moves(standing(&lease.task), EventState::Delivering);
+                self.same.0.push(event);
+                self.same.1.push(row::uuid(*same_as));
                 self.over.push(event);
             }
             Retrieval::Retry {

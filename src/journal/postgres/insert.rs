@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use deadpool_postgres::Client;
+use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::row;
-use crate::domain::{Outcome, SessionKind};
+use super::{expected, repeat, row};
+use crate::domain::{EventId, Expectation, Outcome, SessionKind};
 use crate::journal::lease::{first_task, new_fence};
 use crate::journal::record::NewContent;
 use crate::journal::{Appended, Error, Kept, Lease, NewEvent};
@@ -29,7 +29,7 @@ const INSERT: &str = "WITH new AS (
                               outcome, kind, error_code, needs_sdp, junk, body)) AS numbered
         ORDER BY dedupe
         ON CONFLICT (session_id, dedupe) DO NOTHING
-        RETURNING seq, id, needs_sdp, junk),
+        RETURNING seq, id, session_id, source, needs_sdp, junk),
     planned AS (
         INSERT INTO work (event, task, due, owner, fence, started_at)
         SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(),
@@ -42,7 +42,26 @@ const INSERT: &str = "WITH new AS (
     counted AS (
         INSERT INTO counts (state, n)
         SELECT CASE WHEN junk IS NULL THEN 'received' ELSE 'quarantined' END, count(*) FROM new GROUP BY 1)
-    SELECT id, seq FROM new";
+    -- An end that was found by asking before is late now, and what was made of it is compared with before it is delivered.
+    met AS (
+        UPDATE expected SET state = CASE expected.state WHEN 'recovered' THEN 'late' ELSE 'met' END, due = NULL,
+            settled_at = CASE expected.state WHEN 'recovered' THEN settled_at ELSE server_millis() END,
+            event = CASE expected.state WHEN 'recovered' THEN expected.event ELSE new.id END
+        FROM new WHERE expected.session_id = new.session_id AND junk IS NULL AND source <> 'reconcile'
+            AND expected.state NOT IN ('met', 'late', 'withdrawn')
+        RETURNING new.seq, expected.state, expected.event),
+    amended AS (
+        INSERT INTO amendments (event, revision, replaces)
+        SELECT met.seq, 1 + coalesce(revision, 1), met.event
+        FROM met JOIN receipts ON receipts.id = met.event LEFT JOIN amendments ON amendments.event = receipts.seq
+        WHERE met.state = 'late'),
+    hurried AS (
+        UPDATE work SET due = server_millis() FROM met JOIN receipts ON receipts.id = met.event
+        WHERE met.state = 'late' AND work.event = receipts.seq AND work.owner IS NULL
+            AND work.task IN ('forward', 'new', 'retrieve'))
+    SELECT new.id, new.seq, registered_at, ended_at, provider, context,
+        CASE WHEN met.state = 'late' THEN met.event END AS amends
+    FROM new LEFT JOIN expected ON expected.session_id = new.session_id LEFT JOIN met ON met.seq = new.seq";
 const FIND: &str = "SELECT wanted.n, receipts.id
     FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (session_id, dedupe, n)
     JOIN receipts ON receipts.session_id = wanted.session_id AND receipts.dedupe = wanted.dedupe";
@@ -52,7 +71,7 @@ const TRIES: usize = 3;
 /// Keeps events, or finds those that they repeat; with a flag for each whether `owner` is to hold its work. Gives as many
 /// results, in their order. Committed when it returns.
 pub(super) async fn batch(
-    client: &Client,
+    client: &impl GenericClient,
     owner: Uuid,
     events: &[(Arc<NewEvent>, bool)],
 ) -> Result<Vec<Kept>, Error> {
@@ -75,20 +94,30 @@ pub(super) async fn batch(
         for row in kept {
             let columns = &rows[row];
             let is_held = columns.is_held && columns.junk.is_none();
+            let new = &new[&columns.id];
             found[left[row]] = Some(Kept {
                 appended: Appended::New(row::event_id(columns.id)),
                 lease: is_held.then(|| Lease {
-                    event: new[&columns.id],
+                    event: new.seq,
                     task: first_task(columns.needs_sdp),
                     fence,
                 }),
+                expected: new.expected.clone(),
+                amends: new.amends,
             });
         }
+        let (mut repeated, mut sent_at) = (Vec::new(), Vec::new());
         for (other, id) in find(client, &rows, &others).await? {
-            found[left[others[other]]] = Some(Kept {
-                appended: Appended::Duplicate(row::event_id(id)),
-                lease: None,
-            });
+            let columns = &rows[others[other]];
+            if let (Some(at), None) = (columns.generated_at, &columns.junk) {
+                repeated.push(id);
+                sent_at.push(at);
+            }
+            found[left[others[other]]] =
+                Some(Kept::new(Appended::Duplicate(row::event_id(id)), None));
+        }
+        if !repeated.is_empty() {
+            repeat::note(client, &repeated, &sent_at).await?;
         }
     }
     found
@@ -165,13 +194,20 @@ fn columns(event: &NewEvent, is_held: bool) -> Columns<'_> {
     }
 }
 
-/// Inserts what is new, and tells the ids of that with their numbers.
+/// A row that was inserted.
+struct Inserted {
+    seq: i64,
+    expected: Option<Expectation>,
+    amends: Option<EventId>,
+}
+
+/// Inserts what is new, and tells the ids of that.
 async fn insert(
-    client: &Client,
+    client: &impl GenericClient,
     rows: &[Columns<'_>],
     owner: Uuid,
     fence: i64,
-) -> Result<HashMap<Uuid, i64>, Error> {
+) -> Result<HashMap<Uuid, Inserted>, Error> {
     macro_rules! column {
         ($name:ident) => {
             rows.iter().map(|row| row.$name).collect::<Vec<_>>()
@@ -210,13 +246,20 @@ async fn insert(
         )
         .await?;
     new.iter()
-        .map(|found| Ok((row::get(found, "id")?, row::get(found, "seq")?)))
+        .map(|found| {
+            let inserted = Inserted {
+                seq: row::get(found, "seq")?,
+                expected: expected::expectation(found)?,
+                amends: row::get::<Option<Uuid>>(found, "amends")?.map(row::event_id),
+            };
+            Ok((row::get(found, "id")?, inserted))
+        })
         .collect()
 }
 
 /// The first ones of `which` rows, by their place in `which`.
 async fn find(
-    client: &Client,
+    client: &impl GenericClient,
     rows: &[Columns<'_>],
     which: &[usize],
 ) -> Result<Vec<(usize, Uuid)>, Error> {

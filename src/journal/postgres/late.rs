@@ -1,10 +1,11 @@
-//! Content that came late: the amendment, an event of its own that replaces the one before it.
+//! Content that came late or anew: the amendment, an event of its own that replaces the one before it.
 
 use deadpool_postgres::Transaction;
 
 use super::{progress, row};
-use crate::domain::{EventState, Millis, Source};
-use crate::journal::{Amendment, Error};
+use crate::domain::{EventState, Source};
+use crate::journal::contents;
+use crate::journal::{Amendment, Error, Found};
 
 /// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
 const AMEND: &str = "INSERT INTO receipts
@@ -18,13 +19,28 @@ const AMEND: &str = "INSERT INTO receipts
 const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
     SELECT $2, 1 + coalesce((SELECT revision FROM amendments WHERE event = $1), 1), id FROM receipts WHERE seq = $1";
 
-/// Makes an amendment of an event, to be looked at again in `next`. `false` when there is nothing to amend.
+/// The same content was fetched again.
+pub(super) async fn same(
+    transaction: &Transaction<'_>,
+    event: i64,
+    found: &Found,
+) -> Result<(), Error> {
+    let (links, _) = contents::encode(&found.links);
+    transaction
+        .execute(
+            "UPDATE retrievals SET links = $2 WHERE event = $1 AND bodies IS NOT NULL",
+            &[&event, &links],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Makes an amendment of an event, and gives its number. `None` when there is nothing to amend.
 pub(super) async fn amend(
     transaction: &Transaction<'_>,
     event: i64,
-    next: Option<Millis>,
     amendment: &Amendment,
-) -> Result<bool, Error> {
+) -> Result<Option<i64>, Error> {
     let made = transaction
         .query_opt(
             AMEND,
@@ -36,7 +52,7 @@ pub(super) async fn amend(
             ],
         )
         .await?;
-    let Some(made) = made else { return Ok(false) };
+    let Some(made) = made else { return Ok(None) };
     let amended: i64 = row::get(&made, "seq")?;
     transaction.execute(AMENDS, &[&event, &amended]).await?;
     progress::write_found(transaction, amended, amendment.found.clone()).await?;
@@ -54,12 +70,9 @@ pub(super) async fn amend(
             &[&EventState::Delivering.as_str()],
         )
         .await?;
-    if let Some(next) = next {
-        progress::look_at(transaction, amended, next).await?;
-    }
     progress::plan_due(transaction, amended, &amendment.sinks).await?;
     progress::end_event(transaction, amended).await?;
-    let detail = format!("late content came; amended by {}", amendment.id);
+    let detail = format!("other content came; amended by {}", amendment.id);
     progress::history(transaction, event, "refresh", &detail).await?;
-    Ok(true)
+    Ok(Some(amended))
 }

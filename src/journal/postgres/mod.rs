@@ -6,10 +6,12 @@
 
 mod address;
 mod append;
+mod applied;
 mod connect;
 mod content;
 mod counts;
 mod error;
+mod expected;
 mod finish;
 mod insert;
 mod inspect;
@@ -23,6 +25,7 @@ mod pool;
 mod progress;
 mod query;
 mod rejected;
+mod repeat;
 mod requeue;
 mod retain;
 mod row;

@@ -6,15 +6,15 @@ use deadpool_postgres::Client;
 use super::{content, counts, row};
 use crate::domain::EventId;
 use crate::journal::lease::WHEN_RETRIEVED;
-use crate::journal::{Attempt, AuditEntry, Delivery, Error, EventDetail, Stats};
+use crate::journal::{Attempt, AuditEntry, Delivery, Error, Event, EventDetail, Found, Stats};
 
 /// Those that were made and those that are to be made.
 const DELIVERIES: &str =
-    "SELECT sink, state, attempts, NULL::bigint AS next_attempt_at, delivered_at, last_error
-        FROM deliveries WHERE event = $1
+    "SELECT sink, state, attempts, NULL::bigint AS next_attempt_at, delivered_at, last_error,
+        applied_at FROM deliveries WHERE event = $1
     UNION ALL
     SELECT substr(task, 9), 'pending', tries + (owner IS NOT NULL)::integer,
-        CASE WHEN owner IS NULL AND due < $2 THEN due END, NULL, cause
+        CASE WHEN owner IS NULL AND due < $2 THEN due END, NULL, cause, NULL
         FROM work WHERE event = $1 AND task LIKE 'deliver:%'
     ORDER BY sink";
 const OLDEST: &str = "SELECT received_at FROM work JOIN receipts ON seq = event WHERE task <> 'refresh'
@@ -55,6 +55,7 @@ async fn deliveries(client: &Client, seq: i64) -> Result<Vec<Delivery>, Error> {
                 next_attempt_at: row::optional_time(row::get(found, "next_attempt_at")?)?,
                 delivered_at: row::optional_time(row::get(found, "delivered_at")?)?,
                 last_error: row::get(found, "last_error")?,
+                applied_at: row::optional_time(row::get(found, "applied_at")?)?,
             })
         })
         .collect()
@@ -76,10 +77,23 @@ async fn attempts(client: &Client, seq: i64) -> Result<Vec<Attempt>, Error> {
         .collect()
 }
 
+/// An event, and what was found for it. `None` where its content is gone.
+pub(super) async fn found(client: &Client, id: EventId) -> Result<Option<(Event, Found)>, Error> {
+    let sql = format!("{} WHERE receipts.id = $1 AND body IS NOT NULL", row::EVENT);
+    let statement = client.prepare_cached(&sql).await?;
+    let Some(event) = client.query_opt(&statement, &[&row::uuid(id)]).await? else {
+        return Ok(None);
+    };
+    let seq: i64 = row::get(&event, "seq")?;
+    let content = content::events(client, &[seq]).await?.remove(&seq);
+    let event = row::event(&event)?;
+    Ok(content.map(|content| (event, content.found)))
+}
+
 /// The notification's body.
 pub(super) async fn payload(client: &Client, id: EventId) -> Result<Option<Bytes>, Error> {
     let statement = client
-        .prepare_cached("SELECT body FROM receipts WHERE id = $1 AND body IS NOT NULL")
+        .prepare_cached("SELECT body FROM receipts WHERE id = $1 AND octet_length(body) > 0")
         .await?;
     let found = client.query_opt(&statement, &[&row::uuid(id)]).await?;
     found.map(|found| row::bytes(&found, "body")).transpose()

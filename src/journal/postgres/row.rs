@@ -25,7 +25,7 @@ pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, s
     stale, coalesce(pending.tries + (pending.owner IS NOT NULL)::integer, found.attempts, 0) AS attempts,
     CASE WHEN pending.owner IS NULL THEN pending.due END AS next_attempt_at,
     coalesce(pending.cause, endings.cause, junk) AS last_error, error_code,
-    coalesce(NOT has_content, false) AS is_purged, seq
+    coalesce(NOT has_content, false) AS is_purged, seq, same_as
     FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
     LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
 
@@ -49,6 +49,7 @@ pub(super) fn event(row: &Row) -> Result<Event, Error> {
         last_error: get(row, "last_error")?,
         error_code: get(row, "error_code")?,
         content_purged: get(row, "is_purged")?,
+        same_as: get::<Option<Uuid>>(row, "same_as")?.map(event_id),
     })
 }
 

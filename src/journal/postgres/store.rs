@@ -5,16 +5,17 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::error::within;
 use super::{
-    CLOSING, INSPECTION, PostgresStore, WORK, address, counts, finish, inspect, instance, list,
-    look, operate, query, rejected, requeue, retain, work,
+    CLOSING, INSPECTION, PostgresStore, WORK, address, applied, counts, finish, inspect, instance, list,
+    look, operate, query, rejected, repeat, requeue, retain, work,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::{
-    AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept, Lease,
+    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry, Filter, Found, Kept, Lease,
     NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
 };
 
@@ -62,6 +63,37 @@ impl Store for PostgresStore {
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
         let lent = self.looks.lend().await?;
         let found = look(self.look_deadline, query::event(&lent, id)).await;
+        lent.settle(found)
+    }
+
+    async fn found(&self, id: EventId) -> Result<Option<(Event, Found)>, Error> {
+        let lent = self.pool.lend().await?;
+        let found = within(WORK, query::found(&lent, id)).await;
+        lent.settle(found)
+    }
+
+    async fn refetch(&self, id: EventId, now: Millis) -> Result<bool, Error> {
+        let lent = self.pool.lend().await?;
+        let asked = within(WORK, repeat::ask(&*lent, id, now)).await;
+        lent.settle(asked)
+    }
+
+    async fn applied(&self, id: EventId, sink: String, at: Timestamp) -> Result<Applied, Error> {
+        let mut lent = self.pool.lend().await?;
+        let noted = within(WORK, applied::note(&mut lent, id, &sink, at)).await;
+        lent.settle(noted)
+    }
+
+    async fn expect_applied(&self, awaited: Vec<(EventId, String, Millis)>) -> Result<(), Error> {
+        let lent = self.pool.lend().await?;
+        let work = applied::expect(&lent, self.clock, &awaited);
+        let written = within(WORK, work).await;
+        lent.settle(written)
+    }
+
+    async fn overdue_applied(&self, _: Millis) -> Result<Vec<(String, u64)>, Error> {
+        let lent = self.looks.lend().await?;
+        let found = look(self.look_deadline, applied::overdue(&lent)).await;
         lent.settle(found)
     }
 

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::content::{self, Content};
 use super::server_clock::ServerClock;
 use super::{operate, row};
-use crate::domain::{Millis, Notification};
+use crate::domain::Millis;
 use crate::journal::lease::new_fence;
 use crate::journal::{
-    Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
+    Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
 const CLAIM: &str = "WITH due AS (
@@ -23,7 +23,7 @@ const CLAIM: &str = "WITH due AS (
         ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED)
     UPDATE work SET owner = $4, fence = $5 FROM due
     WHERE work.event = due.event AND work.task = due.task
-    RETURNING work.event, tries, started_at, tried_ms, server_millis() AS now";
+    RETURNING work.event, tries, started_at, tried_ms, cause, noted_at, server_millis() AS now";
 const HELD: &str = "SELECT event, task, fence FROM work WHERE owner = $1";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = server_millis() + $4::bigint
     FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS given (event, task, fence)
@@ -42,6 +42,7 @@ struct Taken {
     tries: u32,
     started_at: Millis,
     tried_for: Duration,
+    again: Again,
     now: Millis,
 }
 
@@ -101,6 +102,7 @@ async fn take(
             tries: row::count(found, "tries")?,
             started_at: row::get(found, "started_at")?,
             tried_for: Duration::from_millis(u64::try_from(tried_ms).unwrap_or(0)),
+            again: Again::of(row::get(found, "cause")?, row::get(found, "noted_at")?),
             now: row::get(found, "now")?,
         })
     };
@@ -114,6 +116,7 @@ fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed
         tries,
         started_at,
         tried_for,
+        again,
         now,
     } = taken;
     let (attempt, started_at) = (tries + 1, clock.own(started_at, now));
@@ -128,7 +131,7 @@ fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed
             started_at,
             tried_for,
             attempt,
-            notification: Notification::parse(receipt.body.clone()).ok().map(Arc::new),
+            notification: receipt.notification(&found),
             receipt,
             found,
         })),
@@ -141,6 +144,8 @@ fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed
         Task::Refresh => Claimed::Late(LateEvent {
             lease,
             id: receipt.id,
+            receipt,
+            again,
             retrieved_at: clock.own(retrieved_at?, now),
             found,
         }),
@@ -187,7 +192,7 @@ pub(super) async fn give_back(
 pub(super) async fn lock(transaction: &Transaction<'_>, events: &[i64]) -> Result<Vec<Row>, Error> {
     let lock = transaction
         .prepare_cached(
-            "SELECT event, task, fence, owner, tries, started_at FROM work WHERE event = ANY ($1)
+            "SELECT event, task, fence, owner, tries, started_at, noted_at FROM work WHERE event = ANY ($1)
              ORDER BY event, task FOR UPDATE",
         )
         .await?;

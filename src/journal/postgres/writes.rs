@@ -49,7 +49,7 @@ const START_ONE: &str = "UPDATE work SET due = server_millis(), started_at = ser
 pub(super) const LOOK: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT event, 'refresh', server_millis() + due_in, $3, server_millis()
     FROM unnest($1::bigint[], $2::bigint[]) AS look (event, due_in)
-    ON CONFLICT (event, task) DO UPDATE SET due = excluded.due";
+    ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN work.noted_at IS NULL THEN excluded.due ELSE work.due END";
 const DELIVERED: &str = "INSERT INTO deliveries (event, sink, state, attempts, started_at, delivered_at, last_error)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[])
     ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
@@ -60,6 +60,17 @@ pub(super) const HISTORY: &str = "INSERT INTO attempts (event, at, what, detail)
 const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
     SELECT event, 'dead', server_millis(), cause, true FROM unnest($1::bigint[], $2::text[]) AS dead (event, cause)
     ON CONFLICT (event) DO NOTHING";
+/// Done, since another event has had the same content delivered; but who was told of it before, or is to have it again,
+/// has it all the same.
+const SAME: &str = "WITH same AS (
+        SELECT event, same_as FROM unnest($1::bigint[], $2::uuid[]) AS same (event, same_as)
+        WHERE NOT EXISTS (SELECT FROM work WHERE work.event = same.event AND task LIKE 'deliver:%')
+            AND NOT EXISTS (SELECT FROM deliveries WHERE deliveries.event = same.event)),
+    counted AS (
+        INSERT INTO counts (state, n)
+        SELECT 'done', count(*) FROM same UNION ALL SELECT 'delivering', -count(*) FROM same)
+    INSERT INTO endings (event, state, ended_at, has_content, same_as)
+    SELECT event, 'done', server_millis(), true, same_as FROM same";
 /// Done when all sinks have it, dead when one has given up and none is left to try.
 pub(super) const END_EVENTS: &str = "WITH ended AS (
         INSERT INTO endings (event, state, ended_at, cause, has_content)
@@ -93,6 +104,8 @@ pub(super) struct Writes {
     pub(super) delivered: Vec<Delivered>,
     pub(super) history: Vec<(i64, String, String)>,
     pub(super) dead: (Vec<i64>, Vec<String>),
+    /// Events that are done since another one has had the same content delivered.
+    pub(super) same: (Vec<i64>, Vec<Uuid>),
     /// Events that may have ended.
     pub(super) over: Vec<i64>,
     pub(super) counts: HashMap<EventState, i64>,
@@ -203,6 +216,9 @@ impl Writes {
         }
         if !self.dead.0.is_empty() {
             first.push((DEAD, vec![Box::new(self.dead.0), Box::new(self.dead.1)]));
+        }
+        if !self.same.0.is_empty() {
+            first.push((SAME, vec![Box::new(self.same.0), Box::new(self.same.1)]));
         }
         if !self.history.is_empty() {
             let lines = &self.history;

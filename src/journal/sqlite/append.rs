@@ -4,8 +4,8 @@ use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::row;
-use crate::domain::{DedupeKey, EventState, Millis, Outcome, SessionKind};
+use super::{expected, repeat, row};
+use crate::domain::{DedupeKey, EventState, Millis, Outcome, SessionKind, Source};
 use crate::journal::lease::first_task;
 use crate::journal::record::NewContent;
 use crate::journal::{Appended, Error, Kept, Lease, NewEvent};
@@ -89,10 +89,11 @@ pub(super) fn append(
             .query_row([dedupe], |found| found.get(0))
             .optional()?
             .ok_or(Error::Corrupt { what: "dedupe key" })?;
-        return Ok(Kept {
-            appended: Appended::Duplicate(row::id(first)),
-            lease: None,
-        });
+        let first = row::id(first);
+        if let (NewContent::Notification(_), Some(at)) = (&event.content, generated_at) {
+            repeat::note(tx, first, at, now)?;
+        }
+        return Ok(Kept::new(Appended::Duplicate(first), None));
     }
     let seq = tx.last_insert_rowid();
     let lease = plan(tx, event, seq, owner, fence, now).inspect_err(|_| {
@@ -100,10 +101,14 @@ pub(super) fn append(
         tx.execute("DELETE FROM receipts WHERE seq = ?1", [seq])
             .ok();
     })?;
-    Ok(Kept {
-        appended: Appended::New(event.id),
-        lease,
-    })
+    let mut kept = Kept::new(Appended::New(event.id), lease);
+    if let NewContent::Notification(notification) = &event.content
+        && event.source != Source::Reconcile
+        && let Some(met) = expected::meet(tx, &notification.session_id, (seq, event.id), now)?
+    {
+        (kept.expected, kept.amends) = (Some(met.expectation), met.amends);
+    }
+    Ok(kept)
 }
 
 /// What is to be done with a new event.

@@ -1,11 +1,9 @@
 //! An event's receipt and what was found for it, as the worker needs them.
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, OptionalExtension};
 
-use super::row;
-use crate::domain::{Document, EncounterId, Millis, Notification, Session, SessionId, SessionKind};
+use super::{expected, row};
+use crate::domain::{Document, EncounterId, Millis, Sequence, Session, SessionId, SessionKind};
 use crate::journal::contents;
 use crate::journal::{Error, Found, Link, Linked, Receipt};
 
@@ -13,6 +11,10 @@ const RECEIPT: &str = "SELECT id, received_at, source, stale, session_id, encoun
     kind, (SELECT revision FROM amendments WHERE event = seq), (SELECT replaces FROM amendments WHERE event = seq)
     FROM receipts WHERE seq = ?1 AND body IS NOT NULL";
 const FOUND: &str = "SELECT outcome, kind, session_status, links, CASE WHEN ?2 THEN bodies END FROM retrievals WHERE event = ?1";
+const SEQUENCE: &str = "SELECT max(1, (SELECT count(*) FROM mentions WHERE name = session_id AND event <= ?1)),
+    CASE WHEN encounter_id IS NOT NULL
+        THEN max(1, (SELECT count(*) FROM mentions WHERE name = encounter_id AND event <= ?1)) END
+    FROM receipts WHERE seq = ?1";
 /// As earlier versions left them.
 const OLD_LINKS: &str = "SELECT n, link_group, href, state, http_status, bytes, fetched_at, reason, CASE WHEN ?2 THEN body END
     FROM links WHERE event = ?1 ORDER BY n";
@@ -37,6 +39,8 @@ pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<(Receipt
         body: row::bytes(kept.get(8)?),
         revision: kept.get::<_, Option<u32>>(11)?.unwrap_or(1),
         replaces: kept.get::<_, Option<[u8; 16]>>(12)?.map(row::id),
+        expected: expected::expectation_of(connection, &kept.get::<_, String>(4)?)?,
+        sequence: Some(sequence(connection, seq)?),
     };
     let found = match found(connection, seq, true)? {
         Some(found) => found,
@@ -58,9 +62,14 @@ pub(super) fn document(connection: &Connection, seq: i64) -> Result<Option<Docum
     Ok(event.map(|(receipt, found)| receipt.document(&found)))
 }
 
-/// The notification, read.
-pub(super) fn notification(receipt: &Receipt) -> Option<Arc<Notification>> {
-    Notification::parse(receipt.body.clone()).ok().map(Arc::new)
+/// The place of an event among those of its session and of its encounter. Events that nobody has worked on yet do not count.
+pub(super) fn sequence(connection: &Connection, seq: i64) -> Result<Sequence, Error> {
+    Ok(connection.prepare_cached(SEQUENCE)?.query_row([seq], |row| {
+        Ok(Sequence {
+            session: row.get(0)?,
+            encounter: row.get(1)?,
+        })
+    })?)
 }
 
 /// What was found, with the answers or without. `None` where nobody has looked yet.

@@ -4,13 +4,13 @@ use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::operate;
+use super::{content, expected, operate, repeat};
 use super::progress::{PLAN, end_event, history, look_at, standing, start_waiting};
 use crate::domain::{EventState, Millis, Source};
 use crate::journal::contents;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{
-    Amendment, DeliveryEnd, End, Ended, Error, Found, How, Lease, Planned, Retrieval, Task,
+    DeliveryEnd, End, Ended, Error, Found, How, Lease, Planned, Retrieval, Seen, Task,
 };
 
 /// Gives what is told of the row that ends.
@@ -34,6 +34,12 @@ const MENTION: &str = "INSERT OR IGNORE INTO mentions (name, event)
     UNION ALL SELECT encounter_id, seq FROM receipts WHERE seq = ?1 AND encounter_id IS NOT NULL";
 const DELIVERED: &str = "INSERT OR REPLACE INTO deliveries (event, sink, state, attempts, started_at, delivered_at, last_error)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// The vendor, or somebody, has told of another note since this time.
+const NOTED: &str = "SELECT noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
+/// The same content, fetched later.
+const SAME: &str = "UPDATE retrievals SET links = ?2 WHERE event = ?1 AND bodies IS NOT NULL";
+/// Done, since another event has had the same content delivered.
+const DONE: &str = "INSERT INTO endings (event, state, ended_at, has_content, same_as) VALUES (?1, 'done', ?2, 1, ?3)";
 const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content) VALUES (?1, 'dead', ?2, ?3, 1)";
 /// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
 const AMEND: &str = "INSERT INTO receipts
@@ -61,7 +67,11 @@ impl Ending<'_> {
             ended.push(match how {
                 How::Retrieval(end) => self.retrieval(lease, end)?,
                 How::Delivery(end) => self.delivery(lease, end)?,
-                How::Look { next, amendment } => self.look(lease, *next, amendment.as_deref())?,
+                How::Look {
+                    next,
+                    noted_at,
+                    seen,
+                } => self.look(lease, *next, *noted_at, seen)?,
                 How::GivenBack => self.given_back(lease)?,
             });
         }
@@ -92,10 +102,32 @@ impl Ending<'_> {
                 start_waiting(tx, event, self.now)?;
                 tx.leaves(standing(&lease.task));
                 tx.enters(EventState::Delivering);
+                let sequence = match &deliveries[..] {
+                    [] => None,
+                    _ => Some(content::sequence(tx, event)?),
+                };
                 Ok(Ended::Kept {
                     event: end_event(tx, event, self.now)?,
                     deliveries,
+                    sequence,
                 })
+            }
+            Retrieval::Same { found, same_as } => {
+                let Some(tries) = self.end(lease)? else {
+                    return Ok(Ended::Lost);
+                };
+                self.write_found(event, found, tries + 1, Some(self.now))?;
+                tx.leaves(standing(&lease.task));
+                // Who was told of it before, or is to have it again, has it all the same.
+                start_waiting(tx, event, self.now)?;
+                if has_deliveries(tx, event)? {
+                    tx.enters(EventState::Delivering);
+                    return Ok(Ended::kept(end_event(tx, event, self.now)?));
+                }
+                tx.prepare_cached(DONE)?
+                    .execute(params![event, self.now, same_as.as_bytes()])?;
+                tx.enters(EventState::Done);
+                Ok(Ended::kept(Some(EventState::Done)))
             }
             Retrieval::Retry {
                 found,
@@ -178,20 +210,40 @@ impl Ending<'_> {
         Ok(Ended::kept(end_event(tx, event, self.now)?))
     }
 
-    /// Ends a look for late content.
+    /// Ends a look for late or new content.
     fn look(
         self,
         lease: &Lease,
         next: Option<Millis>,
-        amendment: Option<&Amendment>,
+        noted_at: Option<Millis>,
+        seen: &Seen,
     ) -> Result<Ended, Error> {
         let (tx, event) = (self.tx, lease.event);
+        // Told of since: what was seen may be of the note before.
+        let noted_since: Option<Millis> = tx
+            .prepare_cached(NOTED)?
+            .query_row(params![event, noted_at], |row| row.get(0))
+            .optional()?;
         if self.end(lease)?.is_none() {
             return Ok(Ended::Lost);
         }
-        let Some(amendment) = amendment else {
-            next.map_or(Ok(()), |next| look_at(tx, event, next))?;
-            return Ok(Ended::kept(None));
+        let again = |event: i64| match (noted_since, next) {
+            (Some(at), _) => repeat::again(tx, event, at, self.now),
+            (None, Some(next)) => look_at(tx, event, next),
+            (None, None) => Ok(()),
+        };
+        let amendment = match seen {
+            Seen::Nothing => {
+                again(event)?;
+                return Ok(Ended::kept(None));
+            }
+            Seen::Same(found) => {
+                tx.prepare_cached(SAME)?
+                    .execute(params![event, contents::encode(&found.links).0])?;
+                again(event)?;
+                return Ok(Ended::kept(None));
+            }
+            Seen::Amended(amendment) => amendment,
         };
         let made = tx.prepare_cached(AMEND)?.execute(params![
             event,
@@ -204,19 +256,19 @@ impl Ending<'_> {
         }
         let amended = tx.last_insert_rowid();
         tx.prepare_cached(AMENDS)?.execute([event, amended])?;
-        let retrieved_at = super::content::retrieved_at(tx, event)?;
+        let retrieved_at = content::retrieved_at(tx, event)?;
         self.write_found(
             amended,
             &amendment.found,
             0,
             retrieved_at.or(Some(self.now)),
         )?;
-        next.map_or(Ok(()), |next| look_at(tx, amended, next))?;
+        again(amended)?;
         let planned: Vec<Planned> = amendment.sinks.iter().map(|sink| due(sink)).collect();
         self.plan(amended, &planned, false)?;
         tx.enters(EventState::Delivering);
         end_event(tx, amended, self.now)?;
-        let detail = format!("late content came; amended by {}", amendment.id);
+        let detail = format!("other content came; amended by {}", amendment.id);
         history(tx, event, self.now, "refresh", &detail)?;
         Ok(Ended::kept(None))
     }
@@ -300,19 +352,8 @@ impl Ending<'_> {
         attempts: u32,
         retrieved_at: Option<Millis>,
     ) -> Result<(), Error> {
-        let (links, bodies) = contents::encode(&found.links);
-        self.tx.prepare_cached(RETRIEVED)?.execute(params![
-            event,
-            found.session.outcome.as_str(),
-            found.session.kind.as_str(),
-            found.session.status,
-            attempts,
-            retrieved_at,
-            links,
-            bodies
-        ])?;
-        self.tx.prepare_cached(MENTION)?.execute([event])?;
-        Ok(())
+        write_found(self.tx, event, found, attempts, retrieved_at)?;
+        expected::meet_late(self.tx, event, self.now)
     }
 
     /// Plans deliveries, but for those that were made; gives the leases of those that this instance makes itself.
@@ -348,6 +389,39 @@ impl Ending<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether an event is to be delivered to somebody, or was.
+fn has_deliveries(tx: &Tx<'_>, event: i64) -> Result<bool, Error> {
+    Ok(tx
+        .prepare_cached(
+            "SELECT 1 FROM work WHERE event = ?1 AND task LIKE 'deliver:%'
+             UNION ALL SELECT 1 FROM deliveries WHERE event = ?1 LIMIT 1",
+        )?
+        .exists([event])?)
+}
+
+/// Writes down what was found of an event, and which names it goes by.
+pub(super) fn write_found(
+    tx: &Tx<'_>,
+    event: i64,
+    found: &Found,
+    attempts: u32,
+    retrieved_at: Option<Millis>,
+) -> Result<(), Error> {
+    let (links, bodies) = contents::encode(&found.links);
+    tx.prepare_cached(RETRIEVED)?.execute(params![
+        event,
+        found.session.outcome.as_str(),
+        found.session.kind.as_str(),
+        found.session.status,
+        attempts,
+        retrieved_at,
+        links,
+        bodies
+    ])?;
+    tx.prepare_cached(MENTION)?.execute([event])?;
+    Ok(())
 }
 
 /// A sink whose delivery whoever claims it makes.

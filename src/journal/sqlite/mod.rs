@@ -4,12 +4,14 @@
 
 mod address;
 mod append;
+mod applied;
 mod backup;
 mod checkpoint;
 mod content;
 mod counts;
 mod damage;
 mod examine;
+mod expected;
 mod files;
 mod finish;
 mod folder;
@@ -21,6 +23,7 @@ mod progress;
 mod query;
 mod readers;
 mod rejected;
+mod repeat;
 mod requeue;
 mod restore;
 mod retain;

@@ -171,7 +171,7 @@ fn start_again(
 /// Whether the event needs a call to the vendor's API, as its notification says.
 fn needs_sdp(connection: &Connection, event: i64) -> Result<bool, Error> {
     let content = super::content::event(connection, event)?;
-    let notification = content.and_then(|(receipt, _)| super::content::notification(&receipt));
+    let notification = content.and_then(|(receipt, found)| receipt.notification(&found));
     Ok(notification.is_none_or(|notification| notification.needs_sdp()))
 }
 

@@ -17,7 +17,7 @@ const START: &str =
     "UPDATE work SET due = ?2, started_at = ?2 WHERE event = ?1 AND due = ?3 AND owner IS NULL";
 const LOOK: &str =
     "INSERT INTO work (event, task, due, fence, started_at) VALUES (?1, 'refresh', ?2, ?3, ?2)
-    ON CONFLICT (event, task) DO UPDATE SET due = excluded.due";
+    ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN noted_at IS NULL THEN excluded.due ELSE due END";
 /// Done when all sinks have it, dead when one has given up and none is left to try.
 const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
     SELECT ?1, CASE WHEN sink IS NULL THEN 'done' ELSE 'dead' END, ?2, sink || ': ' || coalesce(last_error, ''), 1

@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::V
 use super::{content, row};
 use crate::domain::{EventId, EventState};
 use crate::journal::lease::WHEN_RETRIEVED;
-use crate::journal::{Attempt, AuditEntry, Delivery, Error, EventDetail, Filter, Page, Stats};
+use crate::journal::{
+    Attempt, AuditEntry, Delivery, Error, Event, EventDetail, Filter, Found, Page, Stats,
+};
 
 /// One event with all that belongs to it.
 pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<EventDetail>, Error> {
@@ -28,10 +30,10 @@ pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Event
 /// Those that were made and those that are to be made.
 fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT sink, state, attempts, NULL, delivered_at, last_error FROM deliveries WHERE event = ?1
+        "SELECT sink, state, attempts, NULL, delivered_at, last_error, applied_at FROM deliveries WHERE event = ?1
          UNION ALL
          SELECT substr(task, 9), 'pending', tries + (owner IS NOT NULL),
-             CASE WHEN owner IS NULL AND due < ?2 THEN due END, NULL, cause
+             CASE WHEN owner IS NULL AND due < ?2 THEN due END, NULL, cause, NULL
          FROM work WHERE event = ?1 AND task LIKE 'deliver:%'
          ORDER BY 1",
     )?;
@@ -45,6 +47,7 @@ fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error>
             next_attempt_at: row::optional_time(found.get(3)?)?,
             delivered_at: row::optional_time(found.get(4)?)?,
             last_error: found.get(5)?,
+            applied_at: row::optional_time(found.get(6)?)?,
         });
     }
     Ok(deliveries)
@@ -65,13 +68,31 @@ fn attempts(connection: &Connection, seq: i64) -> Result<Vec<Attempt>, Error> {
     Ok(attempts)
 }
 
+/// An event, and what was found for it. `None` where its content is gone.
+pub(super) fn found(
+    connection: &Connection,
+    id: EventId,
+) -> Result<Option<(Event, Found)>, Error> {
+    let sql = format!("{} WHERE receipts.id = ?1 AND body IS NOT NULL", row::EVENT);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    let Some(event) = rows.next()? else {
+        return Ok(None);
+    };
+    let content = content::event(connection, event.get(17)?)?;
+    let event = row::event(event)?;
+    Ok(content.map(|(_, found)| (event, found)))
+}
+
 /// The notification's body.
 pub(super) fn payload(connection: &Connection, id: EventId) -> Result<Option<Bytes>, Error> {
     let body: Option<Option<Vec<u8>>> = connection
         .prepare_cached("SELECT body FROM receipts WHERE id = ?1")?
         .query_row([id.as_bytes()], |found| found.get(0))
         .optional()?;
-    Ok(body.flatten().map(row::bytes))
+    // Empty where there was no notification.
+    let body = body.flatten().filter(|body| !body.is_empty());
+    Ok(body.map(row::bytes))
 }
 
 /// The body fetched for a link.

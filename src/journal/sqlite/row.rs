@@ -21,7 +21,7 @@ pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, s
          ELSE 'retrieving' END,
     stale, coalesce(pending.tries + (pending.owner IS NOT NULL), found.attempts, 0),
     CASE WHEN pending.owner IS NULL THEN pending.due END, coalesce(pending.cause, endings.cause, junk), error_code,
-    coalesce(has_content = 0, 0), seq
+    coalesce(has_content = 0, 0), seq, same_as
     FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
     LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
 
@@ -45,6 +45,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
         last_error: row.get(14)?,
         error_code: row.get(15)?,
         content_purged: row.get(16)?,
+        same_as: row.get::<_, Option<[u8; 16]>>(18)?.map(id),
     })
 }
 

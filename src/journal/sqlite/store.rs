@@ -5,18 +5,19 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::checkpoint::Checkpointer;
 use super::finish::Ending;
 use super::work::Claims;
 use super::{
-    LOOK, SqliteStore, address, append, checkpoint, inspect, lock, operate, query, rejected,
-    requeue, retain, work,
+    LOOK, SqliteStore, address, append, applied, checkpoint, inspect, lock, operate, query, rejected,
+    repeat, requeue, retain, work,
 };
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{
-    Access, AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept,
+    Access, Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry, Filter, Found, Kept,
     Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store,
     Wanted,
 };
@@ -66,6 +67,36 @@ impl Store for SqliteStore {
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
         self.looks
             .read(move |connection| query::event(connection, id))
+            .await
+    }
+
+    async fn found(&self, id: EventId) -> Result<Option<(Event, Found)>, Error> {
+        self.readers
+            .read(move |connection| query::found(connection, id))
+            .await
+    }
+
+    async fn refetch(&self, id: EventId, now: Millis) -> Result<bool, Error> {
+        self.writer()?
+            .write(move |tx| repeat::ask(tx, id, now))
+            .await
+    }
+
+    async fn applied(&self, id: EventId, sink: String, at: Timestamp) -> Result<Applied, Error> {
+        self.writer()?
+            .write(move |tx| applied::note(tx, id, &sink, at))
+            .await
+    }
+
+    async fn expect_applied(&self, awaited: Vec<(EventId, String, Millis)>) -> Result<(), Error> {
+        self.writer()?
+            .write(move |tx| applied::expect(tx, &awaited))
+            .await
+    }
+
+    async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error> {
+        self.looks
+            .read(move |connection| applied::overdue(connection, now))
             .await
     }
 

@@ -18,7 +18,7 @@ use super::{content, row};
 use crate::domain::Millis;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{
-    Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
+    Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
 const DUE: &str =
@@ -142,7 +142,7 @@ fn claimed(
                     started_at,
                     tried_for,
                     attempt,
-                    notification: content::notification(&receipt),
+                    notification: receipt.notification(&found),
                     receipt,
                     found,
                 }))
@@ -163,9 +163,18 @@ fn claimed(
             ) else {
                 return Ok(None);
             };
+            let again = connection
+                .prepare_cached(
+                    "SELECT cause, noted_at FROM work WHERE event = ?1 AND task = 'refresh'",
+                )?
+                .query_row([event], |row| {
+                    Ok(Again::of(row.get_ref(0)?.as_str_or_null()?, row.get(1)?))
+                })?;
             Some(Claimed::Late(LateEvent {
                 lease,
                 id: receipt.id,
+                receipt,
+                again,
                 retrieved_at,
                 found,
             }))

@@ -1,0 +1,250 @@
+//! When the status of an expected session is asked for. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Millis, Registration};
+
+/// How long the vendor keeps transcripts and audio, counted from the earliest time that is known of a session
+/// (docs/VENDOR.md, "Retention").
+const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+/// From when on what is left of that time is urgent.
+const URGENT: Duration = Duration::from_secs(24 * 3600);
+/// How much sooner or later than planned a question may be, so that those of many sessions do not come together.
+const JITTER: f64 = 0.1;
+/// When a session that was reported to have ended and that the vendor does not know is given up.
+const ABSENT_AFTER_END: Duration = Duration::from_secs(24 * 3600);
+
+/// The waits before and between questions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PollSchedule {
+    /// How long after the end of a session its notification may take.
+    pub push_grace: Duration,
+    /// When a session of which only the start is known is taken to have ended.
+    pub assume_ended_after: Duration,
+    /// Shortest wait between two questions for one session; in between it is half of the time for which its notification
+    /// has been overdue.
+    pub min_interval: Duration,
+    /// The longest.
+    pub max_interval: Duration,
+    /// When a session is asked for once in `slow_interval` only.
+    pub slow_after: Duration,
+    /// See `slow_after`.
+    pub slow_interval: Duration,
+    /// When a session that does not end is given up.
+    pub give_up_after: Duration,
+    /// When a session that the vendor does not know is given up; a day at most where its end was reported.
+    pub absent_after: Duration,
+    /// How long an aborted session may be resumed before that is its end.
+    pub aborted_grace: Duration,
+}
+
+/// In which order sessions are asked for that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// What could be fetched is about to be deleted by the vendor.
+    Closing,
+    /// Its end was reported: a clinician waits.
+    Ended,
+    /// The others.
+    Other,
+}
+
+impl Lane {
+    /// All of them, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::Closing, Self::Ended, Self::Other];
+
+    /// The stored number.
+    pub fn number(self) -> i16 {
+        match self {
+            Self::Closing => 0,
+            Self::Ended => 1,
+            Self::Other => 2,
+        }
+    }
+}
+
+/// When a session's status is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Poll {
+    /// When.
+    pub due: Millis,
+    /// In which order among those that are due.
+    pub lane: Lane,
+}
+
+impl PollSchedule {
+    /// When a session is overdue, and with that its first question.
+    pub fn first(&self, session: &Registration, registered_at: Timestamp) -> Poll {
+        let overdue = match (session.ended_at, session.deadline, session.started_at) {
+            (Some(ended), ..) => after(ended, self.push_grace),
+            (None, Some(deadline), _) => deadline.as_millisecond(),
+            (None, None, Some(started)) => after(started, self.assume_ended_after),
+            (None, None, None) => after(registered_at, self.assume_ended_after),
+        };
+        self.at(session, registered_at, overdue)
+    }
+
+    /// The next question for a session that has been overdue since `overdue`, asked for at `now`. `None` when it is given
+    /// up. `chance` is between 0 and 1.
+    pub fn next(
+        &self,
+        session: &Registration,
+        registered_at: Timestamp,
+        (overdue, now): (Millis, Millis),
+        chance: f64,
+    ) -> Option<Poll> {
+        let elapsed = elapsed(overdue, now);
+        if elapsed >= self.give_up_after {
+            return None;
+        }
+        let wait = if elapsed >= self.slow_after {
+            self.slow_interval
+        } else {
+            (elapsed / 2).clamp(self.min_interval, self.max_interval)
+        };
+        let due = now.saturating_add(millis(jittered(wait, chance)));
+        Some(self.at(session, registered_at, due))
+    }
+
+    /// The next question for a session that may wait for the slow interval.
+    pub fn slow(
+        &self,
+        session: &Registration,
+        registered_at: Timestamp,
+        now: Millis,
+        chance: f64,
+    ) -> Poll {
+        let due = now.saturating_add(millis(jittered(self.slow_interval, chance)));
+        self.at(session, registered_at, due)
+    }
+
+    /// Whether a session that the vendor does not know is given up.
+    pub fn is_absent(&self, session: &Registration, (overdue, now): (Millis, Millis)) -> bool {
+        let after = match session.ended_at {
+            Some(_) => self.absent_after.min(ABSENT_AFTER_END),
+            None => self.absent_after,
+        };
+        elapsed(overdue, now) >= after
+    }
+
+    /// Whether a session that was found aborted then has ended.
+    pub fn is_over(&self, aborted_at: Timestamp, now: Millis) -> bool {
+        elapsed(aborted_at.as_millisecond(), now) >= self.aborted_grace
+    }
+
+    /// A question at `due`, and its order.
+    pub fn at(&self, session: &Registration, registered_at: Timestamp, due: Millis) -> Poll {
+        let lane = match kept_until(session, registered_at) - due {
+            left if (0..millis(URGENT)).contains(&left) => Lane::Closing,
+            _ if session.ended_at.is_some() => Lane::Ended,
+            _ => Lane::Other,
+        };
+        Poll { due, lane }
+    }
+}
+
+/// Until when the vendor keeps what has a clock: counted from the earliest time that is known.
+pub fn kept_until(session: &Registration, registered_at: Timestamp) -> Millis {
+    let known = [session.started_at, session.ended_at, Some(registered_at)];
+    let earliest = known.into_iter().flatten().min().unwrap_or(registered_at);
+    after(earliest, KEPT_FOR)
+}
+
+fn after(time: Timestamp, wait: Duration) -> Millis {
+    time.as_millisecond().saturating_add(millis(wait))
+}
+
+fn elapsed(since: Millis, now: Millis) -> Duration {
+    Duration::from_millis(u64::try_from(now.saturating_sub(since)).unwrap_or(0))
+}
+
+fn jittered(wait: Duration, chance: f64) -> Duration {
+    wait.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance.clamp(0.0, 1.0))
+}
+
+fn millis(duration: Duration) -> Millis {
+    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Origin, SessionId, SessionKind};
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn schedule() -> PollSchedule {
+        PollSchedule {
+            push_grace: Duration::from_secs(120),
+            assume_ended_after: HOUR * 2,
+            min_interval: Duration::from_secs(120),
+            max_interval: HOUR * 6,
+            slow_after: DAY * 7,
+            slow_interval: DAY,
+            give_up_after: DAY * 30,
+            absent_after: DAY * 7,
+            aborted_grace: Duration::from_secs(900),
+        }
+    }
+
+    fn session() -> Registration {
+        Registration {
+            session_id: SessionId::new("s").expect("an id"),
+            encounter_id: None,
+            kind: SessionKind::Unknown,
+            provider: None,
+            started_at: None,
+            ended_at: None,
+            deadline: None,
+            origin: Origin::Registered,
+            context: None,
+        }
+    }
+
+    #[test]
+    fn the_first_question_comes_after_the_end_else_at_the_deadline_else_well_after_the_start() {
+        let at = |seconds: i64| Timestamp::from_second(seconds).expect("a time");
+        let first = |session: &Registration| schedule().first(session, at(1_000)).due / 1_000;
+        let mut session = session();
+        assert_eq!(first(&session), 1_000 + 7_200);
+        session.started_at = Some(at(500));
+        assert_eq!(first(&session), 500 + 7_200);
+        session.deadline = Some(at(900));
+        assert_eq!(first(&session), 900);
+        session.ended_at = Some(at(800));
+        assert_eq!(first(&session), 800 + 120);
+    }
+
+    #[test]
+    fn a_session_that_never_ends_is_asked_for_ever_less_often_and_given_up_after_30_days() {
+        let (schedule, session, start) = (schedule(), session(), Timestamp::UNIX_EPOCH);
+        let (mut now, mut asked) = (0, vec![0]);
+        while let Some(poll) = schedule.next(&session, start, (0, now), 0.5) {
+            now = poll.due;
+            asked.push(now);
+        }
+        let within = |time: Duration| asked.iter().filter(|at| **at <= millis(time)).count();
+        assert!(within(HOUR) <= 9, "{}", within(HOUR));
+        assert!(within(DAY) <= 17, "{}", within(DAY));
+        assert!(within(DAY * 7) <= 41, "{}", within(DAY * 7));
+        assert!(asked.len() <= 65, "{}", asked.len());
+        assert!(now >= millis(DAY * 30));
+    }
+
+    #[test]
+    fn what_the_vendor_is_about_to_delete_goes_first_then_what_has_ended() {
+        let (schedule, mut session) = (schedule(), session());
+        let registered = Timestamp::from_second(0).expect("a time");
+        let lane = |session: &Registration, due: Duration| {
+            schedule.at(session, registered, millis(due)).lane
+        };
+        assert_eq!(lane(&session, HOUR), Lane::Other);
+        assert_eq!(lane(&session, DAY * 29 + HOUR), Lane::Closing);
+        assert_eq!(lane(&session, DAY * 31), Lane::Other);
+        session.ended_at = Some(registered);
+        assert_eq!(lane(&session, HOUR), Lane::Ended);
+    }
+}

@@ -1,0 +1,87 @@
+//! What sinks' targets confirm to have applied, and which confirmations are waited for.
+
+use deadpool_postgres::Client;
+use jiff::Timestamp;
+
+use super::row;
+use super::server_clock::ServerClock;
+use crate::domain::{EventId, Millis};
+use crate::journal::{Applied, Error};
+
+const EXPECT: &str = "INSERT INTO unapplied (event, sink, due)
+    SELECT seq, awaited.sink, server_millis() + awaited.due_in
+    FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS awaited (id, sink, due_in)
+        JOIN receipts ON receipts.id = awaited.id
+        JOIN deliveries ON deliveries.event = seq AND deliveries.sink = awaited.sink
+    WHERE deliveries.state = 'delivered' AND applied_at IS NULL
+    ON CONFLICT (event, sink) DO UPDATE SET due = excluded.due";
+
+/// Writes down that a sink's target has applied an event.
+pub(super) async fn note(
+    client: &mut Client,
+    id: EventId,
+    sink: &str,
+    at: Timestamp,
+) -> Result<Applied, Error> {
+    let transaction = client.transaction().await?;
+    let find = transaction
+        .prepare_cached("SELECT seq FROM receipts WHERE id = $1")
+        .await?;
+    let Some(found) = transaction.query_opt(&find, &[&row::uuid(id)]).await? else {
+        return Ok(Applied::NotFound);
+    };
+    let event: i64 = row::get(&found, "seq")?;
+    let note = transaction
+        .prepare_cached(
+            "UPDATE deliveries SET applied_at = coalesce(applied_at, $3)
+             WHERE event = $1 AND sink = $2 AND state = 'delivered'",
+        )
+        .await?;
+    let noted = transaction
+        .execute(&note, &[&event, &sink, &at.as_millisecond()])
+        .await?;
+    if noted == 0 {
+        return Ok(Applied::NotDelivered);
+    }
+    let done = transaction
+        .prepare_cached("DELETE FROM unapplied WHERE event = $1 AND sink = $2")
+        .await?;
+    transaction.execute(&done, &[&event, &sink]).await?;
+    transaction.commit().await?;
+    Ok(Applied::Noted)
+}
+
+/// Waits for confirmations, but for those that have come.
+pub(super) async fn expect(
+    client: &Client,
+    clock: ServerClock,
+    awaited: &[(EventId, String, Millis)],
+) -> Result<(), Error> {
+    let ids: Vec<_> = awaited.iter().map(|(id, ..)| row::uuid(*id)).collect();
+    let sinks: Vec<&str> = awaited.iter().map(|(_, sink, _)| &**sink).collect();
+    let due_in: Vec<i64> = awaited
+        .iter()
+        .map(|(.., due)| clock.distance(*due))
+        .collect();
+    let statement = client.prepare_cached(EXPECT).await?;
+    client
+        .execute(&statement, &[&ids, &sinks, &due_in])
+        .await?;
+    Ok(())
+}
+
+/// How many are overdue, by sink.
+pub(super) async fn overdue(client: &Client) -> Result<Vec<(String, u64)>, Error> {
+    let statement = client
+        .prepare_cached(
+            "SELECT sink, count(*) AS n FROM unapplied WHERE due <= server_millis() GROUP BY sink",
+        )
+        .await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|found| {
+            let count = u64::try_from(row::get::<i64>(found, "n")?).unwrap_or(0);
+            Ok((row::get(found, "sink")?, count))
+        })
+        .collect()
+}

@@ -1,0 +1,89 @@
+//! A notification that is sent again, later: the vendor may have made another note and tell of it in the same words. What
+//! was fetched before is fetched again, and compared.
+
+use deadpool_postgres::GenericClient;
+use uuid::Uuid;
+
+use super::row;
+use crate::domain::{EventId, Millis};
+use crate::journal::Error;
+use crate::journal::lease::{LATER_BY, WHEN_RETRIEVED, new_fence};
+
+/// Of each event the newest version counts; each has the id of the one before as its key. Only what was retrieved well
+/// before, or is to be retrieved yet.
+const NOTE: &str = "WITH RECURSIVE versions AS (
+        SELECT asked.at, receipts.seq, receipts.session_id, receipts.id, asked.id AS first, 0 AS version
+        FROM unnest($1::uuid[], $2::bigint[]) AS asked (id, at) JOIN receipts ON receipts.id = asked.id
+        UNION ALL
+        SELECT versions.at, receipts.seq, receipts.session_id, receipts.id, versions.first, version + 1
+        FROM versions JOIN receipts
+            ON receipts.session_id = versions.session_id AND receipts.dedupe = uuid_send(versions.id)),
+    newest AS (SELECT DISTINCT ON (first) first, seq, at FROM versions ORDER BY first, version DESC, at DESC)
+    INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
+    SELECT newest.seq, 'refresh', CASE WHEN retrieved_at IS NULL THEN $3 ELSE server_millis() END, $4, server_millis(), at,
+        'repeat'
+    FROM newest JOIN receipts ON receipts.seq = newest.seq LEFT JOIN retrievals AS found ON found.event = newest.seq
+    WHERE body IS NOT NULL AND junk IS NULL AND at > generated_at
+        AND (retrieved_at IS NULL OR at > retrieved_at + $5)
+        AND NOT EXISTS (SELECT FROM endings WHERE endings.event = newest.seq AND state = 'dead')
+    ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
+        noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
+/// At once.
+const AGAIN: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
+    VALUES ($1, 'refresh', server_millis(), $2, server_millis(), $3, 'repeat')
+    ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
+        noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
+const ASK: &str = "WITH RECURSIVE versions AS (
+        SELECT seq, session_id, id, 0 AS version FROM receipts WHERE id = $1
+        UNION ALL
+        SELECT receipts.seq, receipts.session_id, receipts.id, version + 1 FROM versions JOIN receipts
+            ON receipts.session_id = versions.session_id AND receipts.dedupe = uuid_send(versions.id)),
+    newest AS (SELECT seq FROM versions ORDER BY version DESC LIMIT 1)
+    INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
+    SELECT newest.seq, 'refresh', server_millis(), $2, server_millis(), $3, 'asked'
+    FROM newest JOIN receipts ON receipts.seq = newest.seq JOIN retrievals ON retrievals.event = newest.seq
+    WHERE body IS NOT NULL AND retrieved_at IS NOT NULL
+    ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
+        noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
+
+/// Notes that the notifications of these events came again, with when each was sent.
+pub(super) async fn note(
+    client: &impl GenericClient,
+    events: &[Uuid],
+    sent_at: &[Millis],
+) -> Result<(), Error> {
+    let statement = client.prepare_cached(NOTE).await?;
+    client
+        .execute(
+            &statement,
+            &[&events, &sent_at, &WHEN_RETRIEVED, &new_fence(), &LATER_BY],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Looks again at once, since the vendor has told of another note at `noted_at` while somebody looked.
+pub(super) async fn again(
+    client: &impl GenericClient,
+    event: i64,
+    noted_at: Millis,
+) -> Result<(), Error> {
+    let statement = client.prepare_cached(AGAIN).await?;
+    client
+        .execute(&statement, &[&event, &new_fence(), &noted_at])
+        .await?;
+    Ok(())
+}
+
+/// Has the newest version of an event fetched again, since somebody wants it. `false` where there is nothing to fetch yet.
+pub(super) async fn ask(
+    client: &impl GenericClient,
+    first: EventId,
+    now: Millis,
+) -> Result<bool, Error> {
+    let statement = client.prepare_cached(ASK).await?;
+    let asked = client
+        .execute(&statement, &[&row::uuid(first), &new_fence(), &now])
+        .await?;
+    Ok(asked == 1)
+}

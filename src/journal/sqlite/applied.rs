@@ -1,0 +1,58 @@
+//! What sinks' targets confirm to have applied, and which confirmations are waited for.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::counts::Tx;
+use crate::domain::{EventId, Millis};
+use crate::journal::{Applied, Error};
+
+/// Writes down that a sink's target has applied an event.
+pub(super) fn note(
+    tx: &Tx<'_>,
+    id: EventId,
+    sink: &str,
+    at: Timestamp,
+) -> Result<Applied, Error> {
+    let event: Option<i64> = tx
+        .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()?;
+    let Some(event) = event else {
+        return Ok(Applied::NotFound);
+    };
+    let noted = tx
+        .prepare_cached(
+            "UPDATE deliveries SET applied_at = coalesce(applied_at, ?3)
+             WHERE event = ?1 AND sink = ?2 AND state = 'delivered'",
+        )?
+        .execute(params![event, sink, at.as_millisecond()])?;
+    if noted == 0 {
+        return Ok(Applied::NotDelivered);
+    }
+    tx.prepare_cached("DELETE FROM unapplied WHERE event = ?1 AND sink = ?2")?
+        .execute(params![event, sink])?;
+    Ok(Applied::Noted)
+}
+
+/// Waits for confirmations, but for those that have come.
+pub(super) fn expect(tx: &Tx<'_>, awaited: &[(EventId, String, Millis)]) -> Result<(), Error> {
+    let mut expect = tx.prepare_cached(
+        "INSERT INTO unapplied (event, sink, due)
+         SELECT seq, ?2, ?3 FROM receipts JOIN deliveries ON event = seq AND sink = ?2
+         WHERE id = ?1 AND deliveries.state = 'delivered' AND applied_at IS NULL
+         ON CONFLICT (event, sink) DO UPDATE SET due = excluded.due",
+    )?;
+    for (id, sink, due) in awaited {
+        expect.execute(params![id.as_bytes(), sink, due])?;
+    }
+    Ok(())
+}
+
+/// How many are overdue, by sink.
+pub(super) fn overdue(connection: &Connection, now: Millis) -> Result<Vec<(String, u64)>, Error> {
+    let mut statement = connection
+        .prepare_cached("SELECT sink, count(*) FROM unapplied WHERE due <= ?1 GROUP BY sink")?;
+    let rows = statement.query_map([now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,120 @@
+//! Whether notifications come at all: judged by the first questions for sessions, since each of those that finds an end has
+//! found a notification that did not come. A sample tells long before everything could be asked for. Pure.
+
+use std::collections::VecDeque;
+
+/// The alarm.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    /// So many in a row, or half of five times as many.
+    most: usize,
+    /// Whether each of the last first questions found a missed notification, the newest last.
+    last: VecDeque<bool>,
+    is_raised: bool,
+    /// How many sessions had been met when the last missed one was found.
+    met: Option<u64>,
+    missed: u64,
+}
+
+/// How the alarm has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Notifications do not come.
+    Raised,
+    /// They come again.
+    Cleared,
+}
+
+impl Alarm {
+    /// Raised by `most` in a row.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            last: VecDeque::with_capacity(most * 5),
+            is_raised: false,
+            met: None,
+            missed: 0,
+        }
+    }
+
+    pub(super) fn is_raised(&self) -> bool {
+        self.is_raised
+    }
+
+    /// How many were missed since it was raised or last cleared.
+    pub(super) fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// A session was asked for the first time.
+    pub(super) fn first_poll(&mut self, is_missed: bool) -> Option<Change> {
+        if self.last.len() == self.most * 5 {
+            self.last.pop_front();
+        }
+        self.last.push_back(is_missed);
+        if is_missed {
+            self.missed += 1;
+            self.met = None;
+        }
+        let in_a_row = self.last.iter().rev().take_while(|missed| **missed).count();
+        let of_all = self.last.iter().filter(|missed| **missed).count();
+        let is_half = self.last.len() == self.most * 5 && of_all * 2 >= self.last.len();
+        if self.is_raised || !(in_a_row >= self.most || is_half) {
+            return None;
+        }
+        self.is_raised = true;
+        Some(Change::Raised)
+    }
+
+    /// So many sessions have been met by their notification in all. It is over when as many came in a row as raise it.
+    pub(super) fn met(&mut self, met: u64) -> Option<Change> {
+        let before = *self.met.get_or_insert(met);
+        let most = u64::try_from(self.most).unwrap_or(u64::MAX);
+        if !self.is_raised || met.saturating_sub(before) < most {
+            return None;
+        }
+        *self = Self::new(self.most);
+        Some(Change::Cleared)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_in_a_row_raise_it_and_one_in_between_begins_anew() {
+        let mut alarm = Alarm::new(10);
+        for _ in 0..9 {
+            assert_eq!(alarm.first_poll(true), None);
+        }
+        assert_eq!(alarm.first_poll(false), None);
+        for _ in 0..9 {
+            assert_eq!(alarm.first_poll(true), None);
+        }
+        assert_eq!(alarm.first_poll(true), Some(Change::Raised));
+        assert_eq!(alarm.first_poll(true), None);
+    }
+
+    #[test]
+    fn half_of_the_last_fifty_raise_it_as_well() {
+        let mut alarm = Alarm::new(10);
+        let raised = (0..50).filter_map(|n| alarm.first_poll(n % 2 == 0)).count();
+        assert_eq!(raised, 1);
+        let mut alarm = Alarm::new(10);
+        assert_eq!((0..500).filter_map(|n| alarm.first_poll(n % 3 == 0)).count(), 0);
+    }
+
+    #[test]
+    fn it_is_over_when_ten_notifications_came_and_none_was_missed_meanwhile() {
+        let mut alarm = Alarm::new(10);
+        (0..10).for_each(|_| drop(alarm.first_poll(true)));
+        assert_eq!(alarm.met(100), None);
+        assert_eq!(alarm.met(109), None);
+        alarm.first_poll(true);
+        assert_eq!(alarm.met(110), None);
+        assert_eq!(alarm.met(119), None);
+        assert_eq!(alarm.met(120), Some(Change::Cleared));
+        assert!(!alarm.is_raised());
+    }
+}

@@ -1,0 +1,349 @@
+//! What an answer to a question means for the session that is expected. Pure.
+
+use jiff::Timestamp;
+
+use crate::domain::{
+    EventId, Expected, ExpectedState, Lane, Millis, Notification, Outcome, Poll, PollSchedule,
+    Session, SessionKind, SessionStatus,
+};
+use crate::journal::{Follows, PollAnswer, Recovered};
+use crate::sdp::{Failure, Kind};
+
+/// A session that was made and never begun is asked for daily after so long, in milliseconds.
+const NEVER_BEGUN: Millis = 24 * 3600 * 1000;
+/// Shortest wait after a question that was not answered, in milliseconds.
+const UNANSWERED: Millis = 30_000;
+
+/// What follows, and the word under which it is counted.
+pub(super) struct Answer {
+    pub(super) answer: PollAnswer,
+    pub(super) label: &'static str,
+}
+
+/// What the answer to a question for this session means. `chance` is between 0 and 1.
+pub(super) fn of(
+    schedule: &PollSchedule,
+    session: &Expected,
+    result: Result<(SessionKind, SessionStatus), Failure>,
+    (at, chance): (Timestamp, f64),
+) -> Answer {
+    let asked = Asked {
+        schedule,
+        session,
+        at,
+        chance,
+    };
+    match result {
+        Ok((kind, status)) => asked.answered(kind, &status),
+        Err(failure) => asked.failed(&failure),
+    }
+}
+
+/// A question.
+struct Asked<'a> {
+    schedule: &'a PollSchedule,
+    session: &'a Expected,
+    at: Timestamp,
+    chance: f64,
+}
+
+impl Asked<'_> {
+    fn answered(&self, kind: SessionKind, status: &SessionStatus) -> Answer {
+        let word = status.as_str().to_owned();
+        let answer = |follows, aborted_at| PollAnswer {
+            result: format!("the session is {word}"),
+            status: Some(word.clone()),
+            kind,
+            aborted_at,
+            follows,
+        };
+        let (label, answer) = match status.outcome() {
+            // It may be resumed, and make a note after all.
+            Outcome::Cancelled => {
+                let since = self.session.aborted_at.unwrap_or(self.at);
+                let follows = if self.schedule.is_over(since, self.now()) {
+                    self.recovered(kind, status)
+                } else {
+                    let over = since + self.schedule.aborted_grace;
+                    let poll = self.poll_at(over.as_millisecond());
+                    self.again(poll)
+                };
+                ("aborted", answer(follows, Some(since)))
+            }
+            Outcome::Completed => ("completed", answer(self.recovered(kind, status), None)),
+            Outcome::Failed => ("failed", answer(self.recovered(kind, status), None)),
+            Outcome::Skipped => ("skipped", answer(self.recovered(kind, status), None)),
+            // No notification says that it has ended, so an unknown word is not taken for an end.
+            Outcome::TimedOut | Outcome::Unknown => {
+                let is_begun = status.as_str() != "created" && status.as_str() != "ready";
+                let age = self.now() - self.session.registered_at.as_millisecond();
+                let is_slow =
+                    !status.is_in_progress() || (!is_begun && age >= NEVER_BEGUN);
+                let label = if status.is_in_progress() {
+                    "in_progress"
+                } else {
+                    "unknown"
+                };
+                (label, answer(self.wait(is_slow), None))
+            }
+        };
+        Answer { answer, label }
+    }
+
+    fn failed(&self, failure: &Failure) -> Answer {
+        let (label, follows) = match failure.kind {
+            Kind::NotFound => {
+                let times = (self.session.due_since.as_millisecond(), self.now());
+                let said = &self.session.registration;
+                let follows = if self.schedule.is_absent(said, times) {
+                    Follows::Over(ExpectedState::Absent)
+                } else {
+                    self.wait(false)
+                };
+                ("not_found", follows)
+            }
+            // Another identity may be configured, or this one be let in.
+            Kind::Identity => {
+                let poll = self.slow();
+                let state = ExpectedState::Denied;
+                let follows = Follows::Again {
+                    poll,
+                    state,
+                    counts: true,
+                };
+                ("denied", follows)
+            }
+            Kind::Final | Kind::Retry => ("refused", self.wait(false)),
+            Kind::Outage => {
+                let wait = failure.after.map_or(0, |after| {
+                    Millis::try_from(after.as_millis()).unwrap_or(Millis::MAX / 4)
+                });
+                let least = Millis::try_from(self.schedule.min_interval.as_millis())
+                    .unwrap_or(UNANSWERED)
+                    .min(UNANSWERED);
+                let follows = Follows::Again {
+                    poll: self.poll_at(self.now().saturating_add(wait.max(least))),
+                    state: self.session.state,
+                    counts: false,
+                };
+                let label = if failure.is_throttled() {
+                    "throttled"
+                } else {
+                    "unanswered"
+                };
+                (label, follows)
+            }
+        };
+        Answer {
+            answer: PollAnswer {
+                status: None,
+                result: failure.to_string(),
+                kind: SessionKind::Unknown,
+                aborted_at: self.session.aborted_at,
+                follows,
+            },
+            label,
+        }
+    }
+
+    /// Asked for again in its time; given up when that is over.
+    fn wait(&self, is_slow: bool) -> Follows {
+        let said = &self.session.registration;
+        let times = (self.session.due_since.as_millisecond(), self.now());
+        match self
+            .schedule
+            .next(said, self.session.registered_at, times, self.chance)
+        {
+            Some(_) if is_slow => self.again(self.slow()),
+            Some(poll) => self.again(poll),
+            None => Follows::Over(ExpectedState::Expired),
+        }
+    }
+
+    fn again(&self, poll: Poll) -> Follows {
+        Follows::Again {
+            poll,
+            state: ExpectedState::Polling,
+            counts: true,
+        }
+    }
+
+    fn slow(&self) -> Poll {
+        let said = &self.session.registration;
+        self.schedule
+            .slow(said, self.session.registered_at, self.now(), self.chance)
+    }
+
+    fn poll_at(&self, due: Millis) -> Poll {
+        let said = &self.session.registration;
+        let poll = self.schedule.at(said, self.session.registered_at, due);
+        Poll {
+            lane: poll.lane.min(Lane::Ended),
+            ..poll
+        }
+    }
+
+    fn recovered(&self, kind: SessionKind, status: &SessionStatus) -> Follows {
+        let said = &self.session.registration;
+        let outcome = status.outcome();
+        Follows::Recovered(Box::new(Recovered {
+            id: EventId::generate(),
+            notification: Notification::recovered(
+                said.session_id.clone(),
+                said.encounter_id.clone(),
+                outcome,
+                kind,
+            ),
+            session: Session {
+                outcome,
+                kind,
+                status: Some(status.as_str().to_owned()),
+            },
+        }))
+    }
+
+    fn now(&self) -> Millis {
+        self.at.as_millisecond()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::Reconcile;
+    use crate::domain::{Origin, Registration, SessionId};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn session() -> Expected {
+        Expected {
+            number: 1,
+            registration: Registration {
+                session_id: SessionId::new("s").expect("an id"),
+                encounter_id: None,
+                kind: SessionKind::Unknown,
+                provider: None,
+                started_at: None,
+                ended_at: None,
+                deadline: None,
+                origin: Origin::Registered,
+                context: None,
+            },
+            registered_at: Timestamp::UNIX_EPOCH,
+            state: ExpectedState::Open,
+            next_poll_at: Some(Timestamp::UNIX_EPOCH),
+            due_since: Timestamp::UNIX_EPOCH,
+            polls: 0,
+            last_status: None,
+            last_result: None,
+            aborted_at: None,
+            settled_at: None,
+            event: None,
+        }
+    }
+
+    /// What follows from a status `elapsed` after the session was due.
+    fn status(session: &Expected, word: &str, elapsed: Duration) -> Follows {
+        let result = Ok((SessionKind::Ambient, SessionStatus::new(word)));
+        asked(session, result, elapsed)
+    }
+
+    fn failure(session: &Expected, kind: Kind, elapsed: Duration) -> Follows {
+        let failure = Failure {
+            kind,
+            status: None,
+            after: None,
+            reason: "test".to_owned(),
+        };
+        asked(session, Err(failure), elapsed)
+    }
+
+    fn asked(
+        session: &Expected,
+        result: Result<(SessionKind, SessionStatus), Failure>,
+        elapsed: Duration,
+    ) -> Follows {
+        let at = Timestamp::UNIX_EPOCH + elapsed;
+        let schedule = Reconcile::default().schedule;
+        of(&schedule, session, result, (at, 0.5)).answer.follows
+    }
+
+    /// Where the session stands, and in how many minutes it is asked for again.
+    fn waits(follows: &Follows, elapsed: Duration) -> (ExpectedState, i64) {
+        let Follows::Again { poll, state, .. } = follows else {
+            panic!("it is not asked for again: {follows:?}");
+        };
+        let now = i64::try_from(elapsed.as_millis()).expect("few");
+        (*state, (poll.due - now) / 60_000)
+    }
+
+    #[test]
+    fn an_end_is_an_event_and_what_goes_on_is_asked_for_again() {
+        for (word, outcome) in [
+            ("completed", Outcome::Completed),
+            ("FAILED", Outcome::Failed),
+            ("skipped", Outcome::Skipped),
+        ] {
+            let follows = status(&session(), word, HOUR);
+            let Follows::Recovered(recovered) = follows else {
+                panic!("{word}: {follows:?}");
+            };
+            assert_eq!(recovered.session.outcome, outcome);
+            assert!(recovered.notification.body.is_empty());
+        }
+        for word in ["created", "ready", "running", "paused", "staged"] {
+            let follows = status(&session(), word, HOUR);
+            assert_eq!(waits(&follows, HOUR), (ExpectedState::Polling, 30), "{word}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_no_end_and_waits_for_a_day() {
+        let follows = status(&session(), "hibernated", HOUR);
+        assert_eq!(waits(&follows, HOUR), (ExpectedState::Polling, 24 * 60));
+    }
+
+    #[test]
+    fn an_aborted_session_is_cancelled_only_when_it_still_is_after_a_while() {
+        let mut session = session();
+        let follows = status(&session, "aborted", HOUR);
+        assert_eq!(waits(&follows, HOUR), (ExpectedState::Polling, 15));
+        session.aborted_at = Some(Timestamp::UNIX_EPOCH + HOUR);
+        let later = HOUR + Duration::from_secs(900);
+        let follows = status(&session, "aborted", later);
+        assert!(
+            matches!(&follows, Follows::Recovered(it) if it.session.outcome == Outcome::Cancelled),
+            "{follows:?}"
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_is_absent_after_a_week_or_a_day_after_its_end() {
+        let mut session = session();
+        let day = HOUR * 24;
+        let absent = |session: &Expected, elapsed| {
+            matches!(
+                failure(session, Kind::NotFound, elapsed),
+                Follows::Over(ExpectedState::Absent)
+            )
+        };
+        assert!(!absent(&session, day * 6) && absent(&session, day * 7));
+        session.registration.ended_at = Some(Timestamp::UNIX_EPOCH);
+        assert!(!absent(&session, day - HOUR) && absent(&session, day));
+    }
+
+    #[test]
+    fn who_is_not_let_in_asks_daily_and_an_outage_does_not_count() {
+        let follows = failure(&session(), Kind::Identity, HOUR);
+        assert_eq!(waits(&follows, HOUR), (ExpectedState::Denied, 24 * 60));
+        let follows = failure(&session(), Kind::Outage, HOUR);
+        assert!(
+            matches!(follows, Follows::Again { counts: false, state: ExpectedState::Open, .. }),
+            "{follows:?}"
+        );
+        let never = status(&session(), "running", HOUR * 24 * 30);
+        assert!(matches!(never, Follows::Over(ExpectedState::Expired)));
+    }
+}

@@ -1,0 +1,140 @@
+//! How often expected sessions are asked for: evenly, never above the limit, and less often when the vendor says that it
+//! is too much. Pure.
+
+use std::time::{Duration, Instant};
+
+/// The rate never falls below this, in calls a second.
+const LEAST: f64 = 0.1;
+/// By how much it rises for each minute in which the vendor did not complain.
+const STEP: f64 = 0.1;
+const MINUTE: Duration = Duration::from_secs(60);
+/// Complaints within this time are one: calls that were under way together.
+const ONE_COMPLAINT: Duration = Duration::from_secs(2);
+
+/// The pace.
+#[derive(Debug)]
+pub(super) struct Pace {
+    most: f64,
+    rate: f64,
+    /// When the next call may begin.
+    next: Option<Instant>,
+    /// When the vendor last complained, and up to when the rate has risen since.
+    complained: Option<Instant>,
+    risen: Option<Instant>,
+}
+
+impl Pace {
+    /// At most `most` calls a second.
+    pub(super) fn new(most: f64) -> Self {
+        Self {
+            most,
+            rate: most,
+            next: None,
+            complained: None,
+            risen: None,
+        }
+    }
+
+    /// Calls a second at `now`.
+    pub(super) fn rate(&mut self, now: Instant) -> f64 {
+        if let Some(risen) = self.risen {
+            let minutes = now.saturating_duration_since(risen).as_secs() / MINUTE.as_secs();
+            if minutes > 0 {
+                let steps = u32::try_from(minutes).unwrap_or(u32::MAX);
+                self.rate = (self.rate + STEP * f64::from(steps)).min(self.most);
+                self.risen = Some(risen + MINUTE * steps);
+            }
+        }
+        self.rate
+    }
+
+    /// Begins a call, or says how long to wait before asking again. No time that passed unused is made up for.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Duration> {
+        match self.next {
+            Some(next) if next > now => Some(next - now),
+            _ => {
+                self.charge(now, 1);
+                None
+            }
+        }
+    }
+
+    /// So many calls are made beside those that were begun here.
+    pub(super) fn charge(&mut self, now: Instant, calls: u32) {
+        let rate = self.rate(now);
+        let from = self.next.map_or(now, |next| next.max(now));
+        self.next = Some(from + Duration::from_secs_f64(f64::from(calls) / rate));
+    }
+
+    /// The vendor said that it is too much, and perhaps for how long to wait.
+    pub(super) fn throttled(&mut self, now: Instant, after: Option<Duration>) {
+        let is_same = self
+            .complained
+            .is_some_and(|last| now.saturating_duration_since(last) < ONE_COMPLAINT);
+        if !is_same {
+            self.rate = (self.rate(now) / 2.0).max(LEAST).min(self.most);
+            self.complained = Some(now);
+        }
+        self.risen = Some(now);
+        if let Some(after) = after {
+            let until = now + after.min(MINUTE * 60);
+            self.next = Some(self.next.map_or(until, |next| next.max(until)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls in each second when as many are made as may be.
+    fn calls(pace: &mut Pace, start: Instant, seconds: u64) -> Vec<u32> {
+        let (mut made, mut now) = (vec![0; usize::try_from(seconds).expect("few")], start);
+        let end = start + Duration::from_secs(seconds);
+        loop {
+            match pace.take(now) {
+                Some(wait) => now += wait,
+                None => {
+                    let second = usize::try_from((now - start).as_secs()).expect("few");
+                    made[second] += 1;
+                }
+            }
+            if now >= end {
+                return made;
+            }
+        }
+    }
+
+    #[test]
+    fn no_second_has_more_calls_than_the_limit_even_after_a_pause() {
+        let (mut pace, start) = (Pace::new(5.0), Instant::now());
+        assert_eq!(calls(&mut pace, start, 3), [5, 5, 5]);
+        let later = start + Duration::from_secs(3600);
+        assert_eq!(calls(&mut pace, later, 2), [5, 5]);
+    }
+
+    #[test]
+    fn a_complaint_halves_the_rate_once_and_quiet_minutes_raise_it_again() {
+        let (mut pace, start) = (Pace::new(5.0), Instant::now());
+        for _ in 0..10 {
+            pace.throttled(start, None);
+        }
+        assert!((pace.rate(start) - 2.5).abs() < 1e-9);
+        assert!((pace.rate(start + MINUTE * 10) - 3.5).abs() < 1e-9);
+        assert!((pace.rate(start + MINUTE * 100) - 5.0).abs() < 1e-9);
+        for n in 0..20 {
+            pace.throttled(start + MINUTE * 100 + ONE_COMPLAINT * n, None);
+        }
+        assert!((pace.rate(start + MINUTE * 101) - LEAST).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_fetched_for_a_recovered_session_and_what_the_vendor_asks_for_is_waited_out() {
+        let (mut pace, start) = (Pace::new(5.0), Instant::now());
+        assert_eq!(pace.take(start), None);
+        pace.charge(start, 5);
+        assert_eq!(pace.take(start), Some(Duration::from_millis(1200)));
+        pace.throttled(start, Some(Duration::from_secs(30)));
+        assert_eq!(pace.take(start), Some(Duration::from_secs(30)));
+    }
+}
