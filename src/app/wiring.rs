@@ -134,12 +134,11 @@ pub(super) fn sdp_client(
     config: &Config,
     metrics: &Metrics,
 ) -> anyhow::Result<Option<sdp::Client>> {
-    let Some(auth) = &config.sdp.auth else {
+    if !config.sdp.has_credentials() {
         return Ok(None);
-    };
+    }
     let client = sdp::Client::new(
         &config.sdp,
-        auth,
         config.follow.allowed_hosts.clone(),
         metrics.clone(),
     )?;
@@ -183,7 +182,7 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
             "a damaged store was moved aside at an earlier start; see the log",
         );
     }
-    if config.sdp.auth.is_none() {
+    if !config.sdp.has_credentials() {
         readiness.set_unhealthy(
             Component::Sdp,
             "no credentials (sdp.auth); what comes is kept, links are not followed",

@@ -168,6 +168,10 @@ pub struct LateEvent {
     pub lease: Lease,
     /// Its id.
     pub id: EventId,
+    /// The session it is about.
+    pub session_id: SessionId,
+    /// The session's encounter.
+    pub encounter_id: Option<EncounterId>,
     /// When it was retrieved.
     pub retrieved_at: Millis,
     /// What was found.

@@ -49,7 +49,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         (
             counters,
             "sdp_logins_total",
-            "Logins to the SDP API by result.",
+            "Logins to the SDP API by identity and result.",
         ),
         (
             counters,

@@ -203,9 +203,10 @@ impl Metrics {
         histogram(&self.0.recorder, "sdp_request_seconds", &[]).record(took);
     }
 
-    /// A login ended.
-    pub fn sdp_login(&self, result: &'static str) {
-        counter(&self.0.recorder, "sdp_logins_total", &[("result", result)]).increment(1);
+    /// A login ended; `identity` is the name in the configuration.
+    pub fn sdp_login(&self, identity: &str, result: &'static str) {
+        let labels = [("identity", identity), ("result", result)];
+        counter(&self.0.recorder, "sdp_logins_total", &labels).increment(1);
     }
 
     /// A delivery attempt ended.

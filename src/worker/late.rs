@@ -20,7 +20,7 @@ use crate::domain::{self, EventId, LinkState, Millis};
 use crate::journal::{
     self, Amendment, Claimed, End, Ended, How, LateEvent, Linked, Permit, Task, Wanted,
 };
-use crate::sdp;
+use crate::sdp::{self, Subject};
 
 /// The work of asking again.
 pub(super) struct Late {
@@ -113,6 +113,11 @@ impl Late {
     async fn fetch(&self, late: &LateEvent) -> Vec<Linked> {
         let links = late.found.links.iter().map(|linked| &linked.link);
         let missing = links.filter(|link| is_late(link));
+        let subject = &Subject {
+            session: &late.session_id,
+            encounter: late.encounter_id.as_ref(),
+            provider: None,
+        };
         let mut calls: FuturesUnordered<_> = missing
             .map(|link| async move {
                 let wanted = domain::Link {
@@ -120,7 +125,7 @@ impl Late {
                     href: link.href.clone(),
                     is_get: true,
                 };
-                (link, self.sdp.fetch(&wanted).await)
+                (link, self.sdp.fetch(subject, &wanted).await)
             })
             .collect();
         let mut updates = Vec::new();

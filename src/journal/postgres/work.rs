@@ -141,6 +141,8 @@ fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed
         Task::Refresh => Claimed::Late(LateEvent {
             lease,
             id: receipt.id,
+            session_id: receipt.session_id,
+            encounter_id: receipt.encounter_id,
             retrieved_at: clock.own(retrieved_at?, now),
             found,
         }),

@@ -166,6 +166,8 @@ fn claimed(
             Some(Claimed::Late(LateEvent {
                 lease,
                 id: receipt.id,
+                session_id: receipt.session_id,
+                encounter_id: receipt.encounter_id,
                 retrieved_at,
                 found,
             }))
