@@ -30,9 +30,10 @@ use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::config::Reconcile;
 use crate::domain::Clock;
 use crate::journal::Journal;
-use crate::lifecycle::Readiness;
+use crate::lifecycle::{Alerts, Readiness};
 use crate::metrics::Metrics;
 use crate::net;
 use crate::net::health_routes;
@@ -59,6 +60,12 @@ pub struct State {
     pub sinks: Arc<[String]>,
     /// How often a refused call is said.
     pub refusals: DenialLimit,
+    /// Whether, and how, sessions are expected.
+    pub reconcile: Reconcile,
+    /// Whether the vendor's API can be asked for them.
+    pub can_poll: bool,
+    /// What an operator should know at once.
+    pub alerts: Alerts,
 }
 
 /// The routes of the admin listener. Layers cover what stands above them, so those for every answer come last.

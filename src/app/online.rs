@@ -6,7 +6,7 @@ use super::{stores, wiring};
 use crate::config::{Config, StoreUrl};
 use crate::metrics::Metrics;
 use crate::net::ServerTls;
-use crate::sinks;
+use crate::{sdp, sinks};
 
 /// Each thing that was tried, and how it went.
 pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
@@ -20,10 +20,7 @@ pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
         ));
     }
     results.push((format!("store {}", config.store.url), store(config).await));
-    results.push((
-        format!("SDP login at {}", config.sdp.base_url),
-        sdp(config).await,
-    ));
+    results.extend(sdp(config).await);
     for sink in &config.sinks {
         let result = match sinks::build(sink) {
             Ok(sink) => sink.check().await,
@@ -46,14 +43,32 @@ async fn store(config: &Config) -> Result<(), String> {
     result
 }
 
-async fn sdp(config: &Config) -> Result<(), String> {
-    match wiring::sdp_client(config, &Metrics::new()) {
-        Ok(Some(client)) => client.check().await.map_err(|failure| failure.to_string()),
+async fn sdp(config: &Config) -> Vec<(String, Result<(), String>)> {
+    let what = format!("SDP login at {}", config.sdp.base_url);
+    let client = match wiring::sdp_client(config, &Metrics::new()) {
+        Ok(Some(client)) => client,
         Ok(None) => {
-            Err("no credentials configured (sdp.auth); nothing would be followed".to_owned())
+            let why = "no credentials configured (sdp.auth); nothing would be followed";
+            return vec![(what, Err(why.to_owned()))];
         }
-        Err(error) => Err(super::chain(&error)),
-    }
+        Err(error) => return vec![(what, Err(super::chain(&error)))],
+    };
+    let is_one = config.sdp.identities.is_empty();
+    let of_identity = |(name, result): (String, Option<Result<(), sdp::Failure>>)| {
+        let what = if is_one {
+            what.clone()
+        } else {
+            format!("{what} as {name}")
+        };
+        match result {
+            Some(result) => (what, result.map_err(|failure| failure.to_string())),
+            None => (
+                format!("{what} not tried: it takes a provider's name"),
+                Ok(()),
+            ),
+        }
+    };
+    client.check().await.into_iter().map(of_identity).collect()
 }
 
 /// The store is made at the first start; its folder, or the nearest one above that is there, must take files.

@@ -16,7 +16,7 @@ use crate::config::{Config, Server};
 use crate::domain::Clock;
 use crate::ingress;
 use crate::journal::Bounds;
-use crate::lifecycle::{Component, Readiness, TaskGroup};
+use crate::lifecycle::{Alerts, Component, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::net::{self, Limits, Listener, ServerTls};
 use crate::{sdp, sinks, worker};
@@ -45,6 +45,7 @@ pub(super) async fn build(
     let sdp = sdp_client(&config, &metrics).context("[sdp]")?;
     let sinks = build_sinks(&config)?;
     note_what_is_missing(&config, &readiness);
+    let alerts = Alerts::default();
 
     let secrets = Arc::new(ArcSwap::from_pointee(signing_secrets(&config)));
     let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&admin_token::all(
@@ -106,6 +107,9 @@ pub(super) async fn build(
             tokens,
             sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
             refusals: admin::DenialLimit::default(),
+            reconcile: config.reconcile,
+            can_poll: sdp.is_some(),
+            alerts: alerts.clone(),
         },
         worker: worker::Parts {
             journal,
@@ -117,11 +121,13 @@ pub(super) async fn build(
                 .collect(),
             instance: instance(&config.server),
             follow: config.follow,
+            reconcile: config.reconcile,
             refresh: config.refresh,
             retention: config.retention,
             clock,
             metrics,
             readiness,
+            alerts,
         },
         server: config.server,
         reloader,
@@ -134,12 +140,11 @@ pub(super) fn sdp_client(
     config: &Config,
     metrics: &Metrics,
 ) -> anyhow::Result<Option<sdp::Client>> {
-    let Some(auth) = &config.sdp.auth else {
+    if !config.sdp.has_credentials() {
         return Ok(None);
-    };
+    }
     let client = sdp::Client::new(
         &config.sdp,
-        auth,
         config.follow.allowed_hosts.clone(),
         metrics.clone(),
     )?;
@@ -183,7 +188,7 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
             "a damaged store was moved aside at an earlier start; see the log",
         );
     }
-    if config.sdp.auth.is_none() {
+    if !config.sdp.has_credentials() {
         readiness.set_unhealthy(
             Component::Sdp,
             "no credentials (sdp.auth); what comes is kept, links are not followed",

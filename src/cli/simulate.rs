@@ -22,9 +22,11 @@ Faults are rules with commas between them. The first that fits a call and is not
   endpoint  any, login, jwks, status, content, transcript, structured-data, recording,
             encounter-content, encounter-structured-data, form-filling-status,
             form-filling-structured-data
-  kind      an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, empty, redirect, expire
+  kind      an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, empty, redirect, expire,
+            only-for (a 403 for the token of any provider but this one)
   part      3 (so many times), 25% (with this chance), 2s (how long: slow, drip)
-  option    message=<error id>, retry-after=<seconds> (a status), to=<address> (redirect)
+  option    message=<error id>, retry-after=<seconds> (a status), to=<address> (redirect),
+            provider=<name> (only-for)
   e.g.      login=401:1;message=provider_not_registered,status=slow:2s,any=429:1;retry-after=2
 
 Driving it while it runs:
@@ -32,7 +34,7 @@ Driving it while it runs:
   POST   /simulator/faults    puts the faults in the body in force; an empty body clears them
   POST   /simulator/sessions  adds a session, or an array of them; only session_id is needed:
                               {\"session_id\":…, \"kind\":\"ambient|form_filling\",
-                              \"encounter_id\":…, \"status\":…}
+                              \"encounter_id\":…, \"provider\":…, \"status\":…}
   GET    /simulator/calls     the calls that came, as JSON
   DELETE /simulator/calls     forgets them";
 

@@ -71,9 +71,16 @@ impl Config {
     }
 
     fn warn_of_risks(&self, root: &mut Section<'_>) {
-        if self.sdp.auth.is_none() {
+        if !self.sdp.has_credentials() {
             root.warn(
                 "sdp.auth is not set: no link is followed; what needs the SDP API is kept and waits for credentials",
+            );
+        }
+        let identities = self.sdp.all_identities();
+        if !identities.is_empty() && identities.iter().all(|it| it.auth.is_per_provider()) {
+            root.warn(
+                "every SDP identity takes the provider's name ({provider}): a session whose provider is not known, as of a \
+                 notification alone, ends dead; set one that needs none",
             );
         }
         if self.sinks.is_empty() {

@@ -135,21 +135,18 @@ impl AdminToken {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let hint = "say who it belongs to; it stands in the audit log";
         let name = section.required("name", hint, |name: &String| check::not_empty(name));
-        let role = section.required(
-            "role",
-            "use viewer, operator, registrar or applier",
-            |_| Ok(()),
-        );
+        let role = section.required("role", "use viewer, operator, registrar or applier", |_| {
+            Ok(())
+        });
         let sink: Option<String> = section.get("sink", None);
         match (role, &sink) {
             (Some(Role::Applier), None) => section.problem(
                 "sink",
                 "is missing; name the sink whose target confirms what it has applied",
             ),
-            (Some(Role::Viewer | Role::Operator | Role::Registrar), Some(_)) => section.problem(
-                "sink",
-                "is for the role \"applier\" only; remove it",
-            ),
+            (Some(Role::Viewer | Role::Operator | Role::Registrar), Some(_)) => {
+                section.problem("sink", "is for the role \"applier\" only; remove it")
+            }
             _ => {}
         }
         let secret = section.secret_of_table();

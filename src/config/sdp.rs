@@ -1,4 +1,4 @@
-//! `[sdp]`: the vendor's API and how the service logs in to it.
+//! `[sdp]`: the vendor's API and who asks it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::reader::Section;
-use super::setting::{ByteSize, Word};
-use super::{Proxy, Secret, check};
+use super::setting::ByteSize;
+use super::{Identity, Proxy, SdpAuth, check};
 
 /// The vendor's API.
 #[derive(Debug, Clone)]
@@ -26,55 +26,10 @@ pub struct Sdp {
     pub max_requests_per_second: u32,
     /// Largest answer that is read, in bytes.
     pub max_body_bytes: usize,
-    /// `[sdp.auth]`. `None` when no credentials are set: then nothing is followed.
+    /// `[sdp.auth]`: the default identity, where it is set.
     pub auth: Option<SdpAuth>,
-}
-
-/// How the service logs in.
-#[derive(Debug, Clone)]
-pub struct SdpAuth {
-    /// Who the token stands for.
-    pub mode: AuthMode,
-    /// Given by Suki.
-    pub partner_id: String,
-    /// What is exchanged for an SDP token.
-    pub partner_token: PartnerToken,
-}
-
-/// The two ways of the vendor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AuthMode {
-    /// The partner token names the user.
-    Standard,
-    /// One shared partner token; `provider_id` goes into the login body and the `sdp_provider_id` header.
-    SingleAuthToken {
-        /// The provider that is acted for.
-        provider_id: String,
-    },
-}
-
-/// Where the partner token comes from. A file or command is read again at each login.
-#[derive(Debug, Clone)]
-pub enum PartnerToken {
-    /// Literal, file, environment or command.
-    Given(Secret),
-    /// Signed here with the partner's own key.
-    SelfSigned(SigningKey),
-}
-
-/// What a self-signed partner token is made of (RS256).
-#[derive(Debug, Clone)]
-pub struct SigningKey {
-    /// The RSA private key, PEM.
-    pub key: Secret,
-    /// Claim `iss`.
-    pub issuer: String,
-    /// Claim `aud`.
-    pub audience: String,
-    /// Claims `sub` and, where it is an address, `email`.
-    pub subject: String,
-    /// Header `kid`; empty for none.
-    pub key_id: String,
+    /// `[[sdp.identities]]`: further ones. Without any identity nothing is followed.
+    pub identities: Vec<Identity>,
 }
 
 impl Default for Sdp {
@@ -89,6 +44,7 @@ impl Default for Sdp {
             max_requests_per_second: 0,
             max_body_bytes: 32 * 1024 * 1024,
             auth: None,
+            identities: Vec::new(),
         }
     }
 }
@@ -97,6 +53,8 @@ impl Sdp {
     pub(super) fn read(section: &mut Section<'_>, shared: &Proxy) -> Self {
         let default = Self::default();
         let max_body_bytes = ByteSize(default.max_body_bytes);
+        let has_identities = section.peek("identities").is_some();
+        let partner_id;
         Self {
             base_url: section.checked("base_url", default.base_url, base_url),
             ca_file: section.get("ca_file", default.ca_file),
@@ -112,8 +70,25 @@ impl Sdp {
             max_body_bytes: section
                 .checked("max_body_bytes", max_body_bytes, check::size)
                 .0,
-            auth: section.section("auth", SdpAuth::read),
+            auth: {
+                let auth;
+                (partner_id, auth) =
+                    section.section("auth", |auth| SdpAuth::read(auth, has_identities));
+                auth
+            },
+            identities: Identity::read_all(section, partner_id.as_deref()),
         }
+    }
+
+    /// Every identity, that of `[sdp.auth]` first.
+    pub fn all_identities(&self) -> Vec<Identity> {
+        let default = self.auth.clone().map(Identity::default_of);
+        default.into_iter().chain(self.identities.clone()).collect()
+    }
+
+    /// Whether there is any identity; without one nothing is followed.
+    pub fn has_credentials(&self) -> bool {
+        self.auth.is_some() || !self.identities.is_empty()
     }
 }
 
@@ -126,110 +101,4 @@ fn base_url(url: &Url) -> Result<(), String> {
     check::ensure(!check::is_in_the_clear(url), || {
         "is http to another machine, so the token would travel in the clear; use https".to_owned()
     })
-}
-
-/// The words for [`AuthMode`].
-#[derive(Clone, Copy)]
-enum Mode {
-    Standard,
-    SingleAuthToken,
-}
-
-impl Word for Mode {
-    const ALL: &'static [Self] = &[Self::Standard, Self::SingleAuthToken];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::SingleAuthToken => "single_auth_token",
-        }
-    }
-}
-
-impl SdpAuth {
-    fn read(section: &mut Section<'_>) -> Option<Self> {
-        let mode = AuthMode::read(section);
-        let partner_id: Option<String> = section.get("partner_id", None);
-        let is_token_set =
-            section.peek("partner_token").is_some() || section.peek("partner_token_file").is_some();
-        match (&partner_id, is_token_set) {
-            (Some(_), false) => section.problem(
-                "partner_token",
-                "is missing; partner_id needs it, or set neither",
-            ),
-            (None, true) => section.problem(
-                "partner_id",
-                "is missing; partner_token needs it, or set neither",
-            ),
-            _ => {}
-        }
-        let partner_token = PartnerToken::read(section);
-        Some(Self {
-            mode,
-            partner_id: partner_id?,
-            partner_token: partner_token?,
-        })
-    }
-}
-
-impl AuthMode {
-    fn read(section: &mut Section<'_>) -> Self {
-        let mode = section.get("mode", Mode::Standard);
-        let provider_id: Option<String> = section.get("provider_id", None);
-        match (mode, provider_id) {
-            (Mode::SingleAuthToken, Some(provider_id)) => Self::SingleAuthToken { provider_id },
-            (Mode::SingleAuthToken, None) => {
-                section.problem(
-                    "provider_id",
-                    "is missing; mode \"single_auth_token\" needs the provider that is acted for",
-                );
-                Self::Standard
-            }
-            (Mode::Standard, Some(_)) => {
-                section.problem(
-                    "provider_id",
-                    "is not used in mode \"standard\"; remove it, or set mode = \"single_auth_token\"",
-                );
-                Self::Standard
-            }
-            (Mode::Standard, None) => Self::Standard,
-        }
-    }
-}
-
-impl PartnerToken {
-    fn read(section: &mut Section<'_>) -> Option<Self> {
-        const KEY: &str = "partner_token";
-        let is_self_signed = section.peek("partner_token_file").is_none()
-            && section
-                .peek(KEY)
-                .is_some_and(|node| SigningKey::KEYS.iter().any(|key| node.has(key)));
-        if is_self_signed {
-            section.section(KEY, SigningKey::read).map(Self::SelfSigned)
-        } else {
-            section.secret(KEY).map(Self::Given)
-        }
-    }
-}
-
-impl SigningKey {
-    /// What tells its table from that of a secret.
-    const KEYS: [&str; 5] = ["signing_key", "issuer", "audience", "subject", "key_id"];
-
-    fn read(section: &mut Section<'_>) -> Option<Self> {
-        let mut claim =
-            |key, hint| section.required(key, hint, |claim: &String| check::not_empty(claim));
-        let issuer = claim("issuer", "it becomes the claim iss");
-        let audience = claim("audience", "it becomes the claim aud");
-        let subject = claim("subject", "it becomes the claim sub");
-        let key_id = section.get("key_id", String::new());
-        let key = section.required_secret("signing_key");
-        Some(Self {
-            key: key?,
-            issuer: issuer?,
-            audience: audience?,
-            subject: subject?,
-            key_id,
-        })
-    }
 }

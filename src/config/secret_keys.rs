@@ -10,10 +10,13 @@ use super::secret::{NamedSecret, Secret, SecretError};
 use super::setting::Setting;
 use super::source::Source;
 use super::tree::{Node, Value};
-use super::{check, odd};
+use super::{ProviderCommand, check, odd, provider};
 
 /// The keys that describe a secret in a table; exactly one of them stands there.
 const KINDS: [&str; 4] = ["value", "file", "env", "command"];
+
+/// What is said where there is another number of them.
+const ONE_OF_KINDS: &str = "needs exactly one of value, file, env and command";
 
 /// The name that a secret has in its list when a variable sets it.
 pub(super) const ENV_NAME: &str = "env";
@@ -35,6 +38,48 @@ impl Section<'_> {
             self.problem(key, "is missing; use { file = \"…\" }");
         }
         self.secret(key)
+    }
+
+    /// Whether the key's command has the provider in it.
+    pub(super) fn has_provider_command(&self, key: &str) -> bool {
+        let Some(Value::Table(table)) = self.peek(key).map(|node| &node.value) else {
+            return false;
+        };
+        let command = table
+            .get("command")
+            .map(|node| Vec::<String>::parse(&node.value));
+        command.is_some_and(|command| {
+            command.is_ok_and(|it| it.iter().any(|part| provider::is_in(part)))
+        })
+    }
+
+    /// The command of a key that prints a secret for one provider. It is not run: that takes a provider.
+    pub(super) fn provider_command(&mut self, key: &'static str) -> Option<ProviderCommand> {
+        let node = self.take(key)?;
+        let source = node.source.clone();
+        let command: Vec<String> = self.child(key, String::new(), Some(node), |table| {
+            if KINDS
+                .iter()
+                .filter(|kind| table.peek(kind).is_some())
+                .count()
+                > 1
+            {
+                table.problem_here(ONE_OF_KINDS);
+                table.take_rest();
+            }
+            table.unshown("command")
+        })?;
+        match ProviderCommand::new(command) {
+            Ok(command) => {
+                let origin = format!("command {}, for each provider", command.program());
+                self.note(key, quoted("[redacted]"), source, Some(origin));
+                Some(command)
+            }
+            Err(message) => {
+                self.problem_at(key, Some(source), format!("the command {message}"));
+                None
+            }
+        }
     }
 
     /// The secret that only the variable of this key (or its `…_FILE`) can set, and where it was set.
@@ -156,7 +201,7 @@ impl Section<'_> {
         let variable = variable.map(|name| Secret::from_env(name, &self.reader.env));
         let command = self.unshown("command").map(Secret::from_command);
         let Ok([(kind, source)]) = <[_; 1]>::try_from(set) else {
-            self.problem_here("needs exactly one of value, file, env and command");
+            self.problem_here(ONE_OF_KINDS);
             return None;
         };
         let secret = value.or(file).or(variable).or(command)?;

@@ -129,7 +129,8 @@ pub(super) fn table_of_toml(table: DeTable<'_>, source_at: &dyn Fn(usize) -> Sou
         .collect()
 }
 
-/// Sets what stands at `path`, whatever stood there. Beneath `sinks`, which is a list, the next step is a sink's name.
+/// Sets what stands at `path`, whatever stood there. Beneath `sinks` and `sdp.identities`, which are lists, the next step is
+/// the name of a sink or an identity.
 pub(super) fn set(
     root: &mut Table,
     path: &[&str],
@@ -137,7 +138,13 @@ pub(super) fn set(
     source: &Source,
 ) -> Result<(), String> {
     let (table, path) = match path {
-        ["sinks", name, rest @ ..] if !rest.is_empty() => (sink(root, name, source)?, rest),
+        ["sinks", name, rest @ ..] if !rest.is_empty() => {
+            (item(root, ("sinks", "sink"), name, source)?, rest)
+        }
+        ["sdp", "identities", name, rest @ ..] if !rest.is_empty() => {
+            let sdp = beneath(root, "sdp", source)?;
+            (item(sdp, ("identities", "identity"), name, source)?, rest)
+        }
         _ => (root, path),
     };
     let Some((key, parents)) = path.split_last() else {
@@ -145,15 +152,7 @@ pub(super) fn set(
     };
     let mut table = table;
     for parent in parents {
-        let node = table
-            .entry((*parent).to_owned())
-            .or_insert_with(|| Node::empty_table(source));
-        let Value::Table(next) = &mut node.value else {
-            return Err(format!(
-                "'{parent}' is not a table, so nothing can be set beneath it"
-            ));
-        };
-        table = next;
+        table = beneath(table, parent, source)?;
     }
     let value = Value::of_text(text, source);
     let source = source.clone();
@@ -161,34 +160,52 @@ pub(super) fn set(
     Ok(())
 }
 
-/// The sink of that name, whatever its letter case; a new one where there is none.
-fn sink<'t>(root: &'t mut Table, name: &str, source: &Source) -> Result<&'t mut Table, String> {
-    let sinks = root.entry("sinks".to_owned()).or_insert_with(|| Node {
+/// The table of that key; a new one where there is none.
+fn beneath<'t>(table: &'t mut Table, key: &str, source: &Source) -> Result<&'t mut Table, String> {
+    let node = table
+        .entry(key.to_owned())
+        .or_insert_with(|| Node::empty_table(source));
+    match &mut node.value {
+        Value::Table(next) => Ok(next),
+        _ => Err(format!(
+            "'{key}' is not a table, so nothing can be set beneath it"
+        )),
+    }
+}
+
+/// The item of that name in a list, whatever its letter case; a new one where there is none.
+fn item<'t>(
+    table: &'t mut Table,
+    (list, kind): (&str, &str),
+    name: &str,
+    source: &Source,
+) -> Result<&'t mut Table, String> {
+    let items = table.entry(list.to_owned()).or_insert_with(|| Node {
         value: Value::Array(Vec::new()),
         source: source.clone(),
     });
-    let Value::Array(sinks) = &mut sinks.value else {
-        return Err("'sinks' is not a list of tables".to_owned());
+    let Value::Array(items) = &mut items.value else {
+        return Err(format!("'{list}' is not a list of tables"));
     };
-    let found = sinks.iter().position(|sink| is_named(sink, name));
+    let found = items.iter().position(|item| is_named(item, name));
     let index = found.unwrap_or_else(|| {
-        let mut sink = Node::empty_table(source);
-        if let Value::Table(table) = &mut sink.value {
+        let mut item = Node::empty_table(source);
+        if let Value::Table(table) = &mut item.value {
             let value = Value::String(name.to_owned());
             let source = source.clone();
             table.insert("name".to_owned(), Node { value, source });
         }
-        sinks.push(sink);
-        sinks.len() - 1
+        items.push(item);
+        items.len() - 1
     });
-    match &mut sinks[index].value {
+    match &mut items[index].value {
         Value::Table(table) => Ok(table),
-        _ => Err(format!("the sink '{name}' is not a table")),
+        _ => Err(format!("the {kind} '{name}' is not a table")),
     }
 }
 
-fn is_named(sink: &Node, name: &str) -> bool {
-    let Value::Table(table) = &sink.value else {
+fn is_named(item: &Node, name: &str) -> bool {
+    let Value::Table(table) = &item.value else {
         return false;
     };
     table

@@ -5,7 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{EncounterId, EventId, Expectation, LinkGroup, LinkState, Outcome, SessionId, Source, json};
+use super::{
+    EncounterId, EventId, Expectation, LinkGroup, LinkState, Outcome, SessionId, Source, json,
+};
 
 /// One event, ready to be delivered.
 #[derive(Clone)]

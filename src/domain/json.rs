@@ -6,6 +6,9 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::tree::Tree;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -28,6 +31,19 @@ pub fn readable(bytes: &[u8]) -> (Cow<'_, str>, bool) {
         Ok(text) => (Cow::Borrowed(text), false),
         Err(_) => (String::from_utf8_lossy(bytes), true),
     }
+}
+
+/// Stands for what JSON says, whatever its key order and white space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fingerprint([u8; 32]);
+
+/// What stands for these bytes; of what has no canonical form, such as what is no JSON, the bytes themselves count.
+pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
+    let (text, _) = readable(bytes);
+    let mut form = Vec::with_capacity(text.len());
+    let is_canonical = Tree::of(&text).is_ok_and(|tree| tree.write_canonical(&mut form).is_ok());
+    let canonical = if is_canonical { &form[..] } else { bytes };
+    Fingerprint(Sha256::digest(canonical).into())
 }
 
 /// Whether an answer holds no content: nothing at all, `null`, or objects and lists in which all is empty. Headings and

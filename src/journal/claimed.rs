@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::{Lease, Link, Task};
 use crate::domain::{
-    Document, EncounterId, EventId, Expectation, LinkState, Millis, Notification, Resource, Sequence,
-    Session, SessionId, Source,
+    Document, EncounterId, EventId, Expectation, LinkState, Millis, Notification, Resource,
+    Sequence, Session, SessionId, Source,
 };
 
 /// What to claim: of these kinds in their order, at most so many of each, and of all together.

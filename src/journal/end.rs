@@ -30,6 +30,8 @@ pub enum How {
         next: Option<Millis>,
         /// Up to when the vendor had told of notes when the look began.
         noted_at: Option<Millis>,
+        /// When to look again for that, where it could not be looked at all of it.
+        retry_at: Option<Millis>,
         /// What was seen.
         seen: Seen,
     },

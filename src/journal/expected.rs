@@ -176,9 +176,7 @@ impl ExpectedStats {
 
 /// In which order to ask for sessions that are due: the closing ones, then those that have ended, the newest first, then
 /// the others, the longest due first; every fifth is the longest due of those that ended, so that none waits for ever.
-pub(super) fn in_order(
-    [closing, ended, oldest, other]: [Vec<Expected>; 4],
-) -> Vec<Expected> {
+pub(super) fn in_order([closing, ended, oldest, other]: [Vec<Expected>; 4]) -> Vec<Expected> {
     let mut first = closing.into_iter().chain(ended).chain(other);
     let (mut oldest, mut order, mut seen) = (oldest.into_iter(), Vec::new(), HashSet::new());
     loop {
@@ -234,11 +232,8 @@ pub trait Expectations: Send + Sync + 'static {
 
     /// Sessions to ask for that are due, a few times `limit` at most, in the order in which to ask. `None` where another
     /// instance asks: it does so for [`POLLER_LEASE`] after each call of this.
-    async fn due_sessions(
-        &self,
-        now: Millis,
-        limit: usize,
-    ) -> Result<Option<Vec<Expected>>, Error>;
+    async fn due_sessions(&self, now: Millis, limit: usize)
+    -> Result<Option<Vec<Expected>>, Error>;
 
     /// Writes down what came of questions; gives as many results, in their order.
     async fn polled(&self, answers: Vec<Polled>) -> Result<Vec<PollEnded>, Error>;

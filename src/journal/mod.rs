@@ -40,8 +40,8 @@ pub use lease::{LATER_BY, Lease, Task};
 pub use postgres::PostgresStore;
 pub use received::Received;
 pub use record::{
-    Applied, Appended, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link, NewEvent,
-    Page, ReplayFrom, Replayed, Stats,
+    Appended, Applied, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link,
+    NewEvent, Page, ReplayFrom, Replayed, Stats,
 };
 pub use rejected_request::{Bounds, RejectedRequest};
 pub use requeue::{Requeued, requeue};

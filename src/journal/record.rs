@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::Lease;
 use crate::domain::{
-    DedupeKey, DeliveryState, EncounterId, EventId, EventState, LinkCause, LinkGroup, LinkState,
-    Expectation, Notification, Outcome, SessionId, SessionKind, Source,
+    DedupeKey, DeliveryState, EncounterId, EventId, EventState, Expectation, LinkCause, LinkGroup,
+    LinkState, Notification, Outcome, SessionId, SessionKind, Source,
 };
 
 /// An event to keep. Made by [`super::Journal`] alone, from bytes that were verified.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease,
-    NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Wanted,
+    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expectations,
+    Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom,
+    Replayed, Requeued, Stats, Wanted,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};

@@ -1,9 +1,11 @@
 //! Starting, being ready and stopping: signals, the readiness that orchestrators ask for, and the order of shutting down.
 
+mod alerts;
 mod readiness;
 mod signals;
 mod task_group;
 
+pub use alerts::{Alert, AlertChange, AlertStatus, Alerts};
 pub use readiness::{Component, Readiness, Report};
 pub use signals::Signals;
 pub use task_group::TaskGroup;

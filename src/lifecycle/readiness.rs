@@ -25,6 +25,8 @@ pub enum Component {
     Orphans,
     /// No listener's certificate ends soon.
     Certificate,
+    /// Notifications come, as far as sessions are expected.
+    Push,
 }
 
 /// What it means when a part is not well.
@@ -51,13 +53,14 @@ impl Component {
             Self::Signature => "signature",
             Self::Orphans => "deliveries",
             Self::Certificate => "certificate",
+            Self::Push => "push",
         }
     }
 
     fn weight(self) -> Weight {
         match self {
             Self::Store => Weight::Vital,
-            Self::Spool | Self::Damage | Self::Sdp | Self::Sinks | Self::Orphans => {
+            Self::Spool | Self::Damage | Self::Sdp | Self::Sinks | Self::Orphans | Self::Push => {
                 Weight::Degrading
             }
             Self::Worker | Self::Signature | Self::Certificate => Weight::Remark,

@@ -13,7 +13,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 26] = [
+    let texts: [(Describe, &str, &'static str); 38] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -49,7 +49,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         (
             counters,
             "sdp_logins_total",
-            "Logins to the SDP API by result.",
+            "Logins to the SDP API by identity and result.",
         ),
         (
             counters,
@@ -114,6 +114,62 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "sessions_total",
             "Sessions whose event was retrieved or given up, by outcome and source.",
         ),
+        (
+            gauges,
+            "expected_sessions",
+            "Expected sessions by where they stand.",
+        ),
+        (
+            gauges,
+            "expected_overdue_seconds",
+            "For how long the notification of the longest overdue expected session is overdue.",
+        ),
+        (
+            counters,
+            "push_missed_total",
+            "Sessions that had ended when they were asked for and whose notification had not come, by how they ended.",
+        ),
+        (
+            counters,
+            "push_late_total",
+            "Notifications that came after their session was recovered by asking.",
+        ),
+        (
+            histograms,
+            "push_delay_seconds",
+            "From the end of a session, as the partner reports it, to the receipt of its notification.",
+        ),
+        (
+            counters,
+            "unexpected_notifications_total",
+            "Notifications of sessions that nobody had registered, once sessions are registered at all.",
+        ),
+        (
+            counters,
+            "reconcile_polls_total",
+            "Questions for expected sessions by what was answered.",
+        ),
+        (
+            gauges,
+            "reconcile_lag_seconds",
+            "How late the most overdue question for an expected session is.",
+        ),
+        (
+            gauges,
+            "reconcile_rate",
+            "Most calls a second for expected sessions, as the SDP API lets them be made now.",
+        ),
+        (
+            gauges,
+            "retention_left_seconds",
+            "Shortest time for which Suki still keeps what could be fetched of an awaited session, by resource.",
+        ),
+        (
+            counters,
+            "refresh_total",
+            "Times that delivered content was fetched again, by whether it had changed.",
+        ),
+        (counters, "alerts_total", "Alerts raised by type."),
         (
             gauges,
             "sink_down",

@@ -59,7 +59,7 @@ pub enum ClientError {
     },
     /// A configured value cannot stand in a header.
     #[error("{0} has characters that cannot stand in an HTTP header")]
-    Header(&'static str),
+    Header(String),
     /// An address cannot be built upon.
     #[error("{0} cannot be used as the beginning of an address")]
     Address(&'static str),

@@ -1,92 +1,52 @@
-//! One method per thing that is asked of the vendor's API, within its limits: concurrency, rate, deadline, body size.
+//! One method per thing that is asked of the vendor's API.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Instant;
 
-use futures_util::FutureExt;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use reqwest::RequestBuilder;
-use reqwest::header::{ACCEPT, HeaderValue};
-use tokio::sync::Semaphore;
 use url::Url;
 
-use super::exchange::{Fetched, exchange};
+use super::exchange::Fetched;
 use super::href::{self, Hrefs, Target};
-use super::login::LogIn;
-use super::token::{Token, Tokens};
-use super::{Failure, Kind, wire};
-use crate::config::{AuthMode, Sdp, SdpAuth};
-use crate::domain::{EncounterId, Link, LinkGroup, SessionId, SessionKind, SessionStatus, json};
+use super::identities::Identities;
+use super::login::Entrance;
+use super::transport::Transport;
+use super::{Failure, Kind, Subject, wire};
+use crate::config::Sdp;
+use crate::domain::{EncounterId, Link, LinkGroup, SessionId, SessionKind, SessionStatus};
 use crate::metrics::Metrics;
-use crate::net::{ClientError, ClientOptions, Reach, build_client};
+use crate::net::ClientError;
 
-const TOKEN_HEADER: &str = "sdp_suki_token";
-const PROVIDER_HEADER: &str = "sdp_provider_id";
 const LOGIN_PATH: &str = "/api/v1/auth/login";
 
-/// The vendor's API. Cheap to clone; clones share token and limits.
+/// The vendor's API. Cheap to clone; clones share tokens and limits.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    api: reqwest::Client,
-    elsewhere: reqwest::Client,
+    transport: Transport,
     hrefs: Hrefs,
-    tokens: Arc<Tokens>,
-    provider_id: Option<HeaderValue>,
-    permits: Semaphore,
-    rate: Option<DefaultDirectRateLimiter>,
-    max_body_bytes: usize,
-    metrics: Metrics,
+    identities: Identities,
 }
 
 impl Client {
-    /// A client for the API as configured, logging in by `auth`. Connects to nothing yet.
+    /// A client for the API as configured. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the CA file or the provider id cannot be used.
+    /// When the CA file or a provider id cannot be used.
     pub fn new(
         config: &Sdp,
-        auth: &SdpAuth,
         allowed_hosts: Vec<String>,
         metrics: Metrics,
     ) -> Result<Self, ClientError> {
-        let options = |reach| ClientOptions {
-            timeout: config.timeout,
-            ca_file: config.ca_file.as_deref(),
-            reach,
-            proxy: &config.proxy,
-        };
-        let api = build_client(&options(Reach::Anywhere))?;
+        let transport = Transport::new(config, metrics.clone())?;
         let hrefs = Hrefs::new(config.base_url.clone(), allowed_hosts);
-        let provider_id = match &auth.mode {
-            AuthMode::Standard => None,
-            AuthMode::SingleAuthToken { provider_id } => Some(
-                HeaderValue::from_str(provider_id)
-                    .map_err(|_| ClientError::Header("sdp.auth.provider_id"))?,
-            ),
-        };
-        let login = LogIn {
-            http: api.clone(),
-            url: hrefs
-                .api(LOGIN_PATH)
-                .map_err(|_| ClientError::Address("sdp.base_url"))?,
-            auth: auth.clone(),
-            metrics: metrics.clone(),
-        };
+        let url = hrefs
+            .api(LOGIN_PATH)
+            .map_err(|_| ClientError::Address("sdp.base_url"))?;
+        let entrance = Entrance::new(transport.api.clone(), url, metrics);
         Ok(Self(Arc::new(Inner {
-            elsewhere: build_client(&options(Reach::PublicOnly))?,
-            api,
+            transport,
             hrefs,
-            tokens: Arc::new(Tokens::new(move || login.clone().run().boxed())),
-            provider_id,
-            permits: Semaphore::new(config.max_concurrency),
-            rate: NonZeroU32::new(config.max_requests_per_second).map(|rate| {
-                RateLimiter::direct(Quota::per_second(rate).allow_burst(NonZeroU32::MIN))
-            }),
-            max_body_bytes: config.max_body_bytes,
-            metrics,
+            identities: Identities::new(config.all_identities(), entrance)?,
         })))
     }
 
@@ -94,7 +54,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Failure`], with what to do about it.
-    pub async fn fetch(&self, link: &Link) -> Result<Fetched, Failure> {
+    pub async fn fetch(&self, subject: &Subject<'_>, link: &Link) -> Result<Fetched, Failure> {
         if !link.is_get {
             return Err(Failure::not_called(
                 "not followed: the link asks for another method than GET",
@@ -107,9 +67,14 @@ impl Client {
             .resolve(&link.href)
             .map_err(|refused| Failure::not_called(refused.to_string()))?
         {
-            Target::Api(url) => self.get(url, endpoint).await,
-            Target::Elsewhere(url) => self.call(self.0.elsewhere.get(url), "elsewhere").await,
+            Target::Api(url) => self.get(subject, url, endpoint).await,
+            Target::Elsewhere(url) => self.0.transport.get_elsewhere(url).await,
         }
+    }
+
+    /// Waits while calls for notifications wait for `sdp.max_requests_per_second`, but for a tenth of it.
+    pub async fn give_way(&self) {
+        self.0.transport.give_way().await;
     }
 
     /// How a session stands. A kind that is not known is found out: ambient is asked first, then form filling, unless
@@ -119,8 +84,8 @@ impl Client {
     /// [`Failure`]; of two, the one that leaves more hope.
     pub async fn status(
         &self,
+        subject: &Subject<'_>,
         kind: SessionKind,
-        session: &SessionId,
     ) -> Result<(SessionKind, SessionStatus), Failure> {
         let kinds: &[SessionKind] = match kind {
             SessionKind::Ambient => &[SessionKind::Ambient],
@@ -129,7 +94,7 @@ impl Client {
         };
         let mut worst: Option<Failure> = None;
         for kind in kinds {
-            match self.status_of(*kind, session).await {
+            match self.status_of(subject, *kind).await {
                 Ok(status) => return Ok((*kind, status)),
                 // It says nothing of the session, nor would the other endpoint.
                 Err(failure) if failure.is_outage() => return Err(failure),
@@ -155,26 +120,26 @@ impl Client {
 
     async fn status_of(
         &self,
+        subject: &Subject<'_>,
         kind: SessionKind,
-        session: &SessionId,
     ) -> Result<SessionStatus, Failure> {
-        let path = href::status_path(kind, session)
+        let path = href::status_path(kind, subject.session)
             .ok_or_else(|| Failure::not_called("no status endpoint"))?;
         let url = self
             .0
             .hrefs
             .api(&path)
             .map_err(|refused| Failure::not_called(refused.to_string()))?;
-        read_status(&self.get(url, "status").await?.body)
+        read_status(&self.get(subject, url, "status").await?.body)
     }
 
     /// Whether the API answers at all, asked by the status of a session that it should know.
-    pub async fn answers(&self, kind: SessionKind, session: &SessionId) -> bool {
+    pub async fn answers(&self, subject: &Subject<'_>, kind: SessionKind) -> bool {
         let kind = match kind {
             SessionKind::Unknown => SessionKind::Ambient,
             known => known,
         };
-        match self.status_of(kind, session).await {
+        match self.status_of(subject, kind).await {
             Ok(_) => true,
             Err(failure) => failure.is_of_the_api(),
         }
@@ -201,103 +166,24 @@ impl Client {
         href::standard_link(kind, group, session, encounter)
     }
 
-    /// Logs in, or shows that it can: for `check --online`.
-    ///
-    /// # Errors
-    /// [`Failure`] of the login.
-    pub async fn check(&self) -> Result<(), Failure> {
-        self.0.tokens.get().await.map(|_| ())
+    /// Logs in as each identity, or shows that it can: for `check --online`. By the identities' names; one that takes the
+    /// provider's name is left out.
+    pub async fn check(&self) -> Vec<(String, Option<Result<(), Failure>>)> {
+        self.0.identities.check().await
     }
 
-    /// A call with the token; one that is no longer taken is replaced once.
-    async fn get(&self, url: Url, endpoint: &'static str) -> Result<Fetched, Failure> {
-        let tokens = &self.0.tokens;
-        let old = tokens.get().await?;
-        let refused = match self.get_with(&old, url.clone(), endpoint).await {
-            Err(failure) if failure.is_token_refused() => failure,
-            result => return result,
-        };
-        if !tokens.refused(&old, &refused) {
-            return Err(refused.of_this_call(old.is_taken()));
-        }
-        let new = tokens.get().await?;
-        match self.get_with(&new, url, endpoint).await {
-            Err(failure) if failure.is_token_refused() => {
-                tokens.replaced_in_vain(&old, &new, &failure);
-                Err(failure.of_this_call(old.is_taken()))
-            }
-            result => {
-                tokens.replaced();
-                result
-            }
-        }
-    }
-
-    async fn get_with(
+    async fn get(
         &self,
-        token: &Token,
+        subject: &Subject<'_>,
         url: Url,
         endpoint: &'static str,
     ) -> Result<Fetched, Failure> {
-        let result = self.call(self.authorised(url, token), endpoint).await;
-        let is_taken = match &result {
-            Ok(_) => true,
-            Err(failure) => failure.is_of_the_api() && !failure.is_token_refused(),
-        };
-        if is_taken {
-            self.0.tokens.taken(token);
-        }
-        result
-    }
-
-    fn authorised(&self, url: Url, token: &Token) -> RequestBuilder {
-        let request = self
-            .0
-            .api
-            .get(url)
-            .header(TOKEN_HEADER, token.header.clone());
-        match &self.0.provider_id {
-            Some(provider) => request.header(PROVIDER_HEADER, provider.clone()),
-            None => request,
-        }
-    }
-
-    async fn call(
-        &self,
-        request: RequestBuilder,
-        endpoint: &'static str,
-    ) -> Result<Fetched, Failure> {
-        let _permit = self
-            .0
-            .permits
-            .acquire()
-            .await
-            .map_err(|_| Failure::unreachable("the client is closed"))?;
-        if let Some(rate) = &self.0.rate {
-            rate.until_ready().await;
-        }
-        let start = Instant::now();
-        let result = exchange(
-            request.header(ACCEPT, "application/json"),
-            self.0.max_body_bytes,
-        )
-        .await;
-        let code = match &result {
-            Ok(fetched) => fetched.status.to_string(),
-            Err(failure) => failure
-                .status
-                .map_or_else(|| "none".to_owned(), |status| status.to_string()),
-        };
-        self.0.metrics.sdp_request(endpoint, &code, start.elapsed());
-        let fetched = result?;
-        if let Some(failure) = Failure::of_success(fetched.status, &fetched.body) {
-            return Err(failure);
-        }
-        // A proxy's page in place of the note must not be delivered as the note.
-        if !json::is_nothing(&fetched.body) && !json::is_json(&fetched.body) {
-            return Err(Failure::not_json(fetched.status, &fetched.body));
-        }
-        Ok(fetched)
+        let Inner {
+            transport,
+            identities,
+            ..
+        } = &*self.0;
+        identities.get(transport, subject, &url, endpoint).await
     }
 }
 

@@ -73,6 +73,11 @@ impl Failure {
         }
     }
 
+    /// Whether the vendor says that it is asked too often.
+    pub fn is_throttled(&self) -> bool {
+        matches!(self.status, Some(402 | 429))
+    }
+
     /// A call without an answer.
     pub(super) fn unreachable(reason: impl Into<String>) -> Self {
         Self {

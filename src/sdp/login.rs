@@ -1,7 +1,11 @@
 //! One login: the partner token is exchanged for a token of the API.
 
+use std::borrow::Cow;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Instant;
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::header::CONTENT_TYPE;
 use secrecy::ExposeSecret;
 use url::Url;
@@ -9,46 +13,87 @@ use url::Url;
 use super::exchange::exchange;
 use super::token::Token;
 use super::{Failure, Kind, partner_token, wire};
-use crate::config::{AuthMode, SdpAuth};
+use crate::config::{AuthMode, Identity, for_provider};
 use crate::metrics::Metrics;
+
+/// Logins a second, of all identities together, and how many at once after a rest.
+const LOGINS_A_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
+const LOGINS_AT_ONCE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// Where every identity logs in, and how often all of them together do.
+pub(super) struct Entrance {
+    http: reqwest::Client,
+    url: Url,
+    rate: DefaultDirectRateLimiter,
+    metrics: Metrics,
+}
+
+impl Entrance {
+    pub(super) fn new(http: reqwest::Client, url: Url, metrics: Metrics) -> Self {
+        let quota = Quota::per_second(LOGINS_A_SECOND).allow_burst(LOGINS_AT_ONCE);
+        Self {
+            http,
+            url,
+            rate: RateLimiter::direct(quota),
+            metrics,
+        }
+    }
+}
 
 /// What one login needs.
 #[derive(Clone)]
 pub(super) struct LogIn {
-    pub(super) http: reqwest::Client,
-    pub(super) url: Url,
-    pub(super) auth: SdpAuth,
-    pub(super) metrics: Metrics,
+    pub(super) entrance: Arc<Entrance>,
+    pub(super) identity: Arc<Identity>,
+    /// The provider that it is for, where the identity takes one's name.
+    pub(super) provider: Option<Arc<str>>,
+    /// Whether no other may ask in its place.
+    pub(super) is_alone: bool,
 }
 
 impl LogIn {
     /// Logs in.
     pub(super) async fn run(self) -> Result<Token, Failure> {
+        self.entrance.rate.until_ready().await;
         let result = self.attempt().await;
-        self.metrics
-            .sdp_login(if result.is_ok() { "ok" } else { "failed" });
+        let identity = &self.identity.name;
+        self.entrance
+            .metrics
+            .sdp_login(identity, if result.is_ok() { "ok" } else { "failed" });
         match &result {
-            Ok(_) => tracing::debug!("logged in to SDP"),
-            Err(failure) => tracing::warn!(reason = %failure, "cannot log in to SDP"),
+            Ok(_) => tracing::debug!(identity, "logged in to SDP"),
+            Err(failure) => tracing::warn!(identity, reason = %failure, "cannot log in to SDP"),
         }
         result
     }
 
+    /// The id that single-token partners name the provider by: at the login, and with every call.
+    pub(super) fn provider_id(&self) -> Result<Option<Cow<'_, str>>, Failure> {
+        match &self.identity.auth.mode {
+            AuthMode::Standard => Ok(None),
+            AuthMode::SingleAuthToken { provider_id } => {
+                let id = for_provider(provider_id, self.provider.as_deref());
+                let id = id.ok_or_else(|| Failure::unreachable("no provider is known"))?;
+                Ok(Some(id))
+            }
+        }
+    }
+
     async fn attempt(&self) -> Result<Token, Failure> {
-        let partner_token = partner_token::obtain(&self.auth.partner_token).await?;
+        let (auth, provider) = (&self.identity.auth, self.provider.clone());
+        let source = auth.partner_token.clone();
+        let partner_token = partner_token::obtain(self.identity.key(), source, provider).await?;
+        let provider_id = self.provider_id()?;
         let body = serde_json::to_vec(&wire::Login {
-            partner_id: &self.auth.partner_id,
+            partner_id: &auth.partner_id,
             partner_token: partner_token.expose_secret(),
-            provider_id: match &self.auth.mode {
-                AuthMode::Standard => None,
-                AuthMode::SingleAuthToken { provider_id } => Some(provider_id),
-            },
+            provider_id: provider_id.as_deref(),
         })
         .map_err(|_| Failure::unreachable("login failed: the request cannot be written"))?;
         let start = Instant::now();
-        let request = self
-            .http
-            .post(self.url.clone())
+        let Entrance { http, url, .. } = &*self.entrance;
+        let request = http
+            .post(url.clone())
             .header(CONTENT_TYPE, "application/json")
             .body(body);
         let result = exchange(request, LOGIN_ANSWER_BYTES).await;
@@ -56,28 +101,30 @@ impl LogIn {
             .as_ref()
             .map_or_else(|failure| failure.status, |fetched| Some(fetched.status));
         let code = code.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        self.metrics.sdp_request("login", &code, start.elapsed());
-        let fetched = result.map_err(|failure| login_failure(&failure))?;
+        let metrics = &self.entrance.metrics;
+        metrics.sdp_request("login", &code, start.elapsed());
+        let fetched = result.map_err(|failure| self.failure(&failure))?;
         wire::read::<wire::LoggedIn>(&fetched.body)
             .and_then(|answer| Token::new(&answer.suki_token?))
             .ok_or_else(|| Failure::unreachable("login failed: the answer holds no suki_token"))
+    }
+
+    /// A login that is refused is mended by an operator (a new partner token, say), so what waits is tried again; only a
+    /// provider who is not registered stays so. Where another identity may ask, the API's word on this one counts.
+    fn failure(&self, failure: &Failure) -> Failure {
+        let is_not_registered = failure.reason.ends_with("provider_not_registered");
+        let is_of_identity = failure.kind == Kind::Identity && !self.is_alone;
+        Failure {
+            kind: if is_not_registered || is_of_identity {
+                Kind::Identity
+            } else {
+                Kind::Outage
+            },
+            reason: format!("login failed: {failure}"),
+            ..failure.clone()
+        }
     }
 }
 
 /// Largest answer to a login that is read.
 const LOGIN_ANSWER_BYTES: usize = 64 * 1024;
-
-/// A login that is refused is mended by an operator (a new partner token, say), so what waits is tried again; only a
-/// provider who is not registered stays so.
-fn login_failure(failure: &Failure) -> Failure {
-    let kind = if failure.reason.ends_with("provider_not_registered") {
-        Kind::Identity
-    } else {
-        Kind::Outage
-    };
-    Failure {
-        kind,
-        reason: format!("login failed: {failure}"),
-        ..failure.clone()
-    }
-}

@@ -1,5 +1,6 @@
 //! Where the partner token comes from: given, or signed here with the partner's own key.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{Failure, Kind};
-use crate::config::{PartnerToken, SigningKey};
+use crate::config::{PartnerToken, SigningKey, for_provider};
 
 /// How long a self-signed token is valid. It is used at once.
 const LIFE: Duration = Duration::from_secs(300);
@@ -24,39 +25,42 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// The partner token for one login. A file or command is read again, off the runtime's threads.
-pub(super) async fn obtain(source: &PartnerToken) -> Result<SecretString, Failure> {
-    let source = source.clone();
-    tokio::task::spawn_blocking(move || read(&source))
+/// The partner token for one login, for that provider where it depends on one. A file or command is read again, off the
+/// runtime's threads. `key` is where the identity stands in the configuration.
+pub(super) async fn obtain(
+    key: String,
+    source: PartnerToken,
+    provider: Option<Arc<str>>,
+) -> Result<SecretString, Failure> {
+    tokio::task::spawn_blocking(move || read(&key, &source, provider.as_deref()))
         .await
         .unwrap_or_else(|_| Err(unusable("the partner token's source panicked".to_owned())))
 }
 
-fn read(source: &PartnerToken) -> Result<SecretString, Failure> {
-    match source {
-        PartnerToken::Given(secret) => {
-            let secret = secret
-                .reread()
-                .map_err(|error| unusable(format!("sdp.auth.partner_token: {error}")))?;
-            Ok(SecretString::from(secret.expose()))
-        }
-        PartnerToken::SelfSigned(signing) => sign(signing),
-    }
+fn read(key: &str, source: &PartnerToken, provider: Option<&str>) -> Result<SecretString, Failure> {
+    let secret = match source {
+        PartnerToken::Given(secret) => secret.reread(),
+        PartnerToken::Command(command) => command.run(provider.ok_or_else(no_provider)?),
+        PartnerToken::SelfSigned(signing) => return sign(key, signing, provider),
+    };
+    let secret = secret.map_err(|error| unusable(format!("{key}.partner_token: {error}")))?;
+    Ok(SecretString::from(secret.expose()))
 }
 
-fn sign(signing: &SigningKey) -> Result<SecretString, Failure> {
+fn sign(at: &str, signing: &SigningKey, provider: Option<&str>) -> Result<SecretString, Failure> {
     let key = signing
         .key
         .reread()
-        .map_err(|error| unusable(format!("sdp.auth signing_key: {error}")))?;
+        .map_err(|error| unusable(format!("{at} signing_key: {error}")))?;
     let key = EncodingKey::from_rsa_pem(key.expose().as_bytes())
-        .map_err(|_| unusable("sdp.auth signing_key is no RSA private key in PEM".to_owned()))?;
+        .map_err(|_| unusable(format!("{at} signing_key is no RSA private key in PEM")))?;
+    let subject = for_provider(&signing.subject, provider).ok_or_else(no_provider)?;
     let now = Timestamp::now().as_second();
     let claims = Claims {
         iss: &signing.issuer,
         aud: &signing.audience,
-        sub: &signing.subject,
-        email: signing.subject.contains('@').then_some(&signing.subject),
+        sub: &subject,
+        email: subject.contains('@').then_some(&*subject),
         iat: now,
         exp: now.saturating_add(LIFE.as_secs().cast_signed()),
     };
@@ -64,7 +68,11 @@ fn sign(signing: &SigningKey) -> Result<SecretString, Failure> {
     header.kid = (!signing.key_id.is_empty()).then(|| signing.key_id.clone());
     encode(&header, &claims, &key)
         .map(SecretString::from)
-        .map_err(|_| unusable("sdp.auth signing_key cannot sign".to_owned()))
+        .map_err(|_| unusable(format!("{at} signing_key cannot sign")))
+}
+
+fn no_provider() -> Failure {
+    unusable("no provider is known to take a partner token for".to_owned())
 }
 
 /// Our own fault, and one that an operator can mend: what waits is tried again.

@@ -159,7 +159,10 @@ impl<'a> ExpectedSession<'a> {
 
 /// What the partner said of patient, encounter and provider. Clinical content, so only where all content is wanted.
 fn context(document: &Document, include: Include) -> Result<Option<Box<RawValue>>, Unrenderable> {
-    let said = document.expected.as_ref().and_then(|it| it.context.as_ref());
+    let said = document
+        .expected
+        .as_ref()
+        .and_then(|it| it.context.as_ref());
     let Some(said) = said.filter(|_| include == Include::Everything) else {
         return Ok(None);
     };

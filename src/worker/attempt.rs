@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::retrieve::Retriever;
-use super::session::{is_unsettled, required_of};
+use super::session::{is_unsettled, required_of, subject_of};
 use super::settle::{NotYet, Settled, is_unknowable, settle, unknowable_status};
 use super::{backoff, plan};
 use crate::config::Include;
@@ -42,7 +42,8 @@ impl Retriever {
         {
             let start = Instant::now();
             let (follow, tried_for) = (&self.follow, claimed.tried_for);
-            match settle(sdp, notification, session.clone(), follow, tried_for).await {
+            let subject = subject_of(&claimed.receipt);
+            match settle(sdp, &subject, session.clone(), follow, tried_for).await {
                 Settled::Known(known) => {
                     self.breaker.success(Instant::now());
                     session = known;

@@ -7,7 +7,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::plan::{self, Verdict};
 use super::retrieve::Retriever;
-use super::session::required_of;
+use super::session::{required_of, subject_of};
 use crate::domain::{self, LinkCause, LinkState, Session, json};
 use crate::journal::{ClaimedEvent, Found, Link, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
@@ -37,6 +37,7 @@ impl Retriever {
             .into_iter()
             .map(|linked| (linked.link, linked.body))
             .unzip();
+        let subject = &subject_of(&claimed.receipt);
         let mut pending: FuturesUnordered<_> = links
             .iter()
             .enumerate()
@@ -47,7 +48,7 @@ impl Retriever {
                     href: link.href.clone(),
                     is_get: true,
                 };
-                async move { (at, sdp.fetch(&link).await) }
+                async move { (at, sdp.fetch(subject, &link).await) }
             })
             .collect();
         let is_any_pending = !pending.is_empty();
@@ -153,7 +154,8 @@ impl Retriever {
         if self.breaker.has_answered_since(start) {
             return true;
         }
-        let answers = sdp.answers(session.kind, &claimed.receipt.session_id).await;
+        let subject = subject_of(&claimed.receipt);
+        let answers = sdp.answers(&subject, session.kind).await;
         if answers {
             self.breaker.success(Instant::now());
         }

@@ -1,24 +1,28 @@
-//! Content that came late: what an event was delivered without is asked for again, and delivered as an amendment.
+//! Content that came late, or was made anew: it is asked for again, and what is not as it was is delivered as an amendment.
 //!
 //! An amendment is an event of its own, with an id of its own, that replaces the one before it. It never holds up
 //! anything: it is asked for only while all is well with the vendor's API.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::Shared;
 use super::breaker::Breaker;
 use super::claims::Work;
+use super::compare;
 use super::deliver::Outlet;
 use super::plan::{is_empty, is_late, next_look};
 use super::retrieve::Wants;
-use crate::config::{Include, Refresh};
+use super::session::{required_of, subject_of};
+use crate::config::{Include, Refresh, Required};
 use crate::domain::{self, EventId, LinkState, Millis};
 use crate::journal::{
-    self, Amendment, Claimed, End, Ended, How, LateEvent, Linked, Permit, Task, Wanted,
+    self, Again, Amendment, Claimed, End, Ended, How, LATER_BY, LateEvent, Link, Linked, Permit,
+    Seen, Task, Wanted,
 };
 use crate::sdp;
 
@@ -27,6 +31,7 @@ pub(super) struct Late {
     pub(super) shared: Arc<Shared>,
     pub(super) sdp: sdp::Client,
     pub(super) refresh: Refresh,
+    pub(super) required: Required,
     pub(super) wants: Arc<Vec<Wants>>,
     pub(super) outlets: Arc<Vec<Outlet>>,
     pub(super) breaker: Arc<Breaker>,
@@ -60,46 +65,43 @@ impl Work for Late {
     }
 
     async fn work(self: Arc<Self>, late: LateEvent, permit: Permit) {
-        let (start, shared) = (Instant::now(), &self.shared);
-        let came = tokio::select! {
+        let shared = &self.shared;
+        let look = tokio::select! {
             biased;
             () = shared.journal.lost() => return shared.journal.abandon(&late.lease),
-            came = self.fetch(&late) => came,
+            look = self.look(&late) => look,
         };
         drop(permit);
+        let is_asked = !look.asked_again.is_empty();
+        let (came, changed) = (look.came.len(), look.changed());
+        let seen = self.seen(&late, look.came, &look.asked_again, changed);
         let clock = &shared.clock;
-        let (mut found, links) = (late.found.clone(), came.len());
-        for new in came {
-            let same = found.links.iter_mut().find(|old| old.link.n == new.link.n);
-            same.into_iter().for_each(|old| old.clone_from(&new));
-        }
-        let age = Duration::from_millis(
-            u64::try_from(clock.monotonic().saturating_sub(late.retrieved_at)).unwrap_or(0),
-        );
-        let is_left = found.links.iter().any(|linked| is_late(&linked.link));
-        let wait = next_look(&self.refresh, age).filter(|_| is_left);
-        let next: Option<Millis> = wait.map(|wait| clock.monotonic_in(wait));
-        let amendment = (links > 0).then(|| Amendment {
-            id: EventId::generate(),
-            received_at: clock.now(),
-            sinks: self.sinks(&late),
-            found,
-        });
-        let amended = amendment.as_ref().map(|amendment| amendment.id);
+        let retry_at = look.has_failed.then(|| clock.monotonic_in(RETRY_AFTER));
+        let amended = match &seen.what {
+            Seen::Amended(amendment) => Some(amendment.id),
+            Seen::Nothing | Seen::Same(_) => None,
+        };
         let ended = shared.ends.write(End {
             lease: late.lease.clone(),
             how: How::Look {
-                next,
-                amendment: amendment.map(Box::new),
+                next: seen.next,
+                noted_at: late.again.noted_at().filter(|_| retry_at.is_none()),
+                retry_at,
+                seen: seen.what,
             },
         });
-        if let (Some(Ended::Kept { .. }), Some(id)) = (ended.await, amended) {
+        let Some(Ended::Kept { .. }) = ended.await else {
+            return;
+        };
+        if is_asked {
+            shared.metrics.refreshed(changed);
+        }
+        if let Some(id) = amended {
             tracing::info!(
                 event.id = %id,
                 replaces = %late.id,
-                links,
-                took_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-                "late content came; it is delivered as an amendment"
+                links = came,
+                "other content came; it is delivered as an amendment"
             );
             self.outlets
                 .iter()
@@ -108,39 +110,145 @@ impl Work for Late {
     }
 }
 
+/// When it is looked again after a call that was not answered.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What a look came to.
+#[derive(Default)]
+struct Look {
+    /// What was fetched, with what was there before of it.
+    came: Vec<(Linked, Option<Bytes>)>,
+    /// The numbers of links that were there and were asked for again.
+    asked_again: Vec<u32>,
+    /// Whether some call was not answered, and is to be made again.
+    has_failed: bool,
+}
+
+impl Look {
+    /// Whether anything is not as it was.
+    fn changed(&self) -> bool {
+        self.came.iter().any(|(new, before)| {
+            let (Some(new), Some(before)) = (&new.body, before) else {
+                return true;
+            };
+            !compare::is_same_answer(new, before)
+        })
+    }
+}
+
+/// What is written of it, and when the next look is.
+struct Written {
+    what: Seen,
+    next: Option<Millis>,
+}
+
 impl Late {
-    /// What came of what was missing.
-    async fn fetch(&self, late: &LateEvent) -> Vec<Linked> {
-        let links = late.found.links.iter().map(|linked| &linked.link);
-        let missing = links.filter(|link| is_late(link));
-        let mut calls: FuturesUnordered<_> = missing
-            .map(|link| async move {
-                let wanted = domain::Link {
-                    group: link.group.clone(),
-                    href: link.href.clone(),
+    /// Asks for what is missing, and for what is to be asked for again.
+    async fn look(&self, late: &LateEvent) -> Look {
+        let subject = &subject_of(&late.receipt);
+        let wanted = late.found.links.iter().filter_map(|linked| {
+            let is_again = self.is_asked_again(late, &linked.link);
+            (is_again || is_late(&linked.link)).then_some((linked, is_again))
+        });
+        let mut calls: FuturesUnordered<_> = wanted
+            .map(|(linked, is_again)| async move {
+                let link = domain::Link {
+                    group: linked.link.group.clone(),
+                    href: linked.link.href.clone(),
                     is_get: true,
                 };
-                (link, self.sdp.fetch(&wanted).await)
+                (linked, is_again, self.sdp.fetch(subject, &link).await)
             })
             .collect();
-        let mut updates = Vec::new();
-        while let Some((link, result)) = calls.next().await {
-            let Ok(fetched) = result else { continue };
-            if is_empty(&link.group, &fetched.body) {
+        let mut look = Look::default();
+        while let Some((linked, is_again, result)) = calls.next().await {
+            if is_again {
+                look.asked_again.push(linked.link.n);
+            }
+            let fetched = match result {
+                Ok(fetched) => fetched,
+                Err(failure) => {
+                    // What the vendor does not have any more stays as it was delivered.
+                    look.has_failed |= is_again && failure.is_retryable();
+                    continue;
+                }
+            };
+            // Nothing takes the place of something: the next note may be on its way.
+            if is_empty(&linked.link.group, &fetched.body) {
                 continue;
             }
-            let mut link = link.clone();
+            let mut link = linked.link.clone();
             link.state = LinkState::Fetched;
             link.http_status = Some(fetched.status);
             link.bytes = u64::try_from(fetched.body.len()).ok();
             link.fetched_at = Some(self.shared.clock.now());
             (link.reason, link.cause) = (None, None);
-            updates.push(Linked {
-                link,
-                body: Some(fetched.body),
+            let before = linked.body.clone().filter(|_| is_again);
+            let body = Some(fetched.body);
+            look.came.push((Linked { link, body }, before));
+        }
+        look
+    }
+
+    /// Whether what was fetched of this link is asked for again.
+    fn is_asked_again(&self, late: &LateEvent, link: &Link) -> bool {
+        let (LinkState::Fetched, Some(fetched_at)) = (link.state, link.fetched_at) else {
+            return false;
+        };
+        match late.again {
+            Again::Missing => false,
+            Again::Asked(_) => link.group.as_str() != "status",
+            Again::Repeated(at) => {
+                let required = required_of(&late.found.session, &self.required);
+                let is_of_encounter = link.group.as_str().starts_with("encounter_");
+                let is_wanted =
+                    required.contains(&link.group) || (self.refresh.encounter && is_of_encounter);
+                self.refresh.on_repeat
+                    && is_wanted
+                    && at > fetched_at.as_millisecond().saturating_add(LATER_BY)
+            }
+        }
+    }
+
+    fn seen(
+        &self,
+        late: &LateEvent,
+        came: Vec<(Linked, Option<Bytes>)>,
+        asked_again: &[u32],
+        changed: bool,
+    ) -> Written {
+        let clock = &self.shared.clock;
+        let has_come = !came.is_empty();
+        let mut found = late.found.clone();
+        for (new, _) in came {
+            let same = found.links.iter_mut().find(|old| old.link.n == new.link.n);
+            same.into_iter().for_each(|old| {
+                // What is the same stays as it was fetched first, but for the time.
+                if changed || !asked_again.contains(&new.link.n) {
+                    old.clone_from(&new);
+                } else {
+                    old.link.fetched_at = new.link.fetched_at;
+                }
             });
         }
-        updates
+        let age = Duration::from_millis(
+            u64::try_from(clock.monotonic().saturating_sub(late.retrieved_at)).unwrap_or(0),
+        );
+        let is_left = found.links.iter().any(|linked| is_late(&linked.link));
+        let wait = next_look(&self.refresh, age).filter(|_| is_left);
+        Written {
+            next: wait.map(|wait| clock.monotonic_in(wait)),
+            what: match (has_come, changed) {
+                (false, _) => Seen::Nothing,
+                (true, false) => Seen::Same(Box::new(found)),
+                (true, true) => Seen::Amended(Box::new(Amendment {
+                    id: EventId::generate(),
+                    received_at: clock.now(),
+                    sinks: self.sinks(late),
+                    found,
+                })),
+            },
+        }
     }
 
     /// Those that had what is amended.

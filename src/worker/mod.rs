@@ -9,11 +9,14 @@ mod attempt;
 mod backoff;
 mod breaker;
 mod claims;
+mod compare;
 mod deliver;
 mod ends;
 mod fetch;
 mod late;
 mod plan;
+mod poll;
+mod recovered;
 mod report;
 mod retrieve;
 mod session;
@@ -25,10 +28,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::config::{Follow, Refresh, Retention, Sink as SinkConfig};
+use crate::config::{Follow, Reconcile, Refresh, Retention, Sink as SinkConfig};
 use crate::domain::Clock;
 use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Permit};
-use crate::lifecycle::{Readiness, TaskGroup};
+use crate::lifecycle::{Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::sdp;
 use crate::sinks::Sink;
@@ -38,6 +41,7 @@ use self::claims::{Loop, Work};
 use self::deliver::{Deliverer, Outlet};
 use self::ends::Ends;
 use self::late::Late;
+use self::poll::Poller;
 use self::retrieve::{Retriever, Wants};
 
 /// Events whose late content is asked for at once; nobody waits for it.
@@ -55,7 +59,9 @@ pub struct Parts {
     pub sinks: Vec<(SinkConfig, Box<dyn Sink>)>,
     /// What to follow, and for how long.
     pub follow: Follow,
-    /// When what never came is asked for again.
+    /// Whether, and how, sessions are expected.
+    pub reconcile: Reconcile,
+    /// When content is asked for again.
     pub refresh: Refresh,
     /// How long things are kept.
     pub retention: Retention,
@@ -67,6 +73,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Told how the vendor's API does.
     pub readiness: Readiness,
+    /// Told what an operator should know at once.
+    pub alerts: Alerts,
 }
 
 /// How often it is seen to that all that this instance holds is worked on.
@@ -78,6 +86,7 @@ struct Shared {
     ends: Ends,
     clock: Clock,
     metrics: Metrics,
+    alerts: Alerts,
 }
 
 /// Starts the worker's tasks in `tasks`: one loop for retrieving, one for each sink, and what goes on beside them.
@@ -87,6 +96,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         journal: parts.journal,
         clock: parts.clock,
         metrics: parts.metrics.clone(),
+        alerts: parts.alerts,
     });
     let new_loop = |admission: Admission, wakeup: &Arc<Notify>| Loop {
         journal: shared.journal.clone(),
@@ -117,12 +127,22 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         });
     }
     let outlets = Arc::new(outlets);
-    let breaker = Arc::new(Breaker::new(parts.metrics, Guarded::Sdp(parts.readiness)));
+    let guarded = Guarded::Sdp(parts.readiness.clone());
+    let breaker = Arc::new(Breaker::new(parts.metrics, guarded));
+    if let Some(sdp) = parts.sdp.clone().filter(|_| parts.reconcile.enabled) {
+        let (shared, breaker) = (Arc::clone(&shared), Arc::clone(&breaker));
+        let poller = Poller::new(shared, sdp, parts.reconcile, breaker, parts.readiness);
+        tasks.spawn(
+            "questions for expected sessions",
+            Arc::new(poller).run(tasks.clone()),
+        );
+    }
     if let Some(sdp) = parts.sdp.clone() {
         let late = Late {
             shared: Arc::clone(&shared),
             sdp,
             refresh: parts.refresh.clone(),
+            required: parts.follow.required.clone(),
             wants: Arc::clone(&wants),
             outlets: Arc::clone(&outlets),
             breaker: Arc::clone(&breaker),
@@ -132,6 +152,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     }
     let retriever = Arc::new(Retriever {
         refresh: parts.refresh,
+        reconcile: parts.reconcile,
         shared: Arc::clone(&shared),
         sdp: parts.sdp,
         follow: parts.follow,

@@ -20,6 +20,17 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             state = EventState::Done.as_str(),
             "event ended: no sink wants it"
         ),
+        Retrieval::Same { found, same_as } => tracing::info!(
+            event.id = %id,
+            same_as = %same_as,
+            session.id = receipt.session_id.as_str(),
+            encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
+            status = receipt.status,
+            outcome = found.session.outcome.as_str(),
+            error_code = receipt.error_code,
+            state = EventState::Done.as_str(),
+            "event ended: another event of its session has had the same content delivered"
+        ),
         Retrieval::Deliver { .. } => tracing::debug!(event.id = %id, attempt, "retrieved"),
         Retrieval::Announced { sinks, .. } => {
             tracing::debug!(event.id = %id, sinks = sinks.len(), "announced before it is retrieved");

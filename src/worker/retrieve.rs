@@ -13,8 +13,8 @@ use super::breaker::{Admit, Breaker};
 use super::claims::Work;
 use super::deliver::Outlet;
 use super::{Shared, report};
-use crate::config::{Follow, Include, Refresh};
-use crate::domain::Outcome;
+use crate::config::{Follow, Include, Reconcile, Refresh};
+use crate::domain::{Outcome, Sequence};
 use crate::journal::{
     self, Claimed, ClaimedDelivery, ClaimedEvent, End, Ended, How, Lease, Permit, Retrieval, Task,
     Wanted,
@@ -27,6 +27,8 @@ pub(super) struct Retriever {
     pub(super) shared: Arc<Shared>,
     pub(super) sdp: Option<sdp::Client>,
     pub(super) follow: Follow,
+    /// Whether, and how, sessions are expected.
+    pub(super) reconcile: Reconcile,
     /// What each sink wants.
     pub(super) wants: Arc<Vec<Wants>>,
     /// When what never came is asked for again.
@@ -111,12 +113,12 @@ impl Work for Retriever {
 
     async fn work(self: Arc<Self>, claimed: ClaimedEvent, permit: Permit) {
         let (journal, task) = (&self.shared.journal, claimed.lease.task().clone());
-        let is_announced = self.is_announced_first(&task);
+        let is_announced = self.is_announced_first(&task) && !claimed.receipt.is_late();
         let attempt = async {
             if is_announced {
                 self.announced(&claimed)
             } else {
-                self.attempt(&claimed).await
+                self.attempt_once(&claimed).await
             }
         };
         let attempt = tokio::select! {
@@ -149,9 +151,14 @@ impl Work for Retriever {
             how: How::Retrieval(Box::new(end.clone())),
         });
         match ended.await {
-            Some(Ended::Kept { deliveries, .. }) => {
-                self.start(&claimed, &end, deliveries, permits);
+            Some(Ended::Kept {
+                deliveries,
+                sequence,
+                ..
+            }) => {
+                self.start(&claimed, &end, (deliveries, sequence), permits);
                 self.kept(&claimed, &end);
+                self.expect_siblings(&claimed).await;
             }
             Some(Ended::Lost) => {
                 tracing::debug!(event.id = %claimed.receipt.id, "another attempt has taken over");
@@ -186,7 +193,7 @@ impl Retriever {
         &self,
         claimed: &ClaimedEvent,
         end: &Retrieval,
-        leases: Vec<Lease>,
+        (leases, sequence): (Vec<Lease>, Option<Sequence>),
         mut permits: Vec<Option<Permit>>,
     ) {
         let Retrieval::Deliver { found, sinks, .. } = end else {
@@ -195,7 +202,9 @@ impl Retriever {
         if leases.is_empty() {
             return;
         }
-        let document = Arc::new(claimed.receipt.document(found));
+        let mut document = claimed.receipt.document(found);
+        document.sequence = sequence;
+        let document = Arc::new(document);
         for lease in leases {
             let Task::Deliver(sink) = lease.task().clone() else {
                 continue;
@@ -227,7 +236,7 @@ impl Retriever {
                 self.shared.metrics.session(found.session.outcome, source);
                 is_any_due = sinks.iter().any(|planned| !planned.is_held);
             }
-            Retrieval::Dead { found, .. } => {
+            Retrieval::Same { found, .. } | Retrieval::Dead { found, .. } => {
                 self.shared.metrics.session(found.session.outcome, source);
             }
         }

@@ -1,7 +1,23 @@
-//! What a session must have, and whether its status has to be asked for first. Pure.
+//! What a session must have, whether its status has to be asked for first, and as what it is asked about. Pure.
 
 use crate::config::Required;
 use crate::domain::{LinkGroup, Notification, Outcome, Session, SessionKind};
+use crate::journal::Receipt;
+use crate::sdp::Subject;
+
+/// What the vendor's API is asked about.
+pub(super) fn subject_of(receipt: &Receipt) -> Subject<'_> {
+    Subject {
+        session: &receipt.session_id,
+        encounter: receipt.encounter_id.as_ref(),
+        provider: provider_of(receipt),
+    }
+}
+
+/// Whose session it is, as the partner said.
+fn provider_of(receipt: &Receipt) -> Option<&str> {
+    receipt.expected.as_ref()?.provider.as_deref()
+}
 
 /// Whether the status endpoint has to be asked: nobody said how it ended, or the kind has to be known for the standard
 /// links of what is not linked.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::config::Follow;
-use crate::domain::{self, LinkCause, LinkState, Notification, Outcome, Session};
+use crate::domain::{self, LinkCause, LinkState, Outcome, Session};
 use crate::journal::Link;
-use crate::sdp::{self, Failure, Kind};
+use crate::sdp::{self, Failure, Kind, Subject};
 
 /// What the status endpoint could tell.
 pub(super) enum Settled {
@@ -28,12 +28,12 @@ pub(super) enum NotYet {
 /// Asks how a session ended and of which kind it is, after it was tried for `tried_for` already.
 pub(super) async fn settle(
     sdp: &sdp::Client,
-    notification: &Notification,
+    subject: &Subject<'_>,
     mut session: Session,
     follow: &Follow,
     tried_for: Duration,
 ) -> Settled {
-    match sdp.status(session.kind, &notification.session_id).await {
+    match sdp.status(subject, session.kind).await {
         Ok((kind, status)) => {
             session.kind = kind;
             if session.outcome == Outcome::Unknown {

@@ -64,9 +64,7 @@ pub(super) async fn expect(
         .map(|(.., due)| clock.distance(*due))
         .collect();
     let statement = client.prepare_cached(EXPECT).await?;
-    client
-        .execute(&statement, &[&ids, &sinks, &due_in])
-        .await?;
+    client.execute(&statement, &[&ids, &sinks, &due_in]).await?;
     Ok(())
 }
 

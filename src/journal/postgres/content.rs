@@ -33,7 +33,11 @@ const EVENTS: &str = concat!(
         LEFT JOIN expected ON expected.session_id = receipts.session_id
     WHERE receipts.seq = ANY ($1) AND body IS NOT NULL"
 );
-const SEQUENCES: &str = concat!("SELECT seq, ", sequence!(), " FROM receipts WHERE seq = ANY ($1)");
+const SEQUENCES: &str = concat!(
+    "SELECT seq, ",
+    sequence!(),
+    " FROM receipts WHERE seq = ANY ($1)"
+);
 const LINKS: &str =
     "SELECT links, CASE WHEN $2 THEN bodies END AS bodies FROM retrievals WHERE event = $1";
 /// As earlier versions left them.

@@ -56,12 +56,14 @@ const EXPECT: &str = "WITH said AS (
             ELSE known.due_since END,
         due = CASE WHEN known.due IS NOT NULL THEN least(known.due, excluded.due) END
     RETURNING session_id, (xmax = 0) AS is_new";
-const POLL_NOW: &str = "UPDATE expected SET due = server_millis(), lane = $2, due_since = least(due_since, $3),
+const POLL_NOW: &str =
+    "UPDATE expected SET due = server_millis(), lane = $2, due_since = least(due_since, $3),
         settled_at = NULL, state = CASE WHEN due IS NULL THEN 'polling' ELSE state END
     WHERE session_id = $1 AND event IS NULL";
 const WITHDRAW: &str = "UPDATE expected SET state = 'withdrawn', due = NULL, settled_at = server_millis(), context = NULL
     WHERE session_id = $1 AND due IS NOT NULL";
-const CHANGE: &str = "UPDATE expected SET ended_at = coalesce($2, ended_at), provider = coalesce($3, provider),
+const CHANGE: &str =
+    "UPDATE expected SET ended_at = coalesce($2, ended_at), provider = coalesce($3, provider),
         deadline = coalesce($4, deadline),
         due = CASE WHEN due IS NOT NULL THEN coalesce(server_millis() + $5::bigint, due) END,
         due_since = coalesce($6, due_since), lane = coalesce($7, lane)
@@ -235,7 +237,8 @@ async fn expect_batch(
         .map(|said| text(said.encounter_id.as_ref().map(EncounterId::as_str)))
         .collect();
     let kinds: Vec<&str> = said().map(|said| said.kind.as_str()).collect();
-    let providers: Vec<Option<String>> = said().map(|said| text(said.provider.as_deref())).collect();
+    let providers: Vec<Option<String>> =
+        said().map(|said| text(said.provider.as_deref())).collect();
     let origins: Vec<&str> = said().map(|said| said.origin.as_str()).collect();
     let started: Vec<Option<i64>> = said().map(|said| millis(said.started_at)).collect();
     let ended: Vec<Option<i64>> = said().map(|said| millis(said.ended_at)).collect();
@@ -256,8 +259,19 @@ async fn expect_batch(
         .query(
             &statement,
             &[
-                &ids, &encounters, &kinds, &providers, &origins, &started, &ended, &deadlines,
-                &registered, &contexts, &due_in, &lanes, &due_since,
+                &ids,
+                &encounters,
+                &kinds,
+                &providers,
+                &origins,
+                &started,
+                &ended,
+                &deadlines,
+                &registered,
+                &contexts,
+                &due_in,
+                &lanes,
+                &due_since,
             ],
         )
         .await?;
@@ -353,7 +367,15 @@ async fn end(
             state,
             counts,
         } => {
-            note(transaction, clock, polled, (*state, Some(*poll)), *counts, None).await?;
+            note(
+                transaction,
+                clock,
+                polled,
+                (*state, Some(*poll)),
+                *counts,
+                None,
+            )
+            .await?;
             Ok(PollEnded::Kept)
         }
         Follows::Over(state) => {
@@ -431,7 +453,8 @@ async fn recover(
             stale: false,
             content: NewContent::Notification(Arc::new(recovered.notification.clone())),
         };
-        let kept = insert::batch(transaction, uuid::Uuid::nil(), &[(Arc::new(event), false)]).await?;
+        let kept =
+            insert::batch(transaction, uuid::Uuid::nil(), &[(Arc::new(event), false)]).await?;
         known = kept.into_iter().find_map(|kept| match kept.appended {
             Appended::Duplicate(id) => Some(id),
             Appended::New(_) => None,
@@ -533,7 +556,8 @@ async fn stats(client: &Client, clock: ServerClock) -> Result<ExpectedStats, Err
         )
         .await?;
     let found = client.query_one(&oldest, &[]).await?;
-    let (now, due): (i64, Option<i64>) = (row::get(&found, "now")?, row::get(&found, "oldest_due")?);
+    let (now, due): (i64, Option<i64>) =
+        (row::get(&found, "now")?, row::get(&found, "oldest_due")?);
     Ok(ExpectedStats {
         counts: by_state,
         overdue_since: row::optional_time(row::get(&found, "overdue_since")?)?,

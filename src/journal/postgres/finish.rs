@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use deadpool_postgres::{Client, Transaction};
 use uuid::Uuid;
 
-use super::{content, late, operate, progress, repeat, row};
 use super::server_clock::ServerClock;
 use super::work;
 use super::writes::{Delivered, Writes};
+use super::{content, late, operate, progress, repeat, row};
 use crate::domain::{EventState, Millis};
 use crate::journal::{DeliveryEnd, End, Ended, Error, How, Lease, Retrieval, Seen, Task};
 
@@ -27,8 +27,8 @@ struct Looked<'a> {
     event: i64,
     /// In how long the next one is.
     next: Option<Millis>,
-    /// When the vendor has told of another note meanwhile.
-    noted_since: Option<Millis>,
+    /// When the vendor has told of a note that was not seen, and in how long it is looked for.
+    noted_since: Option<(Millis, Millis)>,
     seen: &'a Seen,
 }
 
@@ -49,7 +49,7 @@ impl Looked<'_> {
             }
         };
         match (self.noted_since, self.next) {
-            (Some(at), _) => repeat::again(transaction, looked_at, at).await?,
+            (Some((at, due_in)), _) => repeat::again(transaction, looked_at, at, due_in).await?,
             (None, Some(next)) => progress::look_at(transaction, looked_at, next).await?,
             (None, None) => {}
         }
@@ -87,6 +87,7 @@ pub(super) async fn finish(
             How::Look {
                 next,
                 noted_at,
+                retry_at,
                 seen,
             } => {
                 writes.remove(lease);
@@ -96,7 +97,8 @@ pub(super) async fn finish(
                     at: ended.len(),
                     event: lease.event,
                     next: next.map(|next| clock.distance(next)),
-                    noted_since,
+                    noted_since: noted_since
+                        .map(|at| (at, retry_at.map_or(0, |at| clock.distance(at)))),
                     seen,
                 });
             }

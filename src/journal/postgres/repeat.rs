@@ -28,9 +28,8 @@ const NOTE: &str = "WITH RECURSIVE versions AS (
         AND NOT EXISTS (SELECT FROM endings WHERE endings.event = newest.seq AND state = 'dead')
     ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
         noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
-/// At once.
 const AGAIN: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
-    VALUES ($1, 'refresh', server_millis(), $2, server_millis(), $3, 'repeat')
+    VALUES ($1, 'refresh', server_millis() + $4::bigint, $2, server_millis(), $3, 'repeat')
     ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
         noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
 const ASK: &str = "WITH RECURSIVE versions AS (
@@ -62,15 +61,16 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// Looks again at once, since the vendor has told of another note at `noted_at` while somebody looked.
+/// Looks again in `due_in`, since the vendor has told of another note at `noted_at` and not all of it was seen.
 pub(super) async fn again(
     client: &impl GenericClient,
     event: i64,
     noted_at: Millis,
+    due_in: Millis,
 ) -> Result<(), Error> {
     let statement = client.prepare_cached(AGAIN).await?;
     client
-        .execute(&statement, &[&event, &new_fence(), &noted_at])
+        .execute(&statement, &[&event, &new_fence(), &noted_at, &due_in])
         .await?;
     Ok(())
 }

@@ -9,14 +9,15 @@ use jiff::Timestamp;
 
 use super::error::within;
 use super::{
-    CLOSING, INSPECTION, PostgresStore, WORK, address, applied, counts, finish, inspect, instance, list,
-    look, operate, query, rejected, repeat, requeue, retain, work,
+    CLOSING, INSPECTION, PostgresStore, WORK, address, applied, counts, finish, inspect, instance,
+    list, look, operate, query, rejected, repeat, requeue, retain, work,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::{
-    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry, Filter, Found, Kept, Lease,
-    NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
+    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry, Filter,
+    Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued,
+    Stats, Store, Wanted,
 };
 
 #[async_trait]

@@ -8,12 +8,7 @@ use crate::domain::{EventId, Millis};
 use crate::journal::{Applied, Error};
 
 /// Writes down that a sink's target has applied an event.
-pub(super) fn note(
-    tx: &Tx<'_>,
-    id: EventId,
-    sink: &str,
-    at: Timestamp,
-) -> Result<Applied, Error> {
+pub(super) fn note(tx: &Tx<'_>, id: EventId, sink: &str, at: Timestamp) -> Result<Applied, Error> {
     let event: Option<i64> = tx
         .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
         .query_row([id.as_bytes()], |row| row.get(0))

@@ -11,7 +11,8 @@ const RECEIPT: &str = "SELECT id, received_at, source, stale, session_id, encoun
     kind, (SELECT revision FROM amendments WHERE event = seq), (SELECT replaces FROM amendments WHERE event = seq)
     FROM receipts WHERE seq = ?1 AND body IS NOT NULL";
 const FOUND: &str = "SELECT outcome, kind, session_status, links, CASE WHEN ?2 THEN bodies END FROM retrievals WHERE event = ?1";
-const SEQUENCE: &str = "SELECT max(1, (SELECT count(*) FROM mentions WHERE name = session_id AND event <= ?1)),
+const SEQUENCE: &str =
+    "SELECT max(1, (SELECT count(*) FROM mentions WHERE name = session_id AND event <= ?1)),
     CASE WHEN encounter_id IS NOT NULL
         THEN max(1, (SELECT count(*) FROM mentions WHERE name = encounter_id AND event <= ?1)) END
     FROM receipts WHERE seq = ?1";
@@ -64,12 +65,14 @@ pub(super) fn document(connection: &Connection, seq: i64) -> Result<Option<Docum
 
 /// The place of an event among those of its session and of its encounter. Events that nobody has worked on yet do not count.
 pub(super) fn sequence(connection: &Connection, seq: i64) -> Result<Sequence, Error> {
-    Ok(connection.prepare_cached(SEQUENCE)?.query_row([seq], |row| {
-        Ok(Sequence {
-            session: row.get(0)?,
-            encounter: row.get(1)?,
-        })
-    })?)
+    Ok(connection
+        .prepare_cached(SEQUENCE)?
+        .query_row([seq], |row| {
+            Ok(Sequence {
+                session: row.get(0)?,
+                encounter: row.get(1)?,
+            })
+        })?)
 }
 
 /// What was found, with the answers or without. `None` where nobody has looked yet.

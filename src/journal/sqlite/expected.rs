@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::counts::Tx;
 use super::{SqliteStore, append, finish, row};
 use crate::domain::{
-    Context, EncounterId, EventId, Expectation, Expected, ExpectedState, Lane, Millis,
-    Origin, Poll, Registration, SessionId, SessionKind, Source,
+    Context, EncounterId, EventId, Expectation, Expected, ExpectedState, Lane, Millis, Origin,
+    Poll, Registration, SessionId, SessionKind, Source,
 };
 use crate::journal::expected::in_order;
 use crate::journal::lease::new_fence;
@@ -22,7 +22,8 @@ use crate::journal::{
 const SELECT: &str = "SELECT seq, session_id, encounter_id, kind, provider, origin, started_at, ended_at, deadline,
     registered_at, context, state, due, due_since, polls, last_status, last_result, aborted_at, settled_at, event
     FROM expected";
-const INSERT: &str = "INSERT INTO expected (session_id, encounter_id, kind, provider, origin, started_at, ended_at,
+const INSERT: &str =
+    "INSERT INTO expected (session_id, encounter_id, kind, provider, origin, started_at, ended_at,
         deadline, registered_at, context, state, due, lane, due_since)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'open', ?11, ?12, ?11)
     ON CONFLICT (session_id) DO NOTHING";
@@ -166,14 +167,17 @@ pub(super) fn meet(
     let Some((seq, state, expectation, before)) = found else {
         return Ok(None);
     };
-    let state: ExpectedState = state.parse().map_err(|_| Error::Corrupt { what: "state" })?;
+    let state: ExpectedState = state
+        .parse()
+        .map_err(|_| Error::Corrupt { what: "state" })?;
     let mut amends = None;
     match state {
         ExpectedState::Recovered => {
             tx.prepare_cached("UPDATE expected SET state = 'late' WHERE seq = ?1")?
                 .execute([seq])?;
             amends = before.map(row::id);
-            tx.prepare_cached(AMENDS)?.execute(params![event.0, before])?;
+            tx.prepare_cached(AMENDS)?
+                .execute(params![event.0, before])?;
             tx.prepare_cached(HURRY)?.execute(params![before, now])?;
         }
         ExpectedState::Met | ExpectedState::Late | ExpectedState::Withdrawn => {}
@@ -268,11 +272,12 @@ fn expect(tx: &Tx<'_>, new: &NewExpected, now: Millis) -> Result<Registered, Err
     }
     let mut expected = one(tx, &said.session_id)?.ok_or(Error::Corrupt { what: "session" })?;
     // What is known since may make it due sooner.
-    if !is_new && tx.prepare_cached(RESCHEDULE)?.execute(params![
-        expected.number,
-        new.first_poll.due,
-        new.first_poll.lane.number()
-    ])? == 1
+    if !is_new
+        && tx.prepare_cached(RESCHEDULE)?.execute(params![
+            expected.number,
+            new.first_poll.due,
+            new.first_poll.lane.number()
+        ])? == 1
     {
         expected = one(tx, &said.session_id)?.ok_or(Error::Corrupt { what: "session" })?;
     }
@@ -328,7 +333,9 @@ fn change_one(
 /// Writes down what came of a question.
 fn end(tx: &Tx<'_>, polled: &Polled, now: Millis) -> Result<PollEnded, Error> {
     let found = tx
-        .prepare_cached("SELECT session_id, polls, due IS NOT NULL, state FROM expected WHERE seq = ?1")?
+        .prepare_cached(
+            "SELECT session_id, polls, due IS NOT NULL, state FROM expected WHERE seq = ?1",
+        )?
         .query_row([polled.number], |found| {
             Ok((
                 found.get::<_, String>(0)?,
@@ -344,7 +351,11 @@ fn end(tx: &Tx<'_>, polled: &Polled, now: Millis) -> Result<PollEnded, Error> {
         Some(_) | None => return Ok(PollEnded::Lost),
     };
     match &polled.answer.follows {
-        Follows::Again { poll, state, counts } => {
+        Follows::Again {
+            poll,
+            state,
+            counts,
+        } => {
             note(tx, polled, *state, Some(*poll), *counts)?;
             Ok(PollEnded::Kept)
         }
@@ -476,7 +487,9 @@ fn list(
     want("seq < {}", cursor.map(Value::Integer));
     want("state = {}", filter.state.map(|state| text(state.as_str())));
     want("provider = {}", filter.provider.as_deref().map(text));
-    let overdue = filter.overdue_at.map(|time| Value::Integer(time.as_millisecond()));
+    let overdue = filter
+        .overdue_at
+        .map(|time| Value::Integer(time.as_millisecond()));
     want("due IS NOT NULL AND due_since < {}", overdue);
     let sql = format!(
         "{SELECT} WHERE {} ORDER BY seq DESC LIMIT {}",

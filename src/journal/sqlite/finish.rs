@@ -4,8 +4,8 @@ use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::{content, expected, operate, repeat};
 use super::progress::{PLAN, end_event, history, look_at, standing, start_waiting};
+use super::{content, expected, operate, repeat};
 use crate::domain::{EventState, Millis, Source};
 use crate::journal::contents;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
@@ -70,8 +70,9 @@ impl Ending<'_> {
                 How::Look {
                     next,
                     noted_at,
+                    retry_at,
                     seen,
-                } => self.look(lease, *next, *noted_at, seen)?,
+                } => self.look(lease, *next, (*noted_at, *retry_at), seen)?,
                 How::GivenBack => self.given_back(lease)?,
             });
         }
@@ -215,7 +216,7 @@ impl Ending<'_> {
         self,
         lease: &Lease,
         next: Option<Millis>,
-        noted_at: Option<Millis>,
+        (noted_at, retry_at): (Option<Millis>, Option<Millis>),
         seen: &Seen,
     ) -> Result<Ended, Error> {
         let (tx, event) = (self.tx, lease.event);
@@ -228,7 +229,7 @@ impl Ending<'_> {
             return Ok(Ended::Lost);
         }
         let again = |event: i64| match (noted_since, next) {
-            (Some(at), _) => repeat::again(tx, event, at, self.now),
+            (Some(at), _) => repeat::again(tx, event, at, retry_at.unwrap_or(self.now)),
             (None, Some(next)) => look_at(tx, event, next),
             (None, None) => Ok(()),
         };

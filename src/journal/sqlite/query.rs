@@ -69,10 +69,7 @@ fn attempts(connection: &Connection, seq: i64) -> Result<Vec<Attempt>, Error> {
 }
 
 /// An event, and what was found for it. `None` where its content is gone.
-pub(super) fn found(
-    connection: &Connection,
-    id: EventId,
-) -> Result<Option<(Event, Found)>, Error> {
+pub(super) fn found(connection: &Connection, id: EventId) -> Result<Option<(Event, Found)>, Error> {
     let sql = format!("{} WHERE receipts.id = ?1 AND body IS NOT NULL", row::EVENT);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([id.as_bytes()])?;

@@ -9,10 +9,12 @@ use crate::domain::{EventId, Millis};
 use crate::journal::Error;
 use crate::journal::lease::{LATER_BY, WHEN_RETRIEVED, new_fence};
 
-const FIND: &str = "SELECT seq, generated_at, body IS NOT NULL AND junk IS NULL FROM receipts WHERE id = ?1";
+const FIND: &str =
+    "SELECT seq, generated_at, body IS NOT NULL AND junk IS NULL FROM receipts WHERE id = ?1";
 /// What has replaced an event: its key is the id of that.
 const NEXT: &str = "SELECT id FROM receipts WHERE dedupe = ?1";
-const RETRIEVED: &str = "SELECT retrieved_at, EXISTS (SELECT 1 FROM endings WHERE event = ?1 AND state = 'dead')
+const RETRIEVED: &str =
+    "SELECT retrieved_at, EXISTS (SELECT 1 FROM endings WHERE event = ?1 AND state = 'dead')
     FROM retrievals WHERE event = ?1";
 const NOTE: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
     VALUES (?1, 'refresh', ?2, ?3, ?4, ?5, 'repeat')
@@ -26,7 +28,12 @@ const ASK: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_
         noted_at = max(coalesce(noted_at, 0), excluded.noted_at)";
 
 /// Notes that the notification of an event came again, sent at `generated_at`.
-pub(super) fn note(tx: &Tx<'_>, first: EventId, generated_at: Millis, now: Millis) -> Result<(), Error> {
+pub(super) fn note(
+    tx: &Tx<'_>,
+    first: EventId,
+    generated_at: Millis,
+    now: Millis,
+) -> Result<(), Error> {
     let newest = newest(tx, first)?;
     let found: Option<(i64, Option<Millis>, bool)> = tx
         .prepare_cached(FIND)?
@@ -54,21 +61,19 @@ pub(super) fn note(tx: &Tx<'_>, first: EventId, generated_at: Millis, now: Milli
     Ok(())
 }
 
-/// Looks again at once, since the vendor has told of another note at `noted_at` while somebody looked.
-pub(super) fn again(tx: &Tx<'_>, event: i64, noted_at: Millis, now: Millis) -> Result<(), Error> {
+/// Looks again at `due`, since the vendor has told of another note at `noted_at` and not all of it was seen.
+pub(super) fn again(tx: &Tx<'_>, event: i64, noted_at: Millis, due: Millis) -> Result<(), Error> {
     tx.prepare_cached(NOTE)?
-        .execute(params![event, now, new_fence(), now, noted_at])?;
+        .execute(params![event, due, new_fence(), due, noted_at])?;
     Ok(())
 }
 
 /// Has the newest version of an event fetched again, since somebody wants it. `false` where there is nothing to fetch yet.
 pub(super) fn ask(tx: &Tx<'_>, first: EventId, now: Millis) -> Result<bool, Error> {
     let newest = newest(tx, first)?;
-    let asked = tx.prepare_cached(ASK)?.execute(params![
-        newest.as_bytes(),
-        now,
-        new_fence()
-    ])?;
+    let asked = tx
+        .prepare_cached(ASK)?
+        .execute(params![newest.as_bytes(), now, new_fence()])?;
     Ok(asked == 1)
 }
 

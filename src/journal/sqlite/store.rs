@@ -11,15 +11,15 @@ use super::checkpoint::Checkpointer;
 use super::finish::Ending;
 use super::work::Claims;
 use super::{
-    LOOK, SqliteStore, address, append, applied, checkpoint, inspect, lock, operate, query, rejected,
-    repeat, requeue, retain, work,
+    LOOK, SqliteStore, address, append, applied, checkpoint, inspect, lock, operate, query,
+    rejected, repeat, requeue, retain, work,
 };
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{
-    Access, Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry, Filter, Found, Kept,
-    Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store,
-    Wanted,
+    Access, Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry,
+    Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed,
+    Requeued, Stats, Store, Wanted,
 };
 
 #[async_trait]

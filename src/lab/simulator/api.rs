@@ -36,9 +36,9 @@ pub(super) fn router(sdp: &Sdp) -> Router {
                                    Path(id): Path<String>,
                                    Query(query): Query<HashMap<String, String>>,
                                    headers: HeaderMap| {
-                sdp.authorize(&headers)?;
+                let caller = sdp.authorize(&headers)?;
                 let cumulative = query.get("cumulative").is_some_and(|value| value == "true");
-                sdp.read(endpoint, &id, cumulative).map(Json)
+                sdp.read(endpoint, &id, cumulative, &caller).map(Json)
             };
             router.route(endpoint.path(), get(read))
         });
@@ -59,24 +59,53 @@ pub(super) fn router(sdp: &Sdp) -> Router {
 }
 
 impl Sdp {
-    fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let token = headers
-            .get(TOKEN_HEADER)
-            .and_then(|token| token.to_str().ok());
-        if !token.is_some_and(|token| self.0.tokens.is_valid(token)) {
+    fn authorize(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let Some(user) = self.user(headers) else {
             return Err(Refusal(
                 StatusCode::UNAUTHORIZED,
                 "invalid_sdp_token".to_owned(),
             ));
-        }
-        if self.0.single_auth && provider(headers).is_none() {
+        };
+        let named = provider(headers).map(str::to_owned);
+        if self.0.single_auth && named.is_none() {
             let message = "missing_sdp_provider_id_header".to_owned();
             return Err(Refusal(StatusCode::BAD_REQUEST, message));
         }
-        Ok(())
+        let named = named.filter(|_| self.0.single_auth);
+        Ok(Caller(named.into_iter().chain([user]).collect()))
     }
 
-    fn read(&self, endpoint: Endpoint, id: &str, cumulative: bool) -> Result<Value, Refusal> {
+    /// Who the call's token is for, if it is valid.
+    pub(super) fn user(&self, headers: &HeaderMap) -> Option<String> {
+        let token = headers.get(TOKEN_HEADER)?.to_str().ok()?;
+        self.0.tokens.user_of(token)
+    }
+
+    fn read(
+        &self,
+        endpoint: Endpoint,
+        id: &str,
+        cumulative: bool,
+        caller: &Caller,
+    ) -> Result<Value, Refusal> {
+        caller.must_read(&self.asked_for(endpoint, id))?;
+        self.answer(endpoint, id, cumulative)
+    }
+
+    /// The sessions that an endpoint tells of.
+    fn asked_for(&self, endpoint: Endpoint, id: &str) -> Vec<Session> {
+        match endpoint {
+            Endpoint::EncounterContent | Endpoint::EncounterStructuredData => {
+                self.0.sessions.of_encounter(id)
+            }
+            _ => {
+                let session = self.0.sessions.find(SessionKind::Unknown, id);
+                session.into_iter().collect()
+            }
+        }
+    }
+
+    fn answer(&self, endpoint: Endpoint, id: &str, cumulative: bool) -> Result<Value, Refusal> {
         Ok(match endpoint {
             Endpoint::Status => answers::status(&self.session(SessionKind::Ambient, id)?),
             Endpoint::FormStatus => answers::status(&self.session(SessionKind::FormFilling, id)?),
@@ -103,7 +132,7 @@ impl Sdp {
 
     /// The body of an answer that no fault has its way with; `None` where it would be an error.
     pub(super) fn body(&self, endpoint: Endpoint, id: &str) -> Option<Bytes> {
-        let body = self.read(endpoint, id, false).ok()?;
+        let body = self.answer(endpoint, id, false).ok()?;
         Some(Bytes::from(body.to_string()))
     }
 
@@ -126,6 +155,26 @@ impl Sdp {
             return Err(Refusal::not_found("no such encounter"));
         }
         Ok(sessions)
+    }
+}
+
+/// The provider that a call is made for, as the token says it and for single-token partners the header as well.
+struct Caller(Vec<String>);
+
+impl Caller {
+    /// Refuses sessions of another provider (docs/VENDOR.md, "Errors").
+    fn must_read(&self, sessions: &[Session]) -> Result<(), Refusal> {
+        let is_others = |session: &Session| {
+            let owner = session.provider.as_ref();
+            owner.is_some_and(|owner| self.0.iter().any(|provider| provider != owner))
+        };
+        if sessions.iter().any(is_others) {
+            return Err(Refusal(
+                StatusCode::FORBIDDEN,
+                "permission_denied".to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -153,7 +202,8 @@ impl From<jsonwebtoken::errors::Error> for Refusal {
 
 /// Records each call and lets the fault that is due, if any, have its way with it.
 async fn observe(State(sdp): State<Sdp>, request: Request, next: Next) -> Response {
-    let call = sdp.0.calls.begin(&request);
+    let user = sdp.user(request.headers());
+    let call = sdp.0.calls.begin(&request, user.as_deref());
     if let Some(canned) = sdp.0.canned.find(request.uri().path()) {
         let answer = canned.into_response();
         call.answered(answer.status());
@@ -166,7 +216,7 @@ async fn observe(State(sdp): State<Sdp>, request: Request, next: Next) -> Respon
             if fault == Fault::Expire {
                 sdp.revoke_tokens();
             }
-            misbehave(fault, next.run(request)).await
+            misbehave(fault, user.as_deref(), next.run(request)).await
         }
         None => next.run(request).await,
     };
@@ -183,14 +233,14 @@ async fn login(State(sdp): State<Sdp>, body: Bytes) -> Result<Json<Value>, Refus
             Refusal(StatusCode::BAD_REQUEST, message)
         })
     };
-    let partner = field("partner_id")?;
-    field("partner_token")?;
-    let user = match field("provider_id") {
-        Ok(provider) => provider,
-        Err(refusal) if sdp.0.single_auth => return Err(refusal),
-        Err(_) => partner,
+    field("partner_id")?;
+    let partner_token = field("partner_token")?;
+    let user = if sdp.0.single_auth {
+        field("provider_id")?.to_owned()
+    } else {
+        tokens::user_of_partner_token(partner_token)
     };
-    let token = sdp.0.tokens.issue(user)?;
+    let token = sdp.0.tokens.issue(&user)?;
     Ok(Json(json!({ "suki_token": token })))
 }
 

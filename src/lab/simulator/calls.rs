@@ -29,6 +29,8 @@ pub struct Call {
     pub had_token: bool,
     /// The provider header, if it had one.
     pub provider: Option<String>,
+    /// Who its token was for, if that was valid.
+    pub user: Option<String>,
     /// The status that it was answered with; `None` while it is not, or when the caller did not wait for it.
     pub status: Option<u16>,
 }
@@ -41,6 +43,7 @@ impl Call {
             "path": self.path,
             "had_token": self.had_token,
             "provider": self.provider,
+            "user": self.user,
             "status": self.status,
         })
     }
@@ -75,14 +78,15 @@ impl Calls {
         }
     }
 
-    /// Records a call that has come in.
-    pub(super) fn begin(&self, request: &Request) -> Open {
+    /// Records a call that has come in with a token for that user.
+    pub(super) fn begin(&self, request: &Request, user: Option<&str>) -> Open {
         let call = Call {
             at: self.clock.now(),
             method: request.method().to_string(),
             path: request.uri().to_string(),
             had_token: request.headers().contains_key(TOKEN_HEADER),
             provider: provider(request.headers()).map(str::to_owned),
+            user: user.map(str::to_owned),
             status: None,
         };
         let mut log = lock(&self.log);

@@ -6,9 +6,9 @@
 //! ```text
 //! rule   = endpoint "=" kind { ":" part } { ";" option }
 //! endpoint = "any", or a name of Endpoint: login, status, content, transcript, structured-data, …
-//! kind   = an HTTP status | slow | drip | cut | huge | notjson | empty | redirect | expire
+//! kind   = an HTTP status | slow | drip | cut | huge | notjson | empty | redirect | expire | only-for
 //! part   = 3 (so many times) | 25% (with this chance) | 2s (how long: slow, drip)
-//! option = message=<error id> | retry-after=<seconds> (a status) | to=<address> (redirect)
+//! option = message=<error id> | retry-after=<seconds> (a status) | to=<address> (redirect) | provider=<name> (only-for)
 //! ```
 //!
 //! For example `login=401:1;message=provider_not_registered,status=slow:2s,any=500:10%,any=429:1;retry-after=2`.
@@ -73,6 +73,8 @@ pub enum Fault {
     Redirect(String),
     /// All tokens given out so far are no longer valid; then the call is answered as usual.
     Expire,
+    /// A 403 for the token of any provider but this one.
+    OnlyFor(String),
 }
 
 /// A text that is no list of faults.
@@ -119,6 +121,9 @@ impl Rule {
         );
         parts.try_for_each(|part| rule.set_part(part.trim()))?;
         options.try_for_each(|option| rule.fault.set_option(option.trim()))?;
+        if rule.fault == Fault::OnlyFor(String::new()) {
+            return Err("only-for needs the provider: ;provider=…".to_owned());
+        }
         Ok(rule)
     }
 
@@ -160,12 +165,13 @@ impl Fault {
             "empty" => Self::Empty,
             "redirect" => Self::Redirect(ELSEWHERE.to_owned()),
             "expire" => Self::Expire,
+            "only-for" => Self::OnlyFor(String::new()),
             number => match number.parse() {
                 Ok(status @ 200..=599) => Self::status(status),
                 _ => {
                     return Err(format!(
                         "unknown fault '{number}'; expected an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, \
-                         empty, redirect or expire"
+                         empty, redirect, expire or only-for"
                     ));
                 }
             },
@@ -194,9 +200,11 @@ impl Fault {
                 *retry_after = Some(seconds.map_err(|_| "retry-after is a number of seconds")?);
             }
             (Self::Redirect(to), Some(("to", address))) => *to = address.to_owned(),
+            (Self::OnlyFor(provider), Some(("provider", name))) => *provider = name.to_owned(),
             _ => {
                 return Err(format!(
-                    "unknown option '{option}'; a status takes message=… and retry-after=…, redirect takes to=…"
+                    "unknown option '{option}'; a status takes message=… and retry-after=…, redirect takes to=…, \
+                     only-for takes provider=…"
                 ));
             }
         }
@@ -262,6 +270,9 @@ impl Fault {
                 return (status.as_u16().to_string(), message.chain(retry).collect());
             }
             Self::Redirect(to) => return ("redirect".to_owned(), format!(";to={to}")),
+            Self::OnlyFor(provider) => {
+                return ("only-for".to_owned(), format!(";provider={provider}"));
+            }
             Self::Slow(delay) => format!("slow:{}", duration(delay)),
             Self::Drip(pause) => format!("drip:{}", duration(pause)),
             Self::Cut => "cut".to_owned(),
@@ -323,7 +334,8 @@ mod tests {
     #[test]
     fn what_is_printed_reads_back_as_the_same_faults() {
         let text = "transcript=cut,any=huge:3,content=drip:5ms:2:0.5%,login=redirect;to=http://a.example/,\
-                    form-filling-status=503:1;message=down;retry-after=9,jwks=expire,any=notjson,any=empty";
+                    form-filling-status=503:1;message=down;retry-after=9,jwks=expire,any=notjson,any=empty,\
+                    status=only-for:2;provider=dr-a";
         let faults: Faults = text.parse().expect("parses");
         assert_eq!(faults.to_string(), text);
         assert_eq!(faults.to_string().parse(), Ok(faults));
@@ -346,6 +358,8 @@ mod tests {
             ("content=slow:fast", "invalid duration"),
             ("content=500:110%", "expected 0% to 100%"),
             ("content=cut;retry-after=1", "unknown option"),
+            ("content=only-for", "needs the provider"),
+            ("content=403;provider=dr-a", "only-for takes provider=…"),
             ("content=429;retry-after=soon", "number of seconds"),
         ] {
             let error = text.parse::<Faults>().expect_err(text).to_string();

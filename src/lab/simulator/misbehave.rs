@@ -65,9 +65,20 @@ impl InForce {
     }
 }
 
-/// The answer as this fault makes it. `answer` is what the API would say; not every fault asks for it.
-pub(super) async fn misbehave(fault: Fault, answer: impl Future<Output = Response>) -> Response {
+/// The answer as this fault makes it. `user` is whom the call's token is for, `answer` what the API would say; not every
+/// fault asks for it.
+pub(super) async fn misbehave(
+    fault: Fault,
+    user: Option<&str>,
+    answer: impl Future<Output = Response>,
+) -> Response {
     match fault {
+        Fault::OnlyFor(provider) => match user {
+            Some(user) if user != provider => {
+                error(StatusCode::FORBIDDEN, &usual_message(StatusCode::FORBIDDEN))
+            }
+            Some(_) | None => answer.await,
+        },
         Fault::Status {
             status,
             message,

@@ -138,6 +138,11 @@ impl Sdp {
         self.0.calls.count(|call| call.path.contains(path_contains))
     }
 
+    /// How many logins gave out a token for this user.
+    pub fn logins_of(&self, user: &str) -> usize {
+        self.0.tokens.count_of(user)
+    }
+
     /// How many logins were tried.
     pub fn logins(&self) -> usize {
         self.count(Endpoint::Login.path())

@@ -18,6 +18,8 @@ pub struct Session {
     pub kind: SessionKind,
     /// The encounter it is part of; the encounter's note is made of all of its sessions.
     pub encounter_id: Option<String>,
+    /// The provider whose session it is: only tokens of this one read it. `None`: every token does.
+    pub provider: Option<String>,
     /// Its state in the vendor's word (docs/VENDOR.md, "Session states"). Only a `completed` one has content.
     pub status: String,
 }
@@ -42,6 +44,15 @@ impl Session {
         }
     }
 
+    /// The same session as one of this provider.
+    #[must_use]
+    pub fn of_provider(self, provider: impl Into<String>) -> Self {
+        Self {
+            provider: Some(provider.into()),
+            ..self
+        }
+    }
+
     /// The same session in another state.
     #[must_use]
     pub fn with_status(self, status: impl Into<String>) -> Self {
@@ -56,7 +67,7 @@ impl Session {
         self.status == "completed"
     }
 
-    /// Reads `{"session_id":…, "kind":"ambient|form_filling"?, "encounter_id":…?, "status":…?}`.
+    /// Reads `{"session_id":…, "kind":"ambient|form_filling"?, "encounter_id":…?, "provider":…?, "status":…?}`.
     ///
     /// # Errors
     /// A text for the caller where the id is missing or the kind is no kind.
@@ -69,6 +80,7 @@ impl Session {
         };
         Ok(Self {
             encounter_id: text("encounter_id").map(str::to_owned),
+            provider: text("provider").map(str::to_owned),
             ..Self::completed(id, kind).with_status(text("status").unwrap_or("completed"))
         })
     }
@@ -78,6 +90,7 @@ impl Session {
             id: id.into(),
             kind,
             encounter_id: None,
+            provider: None,
             status: "completed".to_owned(),
         }
     }

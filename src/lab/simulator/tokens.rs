@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::Clock;
@@ -27,8 +27,16 @@ static SIGNING_KEY: LazyLock<EncodingKey> = LazyLock::new(generate_key);
 pub(super) struct Tokens {
     lifetime: Duration,
     clock: Clock,
-    /// What was issued, and until when it holds.
-    issued: Mutex<HashMap<String, Instant>>,
+    /// What was issued.
+    issued: Mutex<HashMap<String, Issued>>,
+    /// How many were issued for each user.
+    counts: Mutex<HashMap<String, usize>>,
+}
+
+/// Who a token is for, and until when it holds.
+struct Issued {
+    user: String,
+    until: Instant,
 }
 
 impl Tokens {
@@ -37,6 +45,7 @@ impl Tokens {
             lifetime,
             clock: Clock::start(),
             issued: Mutex::default(),
+            counts: Mutex::default(),
         }
     }
 
@@ -58,18 +67,25 @@ impl Tokens {
             ..Header::new(Algorithm::RS256)
         };
         let token = jsonwebtoken::encode(&header, &claims, &SIGNING_KEY)?;
+        *self.counts().entry(user.to_owned()).or_default() += 1;
         let mut issued = self.issued();
         let start = Instant::now();
-        issued.retain(|_, until| *until > start);
-        issued.insert(token.clone(), start + self.lifetime);
+        issued.retain(|_, issued| issued.until > start);
+        let (user, until) = (user.to_owned(), start + self.lifetime);
+        issued.insert(token.clone(), Issued { user, until });
         Ok(token)
     }
 
-    /// Whether the token was issued here and still holds.
-    pub(super) fn is_valid(&self, token: &str) -> bool {
-        self.issued()
-            .get(token)
-            .is_some_and(|until| *until > Instant::now())
+    /// The user of a token that was issued here and still holds.
+    pub(super) fn user_of(&self, token: &str) -> Option<String> {
+        let issued = self.issued();
+        let issued = issued.get(token)?;
+        (issued.until > Instant::now()).then(|| issued.user.clone())
+    }
+
+    /// How many tokens were issued for a user.
+    pub(super) fn count_of(&self, user: &str) -> usize {
+        self.counts().get(user).copied().unwrap_or_default()
     }
 
     /// Ends every token given out so far.
@@ -77,9 +93,23 @@ impl Tokens {
         self.issued().clear();
     }
 
-    fn issued(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    fn counts(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn issued(&self) -> MutexGuard<'_, HashMap<String, Issued>> {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who a partner token is for: the `sub` of a JWT, else the text itself. Its signature is not looked at.
+pub(super) fn user_of_partner_token(token: &str) -> String {
+    let subject = || {
+        let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        let claims: Value = serde_json::from_slice(&payload).ok()?;
+        claims.get("sub")?.as_str().map(str::to_owned)
+    };
+    subject().unwrap_or_else(|| token.to_owned())
 }
 
 /// The public keys that verify the tokens.

@@ -102,7 +102,12 @@ mod tests {
         let raised = (0..50).filter_map(|n| alarm.first_poll(n % 2 == 0)).count();
         assert_eq!(raised, 1);
         let mut alarm = Alarm::new(10);
-        assert_eq!((0..500).filter_map(|n| alarm.first_poll(n % 3 == 0)).count(), 0);
+        assert_eq!(
+            (0..500)
+                .filter_map(|n| alarm.first_poll(n % 3 == 0))
+                .count(),
+            0
+        );
     }
 
     #[test]

@@ -77,8 +77,7 @@ impl Asked<'_> {
             Outcome::TimedOut | Outcome::Unknown => {
                 let is_begun = status.as_str() != "created" && status.as_str() != "ready";
                 let age = self.now() - self.session.registered_at.as_millisecond();
-                let is_slow =
-                    !status.is_in_progress() || (!is_begun && age >= NEVER_BEGUN);
+                let is_slow = !status.is_in_progress() || (!is_begun && age >= NEVER_BEGUN);
                 let label = if status.is_in_progress() {
                     "in_progress"
                 } else {
@@ -295,7 +294,11 @@ mod tests {
         }
         for word in ["created", "ready", "running", "paused", "staged"] {
             let follows = status(&session(), word, HOUR);
-            assert_eq!(waits(&follows, HOUR), (ExpectedState::Polling, 30), "{word}");
+            assert_eq!(
+                waits(&follows, HOUR),
+                (ExpectedState::Polling, 30),
+                "{word}"
+            );
         }
     }
 
@@ -340,7 +343,14 @@ mod tests {
         assert_eq!(waits(&follows, HOUR), (ExpectedState::Denied, 24 * 60));
         let follows = failure(&session(), Kind::Outage, HOUR);
         assert!(
-            matches!(follows, Follows::Again { counts: false, state: ExpectedState::Open, .. }),
+            matches!(
+                follows,
+                Follows::Again {
+                    counts: false,
+                    state: ExpectedState::Open,
+                    ..
+                }
+            ),
             "{follows:?}"
         );
         let never = status(&session(), "running", HOUR * 24 * 30);

@@ -20,10 +20,10 @@ use self::pace::Pace;
 use super::Shared;
 use super::breaker::{Admit, Breaker};
 use crate::config::Reconcile;
-use crate::domain::{Expected, ExpectedState, Outcome};
+use crate::domain::{Expected, ExpectedState, Outcome, SessionKind};
 use crate::journal::{Follows, POLLER_LEASE, PollEnded, Polled};
-use crate::lifecycle::{Component, Readiness, TaskGroup};
-use crate::sdp;
+use crate::lifecycle::{Alert, Component, Readiness, TaskGroup};
+use crate::sdp::{self, Subject};
 
 /// How often it looks for what is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -37,6 +37,9 @@ const AFTER_ERROR: Duration = Duration::from_secs(2);
 const FRESH: Duration = POLLER_LEASE.checked_div(3).expect("not zero");
 /// Least time between two lines of the alarm in the log.
 const SAY_EVERY: Duration = Duration::from_secs(300);
+
+/// What the alarm says.
+const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found by asking for them; see that Suki has the right address";
 
 /// The asking.
 pub(super) struct Poller {
@@ -140,11 +143,16 @@ impl Poller {
         start: Instant,
         tasks: &TaskGroup,
     ) -> bool {
+        // A kind that is not known is found out at two endpoints.
+        let calls = match session.registration.kind {
+            SessionKind::Unknown => 2,
+            SessionKind::Ambient | SessionKind::FormFilling => 1,
+        };
         let turn = async {
             let permit = Arc::clone(room).acquire_owned().await.ok()?;
             self.sdp.give_way().await;
             loop {
-                match self.with(|state| state.pace.take(Instant::now())) {
+                match self.with(|state| state.pace.take(Instant::now(), calls)) {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Some(permit),
                 }
@@ -174,7 +182,12 @@ impl Poller {
     /// Asks for one session, and writes down what is answered.
     async fn ask(&self, session: &Expected) {
         let said = &session.registration;
-        let result = self.sdp.status(&said.into(), said.kind).await;
+        let subject = Subject {
+            session: &said.session_id,
+            encounter: said.encounter_id.as_ref(),
+            provider: said.provider.as_deref(),
+        };
+        let result = self.sdp.status(&subject, said.kind).await;
         match &result {
             Ok(_) => self.breaker.success(Instant::now()),
             Err(failure) if failure.is_outage() => {
@@ -234,7 +247,9 @@ impl Poller {
         }
         match written {
             Some(PollEnded::Recovered(id)) => {
-                self.shared.metrics.push_missed(outcome, &status);
+                self.shared
+                    .metrics
+                    .push_missed(outcome.unwrap_or(Outcome::Unknown));
                 tracing::warn!(
                     event.id = %id,
                     session.id = said.session_id.as_str(),
@@ -265,11 +280,9 @@ impl Poller {
             return;
         }
         let said = &session.registration;
-        let links = self.sdp.standard_links(
-            said.kind,
-            &said.session_id,
-            said.encounter_id.as_ref(),
-        );
+        let links =
+            self.sdp
+                .standard_links(said.kind, &said.session_id, said.encounter_id.as_ref());
         let count = u32::try_from(links.len()).unwrap_or(0);
         self.with(|state| state.pace.charge(Instant::now(), count));
     }
@@ -277,7 +290,7 @@ impl Poller {
     fn first_poll(&self, is_missed: bool) {
         let change = self.with(|state| state.alarm.first_poll(is_missed));
         if change == Some(Change::Raised) {
-            self.shared.alerts.raise_push_missed();
+            self.shared.alerts.raise(Alert::PushMissed, "", PUSH_MISSED);
         }
     }
 
@@ -297,14 +310,11 @@ impl Poller {
         if change == Some(Change::Cleared) {
             tracing::info!("notifications come again; none was missed of late");
             self.readiness.set_healthy(Component::Push);
-            self.shared.alerts.resolve_push_missed();
+            self.shared.alerts.resolve(Alert::PushMissed, "");
             self.with(|state| state.said_at = None);
             return;
         }
-        self.readiness.set_unhealthy(
-            Component::Push,
-            "notifications do not come: sessions that have ended are found by asking for them; has Suki the right address?",
-        );
+        self.readiness.set_unhealthy(Component::Push, PUSH_MISSED);
         let now = Instant::now();
         let is_due = self.with(|state| {
             let is_due = state

@@ -48,12 +48,12 @@ impl Pace {
         self.rate
     }
 
-    /// Begins a call, or says how long to wait before asking again. No time that passed unused is made up for.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Duration> {
+    /// Begins so many calls, or says how long to wait before asking again. No time that passed unused is made up for.
+    pub(super) fn take(&mut self, now: Instant, calls: u32) -> Option<Duration> {
         match self.next {
             Some(next) if next > now => Some(next - now),
             _ => {
-                self.charge(now, 1);
+                self.charge(now, calls);
                 None
             }
         }
@@ -92,7 +92,7 @@ mod tests {
         let (mut made, mut now) = (vec![0; usize::try_from(seconds).expect("few")], start);
         let end = start + Duration::from_secs(seconds);
         loop {
-            match pace.take(now) {
+            match pace.take(now, 1) {
                 Some(wait) => now += wait,
                 None => {
                     let second = usize::try_from((now - start).as_secs()).expect("few");
@@ -131,10 +131,10 @@ mod tests {
     #[test]
     fn what_is_fetched_for_a_recovered_session_and_what_the_vendor_asks_for_is_waited_out() {
         let (mut pace, start) = (Pace::new(5.0), Instant::now());
-        assert_eq!(pace.take(start), None);
+        assert_eq!(pace.take(start, 1), None);
         pace.charge(start, 5);
-        assert_eq!(pace.take(start), Some(Duration::from_millis(1200)));
+        assert_eq!(pace.take(start, 1), Some(Duration::from_millis(1200)));
         pace.throttled(start, Some(Duration::from_secs(30)));
-        assert_eq!(pace.take(start), Some(Duration::from_secs(30)));
+        assert_eq!(pace.take(start, 1), Some(Duration::from_secs(30)));
     }
 }

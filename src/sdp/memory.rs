@@ -1,0 +1,75 @@
+//! Who read which session and which encounter last. In memory and bounded: what is forgotten is found out again.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+
+use super::Subject;
+use super::order::{Known, Who};
+use crate::domain::{EncounterId, SessionId};
+
+/// How many sessions, and how many encounters, are remembered.
+const KEPT: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+
+/// What is remembered.
+pub(super) struct Memory(Mutex<State>);
+
+struct State {
+    sessions: LruCache<SessionId, OfSession>,
+    encounters: LruCache<EncounterId, Who>,
+}
+
+#[derive(Clone, Default)]
+struct OfSession {
+    reader: Option<Who>,
+    turn: Option<usize>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State {
+            sessions: LruCache::new(KEPT),
+            encounters: LruCache::new(KEPT),
+        }))
+    }
+
+    /// What is known of a session.
+    pub(super) fn of(&self, subject: &Subject<'_>) -> Known {
+        let mut state = self.state();
+        let session = state.sessions.get(subject.session).cloned();
+        let OfSession { reader, turn } = session.unwrap_or_default();
+        let encounter = subject.encounter;
+        Known {
+            session: reader,
+            encounter: encounter.and_then(|id| state.encounters.get(id).cloned()),
+            turn,
+        }
+    }
+
+    /// It read this session.
+    pub(super) fn read(&self, subject: &Subject<'_>, who: &Who) {
+        let mut state = self.state();
+        let session = OfSession {
+            reader: Some(who.clone()),
+            turn: None,
+        };
+        state.sessions.put(subject.session.clone(), session);
+        if let Some(encounter) = subject.encounter {
+            state.encounters.put(encounter.clone(), who.clone());
+        }
+    }
+
+    /// Nobody who was asked may read this session, or a part of it; the last of the others was this one.
+    pub(super) fn refused(&self, subject: &Subject<'_>, turn: usize) {
+        let mut state = self.state();
+        let session = state
+            .sessions
+            .get_or_insert_mut(subject.session.clone(), OfSession::default);
+        session.turn = Some(turn);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,140 @@
+//! One that reads: an identity, for one provider where it takes a provider's name, with its token. A token that is no
+//! longer taken is replaced once for each call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use reqwest::header::HeaderValue;
+use url::Url;
+
+use super::exchange::Fetched;
+use super::login::LogIn;
+use super::token::{Token, Tokens};
+use super::transport::Transport;
+use super::{Failure, Kind};
+
+/// For how long an answer shows that the API can be reached.
+const RECENTLY: Duration = Duration::from_secs(60);
+
+/// One that reads.
+pub(super) struct Reader {
+    pub(super) tokens: Arc<Tokens>,
+    /// The header that names the provider, for single-token partners.
+    provider: Option<HeaderValue>,
+    /// When the API last answered it, unless something failed since.
+    answered: Mutex<Option<Instant>>,
+}
+
+/// Why a reader did not read.
+pub(super) enum Unread {
+    /// The API has it read nothing, or not this.
+    Refused(Failure),
+    /// It has no token that is taken. Another may have one.
+    NotLetIn(Failure),
+    /// What is the same whoever asks.
+    Answer(Failure),
+}
+
+impl Reader {
+    /// One that logs in like this. `None` where the provider's id cannot stand in a header.
+    pub(super) fn new(login: LogIn) -> Option<Self> {
+        let provider = login.provider_id().ok()?;
+        let provider = provider.map(|id| HeaderValue::from_str(&id)).transpose();
+        Some(Self {
+            provider: provider.ok()?,
+            tokens: Arc::new(Tokens::new(move || login.clone().run().boxed())),
+            answered: Mutex::default(),
+        })
+    }
+
+    /// Asks the API.
+    pub(super) async fn get(
+        &self,
+        transport: &Transport,
+        url: &Url,
+        endpoint: &'static str,
+    ) -> Result<Fetched, Unread> {
+        let result = self.attempt(transport, url, endpoint).await;
+        let is_answered = match &result {
+            Ok(_) => true,
+            Err(Unread::NotLetIn(_)) => false,
+            Err(Unread::Refused(failure) | Unread::Answer(failure)) => failure.is_of_the_api(),
+        };
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        *answered = is_answered.then(Instant::now);
+        result
+    }
+
+    /// Whether the API has answered it just now.
+    pub(super) fn was_answered(&self) -> bool {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.is_some_and(|at| at.elapsed() < RECENTLY)
+    }
+
+    async fn attempt(
+        &self,
+        transport: &Transport,
+        url: &Url,
+        endpoint: &'static str,
+    ) -> Result<Fetched, Unread> {
+        let tokens = &self.tokens;
+        let old = tokens.get().await.map_err(Unread::of_login)?;
+        let refused = match self.get_with(&old, transport, url, endpoint).await {
+            Err(failure) if failure.is_token_refused() => failure,
+            result => return result.map_err(Unread::of_call),
+        };
+        if !tokens.refused(&old, &refused) {
+            return Err(Unread::of_call(refused.of_this_call(old.is_taken())));
+        }
+        let new = tokens.get().await.map_err(Unread::of_login)?;
+        match self.get_with(&new, transport, url, endpoint).await {
+            Err(failure) if failure.is_token_refused() => {
+                tokens.replaced_in_vain(&old, &new, &failure);
+                Err(Unread::of_call(failure.of_this_call(old.is_taken())))
+            }
+            result => {
+                tokens.replaced();
+                result.map_err(Unread::of_call)
+            }
+        }
+    }
+
+    async fn get_with(
+        &self,
+        token: &Token,
+        transport: &Transport,
+        url: &Url,
+        endpoint: &'static str,
+    ) -> Result<Fetched, Failure> {
+        let (url, header) = (url.clone(), token.header.clone());
+        let result = transport
+            .get(url, header, self.provider.as_ref(), endpoint)
+            .await;
+        let is_taken = match &result {
+            Ok(_) => true,
+            Err(failure) => failure.is_of_the_api() && !failure.is_token_refused(),
+        };
+        if is_taken {
+            self.tokens.taken(token);
+        }
+        result
+    }
+}
+
+impl Unread {
+    fn of_login(failure: Failure) -> Self {
+        match failure.kind {
+            Kind::Identity => Self::Refused(failure),
+            Kind::Retry | Kind::Outage | Kind::NotFound | Kind::Final => Self::NotLetIn(failure),
+        }
+    }
+
+    fn of_call(failure: Failure) -> Self {
+        match failure.kind {
+            Kind::Identity => Self::Refused(failure),
+            Kind::Outage if failure.is_token_refused() => Self::NotLetIn(failure),
+            Kind::Retry | Kind::Outage | Kind::NotFound | Kind::Final => Self::Answer(failure),
+        }
+    }
+}

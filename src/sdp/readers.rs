@@ -1,0 +1,122 @@
+//! Those that read: one for each identity, and for one that takes the provider's name one for each provider, as many as
+//! are kept.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lru::LruCache;
+
+use super::login::{Entrance, LogIn};
+use super::order::Who;
+use super::reader::Reader;
+use crate::config::Identity;
+use crate::net::ClientError;
+
+/// Providers whose tokens are kept.
+const KEPT: usize = 1_000;
+
+/// Those that read.
+pub(super) struct Readers {
+    entrance: Arc<Entrance>,
+    identities: Vec<Arc<Identity>>,
+    /// By identity; none for one that takes the provider's name.
+    fixed: Vec<Option<Arc<Reader>>>,
+    by_provider: Mutex<LruCache<Who, Arc<Reader>>>,
+}
+
+impl Readers {
+    pub(super) fn new(identities: Vec<Identity>, entrance: Entrance) -> Result<Self, ClientError> {
+        let mut readers = Self {
+            entrance: Arc::new(entrance),
+            identities: identities.into_iter().map(Arc::new).collect(),
+            fixed: Vec::new(),
+            by_provider: Mutex::new(LruCache::unbounded()),
+        };
+        for (at, identity) in readers.identities.iter().enumerate() {
+            let reader = if identity.auth.is_per_provider() {
+                None
+            } else {
+                let key = || ClientError::Header(format!("{}.provider_id", identity.key()));
+                let who = Who {
+                    identity: at,
+                    provider: None,
+                };
+                Some(Arc::new(readers.make(&who).ok_or_else(key)?))
+            };
+            readers.fixed.push(reader);
+        }
+        Ok(readers)
+    }
+
+    /// Whether there is one only.
+    pub(super) fn is_alone(&self) -> bool {
+        self.identities.len() == 1 && !self.identities[0].auth.is_per_provider()
+    }
+
+    /// The identity's name.
+    pub(super) fn name(&self, who: &Who) -> &str {
+        &self.identities[who.identity].name
+    }
+
+    /// The identities' names, each with its reader if it has one.
+    pub(super) fn fixed(&self) -> impl Iterator<Item = (&str, Option<&Arc<Reader>>)> {
+        let names = self
+            .identities
+            .iter()
+            .map(|identity| identity.name.as_str());
+        names.zip(self.fixed.iter().map(Option::as_ref))
+    }
+
+    /// The one that reads as this. `None` where the provider's name cannot be sent.
+    pub(super) fn get(&self, who: &Who) -> Option<Arc<Reader>> {
+        if who.provider.is_none() {
+            return self.fixed[who.identity].clone();
+        }
+        let mut kept = self.by_provider();
+        if let Some(reader) = kept.get(who) {
+            return Some(Arc::clone(reader));
+        }
+        let reader = Arc::new(self.make(who)?);
+        kept.put(who.clone(), Arc::clone(&reader));
+        forget_beyond(KEPT, &mut kept);
+        Some(reader)
+    }
+
+    /// Whether the API has just answered any but this one.
+    pub(super) fn is_another_answered(&self, reader: &Arc<Reader>) -> bool {
+        let is_another = |other: &Arc<Reader>| !Arc::ptr_eq(other, reader) && other.was_answered();
+        self.fixed.iter().flatten().any(is_another)
+            || self
+                .by_provider()
+                .iter()
+                .any(|(_, other)| is_another(other))
+    }
+
+    fn make(&self, who: &Who) -> Option<Reader> {
+        Reader::new(LogIn {
+            entrance: Arc::clone(&self.entrance),
+            identity: Arc::clone(&self.identities[who.identity]),
+            provider: who.provider.clone(),
+            is_alone: self.is_alone(),
+        })
+    }
+
+    fn by_provider(&self) -> MutexGuard<'_, LruCache<Who, Arc<Reader>>> {
+        self.by_provider
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Forgets those that were not used for longest. One that is in use stays: without it whoever comes next would log in
+/// beside the login that is under way.
+fn forget_beyond(most: usize, kept: &mut LruCache<Who, Arc<Reader>>) {
+    while kept.len() > most {
+        let is_free = |(_, reader): &(&Who, &Arc<Reader>)| {
+            Arc::strong_count(reader) == 1 && Arc::strong_count(&reader.tokens) == 1
+        };
+        let Some(oldest) = kept.iter().rev().find(is_free).map(|(who, _)| who.clone()) else {
+            return;
+        };
+        kept.pop(&oldest);
+    }
+}
