@@ -1,4 +1,4 @@
-//! Who calls, and what they may do: bearer tokens with one of two roles.
+//! Who calls, and what they may do: bearer tokens with a role.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -35,6 +35,19 @@ pub struct Caller {
     pub name: String,
     /// What it may do.
     pub role: Role,
+    /// The sink whose target it confirms for.
+    pub sink: Option<String>,
+}
+
+/// Which roles may use a route.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs(&'static [Role]);
+
+impl Needs {
+    pub(super) const VIEWER: Self = Self(&[Role::Viewer, Role::Operator]);
+    pub(super) const OPERATOR: Self = Self(&[Role::Operator]);
+    pub(super) const REGISTRAR: Self = Self(&[Role::Registrar, Role::Operator]);
+    pub(super) const APPLIER: Self = Self(&[Role::Applier, Role::Operator]);
 }
 
 impl Tokens {
@@ -45,6 +58,7 @@ impl Tokens {
             caller: Caller {
                 name: token.name.clone(),
                 role: token.role,
+                sink: token.sink.clone(),
             },
         };
         Self(tokens.iter().map(known).collect())
@@ -78,18 +92,23 @@ pub(super) async fn require_token(
     Ok(next.run(request).await)
 }
 
-/// Lets an operator's request through. Stands inside of [`require_token`].
-pub(super) async fn require_operator(
-    Shared(state): Shared<State>,
+/// Lets a request through whose token has the role. Stands inside of [`require_token`].
+pub(super) async fn require_role(
+    Shared((state, needs)): Shared<(State, Needs)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
     let caller = request.extensions().get::<Caller>().cloned();
     match caller {
-        Some(caller) if caller.role == Role::Operator => Ok(next.run(request).await),
+        Some(caller) if needs.0.contains(&caller.role) => Ok(next.run(request).await),
         Some(caller) => {
             refused(&state, Call::of(&request), Some(&caller)).await;
-            Err(Error::Forbidden(caller.name))
+            let roles = needs.0.iter().map(|role| role.as_str());
+            Err(Error::Forbidden {
+                name: caller.name,
+                role: caller.role.as_str(),
+                needs: roles.collect::<Vec<_>>().join(" or "),
+            })
         }
         None => Err(Error::Unauthorized),
     }

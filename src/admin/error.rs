@@ -21,8 +21,15 @@ pub(super) enum Error {
     #[error("send a valid token as 'Authorization: Bearer TOKEN'")]
     Unauthorized,
     /// The token's role is not enough.
-    #[error("this needs the role operator; the token '{0}' is a viewer's")]
-    Forbidden(String),
+    #[error("this needs the role {needs}; the token '{name}' has the role {role}")]
+    Forbidden {
+        /// The token's name.
+        name: String,
+        /// What it may.
+        role: &'static str,
+        /// What is needed.
+        needs: String,
+    },
     /// Something in the request cannot be.
     #[error("{0}")]
     BadRequest(String),
@@ -33,8 +40,8 @@ pub(super) enum Error {
     #[error("{0}")]
     Conflict(String),
     /// Larger than allowed.
-    #[error("the body is larger than {} bytes", super::MAX_BODY_BYTES)]
-    TooLarge,
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
     /// The look into the store took too long and was ended.
     #[error("this took too long and was ended; narrow the filter, for instance by since and until")]
     TooSlow,
@@ -62,14 +69,19 @@ impl Error {
         Self::NotFound("there is no event with this id")
     }
 
+    /// There is no such session.
+    pub(super) fn no_session() -> Self {
+        Self::NotFound("no session of this id is expected")
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -92,10 +104,10 @@ impl IntoResponse for Error {
                 response.extensions_mut().insert(Cause(Arc::new(cause)));
             }
             Self::BadRequest(_)
-            | Self::Forbidden(_)
+            | Self::Forbidden { .. }
             | Self::NotFound(_)
             | Self::Conflict(_)
-            | Self::TooLarge
+            | Self::TooLarge(_)
             | Self::TooSlow => {}
         }
         response

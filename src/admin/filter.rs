@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use url::form_urlencoded;
 
-use crate::journal::Filter;
+use crate::journal::{ExpectedFilter, Filter};
 
 /// The fields of a filter.
 pub const FIELDS: &str = "state, outcome, session_id, encounter_id, since, until";
@@ -37,6 +38,60 @@ pub(super) fn events(query: Option<&str>) -> Result<Query, String> {
             "cursor" => found.cursor = Some(cursor(&value)?),
             _ if set(&mut found.filter, &name, &value)? => {}
             _ => return Err(unknown(&name, &format!("{FIELDS}, limit, cursor"))),
+        }
+    }
+    Ok(found)
+}
+
+/// A query of the list of expected sessions.
+#[derive(Debug)]
+pub(super) struct SessionsQuery {
+    pub(super) filter: ExpectedFilter,
+    pub(super) limit: usize,
+    pub(super) cursor: Option<i64>,
+}
+
+/// Reads `state, provider, overdue, limit, cursor`.
+pub(super) fn sessions(query: Option<&str>, now: Timestamp) -> Result<SessionsQuery, String> {
+    let mut found = SessionsQuery {
+        filter: ExpectedFilter::default(),
+        limit: DEFAULT_LIMIT,
+        cursor: None,
+    };
+    for (name, value) in pairs(query)? {
+        match name.as_str() {
+            "limit" => found.limit = limit(&value)?,
+            "cursor" => found.cursor = Some(cursor(&value)?),
+            "state" => found.filter.state = Some(value.parse().map_err(of(&name))?),
+            "provider" => found.filter.provider = Some(text(&name, &value)?),
+            "overdue" => match value.as_str() {
+                "true" => found.filter.overdue_at = Some(now),
+                "false" => found.filter.overdue_at = None,
+                _ => return Err("overdue: use true or false".to_owned()),
+            },
+            _ => return Err(unknown(&name, "state, provider, overdue, limit, cursor")),
+        }
+    }
+    Ok(found)
+}
+
+/// Longest wait for a session's end.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Reads a query of `wait` only.
+pub(super) fn wait(query: Option<&str>) -> Result<Duration, String> {
+    let mut found = Duration::ZERO;
+    for (name, value) in pairs(query)? {
+        match name.as_str() {
+            "wait" => {
+                found = value
+                    .strip_suffix('s')
+                    .and_then(|seconds| seconds.parse().ok())
+                    .map(Duration::from_secs)
+                    .filter(|wait| *wait <= LONGEST_WAIT)
+                    .ok_or("wait: use whole seconds from 0s to 60s, such as 30s")?;
+            }
+            _ => return Err(unknown(&name, "wait")),
         }
     }
     Ok(found)

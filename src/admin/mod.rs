@@ -2,6 +2,7 @@
 //!
 //! Reads and replays; never on the way of a notification. One file for each resource; handlers see [`State`] only.
 
+mod applied;
 mod audit;
 mod auth;
 mod content;
@@ -10,8 +11,10 @@ mod events;
 pub mod filter;
 mod metrics;
 mod path;
+mod registration;
 pub mod replay;
 pub mod requeue;
+mod sessions;
 mod sinks;
 mod stats;
 #[cfg(test)]
@@ -26,7 +29,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -38,6 +41,7 @@ use crate::metrics::Metrics;
 use crate::net;
 use crate::net::health_routes;
 
+use auth::Needs;
 pub use auth::{Caller, DenialLimit, Tokens};
 
 /// Largest body of a request: a replay's filter and sinks, with plenty of room.
@@ -85,8 +89,12 @@ pub fn router(state: State) -> Router {
 
 /// Everything that needs a token, what is not there included.
 fn api(state: &State) -> Router<State> {
+    let needs = |needs: Needs| from_fn_with_state((state.clone(), needs), auth::require_role);
     viewing()
-        .merge(operating().route_layer(from_fn_with_state(state.clone(), auth::require_operator)))
+        .route_layer(needs(Needs::VIEWER))
+        .merge(operating().route_layer(needs(Needs::OPERATOR)))
+        .merge(registering().route_layer(needs(Needs::REGISTRAR)))
+        .merge(applying().route_layer(needs(Needs::APPLIER)))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { net::not_found() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -94,12 +102,27 @@ fn api(state: &State) -> Router<State> {
         .layer(always(header::CACHE_CONTROL, "no-store"))
 }
 
-/// For both roles: nothing clinical, nothing that changes anything.
+/// For who sees: nothing clinical, nothing that changes anything.
 fn viewing() -> Router<State> {
     Router::new()
         .route("/events", get(events::list))
         .route("/events/{id}", get(events::show))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{id}", get(sessions::show))
         .route("/stats", get(stats::show))
+}
+
+/// For the partner's software, which says what it has begun and sees nothing.
+fn registering() -> Router<State> {
+    Router::new()
+        .route("/sessions", post(sessions::register))
+        .route("/sessions/{id}", patch(sessions::change))
+        .layer(DefaultBodyLimit::max(registration::MAX_BODY_BYTES))
+}
+
+/// For a sink's target, which confirms and sees nothing.
+fn applying() -> Router<State> {
+    Router::new().route("/events/{id}/applied", post(applied::confirm))
 }
 
 /// For operators.
@@ -111,6 +134,9 @@ fn operating() -> Router<State> {
         .route("/events/{id}/replay", post(replay::one))
         .route("/events/{id}/requeue", post(requeue::one))
         .route("/replay", post(replay::many))
+        .route("/sessions/{id}", delete(sessions::withdraw))
+        .route("/sessions/{id}/poll", post(sessions::poll))
+        .route("/sessions/{id}/refresh", post(sessions::refresh))
         .route("/sinks/{name}/drop", post(sinks::drop_deliveries))
         .route("/sinks/{name}/readdress", post(sinks::readdress))
         .route("/audit", get(audit::list))

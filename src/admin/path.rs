@@ -7,10 +7,26 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use super::error::Error;
-use crate::domain::EventId;
+use crate::domain::{EventId, SessionId};
 
 /// `{id}`: an event.
 pub(super) struct Id(pub(super) EventId);
+
+/// `{id}`: a session.
+pub(super) struct Session(pub(super) SessionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let params = Path::<BTreeMap<String, String>>::from_request_parts(parts, &()).await;
+        params
+            .ok()
+            .and_then(|Path(mut params)| SessionId::new(params.remove("id")?))
+            .map(Self)
+            .ok_or_else(|| Error::BadRequest("id: use a session's id, percent-encoded".to_owned()))
+    }
+}
 
 /// `{n}`: the number of one of its links, from 0.
 pub(super) struct Number(pub(super) u32);

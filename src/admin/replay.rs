@@ -273,7 +273,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Error> {
     let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge,
+        StatusCode::PAYLOAD_TOO_LARGE => Error::TooLarge(super::MAX_BODY_BYTES),
         _ => Error::BadRequest("the body broke off".to_owned()),
     })?;
     if body.is_empty() {

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::timeline::{self, Moment};
+use crate::domain::Expected;
 use crate::journal;
 
 /// An event as it stands in a list.
@@ -25,6 +27,7 @@ pub struct Event {
     pub next_attempt_at: Option<String>,
     pub last_error: Option<String>,
     pub error_code: Option<String>,
+    pub same_as: Option<String>,
 }
 
 /// An event with all that belongs to it.
@@ -59,6 +62,7 @@ pub struct Delivery {
     pub state: &'static str,
     pub attempts: u32,
     pub delivered_at: Option<String>,
+    pub applied_at: Option<String>,
     pub last_error: Option<String>,
 }
 
@@ -99,6 +103,7 @@ impl From<&journal::Event> for Event {
             next_attempt_at: text(event.next_attempt_at),
             last_error: event.last_error.clone(),
             error_code: event.error_code.clone(),
+            same_as: event.same_as.map(|id| id.to_string()),
         }
     }
 }
@@ -119,6 +124,7 @@ impl From<&journal::EventDetail> for Detail {
             state: delivery.state.as_str(),
             attempts: delivery.attempts,
             delivered_at: text(delivery.delivered_at),
+            applied_at: text(delivery.applied_at),
             last_error: delivery.last_error.clone(),
         };
         Self {
@@ -148,6 +154,70 @@ impl From<&journal::AuditEntry> for AuditEntry {
             event: entry.event.map(|id| id.to_string()),
         }
     }
+}
+
+/// An expected session.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the admin API's session, field by field")]
+pub struct Session {
+    pub session_id: String,
+    pub encounter_id: Option<String>,
+    pub kind: &'static str,
+    pub provider: Option<String>,
+    pub origin: &'static str,
+    pub state: &'static str,
+    pub event_id: Option<String>,
+    pub registered_at: String,
+    pub started_at: Option<String>,
+    pub ended_at: Option<String>,
+    pub deadline: Option<String>,
+    pub is_overdue: bool,
+    pub due_at: String,
+    pub next_poll_at: Option<String>,
+    pub polls: u32,
+    pub last_status: Option<String>,
+    pub last_result: Option<String>,
+    pub settled_at: Option<String>,
+}
+
+impl Session {
+    /// How a session stands at `now`.
+    pub fn of(expected: &Expected, now: Timestamp) -> Self {
+        let said = &expected.registration;
+        Self {
+            session_id: said.session_id.to_string(),
+            encounter_id: said.encounter_id.as_ref().map(ToString::to_string),
+            kind: said.kind.as_str(),
+            provider: said.provider.clone(),
+            origin: said.origin.as_str(),
+            state: expected.state.as_str(),
+            event_id: expected.event.map(|id| id.to_string()),
+            registered_at: expected.registered_at.to_string(),
+            started_at: text(said.started_at),
+            ended_at: text(said.ended_at),
+            deadline: text(said.deadline),
+            is_overdue: expected.state.is_awaited() && expected.due_since < now,
+            due_at: expected.due_since.to_string(),
+            next_poll_at: text(expected.next_poll_at),
+            polls: expected.polls,
+            last_status: expected.last_status.clone(),
+            last_result: expected.last_result.clone(),
+            settled_at: text(expected.settled_at),
+        }
+    }
+}
+
+/// What a registration is answered with.
+pub(super) fn registered(registered: &journal::Registered) -> Value {
+    let expected = &registered.expected;
+    let mut answer = json!({
+        "session_id": expected.registration.session_id.as_str(),
+        "state": expected.state.as_str(),
+    });
+    if let Some(event) = expected.event {
+        answer["event_id"] = event.to_string().into();
+    }
+    answer
 }
 
 fn text(time: Option<Timestamp>) -> Option<String> {

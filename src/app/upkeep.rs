@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::certificates::Certificates;
 use crate::admin;
+use crate::domain::KEPT_FOR;
 use crate::journal::{Error, WriteTarget, orphaned};
 use crate::lifecycle::{Component, TaskGroup};
 
@@ -34,6 +36,7 @@ pub(super) fn spawn(
                 () = async {
                     look(&state).await;
                     remark(&state).await;
+                    count_expected(&state).await;
                     say_orphans(&state, &mut orphans).await;
                 } => {}
                 () = stop.stopping() => return,
@@ -108,6 +111,25 @@ async fn remark(state: &admin::State) {
             ),
         );
     }
+}
+
+/// How do the sessions stand that are expected?
+async fn count_expected(state: &admin::State) {
+    let Ok(stats) = state.journal.expected_stats().await else {
+        return;
+    };
+    state.journal.set_expects_sessions(stats.total() > 0);
+    let now = state.clock.now();
+    let since = |time: Option<Timestamp>| {
+        let since = time.map(|time| now.duration_since(time));
+        since.and_then(|since| Duration::try_from(since).ok())
+    };
+    let overdue = since(stats.overdue_since).unwrap_or_default();
+    let lag = since(stats.oldest_due).unwrap_or_default();
+    let left = since(stats.earliest).map(|age| KEPT_FOR.saturating_sub(age));
+    state
+        .metrics
+        .set_expected(&stats.counts, overdue, lag, left);
 }
 
 /// Does anything wait for a sink that is not there? Nobody would deliver it. Said when it is found and when it changes by

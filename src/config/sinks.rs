@@ -23,6 +23,8 @@ pub struct Sink {
     pub include: Include,
     /// Most deliveries at once.
     pub max_concurrency: usize,
+    /// How soon its target should confirm that it applied what was delivered. `None`: no confirmation is waited for.
+    pub expect_applied: Option<Duration>,
     /// How failures are tried again (`retry = { initial, max, give_up_after }`).
     pub retry: Retry,
     /// Where to.
@@ -91,6 +93,7 @@ impl Sink {
         });
         let include = section.get("include", Include::Everything);
         let max_concurrency = section.checked("max_concurrency", 64, check::count);
+        let expect_applied: Option<Duration> = section.get("expect_applied", None);
         let target = match kind {
             Some(Kind::Files) => FilesSink::read(section).map(SinkTarget::Files),
             Some(Kind::Http) => HttpSink::read(section, proxy).map(SinkTarget::Http),
@@ -106,6 +109,7 @@ impl Sink {
             events,
             include,
             max_concurrency,
+            expect_applied,
             retry,
             target: target?,
         })

@@ -26,5 +26,5 @@ pub use ids::{EncounterId, EventId, SessionId};
 pub use links::{Link, LinkGroup, SessionKind};
 pub use notification::{Malformed, Notification};
 pub use outcome::{Outcome, SessionStatus};
-pub use poll_schedule::{Lane, Poll, PollSchedule, kept_until};
+pub use poll_schedule::{KEPT_FOR, Lane, Poll, PollSchedule};
 pub use session::Session;

@@ -30,7 +30,7 @@ pub struct Notification {
     pub links: Vec<Link>,
     /// The kind of session, as far as the links tell.
     pub kind: SessionKind,
-    /// The encounter's other sessions, as far as it names them: at most [`MOST_SIBLINGS`].
+    /// The encounter's other sessions, as far as it names them: at most 100.
     pub siblings: Vec<SessionId>,
     /// Equal for the same notification sent again.
     pub dedupe: DedupeKey,
@@ -40,7 +40,7 @@ pub struct Notification {
 }
 
 /// Most sessions of a notification's `sessions` that are read.
-pub const MOST_SIBLINGS: usize = 100;
+const MOST_SIBLINGS: usize = 100;
 
 /// Why a body is no notification. Safe to show to the sender: it quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

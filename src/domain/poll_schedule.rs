@@ -8,7 +8,7 @@ use super::{Millis, Registration};
 
 /// How long the vendor keeps transcripts and audio, counted from the earliest time that is known of a session
 /// (docs/VENDOR.md, "Retention").
-const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// From when on what is left of that time is urgent.
 const URGENT: Duration = Duration::from_secs(24 * 3600);
 /// How much sooner or later than planned a question may be, so that those of many sessions do not come together.
@@ -145,8 +145,8 @@ impl PollSchedule {
     }
 }
 
-/// Until when the vendor keeps what has a clock: counted from the earliest time that is known.
-pub fn kept_until(session: &Registration, registered_at: Timestamp) -> Millis {
+/// Until when the vendor keeps what has a clock.
+fn kept_until(session: &Registration, registered_at: Timestamp) -> Millis {
     let known = [session.started_at, session.ended_at, Some(registered_at)];
     let earliest = known.into_iter().flatten().min().unwrap_or(registered_at);
     after(earliest, KEPT_FOR)

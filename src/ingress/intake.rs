@@ -2,6 +2,7 @@
 //! this is done whatever its sender does meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +14,7 @@ use super::body::{self, Incoming};
 use super::rejection::{ElsewhereRejected, Rejection};
 use crate::config::OnStale;
 use crate::domain::{EncounterId, EventId};
-use crate::journal::{Appended, Received};
+use crate::journal::{Appended, Kept, Received};
 use crate::lifecycle::Component;
 use crate::metrics::Answer;
 use crate::net::CodingError;
@@ -23,7 +24,7 @@ use crate::signature::{
 
 /// What was kept, and how.
 struct Receipt {
-    appended: Appended,
+    kept: Kept,
     received: Received,
     secret_id: Arc<str>,
 }
@@ -124,11 +125,11 @@ async fn keep(
         return Err(Rejection::Stale);
     }
     let received = Received::read(&verified, received_at, stale);
-    let appended = stored(state, state.journal.append(&received).await)?;
+    let kept = stored(state, state.journal.append(&received).await)?;
     match received.malformed() {
         Some(malformed) => Err(Rejection::Malformed(malformed)),
         None => Ok(Receipt {
-            appended,
+            kept,
             received,
             secret_id: Arc::clone(verified.secret_id()),
         }),
@@ -136,16 +137,13 @@ async fn keep(
 }
 
 /// Notes how the store does, for readiness.
-fn stored(
-    state: &State,
-    result: Result<Appended, crate::journal::Error>,
-) -> Result<Appended, Rejection> {
+fn stored(state: &State, result: Result<Kept, crate::journal::Error>) -> Result<Kept, Rejection> {
     match result {
-        Ok(appended) => {
+        Ok(kept) => {
             if !state.readiness.is_healthy(Component::Store) {
                 state.readiness.set_healthy(Component::Store);
             }
-            Ok(appended)
+            Ok(kept)
         }
         Err(error) => {
             if error.is_outage() {
@@ -159,10 +157,13 @@ fn stored(
 }
 
 fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
-    let (answer, id) = match receipt.appended {
+    let (answer, id) = match receipt.kept.appended {
         Appended::New(id) => (Answer::Accepted, id),
         Appended::Duplicate(id) => (Answer::Duplicate, id),
     };
+    if answer == Answer::Accepted {
+        count_expectation(state, arrival, &receipt.kept);
+    }
     if let Some(notification) = receipt.received.notification() {
         tracing::info!(
             request.id = arrival.request_id,
@@ -180,6 +181,24 @@ fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
     }
     state.metrics.notification(answer, arrival.start.elapsed());
     ok(answer, id)
+}
+
+/// Counts whether a notification was expected, and how long after its session's end it came.
+fn count_expectation(state: &State, arrival: &Arrival, kept: &Kept) {
+    match &kept.expected {
+        Some(expected) => {
+            if kept.amends.is_some() {
+                state.metrics.push_late();
+            }
+            let now = state.clock.now() - arrival.start.elapsed();
+            if let Some(delay) = expected.ended_at.map(|ended| now.duration_since(ended)) {
+                let delay = Duration::try_from(delay).unwrap_or_default();
+                state.metrics.push_delay(delay);
+            }
+        }
+        None if state.journal.expects_sessions() => state.metrics.unexpected_notification(),
+        None => {}
+    }
 }
 
 fn ok(answer: Answer, id: EventId) -> Response {

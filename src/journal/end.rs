@@ -114,6 +114,8 @@ pub enum DeliveryEnd {
     Delivered {
         /// Since when.
         at: Timestamp,
+        /// Until when its target should have confirmed that it applied it, if it is to.
+        applied_by: Option<Millis>,
     },
     /// Try again later.
     Retry {

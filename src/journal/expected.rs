@@ -157,8 +157,10 @@ pub struct ExpectedStats {
     pub counts: Vec<(ExpectedState, u64)>,
     /// Since when the longest overdue one is.
     pub overdue_since: Option<Timestamp>,
-    /// How late the most overdue question is.
+    /// When the most overdue question was due, or the next one will be.
     pub oldest_due: Option<Timestamp>,
+    /// The earliest time that is known of one that is awaited: what the vendor's retention is counted from.
+    pub earliest: Option<Timestamp>,
 }
 
 impl ExpectedStats {

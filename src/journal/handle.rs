@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub struct Journal {
     known: Arc<Mutex<Known>>,
     clock: Clock,
     deadline: Duration,
+    /// Whether sessions are registered here at all.
+    expects: Arc<AtomicBool>,
 }
 
 /// What this process works on.
@@ -56,6 +59,7 @@ impl Journal {
             known: Arc::default(),
             clock,
             deadline,
+            expects: Arc::default(),
         };
         (journal, inbox)
     }
@@ -81,7 +85,7 @@ impl Journal {
     /// # Errors
     /// When the store fails or does not answer in time. The event may be on disk all the same; sent again, it would be
     /// a duplicate.
-    pub async fn append(&self, received: &Received) -> Result<Appended, Error> {
+    pub async fn append(&self, received: &Received) -> Result<Kept, Error> {
         let event = received.event();
         let reserved = match event.content {
             NewContent::Notification(_) => self.handover.reserve(),
@@ -93,7 +97,17 @@ impl Journal {
             None => within(self.deadline, store.append(Arc::clone(event), hold)).await,
         }?;
         self.announce(event, &kept, reserved);
-        Ok(kept.appended)
+        Ok(kept)
+    }
+
+    /// Whether sessions are registered at all, so that a notification of one that is not is worth counting.
+    pub fn expects_sessions(&self) -> bool {
+        self.expects.load(Ordering::Relaxed)
+    }
+
+    /// Sessions are registered, or none ever was.
+    pub fn set_expects_sessions(&self, expects: bool) {
+        self.expects.store(expects, Ordering::Relaxed);
     }
 
     /// Tells the worker that something is due.

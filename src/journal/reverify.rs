@@ -88,7 +88,7 @@ impl Journal {
             return Ok(false);
         }
         let received = Received::read(&verified, at, stale);
-        let appended = self.append(&received).await?;
+        let appended = self.append(&received).await?.appended;
         match (received.malformed(), appended) {
             (Some(_), _) => done.quarantined += 1,
             (None, Appended::New(_)) => done.accepted += 1,

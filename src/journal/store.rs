@@ -62,9 +62,6 @@ pub trait Store: Expectations {
     /// A sink's target confirms that it has applied an event.
     async fn applied(&self, id: EventId, sink: String, at: Timestamp) -> Result<Applied, Error>;
 
-    /// Expects confirmations of deliveries that were made: of which event at which sink, and until when.
-    async fn expect_applied(&self, awaited: Vec<(EventId, String, Millis)>) -> Result<(), Error>;
-
     /// How many confirmations are overdue, by sink.
     async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error>;
 

@@ -221,7 +221,9 @@ mod tests {
             revision: 1,
             replaces: None,
             stale: false,
-            notification: Bytes::copy_from_slice(notification),
+            notification: Some(Bytes::copy_from_slice(notification)),
+            expected: None,
+            sequence: None,
             resources: vec![crate::domain::Resource {
                 group: LinkGroup::new("contents"),
                 href: "/note".to_owned(),

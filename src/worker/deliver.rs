@@ -96,7 +96,13 @@ impl Deliverer {
     fn end(&self, claimed: &ClaimedDelivery, outcome: Outcome) -> DeliveryEnd {
         let clock = &self.shared.clock;
         match outcome {
-            Outcome::Delivered => DeliveryEnd::Delivered { at: clock.now() },
+            Outcome::Delivered => DeliveryEnd::Delivered {
+                at: clock.now(),
+                applied_by: self
+                    .config
+                    .expect_applied
+                    .map(|within| clock.monotonic_in(within)),
+            },
             Outcome::Rejected { reason } => DeliveryEnd::Dead { reason },
             Outcome::Retry { after, reason } => {
                 let at =

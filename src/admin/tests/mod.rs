@@ -75,6 +75,7 @@ impl Admin {
         let store = SqliteStore::open(&path, access, 64, clock, metrics.clone()).expect("opens");
         let (journal, inbox) = Journal::new(Arc::new(store), Duration::from_secs(5), 8, clock);
         let token = |name: &str, role, secret: &str| AdminToken {
+            sink: None,
             name: name.to_owned(),
             role,
             secret: Secret::literal(secret.to_owned()),
@@ -85,6 +86,9 @@ impl Admin {
         ]);
         Self {
             state: State {
+                reconcile: crate::config::Reconcile::default(),
+                can_poll: true,
+                alerts: crate::lifecycle::Alerts::default(),
                 journal,
                 metrics,
                 readiness: Readiness::default(),
@@ -141,7 +145,13 @@ impl Admin {
 
     async fn keep(&self, body: String) -> EventId {
         let received = Received::read(&signed(body), self.state.clock.now(), false);
-        match self.state.journal.append(&received).await {
+        match self
+            .state
+            .journal
+            .append(&received)
+            .await
+            .map(|kept| kept.appended)
+        {
             Ok(Appended::New(id)) => id,
             other => panic!("{other:?}"),
         }
@@ -210,8 +220,14 @@ impl Admin {
         }
         for delivery in self.claim_of(vec![Task::Deliver("ehr".to_owned())]).await {
             let at = Timestamp::now();
-            self.end(&delivery, How::Delivery(DeliveryEnd::Delivered { at }))
-                .await;
+            self.end(
+                &delivery,
+                How::Delivery(DeliveryEnd::Delivered {
+                    at,
+                    applied_by: None,
+                }),
+            )
+            .await;
         }
     }
 

@@ -4,17 +4,8 @@ use deadpool_postgres::Client;
 use jiff::Timestamp;
 
 use super::row;
-use super::server_clock::ServerClock;
-use crate::domain::{EventId, Millis};
+use crate::domain::EventId;
 use crate::journal::{Applied, Error};
-
-const EXPECT: &str = "INSERT INTO unapplied (event, sink, due)
-    SELECT seq, awaited.sink, server_millis() + awaited.due_in
-    FROM unnest($1::uuid[], $2::text[], $3::bigint[]) AS awaited (id, sink, due_in)
-        JOIN receipts ON receipts.id = awaited.id
-        JOIN deliveries ON deliveries.event = seq AND deliveries.sink = awaited.sink
-    WHERE deliveries.state = 'delivered' AND applied_at IS NULL
-    ON CONFLICT (event, sink) DO UPDATE SET due = excluded.due";
 
 /// Writes down that a sink's target has applied an event.
 pub(super) async fn note(
@@ -49,23 +40,6 @@ pub(super) async fn note(
     transaction.execute(&done, &[&event, &sink]).await?;
     transaction.commit().await?;
     Ok(Applied::Noted)
-}
-
-/// Waits for confirmations, but for those that have come.
-pub(super) async fn expect(
-    client: &Client,
-    clock: ServerClock,
-    awaited: &[(EventId, String, Millis)],
-) -> Result<(), Error> {
-    let ids: Vec<_> = awaited.iter().map(|(id, ..)| row::uuid(*id)).collect();
-    let sinks: Vec<&str> = awaited.iter().map(|(_, sink, _)| &**sink).collect();
-    let due_in: Vec<i64> = awaited
-        .iter()
-        .map(|(.., due)| clock.distance(*due))
-        .collect();
-    let statement = client.prepare_cached(EXPECT).await?;
-    client.execute(&statement, &[&ids, &sinks, &due_in]).await?;
-    Ok(())
 }
 
 /// How many are overdue, by sink.

@@ -552,6 +552,7 @@ async fn stats(client: &Client, clock: ServerClock) -> Result<ExpectedStats, Err
                 (SELECT min(due) FROM (SELECT min(due) AS due FROM expected WHERE lane = 0 AND due IS NOT NULL
                  UNION ALL SELECT min(due) FROM expected WHERE lane = 1 AND due IS NOT NULL
                  UNION ALL SELECT min(due) FROM expected WHERE lane = 2 AND due IS NOT NULL) AS lanes) AS oldest_due,
+                (SELECT min(least(registered_at, started_at, ended_at)) FROM expected WHERE due IS NOT NULL) AS earliest,
                 server_millis() AS now",
         )
         .await?;
@@ -562,6 +563,7 @@ async fn stats(client: &Client, clock: ServerClock) -> Result<ExpectedStats, Err
         counts: by_state,
         overdue_since: row::optional_time(row::get(&found, "overdue_since")?)?,
         oldest_due: row::optional_time(due.map(|due| clock.own(due, now)))?,
+        earliest: row::optional_time(row::get(&found, "earliest")?)?,
     })
 }
 

@@ -262,7 +262,14 @@ impl Writes {
                 let (task, due_in) = (lease.task.clone(), clock.distance(*at));
                 return self.again(lease, task, due_in, row.tries + 1, None, Some(reason));
             }
-            DeliveryEnd::Delivered { at } => ("delivered", Some(at.as_millisecond()), None),
+            DeliveryEnd::Delivered { at, applied_by } => {
+                if let Some(due) = applied_by {
+                    self.unapplied.0.push(lease.event);
+                    self.unapplied.1.push(sink.to_owned());
+                    self.unapplied.2.push(clock.distance(*due));
+                }
+                ("delivered", Some(at.as_millisecond()), None)
+            }
             DeliveryEnd::Dead { reason } => ("dead", None, Some(reason)),
         };
         if let Some(reason) = reason {

@@ -205,6 +205,8 @@ pub(super) async fn purge(client: &mut Client, id: EventId, actor: &str) -> Resu
         "UPDATE receipts SET body = NULL WHERE seq = $1",
         "UPDATE retrievals SET bodies = NULL WHERE event = $1",
         "UPDATE links SET body = NULL WHERE event = $1",
+        "UPDATE expected SET context = NULL WHERE context IS NOT NULL
+            AND session_id = (SELECT session_id FROM receipts WHERE seq = $1)",
     ] {
         transaction.execute(sql, &[&seq]).await?;
     }

@@ -21,7 +21,9 @@ const PURGE: &str = "WITH gone AS (
         SELECT event, substr(task, 9), 'dead', tries, started_at, 'its content was purged' FROM no_work
         WHERE task LIKE 'deliver:%'
         ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error),
-    no_bodies AS (UPDATE receipts SET body = NULL WHERE seq IN (SELECT event FROM gone))
+    no_bodies AS (UPDATE receipts SET body = NULL WHERE seq IN (SELECT event FROM gone) RETURNING session_id),
+    no_contexts AS (
+        UPDATE expected SET context = NULL WHERE context IS NOT NULL AND session_id IN (SELECT session_id FROM no_bodies))
     UPDATE endings SET has_content = false WHERE event IN (SELECT event FROM gone)";
 /// What an operator or an age limit has taken the content of is decided, and goes as what is done does.
 const RECEIPTS: &str = "WITH gone AS (
@@ -35,9 +37,17 @@ const RECEIPTS: &str = "WITH gone AS (
     no_work AS (DELETE FROM work WHERE event IN (SELECT event FROM gone)),
     no_replays AS (DELETE FROM replays WHERE event IN (SELECT event FROM gone)),
     no_amendments AS (DELETE FROM amendments WHERE event IN (SELECT event FROM gone)),
+    no_unapplied AS (DELETE FROM unapplied WHERE event IN (SELECT event FROM gone)),
     no_endings AS (DELETE FROM endings WHERE event IN (SELECT event FROM gone)),
     counted AS (INSERT INTO counts (state, n) SELECT state, -count(*) FROM gone GROUP BY state)
     DELETE FROM receipts WHERE seq IN (SELECT event FROM gone)";
+
+/// What was said of sessions that had their end long ago, and later the sessions.
+const SESSIONS: &str = "WITH old AS (
+        SELECT seq FROM expected WHERE context IS NOT NULL AND settled_at < server_millis() + $1::bigint LIMIT $3::bigint),
+    no_contexts AS (UPDATE expected SET context = NULL WHERE seq IN (SELECT seq FROM old))
+    DELETE FROM expected WHERE seq IN (SELECT seq FROM expected
+        WHERE due IS NULL AND settled_at < server_millis() + $2::bigint AND context IS NULL LIMIT $3::bigint)";
 
 /// Removes at most `limit` of each kind.
 pub(super) async fn retain(
@@ -80,6 +90,14 @@ pub(super) async fn retain(
         .await?;
     purged.receipts = usize::try_from(gone).unwrap_or(usize::MAX);
     purged.is_all &= purged.receipts < limit;
+    let sessions = client.prepare_cached(SESSIONS).await?;
+    let (content, gone) = (
+        clock.distance(expiry.content),
+        clock.distance(expiry.receipts),
+    );
+    client
+        .execute(&sessions, &[&content, &gone, &row::limit(limit)])
+        .await?;
     counts::fold(client).await?;
     Ok(purged)
 }

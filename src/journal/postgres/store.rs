@@ -85,13 +85,6 @@ impl Store for PostgresStore {
         lent.settle(noted)
     }
 
-    async fn expect_applied(&self, awaited: Vec<(EventId, String, Millis)>) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
-        let work = applied::expect(&lent, self.clock, &awaited);
-        let written = within(WORK, work).await;
-        lent.settle(written)
-    }
-
     async fn overdue_applied(&self, _: Millis) -> Result<Vec<(String, u64)>, Error> {
         let lent = self.looks.lend().await?;
         let found = look(self.look_deadline, applied::overdue(&lent)).await;

@@ -60,6 +60,10 @@ pub(super) const HISTORY: &str = "INSERT INTO attempts (event, at, what, detail)
 const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
     SELECT event, 'dead', server_millis(), cause, true FROM unnest($1::bigint[], $2::text[]) AS dead (event, cause)
     ON CONFLICT (event) DO NOTHING";
+const UNAPPLIED: &str = "INSERT INTO unapplied (event, sink, due)
+    SELECT event, sink, server_millis() + due_in FROM unnest($1::bigint[], $2::text[], $3::bigint[])
+        AS awaited (event, sink, due_in)
+    ON CONFLICT (event, sink) DO UPDATE SET due = excluded.due";
 /// Done, since another event has had the same content delivered; but who was told of it before, or is to have it again,
 /// has it all the same.
 const SAME: &str = "WITH same AS (
@@ -104,6 +108,8 @@ pub(super) struct Writes {
     pub(super) delivered: Vec<Delivered>,
     pub(super) history: Vec<(i64, String, String)>,
     pub(super) dead: (Vec<i64>, Vec<String>),
+    /// Confirmations that are waited for: of which event, at which sink, and for how long.
+    pub(super) unapplied: (Vec<i64>, Vec<String>, Vec<i64>),
     /// Events that are done since another one has had the same content delivered.
     pub(super) same: (Vec<i64>, Vec<Uuid>),
     /// Events that may have ended.
@@ -216,6 +222,11 @@ impl Writes {
         }
         if !self.dead.0.is_empty() {
             first.push((DEAD, vec![Box::new(self.dead.0), Box::new(self.dead.1)]));
+        }
+        if !self.unapplied.0.is_empty() {
+            let (events, sinks, due_in) = self.unapplied;
+            let columns: Vec<Column> = vec![Box::new(events), Box::new(sinks), Box::new(due_in)];
+            first.push((UNAPPLIED, columns));
         }
         if !self.same.0.is_empty() {
             first.push((SAME, vec![Box::new(self.same.0), Box::new(self.same.1)]));

@@ -30,17 +30,10 @@ pub(super) fn note(tx: &Tx<'_>, id: EventId, sink: &str, at: Timestamp) -> Resul
     Ok(Applied::Noted)
 }
 
-/// Waits for confirmations, but for those that have come.
-pub(super) fn expect(tx: &Tx<'_>, awaited: &[(EventId, String, Millis)]) -> Result<(), Error> {
-    let mut expect = tx.prepare_cached(
-        "INSERT INTO unapplied (event, sink, due)
-         SELECT seq, ?2, ?3 FROM receipts JOIN deliveries ON event = seq AND sink = ?2
-         WHERE id = ?1 AND deliveries.state = 'delivered' AND applied_at IS NULL
-         ON CONFLICT (event, sink) DO UPDATE SET due = excluded.due",
-    )?;
-    for (id, sink, due) in awaited {
-        expect.execute(params![id.as_bytes(), sink, due])?;
-    }
+/// Waits until `due` for a confirmation of what was delivered just now.
+pub(super) fn await_it(tx: &Tx<'_>, event: i64, sink: &str, due: Millis) -> Result<(), Error> {
+    tx.prepare_cached("INSERT OR REPLACE INTO unapplied (event, sink, due) VALUES (?1, ?2, ?3)")?
+        .execute(params![event, sink, due])?;
     Ok(())
 }
 

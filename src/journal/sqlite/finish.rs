@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::counts::Tx;
 use super::progress::{PLAN, end_event, history, look_at, standing, start_waiting};
-use super::{content, expected, operate, repeat};
+use super::{applied, content, expected, operate, repeat};
 use crate::domain::{EventState, Millis, Source};
 use crate::journal::contents;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
@@ -190,7 +190,7 @@ impl Ending<'_> {
                 history(tx, event, self.now, &format!("deliver to {sink}"), reason)?;
                 return Ok(Ended::kept(None));
             }
-            DeliveryEnd::Delivered { at } => ("delivered", Some(at.as_millisecond()), None),
+            DeliveryEnd::Delivered { at, .. } => ("delivered", Some(at.as_millisecond()), None),
             DeliveryEnd::Dead { reason } => ("dead", None, Some(reason)),
         };
         let Some((tries, started_at)) = self.remove(lease)? else {
@@ -205,6 +205,13 @@ impl Ending<'_> {
             delivered_at,
             reason
         ])?;
+        if let DeliveryEnd::Delivered {
+            applied_by: Some(due),
+            ..
+        } = end
+        {
+            applied::await_it(tx, event, sink, *due)?;
+        }
         if let Some(reason) = reason {
             history(tx, event, self.now, &format!("deliver to {sink}"), reason)?;
         }

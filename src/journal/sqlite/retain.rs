@@ -63,8 +63,24 @@ pub(super) fn retain(tx: &Tx<'_>, expiry: Expiry, limit: usize) -> Result<Purged
             remove(tx, seq)?;
         }
     }
+    forget_sessions(tx, expiry, limit)?;
     purged.is_all &= !remove_copies(tx, limit)?;
     Ok(purged)
+}
+
+/// Removes what was said of sessions that had their end long ago, and later the sessions.
+fn forget_sessions(tx: &Tx<'_>, expiry: Expiry, limit: usize) -> Result<(), Error> {
+    tx.prepare_cached(
+        "UPDATE expected SET context = NULL WHERE seq IN
+            (SELECT seq FROM expected WHERE context IS NOT NULL AND settled_at < ?1 LIMIT ?2)",
+    )?
+    .execute(params![expiry.content, limit])?;
+    tx.prepare_cached(
+        "DELETE FROM expected WHERE seq IN
+            (SELECT seq FROM expected WHERE due IS NULL AND settled_at < ?1 LIMIT ?2)",
+    )?
+    .execute(params![expiry.receipts, limit])?;
+    Ok(())
 }
 
 /// Removes all that there is of an event.
@@ -82,6 +98,7 @@ pub(super) fn remove(tx: &Tx<'_>, seq: i64) -> Result<(), Error> {
         "DELETE FROM work WHERE event = ?1",
         "DELETE FROM replays WHERE event = ?1",
         "DELETE FROM amendments WHERE event = ?1",
+        "DELETE FROM unapplied WHERE event = ?1",
         "DELETE FROM endings WHERE event = ?1",
         "DELETE FROM old_events WHERE seq = ?1",
         "DELETE FROM receipts WHERE seq = ?1",
@@ -114,6 +131,8 @@ pub(super) fn purge_content(connection: &Connection, seq: i64) -> Result<(), Err
         "UPDATE receipts SET body = NULL WHERE seq = ?1",
         "UPDATE retrievals SET bodies = NULL WHERE event = ?1",
         "UPDATE links SET body = NULL WHERE event = ?1 AND body IS NOT NULL",
+        "UPDATE expected SET context = NULL WHERE context IS NOT NULL
+            AND session_id = (SELECT session_id FROM receipts WHERE seq = ?1)",
         "UPDATE endings SET has_content = 0 WHERE event = ?1",
         "DELETE FROM old_events WHERE seq = ?1",
     ] {

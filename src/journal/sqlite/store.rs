@@ -88,12 +88,6 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn expect_applied(&self, awaited: Vec<(EventId, String, Millis)>) -> Result<(), Error> {
-        self.writer()?
-            .write(move |tx| applied::expect(tx, &awaited))
-            .await
-    }
-
     async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error> {
         self.looks
             .read(move |connection| applied::overdue(connection, now))

@@ -197,6 +197,7 @@ fn http_target(url: Url, secret: &str) -> SinkTarget {
 
 fn sink(name: &str, target: SinkTarget) -> Sink {
     Sink {
+        expect_applied: None,
         name: name.to_owned(),
         events: Outcome::ALL.to_vec(),
         include: Include::Everything,

@@ -65,7 +65,7 @@ impl Bodies {
                 "additional_info": { "priority": if random.random_bool(0.2) { "high" } else { "normal" } },
                 "encounter_id": encounter,
                 "session_id": id,
-                "sessions": (0..random.random_range(0..3)).map(|_| uuid(random)).collect::<Vec<_>>(),
+                "sessions": if random.random_bool(0.5) { vec![id.clone()] } else { Vec::new() },
                 "status": if kind == Kind::UnknownStatus { "needs_review" } else { "success" },
             }),
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use suki_receiver::domain::{EventId, EventState, Outcome, Source};
 use suki_receiver::journal::{
-    Amendment, Ended, Found, How, LateEvent, ReplayFrom, Replayed, Retrieval, Task,
+    Amendment, Ended, Found, How, LateEvent, ReplayFrom, Replayed, Retrieval, Seen, Task,
 };
 
 use super::contract::{
@@ -140,7 +140,9 @@ fn is_as_old(one: &LateEvent, other: &LateEvent) {
 fn look(next: Option<i64>, amendment: Option<&Amendment>) -> How {
     How::Look {
         next,
-        amendment: amendment.cloned().map(Box::new),
+        noted_at: None,
+        retry_at: None,
+        seen: amendment.map_or(Seen::Nothing, |it| Seen::Amended(Box::new(it.clone()))),
     }
 }
 
@@ -170,7 +172,7 @@ pub async fn late_content_goes_out_once_as_an_event_that_replaces_the_first(s: O
     let bodies: Vec<_> = document.resources.iter().map(|r| &r.body[..]).collect();
     assert_eq!(bodies, [&b"{\"x\":0}"[..], b"{\"x\":1}"]);
     assert_eq!(document.missing, []);
-    assert_eq!(document.notification, note());
+    assert_eq!(document.notification.as_deref(), Some(&note()[..]));
     let ended = s.end(&a.lease, s.delivered()).await;
     assert_eq!(ended, kept(Some(EventState::Done)));
     assert!(s.late().await.is_empty());

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod disk;
 mod embedded;
+mod expected;
 mod failing;
 mod files;
 mod postgres;

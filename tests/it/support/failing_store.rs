@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use suki_receiver::domain::{EventId, Millis, Notification};
+use jiff::Timestamp;
+use suki_receiver::domain::{EventId, Expected, Millis, Notification, Poll, SessionId};
 use suki_receiver::journal::{
-    AuditEntry, Bounds, Claimed, End, Ended, Error, EventDetail, Expiry, Filter, Kept, Lease,
-    NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
+    Applied, AuditEntry, Bounds, Change, Claimed, End, Ended, Error, Event, EventDetail,
+    Expectations, ExpectedFilter, ExpectedPage, ExpectedStats, Expiry, Filter, Found, Kept, Lease,
+    NewEvent, NewExpected, Page, PollEnded, Polled, Purged, Registered, RejectedRequest,
+    ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -98,6 +101,59 @@ fn check(switch: &AtomicBool) -> Result<(), Error> {
 }
 
 #[async_trait]
+impl Expectations for FailingStore {
+    async fn expect(&self, sessions: Vec<NewExpected>) -> Result<Vec<Registered>, Error> {
+        self.inner.expect(sessions).await
+    }
+
+    async fn change_expected(
+        &self,
+        id: SessionId,
+        change: Change,
+        poll: Option<Poll>,
+    ) -> Result<Option<Expected>, Error> {
+        self.inner.change_expected(id, change, poll).await
+    }
+
+    async fn poll_now(&self, id: SessionId, now: Millis) -> Result<Option<Expected>, Error> {
+        self.inner.poll_now(id, now).await
+    }
+
+    async fn withdraw(&self, id: SessionId) -> Result<Option<Expected>, Error> {
+        self.inner.withdraw(id).await
+    }
+
+    async fn expected(&self, id: SessionId) -> Result<Option<Expected>, Error> {
+        self.inner.expected(id).await
+    }
+
+    async fn list_expected(
+        &self,
+        filter: ExpectedFilter,
+        limit: usize,
+        cursor: Option<i64>,
+    ) -> Result<ExpectedPage, Error> {
+        self.inner.list_expected(filter, limit, cursor).await
+    }
+
+    async fn due_sessions(
+        &self,
+        now: Millis,
+        limit: usize,
+    ) -> Result<Option<Vec<Expected>>, Error> {
+        self.inner.due_sessions(now, limit).await
+    }
+
+    async fn polled(&self, answers: Vec<Polled>) -> Result<Vec<PollEnded>, Error> {
+        self.inner.polled(answers).await
+    }
+
+    async fn expected_stats(&self) -> Result<ExpectedStats, Error> {
+        self.inner.expected_stats().await
+    }
+}
+
+#[async_trait]
 impl Store for FailingStore {
     async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
         self.appends.fetch_add(1, Ordering::SeqCst);
@@ -153,6 +209,22 @@ impl Store for FailingStore {
 
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
         self.inner.event(id).await
+    }
+
+    async fn found(&self, id: EventId) -> Result<Option<(Event, Found)>, Error> {
+        self.inner.found(id).await
+    }
+
+    async fn refetch(&self, id: EventId, now: Millis) -> Result<bool, Error> {
+        self.inner.refetch(id, now).await
+    }
+
+    async fn applied(&self, id: EventId, sink: String, at: Timestamp) -> Result<Applied, Error> {
+        self.inner.applied(id, sink, at).await
+    }
+
+    async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error> {
+        self.inner.overdue_applied(now).await
     }
 
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {

@@ -250,6 +250,7 @@ pub fn files_sink(name: &str, dir: PathBuf) -> Sink {
 /// A sink with the tests' settings.
 pub fn sink(name: &str, target: SinkTarget) -> Sink {
     Sink {
+        expect_applied: None,
         name: name.to_owned(),
         events: Outcome::ALL.to_vec(),
         include: Include::Everything,
@@ -261,6 +262,7 @@ pub fn sink(name: &str, target: SinkTarget) -> Sink {
 
 fn token(name: &str, role: Role, token: &str) -> AdminToken {
     AdminToken {
+        sink: None,
         name: name.to_owned(),
         role,
         secret: Secret::literal(token),

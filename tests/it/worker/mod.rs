@@ -2,6 +2,7 @@
 
 mod bytes;
 mod complete;
+mod expected;
 mod follow;
 mod late;
 mod network;

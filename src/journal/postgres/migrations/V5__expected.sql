@@ -29,6 +29,7 @@ CREATE TABLE expected (
 CREATE INDEX expected_due ON expected (lane, due) WHERE due IS NOT NULL;
 CREATE INDEX expected_overdue ON expected (due_since) WHERE due IS NOT NULL;
 CREATE INDEX expected_state ON expected (state, seq);
+CREATE INDEX expected_context ON expected (settled_at) WHERE context IS NOT NULL;
 CREATE INDEX expected_settled ON expected (settled_at) WHERE due IS NULL;
 
 -- Counted as they change: the sum of n by state, folded now and then.

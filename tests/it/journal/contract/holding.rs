@@ -151,7 +151,10 @@ pub async fn what_whoever_retrieved_it_delivers_is_held_at_once(s: Opened) {
     if let Retrieval::Deliver { sinks, .. } = &mut end {
         sinks[1].is_held = false;
     }
-    let Ended::Kept { event, deliveries } = s.end(&claimed.lease, end).await else {
+    let Ended::Kept {
+        event, deliveries, ..
+    } = s.end(&claimed.lease, end).await
+    else {
         panic!("the lease stood");
     };
     assert_eq!(event, None);

@@ -21,7 +21,7 @@ use suki_receiver::metrics::Metrics;
 use suki_receiver::signature::{Claim, SecretBytes, Secrets, SentBody, Verified, sign, verify};
 
 pub use self::work::*;
-use super::amendments;
+use super::{amendments, expected};
 use crate::support::{Database, FailingStore, failure, until};
 
 /// Events that are worked on at once.
@@ -136,14 +136,20 @@ async fn on_a_database() -> Opened {
 }
 
 pub fn verified(body: Vec<u8>) -> Verified {
+    verified_at(body, 1_765_977_748_432)
+}
+
+/// The same, as sent at this time in Unix milliseconds.
+pub fn verified_at(body: Vec<u8>, sent: i64) -> Verified {
+    let sent = sent.to_string();
     let secrets = Secrets::new([SecretBytes {
         id: "test",
         key: b"k",
     }]);
-    let signature = sign(b"k", "1765977748432", &body);
+    let signature = sign(b"k", &sent, &body);
     verify(
         &secrets,
-        &Claim::of(Some(signature.as_bytes()), Some(&b"1765977748432"[..])),
+        &Claim::of(Some(signature.as_bytes()), Some(sent.as_bytes())),
         &SentBody::plain(Bytes::from(body)),
     )
     .unwrap()
@@ -161,6 +167,14 @@ pub async fn append_at(journal: &Journal, body: Vec<u8>, at: Timestamp) -> Resul
     journal
         .append(&Received::read(&verified(body), at, false))
         .await
+        .map(|kept| kept.appended)
+}
+
+/// Appends what was sent then.
+pub async fn append_sent(journal: &Journal, body: Vec<u8>, sent: Timestamp) -> Appended {
+    let verified = verified_at(body, sent.as_millisecond());
+    let received = Received::read(&verified, Clock::start().now(), false);
+    journal.append(&received).await.unwrap().appended
 }
 
 pub async fn quarantine(journal: &Journal, body: &[u8]) -> EventId {
@@ -252,6 +266,20 @@ contract! {
         counts_add_up_to_what_was_appended,
         what_is_worked_on_is_seen_as_retrieving_and_as_received_when_it_is_given_back,
         what_was_fetched_is_read_link_by_link,
+    }
+    expected {
+        a_registration_is_idempotent_and_learns_what_was_not_known,
+        a_notification_meets_its_session_whichever_of_the_two_comes_first,
+        one_that_is_registered_before_its_notification_is_worked_on_is_met_then,
+        a_session_that_ended_unheard_becomes_an_event_without_a_notification,
+        what_was_found_is_written_once_and_only_while_the_session_is_awaited,
+        a_session_that_goes_on_is_asked_for_again_in_its_time,
+        a_notification_that_comes_late_takes_the_place_of_what_was_recovered,
+        a_repeat_that_was_sent_well_after_the_fetch_makes_it_fetched_again,
+        what_somebody_wants_fetched_again_is_due_and_what_is_not_there_is_not,
+        what_is_withdrawn_is_not_asked_for_and_a_change_is_kept,
+        sessions_are_listed_by_state_provider_and_being_overdue,
+        a_confirmation_is_kept_for_what_was_delivered_and_missed_after_its_time,
     }
     amendments {
         what_nobody_has_worked_on_is_announced_once_and_then_retrieved,

@@ -26,7 +26,7 @@ pub async fn an_event_goes_from_receipt_to_done(s: Opened) {
     let delivery = s.delivery("a").await;
     let document = &delivery.document;
     assert_eq!(document.id, event);
-    assert_eq!(document.notification, body);
+    assert_eq!(document.notification.as_deref(), Some(&body[..]));
     let resources = document.resources.iter();
     let resources: Vec<_> = resources.map(|resource| &resource.body[..]).collect();
     assert_eq!(resources, [&b"{\"x\":1}"[..], b"[2]"]);

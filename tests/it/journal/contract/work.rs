@@ -105,6 +105,7 @@ impl From<How> for Ending {
 /// It was written down, and nothing is held by it.
 pub fn kept(event: Option<EventState>) -> Ended {
     Ended::Kept {
+        sequence: None,
         event,
         deliveries: Vec::new(),
     }
@@ -175,7 +176,10 @@ pub fn missing(n: u32) -> Linked {
 }
 
 pub fn delivered(clock: Clock) -> DeliveryEnd {
-    DeliveryEnd::Delivered { at: clock.now() }
+    DeliveryEnd::Delivered {
+        at: clock.now(),
+        applied_by: None,
+    }
 }
 
 pub fn dead() -> DeliveryEnd {

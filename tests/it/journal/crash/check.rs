@@ -261,7 +261,7 @@ async fn sent_again(journal: &Journal, found: &Found) -> Result<(), Wrong> {
         .map(|(key, (id, _))| async move {
             let (verified, now) = (verified(key.body().to_vec()), Clock::start().now());
             let received = Received::read(&verified, now, false);
-            match journal.append(&received).await.map_err(text)? {
+            match journal.append(&received).await.map_err(text)?.appended {
                 Appended::Duplicate(known) if known == *id => Ok(()),
                 _ => Err(format!("{key} is not known as a duplicate of {id}")),
             }

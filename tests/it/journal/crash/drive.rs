@@ -170,7 +170,7 @@ impl Shared {
         let received = Received::read(&verified(key.body().to_vec()), self.clock.now(), false);
         let number = self.teller.begin(Act::Append(key));
         let appended = self.journal.append(&received).await;
-        let (Appended::New(id) | Appended::Duplicate(id)) = appended.unwrap();
+        let (Appended::New(id) | Appended::Duplicate(id)) = appended.unwrap().appended;
         self.teller
             .end(number, Fate::Appended { id: id.to_string() });
         self.known.lock().unwrap().insert(id, key);
@@ -308,7 +308,13 @@ impl Shared {
             let (end, how) = match chance.random_range(0..10) {
                 0..7 => {
                     let at = self.clock.now();
-                    (End::Delivered, DeliveryEnd::Delivered { at })
+                    (
+                        End::Delivered,
+                        DeliveryEnd::Delivered {
+                            at,
+                            applied_by: None,
+                        },
+                    )
                 }
                 7..9 => {
                     let at = self.clock.monotonic();
