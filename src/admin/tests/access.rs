@@ -87,7 +87,7 @@ async fn the_metrics_of_the_contract_are_there() {
     let took = Duration::from_millis(3);
     metrics.notification(crate::metrics::Answer::Accepted, took);
     metrics.sdp_request("contents", "200", took);
-    metrics.sdp_login("ok");
+    metrics.sdp_login("default", "ok");
     metrics.delivery("ehr", "delivered", took);
     metrics.end_to_end(took);
     let answer = admin.call(Method::GET, "/metrics", "", "").await;

@@ -42,14 +42,14 @@ const PLACES: [(&str, Got); 9] = [
         "sdp.auth = { partner_id = \"p\", partner_token = { § } }",
         |config| match &config.sdp.auth.as_ref().expect("credentials").partner_token {
             PartnerToken::Given(secret) => secret.expose().to_owned(),
-            PartnerToken::SelfSigned(_) => panic!("it is given"),
+            PartnerToken::SelfSigned(_) | PartnerToken::Command(_) => panic!("it is given"),
         },
     ),
     (
         "sdp.auth = { partner_id = \"p\", partner_token = { signing_key = { § }, issuer = \"i\", audience = \"a\", subject = \"s\" } }",
         |config| match &config.sdp.auth.as_ref().expect("credentials").partner_token {
             PartnerToken::SelfSigned(key) => key.key.expose().to_owned(),
-            PartnerToken::Given(_) => panic!("it is signed"),
+            PartnerToken::Given(_) | PartnerToken::Command(_) => panic!("it is signed"),
         },
     ),
     (

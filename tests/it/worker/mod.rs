@@ -3,6 +3,7 @@
 mod bytes;
 mod complete;
 mod follow;
+mod identities;
 mod late;
 mod network;
 mod outage;
