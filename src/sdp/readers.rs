@@ -120,3 +120,48 @@ fn forget_beyond(most: usize, kept: &mut LruCache<Who, Arc<Reader>>) {
         kept.pop(&oldest);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+    use crate::config::{AuthMode, PartnerToken, ProviderCommand, Sdp, SdpAuth};
+    use crate::metrics::Metrics;
+    use crate::sdp::transport::Transport;
+
+    #[test]
+    fn those_not_used_for_longest_are_forgotten_and_none_that_is_in_use() {
+        let command = ["echo", "{provider}"].map(str::to_owned).to_vec();
+        let auth = SdpAuth {
+            mode: AuthMode::Standard,
+            partner_id: "p".to_owned(),
+            partner_token: PartnerToken::Command(ProviderCommand::new(command).expect("a command")),
+        };
+        let url = Url::parse("http://sdp.invalid").expect("an address");
+        let transport = Transport::new(&Sdp::default(), Metrics::new()).expect("a client");
+        let entrance = Entrance::new(transport.api, url, Metrics::new());
+        let readers = Readers::new(vec![Identity::default_of(auth)], entrance).expect("readers");
+        let of = |provider: &str| {
+            let provider = Some(Arc::from(provider));
+            let who = Who {
+                identity: 0,
+                provider,
+            };
+            readers.get(&who).expect("a reader")
+        };
+        let in_use = of("first");
+        for provider in ["second", "third", "fourth"] {
+            of(provider);
+        }
+        of("second");
+        forget_beyond(2, &mut readers.by_provider());
+        let kept = readers.by_provider();
+        let kept: Vec<_> = kept
+            .iter()
+            .filter_map(|(who, _)| who.provider.as_deref())
+            .collect();
+        assert_eq!(kept, ["second", "first"]);
+        drop(in_use);
+    }
+}

@@ -1,5 +1,6 @@
 //! Tests of the whole loader: from files, variables and flags to a configuration or to all that is wrong.
 
+mod identities;
 mod net;
 mod problems;
 mod reference;

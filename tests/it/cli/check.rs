@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Ran, command, run, run_aside};
-use crate::support::{HttpReceiver, TlsFront};
+use crate::support::{HttpReceiver, TlsFront, Vendor};
 
 fn check(dir: &Path, toml: &str) -> Ran {
     let file = dir.join("receiver.toml");
@@ -116,4 +116,45 @@ async fn online_it_tells_what_is_wrong_with_each_connection_with_the_host_and_wi
         results.clone().all(|result| !result.contains("PHI")),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn online_each_identity_logs_in_but_one_that_takes_a_providers_name() {
+    let temp = tempfile::tempdir().unwrap();
+    let vendor = Vendor::start().await;
+    let toml = format!(
+        r#"
+            signature.secrets = [{{ id = "a", value = "secret" }}]
+            net.proxy = "none"
+            [sdp]
+            base_url = "http://{}"
+            [sdp.auth]
+            partner_id = "p"
+            partner_token = "SECRET-default"
+            [[sdp.identities]]
+            name = "north"
+            partner_token = {{ signing_key = "SECRET-no-key", issuer = "i", audience = "a", subject = "s" }}
+            [[sdp.identities]]
+            name = "clinicians"
+            match = ["*"]
+            partner_token = {{ command = ["false", "{{provider}}"] }}
+        "#,
+        vendor.address
+    );
+    let file = temp.path().join("receiver.toml");
+    std::fs::write(&file, toml).unwrap();
+    let mut command = command(&["check", "--online", "--config", file.to_str().unwrap()]);
+    command.current_dir(temp.path());
+    let ran = run_aside(command).await;
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let at = format!("SDP login at http://{}/", vendor.address);
+    for part in [
+        format!("ok: {at} as default\n"),
+        format!("failed: {at} as north: sdp.identities.north signing_key is no RSA private key"),
+        format!("ok: {at} as clinicians not tried: it takes a provider's name\n"),
+    ] {
+        assert!(ran.stderr.contains(&part), "no '{part}' in {}", ran.stderr);
+    }
+    assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("SECRET"));
+    assert_eq!(vendor.sdp.logins(), 1);
 }

@@ -4,6 +4,7 @@ mod bytes;
 mod complete;
 mod expected;
 mod follow;
+mod identities;
 mod late;
 mod network;
 mod outage;

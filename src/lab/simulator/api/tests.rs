@@ -181,7 +181,7 @@ async fn the_token_is_a_jwt_that_the_published_key_verifies() {
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_issuer(&["suki-sdp"]);
     let read = jsonwebtoken::decode::<Value>(&token, &key, &validation).expect("verifies");
-    assert_eq!(read.claims["sub"], "dr");
+    assert_eq!(read.claims["sub"], "t");
 }
 
 #[tokio::test]
