@@ -16,7 +16,7 @@ use super::error::Error;
 use super::path::Session;
 use super::registration::{self, Said};
 use super::{Caller, State, filter, view};
-use crate::domain::{Expected, SessionId};
+use crate::domain::Expected;
 use crate::journal::{Filter, NewExpected, Registered};
 
 /// How often a wait for a session's end looks.
@@ -248,13 +248,4 @@ fn is_enabled(state: &State) -> Result<(), Error> {
     Err(Error::Conflict(
         "no session is expected here: reconcile.enabled is false".to_owned(),
     ))
-}
-
-/// An id that is made here: what the vendor takes for one, and nobody has yet.
-pub(super) fn mint() -> Option<SessionId> {
-    SessionId::new(
-        uuid::Builder::from_random_bytes(rand::random())
-            .into_uuid()
-            .to_string(),
-    )
 }

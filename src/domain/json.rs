@@ -34,7 +34,7 @@ pub fn readable(bytes: &[u8]) -> (Cow<'_, str>, bool) {
 }
 
 /// Stands for what JSON says, whatever its key order and white space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 /// What stands for these bytes; of what has no canonical form, such as what is no JSON, the bytes themselves count.

@@ -84,7 +84,7 @@ impl Retriever {
                 if event.same_as.is_none()
                     // An error code is news: no answer of the status endpoint has one.
                     && claimed.receipt.error_code.is_none()
-                    && compare::is_same(found, &recovered) =>
+                    && compare::holds_nothing_new(found, &recovered) =>
             {
                 Retrieval::Same {
                     found: found.clone(),

@@ -64,7 +64,7 @@ async fn an_event_is_shown_as_the_contract_has_it() {
         "id": "*", "received_at": "*", "generated_at": "2025-12-17T13:22:28.432Z", "source": "webhook",
         "outcome": "completed", "status": "success", "session_id": "s", "encounter_id": "s-visit",
         "kind": "ambient", "state": "done", "stale": false, "attempts": 1, "next_attempt_at": null,
-        "last_error": null, "error_code": null,
+        "last_error": null, "error_code": null, "same_as": null,
     });
     let mut expected = event.clone();
     expected["links"] = json!([{
@@ -72,7 +72,7 @@ async fn an_event_is_shown_as_the_contract_has_it() {
         "bytes": 27, "fetched_at": "*", "reason": null,
     }]);
     expected["deliveries"] = json!([{
-        "sink": "ehr", "state": "delivered", "attempts": 1, "delivered_at": "*", "last_error": null,
+        "sink": "ehr", "state": "delivered", "attempts": 1, "delivered_at": "*", "applied_at": null, "last_error": null,
     }]);
     expected["timeline"] = json!([
         {"at": "*", "what": "received", "detail": "by webhook"},

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use deadpool_postgres::GenericClient;
 
-use super::{expected, row};
+use super::{expectation, row};
 use crate::domain::{EncounterId, Millis, Sequence, Session, SessionId, SessionKind};
 use crate::journal::contents;
 use crate::journal::{Error, Found, Link, Linked, Receipt};
@@ -82,7 +82,7 @@ pub(super) async fn events(
                 body: row::bytes(&kept, "body")?,
                 revision: row::number(&kept, "revision")?,
                 replaces: row::get::<Option<uuid::Uuid>>(&kept, "replaces")?.map(row::event_id),
-                expected: expected::expectation(&kept)?,
+                expected: expectation::expectation(&kept)?,
                 sequence: Some(sequence(&kept)?),
             },
             found: Found {

@@ -11,12 +11,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::error::within;
+use super::expectation::context;
 use super::server_clock::ServerClock;
 use super::writes::Writes;
 use super::{PostgresStore, WORK, counts, insert, look, row};
 use crate::domain::{
-    Context, EncounterId, EventId, Expectation, Expected, ExpectedState, Lane, Millis, Origin,
-    Poll, Registration, SessionId, SessionKind, Source,
+    EncounterId, EventId, Expected, ExpectedState, Lane, Millis, Origin, Poll, Registration,
+    SessionId, SessionKind, Source,
 };
 use crate::journal::expected::in_order;
 use crate::journal::record::NewContent;
@@ -565,24 +566,6 @@ async fn stats(client: &Client, clock: ServerClock) -> Result<ExpectedStats, Err
         oldest_due: row::optional_time(due.map(|due| clock.own(due, now)))?,
         earliest: row::optional_time(row::get(&found, "earliest")?)?,
     })
-}
-
-/// What of an expected session goes with its events, from columns of these names. `None` where nobody expected it.
-pub(super) fn expectation(row: &Row) -> Result<Option<Expectation>, Error> {
-    let Some(registered_at) = row::get::<Option<i64>>(row, "registered_at")? else {
-        return Ok(None);
-    };
-    Ok(Some(Expectation {
-        registered_at: row::time(registered_at)?,
-        ended_at: row::optional_time(row::get(row, "ended_at")?)?,
-        provider: row::get(row, "provider")?,
-        context: context(row)?,
-    }))
-}
-
-fn context(row: &Row) -> Result<Option<Context>, Error> {
-    let context = row::get::<Option<Vec<u8>>>(row, "context")?;
-    Ok(context.map(|context| Context(context.into())))
 }
 
 fn all(rows: &[Row], clock: ServerClock) -> Result<Vec<Expected>, Error> {

