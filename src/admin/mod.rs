@@ -11,7 +11,7 @@ mod events;
 pub mod filter;
 mod metrics;
 mod path;
-mod registration;
+pub mod registration;
 pub mod replay;
 pub mod requeue;
 mod sessions;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::State;
+use crate::config::Reconcile;
 use crate::domain::{Context, EncounterId, Origin, Registration, SessionId, SessionKind};
 use crate::journal::{Change, NewExpected};
 
@@ -21,7 +21,7 @@ const FIELDS: &str =
     "session_id, encounter_id, kind, provider, started_at, ended_at, deadline, context";
 
 /// What a body says.
-pub(super) enum Said {
+pub enum Said {
     /// One object.
     One(Result<Session, String>),
     /// A list, or one a line.
@@ -29,7 +29,7 @@ pub(super) enum Said {
 }
 
 /// What is said of one session.
-pub(super) struct Session {
+pub struct Session {
     id: Option<SessionId>,
     encounter_id: Option<EncounterId>,
     kind: SessionKind,
@@ -44,7 +44,7 @@ pub(super) struct Session {
 ///
 /// # Errors
 /// Where it is nothing of the kind. What is wrong with one of many stands in its place.
-pub(super) fn read(body: &[u8], is_lines: bool) -> Result<Said, String> {
+pub fn read(body: &[u8], is_lines: bool) -> Result<Said, String> {
     if is_lines {
         let lines = body
             .split(|byte| *byte == b'\n')
@@ -93,11 +93,18 @@ pub(super) fn change(body: &[u8]) -> Result<Change, String> {
 }
 
 impl Session {
-    /// As it is to be kept; with an id that is made here, where none was given.
-    pub(super) fn expected(self, state: &State) -> Result<NewExpected, String> {
+    /// What is said, as it is to be kept; with an id that is made here where none was given.
+    ///
+    /// # Errors
+    /// Where none was given and none is to be made.
+    pub fn expected(
+        self,
+        reconcile: &Reconcile,
+        registered_at: Timestamp,
+    ) -> Result<NewExpected, String> {
         let (id, origin) = match self.id {
             Some(id) => (id, Origin::Registered),
-            None if state.reconcile.mint => (
+            None if reconcile.mint => (
                 mint().ok_or_else(|| "no id could be made".to_owned())?,
                 Origin::Minted,
             ),
@@ -119,9 +126,8 @@ impl Session {
             origin,
             context: self.context,
         };
-        let registered_at = state.clock.now();
         Ok(NewExpected {
-            first_poll: state.reconcile.schedule.first(&registration, registered_at),
+            first_poll: reconcile.schedule.first(&registration, registered_at),
             registration,
             registered_at,
         })
@@ -145,7 +151,11 @@ fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn session(mut fields: Map<String, Value>) -> Result<Session, String> {
+/// Reads what is said of one session.
+///
+/// # Errors
+/// Names what is wrong.
+pub fn session(mut fields: Map<String, Value>) -> Result<Session, String> {
     let fields = &mut fields;
     let session = Session {
         id: text(fields, "session_id")?

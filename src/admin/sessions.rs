@@ -41,7 +41,7 @@ pub(super) async fn register(
     match said {
         Said::One(one) => {
             let new = one
-                .and_then(|said| said.expected(&state))
+                .and_then(|said| said.expected(&state.reconcile, state.clock.now()))
                 .map_err(Error::BadRequest)?;
             let registered = keep(&state, vec![new]).await?;
             let registered = registered.first().ok_or_else(Error::no_session)?;
@@ -51,7 +51,7 @@ pub(super) async fn register(
         Said::Many(many) => {
             let read: Vec<Result<NewExpected, String>> = many
                 .into_iter()
-                .map(|one| one.and_then(|said| said.expected(&state)))
+                .map(|one| one.and_then(|said| said.expected(&state.reconcile, state.clock.now())))
                 .collect();
             let new = read.iter().flatten().cloned().collect();
             let mut registered = keep(&state, new).await?.into_iter();

@@ -208,7 +208,7 @@ impl Session {
 }
 
 /// What a registration is answered with.
-pub(super) fn registered(registered: &journal::Registered) -> Value {
+pub fn registered(registered: &journal::Registered) -> Value {
     let expected = &registered.expected;
     let mut answer = json!({
         "session_id": expected.registration.session_id.as_str(),

@@ -15,13 +15,27 @@ use crate::lifecycle::{Component, TaskGroup};
 const WHILE_HEALTHY: Duration = Duration::from_secs(5);
 const WHILE_UNHEALTHY: Duration = Duration::from_millis(500);
 
-/// Starts the task in `group`.
+/// Starts the tasks in `group`.
 pub(super) fn spawn(
     state: &admin::State,
     log_dropped: Option<ErrorCounter>,
     mut certificates: Certificates,
     group: &TaskGroup,
 ) {
+    // Apart, since a database that is silent must not keep the other look from saying so.
+    let (counted, stop) = (state.clone(), group.clone());
+    group.spawn("counts of expected sessions", async move {
+        loop {
+            tokio::select! {
+                () = count_expected(&counted) => {}
+                () = stop.stopping() => return,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(WHILE_HEALTHY) => {}
+                () = stop.stopping() => return,
+            }
+        }
+    });
     let (state, stop) = (state.clone(), group.clone());
     group.spawn("upkeep", async move {
         let mut orphans = Vec::new();
@@ -36,7 +50,6 @@ pub(super) fn spawn(
                 () = async {
                     look(&state).await;
                     remark(&state).await;
-                    count_expected(&state).await;
                     say_orphans(&state, &mut orphans).await;
                 } => {}
                 () = stop.stopping() => return,

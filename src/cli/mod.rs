@@ -8,6 +8,7 @@ mod healthcheck;
 mod input;
 mod send;
 mod serve;
+mod sessions;
 mod sign;
 mod simulate;
 mod sinks;
@@ -55,6 +56,8 @@ enum Command {
     Verify(verify::Args),
     /// Look at stored events, replay or export them
     Events(events::Args),
+    /// Expect sessions, and see how they stand
+    Sessions(sessions::Args),
     /// See what waits for which sink; drop or re-address what waits for one that is gone
     Sinks(sinks::Args),
     /// Check, copy, restore or begin the store as a whole
@@ -152,6 +155,7 @@ async fn run(command: Command) -> anyhow::Result<ExitStatus> {
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Events(args) => events::run(args).await,
+        Command::Sessions(args) => sessions::run(args).await,
         Command::Sinks(args) => sinks::run(args).await,
         Command::Store(args) => store::run(args).await,
         Command::Send(args) => send::run(args).await,

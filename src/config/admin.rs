@@ -138,17 +138,14 @@ impl AdminToken {
         let role = section.required("role", "use viewer, operator, registrar or applier", |_| {
             Ok(())
         });
-        let sink: Option<String> = section.get("sink", None);
-        match (role, &sink) {
-            (Some(Role::Applier), None) => section.problem(
+        let sink = match role {
+            Some(Role::Applier) => Some(section.required(
                 "sink",
-                "is missing; name the sink whose target confirms what it has applied",
-            ),
-            (Some(Role::Viewer | Role::Operator | Role::Registrar), Some(_)) => {
-                section.problem("sink", "is for the role \"applier\" only; remove it")
-            }
-            _ => {}
-        }
+                "name the sink whose target confirms what it has applied",
+                |name: &String| check::not_empty(name),
+            )?),
+            Some(Role::Viewer | Role::Operator | Role::Registrar) | None => None,
+        };
         let secret = section.secret_of_table();
         if let Some(secret) = &secret {
             section.expect("value", odd::token(secret));

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::play::Played;
-use crate::domain::EventState;
+use crate::domain::{EventState, ExpectedState};
 use crate::lab::simulator::Expect;
 
 /// One thing that has to be so.
@@ -20,6 +20,7 @@ pub(super) fn checks(played: &Played, facts: &Facts) -> Vec<Check> {
     let under_way = facts.events(&[Received, Retrieving, Delivering]);
     let events = done + under_way + dead;
     let accepted = played.answered(Expect::Accepted);
+    let recovered = facts.expected(ExpectedState::Recovered);
     let quarantined = facts.events(&[Quarantined]);
     let malformed = played.answered(Expect::Malformed);
     let (files, got) = (facts.files.len() as u64, &facts.got);
@@ -34,8 +35,17 @@ pub(super) fn checks(played: &Played, facts: &Facts) -> Vec<Check> {
             ),
         ),
         check(
-            accepted == events,
-            format!("{accepted} accepted = {done} done + {under_way} in progress + {dead} dead"),
+            accepted + recovered == events,
+            format!(
+                "{accepted} accepted + {recovered} recovered = {done} done + {under_way} in progress + {dead} dead"
+            ),
+        ),
+        check(
+            recovered == played.dropped,
+            format!(
+                "{} notifications dropped on their way = {recovered} sessions recovered",
+                played.dropped
+            ),
         ),
         check(
             played.came_to_rest && dead == 0,
@@ -97,6 +107,7 @@ mod tests {
         played.answers.insert((Kind::Success, label), 1);
         let facts = Facts {
             states: BTreeMap::from([(EventState::Done, 1)]),
+            expected: Vec::new(),
             calls: Vec::new(),
             links: BTreeMap::new(),
             delivered: BTreeMap::new(),
@@ -122,16 +133,17 @@ mod tests {
         let (played, facts) = whole();
         assert_eq!(off(&played, &facts), [] as [usize; 0]);
         type Spoil = fn(&mut Played, &mut Facts);
-        let cases: [(Spoil, &[usize]); 7] = [
-            (|_, facts| facts.files.clear(), &[4]),
-            (|_, facts| facts.got.ids.clear(), &[5]),
-            (|_, facts| facts.got.forged = 1, &[5]),
-            (|played, _| played.came_to_rest = false, &[2]),
+        let cases: [(Spoil, &[usize]); 8] = [
+            (|_, facts| facts.files.clear(), &[5]),
+            (|_, facts| facts.got.ids.clear(), &[6]),
+            (|_, facts| facts.got.forged = 1, &[6]),
+            (|played, _| played.came_to_rest = false, &[3]),
+            (|played, _| played.dropped = 1, &[2]),
             (
                 |_, facts| facts.states = BTreeMap::from([(EventState::Dead, 1)]),
-                &[2],
+                &[3],
             ),
-            (|_, facts| facts.states.clear(), &[1, 4, 5]),
+            (|_, facts| facts.states.clear(), &[1, 5, 6]),
             (
                 |played, _| {
                     played.answers =

@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::inbox::Got;
 use super::play::Played;
 use super::stage::{FILES, HTTP, Stage};
-use crate::domain::{DeliveryState, EventState, LinkState, Outcome};
+use crate::domain::{DeliveryState, EventState, ExpectedState, LinkState, Outcome};
 use crate::journal::{Delivery, EventDetail, Filter};
 use crate::lab::simulator::Endpoint;
 
@@ -21,6 +21,8 @@ const PAGE: usize = 500;
 pub(super) struct Facts {
     /// Events by state.
     pub(super) states: BTreeMap<EventState, u64>,
+    /// Expected sessions by where they stand.
+    pub(super) expected: Vec<(ExpectedState, u64)>,
     /// Calls of the simulated API by endpoint: how many, and how many of them did not succeed.
     pub(super) calls: Vec<(Endpoint, u64, u64)>,
     /// Links by where they stand.
@@ -43,6 +45,7 @@ impl Facts {
         let details = details(stage).await?;
         let mut facts = Self {
             states: stage.journal.stats().await?.events.into_iter().collect(),
+            expected: stage.journal.expected_stats().await?.counts,
             calls: calls(stage),
             links: BTreeMap::new(),
             delivered: BTreeMap::new(),
@@ -91,6 +94,12 @@ impl Facts {
             .iter()
             .filter_map(|state| self.states.get(state))
             .sum()
+    }
+
+    /// How many expected sessions stand so.
+    pub(super) fn expected(&self, state: ExpectedState) -> u64 {
+        let of_it = self.expected.iter().filter(|(known, _)| *known == state);
+        of_it.map(|(_, count)| count).sum()
     }
 
     /// How many links stand so.

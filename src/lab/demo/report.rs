@@ -11,7 +11,7 @@ use super::facts::Facts;
 use super::play::Played;
 use super::sample;
 use super::stage::{FILES, HTTP, Stage};
-use crate::domain::LinkState;
+use crate::domain::{ExpectedState, LinkState};
 use crate::lab::simulator::Kind;
 use crate::terminal::Table;
 
@@ -29,6 +29,7 @@ pub(super) fn text(
     let mut text = String::new();
     sent(&mut text, played)?;
     followed(&mut text, facts)?;
+    expected(&mut text, facts)?;
     delivered(&mut text, facts)?;
     balance(&mut text, checks)?;
     files(&mut text, stage, facts)?;
@@ -88,6 +89,26 @@ fn followed(text: &mut String, facts: &Facts) -> anyhow::Result<()> {
         facts.links(LinkState::Failed),
         facts.links(LinkState::Pending),
     )?;
+    Ok(())
+}
+
+fn expected(text: &mut String, facts: &Facts) -> anyhow::Result<()> {
+    let mut table = Table::new(&["expected session", "sessions", ""]);
+    for (state, what) in [
+        (ExpectedState::Met, "its notification came"),
+        (
+            ExpectedState::Recovered,
+            "its notification was dropped; its end was found by asking",
+        ),
+        (
+            ExpectedState::Late,
+            "the same, and its notification came after all",
+        ),
+    ] {
+        let count = facts.expected(state).to_string();
+        table.row([state.to_string(), count, what.to_owned()]);
+    }
+    writeln!(text, "\nExpected\n{table}")?;
     Ok(())
 }
 

@@ -162,6 +162,10 @@ fn config(dir: &Path, port: u16, secret: &str) -> Config {
         partner_token: PartnerToken::Given(Secret::literal("demo-partner-token")),
     });
     config.follow.retry = quick();
+    // Nobody waits for two minutes in a demo.
+    config.reconcile.max_requests_per_second = 100;
+    config.reconcile.schedule.push_grace = Duration::from_secs(1);
+    config.reconcile.schedule.min_interval = Duration::from_millis(500);
     config
 }
 
