@@ -32,7 +32,7 @@ pub enum Claimed {
     /// A delivery.
     Delivery(ClaimedDelivery),
     /// An event to ask for late content of.
-    Late(LateEvent),
+    Late(Box<LateEvent>),
 }
 
 impl Claimed {

@@ -54,7 +54,7 @@ impl Work for Late {
         };
         let claimed = self.shared.journal.claim(wanted).await?;
         let late = claimed.into_iter().filter_map(|claimed| match claimed {
-            Claimed::Late(late) => Some(late),
+            Claimed::Late(late) => Some(*late),
             Claimed::Event(_) | Claimed::Delivery(_) => None,
         });
         Ok(late.collect())

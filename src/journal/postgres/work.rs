@@ -141,14 +141,14 @@ fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed
             attempt,
             document: Arc::new(receipt.document(&found)),
         }),
-        Task::Refresh => Claimed::Late(LateEvent {
+        Task::Refresh => Claimed::Late(Box::new(LateEvent {
             lease,
             id: receipt.id,
             receipt,
             again,
             retrieved_at: clock.own(retrieved_at?, now),
             found,
-        }),
+        })),
     })
 }
 

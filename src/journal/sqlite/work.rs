@@ -170,14 +170,14 @@ fn claimed(
                 .query_row([event], |row| {
                     Ok(Again::of(row.get_ref(0)?.as_str_or_null()?, row.get(1)?))
                 })?;
-            Some(Claimed::Late(LateEvent {
+            Some(Claimed::Late(Box::new(LateEvent {
                 lease,
                 id: receipt.id,
                 receipt,
                 again,
                 retrieved_at,
                 found,
-            }))
+            })))
         }
     })
 }

@@ -50,7 +50,7 @@ pub async fn claim_deliveries(store: &dyn Store, sink: &str, clock: Clock) -> Ve
 pub async fn claim_late(store: &dyn Store, clock: Clock) -> Vec<LateEvent> {
     let claimed = store.claim(soon(clock, &[Task::Refresh])).await.unwrap();
     let late = claimed.into_iter().map(|claimed| match claimed {
-        Claimed::Late(late) => late,
+        Claimed::Late(late) => *late,
         other => panic!("not asked for: {other:?}"),
     });
     late.collect()
