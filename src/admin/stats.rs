@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::State;
 use super::error::Error;
-use crate::domain::EventState;
+use crate::domain::{EventState, ExpectedState};
 use crate::journal::Stats;
 
 /// `GET /stats`.
@@ -19,9 +19,15 @@ pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Value>, Er
         .iter()
         .map(|state| (state.as_str().to_owned(), stats.count(*state).into()))
         .collect();
+    let expected = state.journal.expected_stats().await?;
+    let sessions: Map<String, Value> = ExpectedState::ALL
+        .iter()
+        .map(|state| (state.as_str().to_owned(), expected.count(*state).into()))
+        .collect();
     let report = state.readiness.report();
     Ok(Json(json!({
         "events": events,
+        "sessions": sessions,
         "total": stats.total(),
         "refused_kept": stats.rejected,
         "oldest_pending_seconds": oldest_pending(&stats, state.clock.now()).as_secs_f64(),

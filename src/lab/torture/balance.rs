@@ -18,24 +18,37 @@ pub(super) struct Balance {
     pub(super) pending: u64,
     /// In a spool.
     pub(super) spooled: u64,
+    /// Expected sessions: all, those that were found by asking, those of which the notification came after that, so that
+    /// they are two events of which one is delivered, and those without an end.
+    pub(super) expected: u64,
+    pub(super) recovered: u64,
+    pub(super) late: u64,
+    pub(super) awaited: u64,
 }
 
 impl Balance {
     /// What `/api/v1/stats` says.
     pub(super) fn of_stats(stats: &Value) -> Self {
         let count = |state: &str| stats["events"][state].as_u64().unwrap_or_default();
+        let session = |state: &str| stats["sessions"][state].as_u64().unwrap_or_default();
         Self {
             done: count("done"),
             dead: count("dead"),
             quarantined: count("quarantined"),
             pending: count("received") + count("retrieving") + count("delivering"),
             spooled: 0,
+            expected: stats["sessions"]
+                .as_object()
+                .map_or(0, |states| states.values().filter_map(Value::as_u64).sum()),
+            recovered: session("recovered"),
+            late: session("late"),
+            awaited: session("open") + session("polling") + session("denied"),
         }
     }
 
     /// Whether nothing is left to do.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.pending + self.spooled == 0
+        self.pending + self.spooled + self.awaited == 0
     }
 
     /// What does not add up. What was acknowledged must be in the store. What was sent and not acknowledged may be: its
@@ -44,8 +57,8 @@ impl Balance {
         let mut found = Vec::new();
         if !self.is_at_rest() {
             found.push(format!(
-                "{} still pending, {} in a spool",
-                self.pending, self.spooled
+                "{} still pending, {} in a spool, {} expected sessions without an end",
+                self.pending, self.spooled, self.awaited
             ));
         }
         if self.dead > 0 {
@@ -54,10 +67,10 @@ impl Balance {
         let acknowledged = sent
             .sessions
             .values()
-            .filter(|session| !session.acknowledged.is_empty())
+            .filter(|session| session.is_promised())
             .count() as u64;
         let (events, all) = (
-            self.done + self.dead + self.pending,
+            (self.done + self.dead + self.pending).saturating_sub(self.late),
             sent.sessions.len() as u64,
         );
         if !(acknowledged..=all).contains(&events) {
@@ -65,9 +78,31 @@ impl Balance {
                 "{events} events of {all} that were sent and {acknowledged} that were acknowledged"
             ));
         }
+        let expected = sent.sessions.values().filter(|it| it.is_expected).count() as u64;
+        let dropped = sent.sessions.values();
+        let dropped = dropped
+            .filter(|it| it.is_expected && it.is_dropped())
+            .count() as u64;
+        if self.expected < expected {
+            found.push(format!(
+                "{} expected sessions of {expected} that were registered",
+                self.expected
+            ));
+        }
+        if self.recovered < dropped {
+            found.push(format!(
+                "{} sessions recovered of {dropped} whose notification was dropped",
+                self.recovered
+            ));
+        }
         for Sink { name, got, .. } in sinks {
-            if got.len() as u64 != self.done {
-                found.push(format!("{} done, {} came to {name}", self.done, got.len()));
+            if got.len() as u64 + self.late != self.done {
+                found.push(format!(
+                    "{} done, {} of them twice, {} came to {name}",
+                    self.done,
+                    self.late,
+                    got.len()
+                ));
             }
         }
         if !(sent.quarantined..=sent.malformed).contains(&self.quarantined) {

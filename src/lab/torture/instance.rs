@@ -29,7 +29,7 @@ pub(super) struct Instance {
     child: Running,
     /// Its public address.
     pub(super) public: SocketAddr,
-    admin: SocketAddr,
+    pub(super) admin: SocketAddr,
     config: PathBuf,
     log: PathBuf,
     client: reqwest::Client,

@@ -41,6 +41,23 @@ pub(super) struct SentSession {
     pub(super) bodies: HashSet<String>,
     /// The ids that were answered with a 200.
     pub(super) acknowledged: HashSet<String>,
+    /// Whether a receiver was told to expect it. Of one without a body no notification comes.
+    pub(super) is_expected: bool,
+}
+
+/// What comes out in place of a notification that never came.
+pub(super) const NO_BODY: &str = "null";
+
+impl SentSession {
+    /// Whether its notification was dropped on its way.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.bodies.contains(NO_BODY)
+    }
+
+    /// Whether it has to come out.
+    pub(super) fn is_promised(&self) -> bool {
+        !self.acknowledged.is_empty() || (self.is_dropped() && self.is_expected)
+    }
 }
 
 /// A request that a receiver did not take.
@@ -91,12 +108,31 @@ impl Ledger {
                         session: session.clone(),
                         bodies: HashSet::new(),
                         acknowledged: HashSet::new(),
+                        is_expected: false,
                     })
                     .bodies
                     .insert(body);
             }
             (Expect::Malformed, _) => sent.malformed += 1,
             (Expect::Accepted | Expect::Duplicate | Expect::Unauthorized, _) => {}
+        }
+    }
+
+    /// Notes a session whose notification is dropped: from when it is registered on it may be recovered and delivered.
+    pub(super) fn dropping(&self, session: &Session) {
+        let entry = SentSession {
+            session: session.clone(),
+            bodies: HashSet::from([NO_BODY.to_owned()]),
+            acknowledged: HashSet::new(),
+            is_expected: false,
+        };
+        self.lock().sessions.insert(session.id.clone(), entry);
+    }
+
+    /// Notes that a receiver has taken the registration of a session.
+    pub(super) fn expected(&self, session: &str) {
+        if let Some(entry) = self.lock().sessions.get_mut(session) {
+            entry.is_expected = true;
         }
     }
 

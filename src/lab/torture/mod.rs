@@ -11,6 +11,7 @@ mod instance;
 mod intact;
 mod ledger;
 mod proof;
+mod registrations;
 mod rest;
 mod sink;
 mod stage;
@@ -44,6 +45,8 @@ Exit code 0 when nothing was lost, repeated beyond what is allowed, or changed; 
 
 /// What is sent.
 const MIX: &str = "success=8,failure=4,timeout=1,cancelled=1,form-filling=1,no-links=1,duplicate=3,bad-signature=1,malformed=1";
+/// What is dropped on its way.
+const DROPPED: &str = "success=2,no-links=1,form-filling=1";
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What `torture` takes.
@@ -98,7 +101,14 @@ async fn torture(args: &Args, stage: &Stage, seed: u64) -> anyhow::Result<Run> {
     let start = Instant::now();
     let (ledger, stop) = (Arc::new(Ledger::new()?), CancellationToken::new());
     let plan = Plan::new(&MIX.parse::<Mix>()?, seed);
-    let traffic = traffic::run(stage, plan, args.rate, Arc::clone(&ledger), stop.clone());
+    let dropped = Plan::new(&DROPPED.parse::<Mix>()?, seed ^ 1);
+    let traffic = traffic::run(
+        stage,
+        (plan, dropped),
+        args.rate,
+        Arc::clone(&ledger),
+        stop.clone(),
+    );
     let until = start + Duration::from_secs(args.seconds);
     let faults = async {
         let done = faults::run(stage, seed, until).await;
@@ -177,11 +187,16 @@ impl Run {
             quarantined,
             pending,
             spooled,
+            expected,
+            recovered,
+            late,
+            awaited,
         } = self.balance;
         format!(
             "Seed {}, {:.0} s, {} notifications sent\n\nAnswers\n{answers}\n\
              Time to a 200: p50 {} ms, p99 {} ms, longest {} ms\n\nFaults\n{faults}\n\
-             Store: {done} done + {dead} dead + {quarantined} quarantined + {pending} pending; {spooled} spooled\n\n\
+             Store: {done} done + {dead} dead + {quarantined} quarantined + {pending} pending; {spooled} spooled\n\
+             Sessions: {expected} expected, {recovered} recovered, {late} recovered and told of later, {awaited} without an end\n\n\
              Proof\n{rules}",
             self.seed,
             self.took.as_secs_f64(),

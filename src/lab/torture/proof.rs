@@ -66,6 +66,10 @@ pub(super) fn rules(evidence: Evidence<'_>) -> Vec<Rule> {
             lost(sent, got, evidence.is_shared),
         ));
         rules.push(rule(
+            format!("every session that was registered and never told of was delivered to {name}"),
+            unheard(sent, got),
+        ));
+        rules.push(rule(
             format!("nothing was delivered to {name} that was not sent, and all of it intact"),
             intact::foreign(sent, got, evidence.sdp),
         ));
@@ -157,7 +161,8 @@ fn idle(sent: &Sent) -> Vec<String> {
         .collect()
 }
 
-/// Acknowledged, and not there as the event that the 200 named. Only with a spool that may be another: what it took under
+/// Acknowledged, and not there as the event that the 200 named. One that was expected may have been delivered before, as it
+/// was found by asking. Only with a spool that may be another: what it took under
 /// an id of its own may turn out to be known in the store, and then the first one stays.
 fn lost(sent: &Sent, got: &Deliveries, is_shared: bool) -> Vec<String> {
     let mut ids: HashMap<&str, HashSet<&String>> = HashMap::new();
@@ -165,13 +170,26 @@ fn lost(sent: &Sent, got: &Deliveries, is_shared: bool) -> Vec<String> {
         ids.entry(&event.content.session).or_default().insert(id);
     }
     let is_there = |session: &str, known: &SentSession| {
-        ids.get(session)
-            .is_some_and(|ids| is_shared || known.acknowledged.iter().all(|id| ids.contains(id)))
+        ids.get(session).is_some_and(|ids| {
+            is_shared || known.is_expected || known.acknowledged.iter().all(|id| ids.contains(id))
+        })
     };
     sent.sessions
         .iter()
         .filter(|(session, known)| !known.acknowledged.is_empty() && !is_there(session, known))
         .map(|(session, known)| format!("{session}, answered 200 as {:?}", known.acknowledged))
+        .collect()
+}
+
+/// Registered, its notification dropped, and not there.
+fn unheard(sent: &Sent, got: &Deliveries) -> Vec<String> {
+    let there: HashSet<&str> = got.values().map(|event| &*event.content.session).collect();
+    sent.sessions
+        .iter()
+        .filter(|(session, known)| {
+            known.is_dropped() && known.is_expected && !there.contains(&***session)
+        })
+        .map(|(session, _)| session.clone())
         .collect()
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Stage {
     pub(super) instances: Vec<Mutex<Instance>>,
     /// Where each takes notifications.
     pub(super) webhooks: Vec<Url>,
+    /// Where each is told of sessions.
+    pub(super) registrations: Vec<Url>,
     /// The simulated vendor.
     pub(super) vendor: Vendor,
     /// The partner's endpoint.
@@ -58,7 +60,7 @@ impl Stage {
                 (Some(proxy), Some(url), 2)
             }
         };
-        let (mut instances, mut webhooks) = (Vec::new(), Vec::new());
+        let (mut instances, mut webhooks, mut registrations) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..count {
             let home = dir.join(format!("instance-{n}"));
             let settings = format!(
@@ -88,11 +90,16 @@ impl Stage {
                 "http://{}/webhooks/notification",
                 instance.public
             ))?);
+            registrations.push(Url::parse(&format!(
+                "http://{}/api/v1/sessions",
+                instance.admin
+            ))?);
             instances.push(Mutex::new(instance));
         }
         Ok(Self {
             instances,
             webhooks,
+            registrations,
             vendor,
             inbox,
             database,

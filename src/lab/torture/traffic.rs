@@ -5,19 +5,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Refused};
+use super::registrations;
 use super::stage::{SECRET, Stage};
-use crate::lab::simulator::{Plan, Planned, Sdp, Sender};
+use crate::lab::simulator::{Kind, Plan, Planned, Sdp, Sender};
 
 /// Most requests on their way; a receiver that is slow makes the rate fall behind, as it would anywhere.
 const AT_ONCE: usize = 512;
 
+/// For so many notifications that are sent one is dropped, and one is of a session that was registered.
+const DROP_EVERY: u64 = 20;
+const EXPECT_EVERY: u64 = 10;
+
 /// Sends until `stop`, then waits for the answers.
 pub(super) async fn run(
     stage: &Stage,
-    plan: Plan,
+    (plan, dropped): (Plan, Plan),
     rate: f64,
     ledger: Arc<Ledger>,
     stop: CancellationToken,
@@ -29,6 +35,7 @@ pub(super) async fn run(
         .collect::<Result<_, _>>()?;
     let (senders, room) = (Arc::new(senders), Arc::new(Semaphore::new(AT_ONCE)));
     let (start, mut number) = (Instant::now(), 0);
+    let mut registering = JoinSet::new();
     loop {
         let due = start + Duration::from_secs_f64(number as f64 / rate);
         tokio::select! {
@@ -38,6 +45,29 @@ pub(super) async fn run(
         let permit = Arc::clone(&room).acquire_owned().await?;
         let planned = plan.message(number);
         announce(&stage.vendor.sdp, &planned);
+        if number % DROP_EVERY == 0
+            && let Some(session) = dropped.message(number / DROP_EVERY).session
+        {
+            stage.vendor.sdp.add_session(session.clone());
+            ledger.dropping(&session);
+            let (urls, ledger) = (stage.registrations.clone(), Arc::clone(&ledger));
+            registering.spawn(async move {
+                registrations::register(&urls, &session, ledger).await;
+            });
+        }
+        if number % EXPECT_EVERY == 0
+            && matches!(
+                planned.kind,
+                Kind::Success | Kind::FormFilling | Kind::NoLinks
+            )
+            && let Some(session) = planned.session.clone()
+        {
+            ledger.sending(&planned);
+            let (urls, ledger) = (stage.registrations.clone(), Arc::clone(&ledger));
+            registering.spawn(async move {
+                registrations::register(&urls, &session, ledger).await;
+            });
+        }
         let (senders, ledger) = (Arc::clone(&senders), Arc::clone(&ledger));
         let first = usize::try_from(number)? % senders.len();
         tokio::spawn(async move {
@@ -46,6 +76,7 @@ pub(super) async fn run(
         });
         number += 1;
     }
+    while registering.join_next().await.is_some() {}
     // All permits back: all answers in.
     let all = u32::try_from(AT_ONCE)?;
     drop(room.acquire_many(all).await?);

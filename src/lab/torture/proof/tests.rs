@@ -43,6 +43,7 @@ fn well() -> Known {
         session,
         bodies: [BODY.to_owned()].into(),
         acknowledged: ["1".to_owned()].into(),
+        is_expected: false,
     };
     sent.sessions.insert("a".to_owned(), known);
     drop(sent);
