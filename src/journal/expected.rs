@@ -93,6 +93,13 @@ pub struct Polled {
     pub answer: PollAnswer,
 }
 
+impl Polled {
+    /// Whether the session was found to have ended.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.answer.follows, Follows::Recovered(_))
+    }
+}
+
 /// What was answered, and what follows.
 #[derive(Debug, Clone)]
 pub struct PollAnswer {

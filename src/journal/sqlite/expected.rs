@@ -1,5 +1,7 @@
 //! Expected sessions: registered, asked for, and ended by their notification, by what was found, or by a named reason.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -36,6 +38,9 @@ const MERGE: &str = "UPDATE expected SET encounter_id = coalesce(encounter_id, ?
     WHERE session_id = ?1";
 const EVENT_OF: &str = "SELECT id FROM mentions JOIN receipts ON receipts.seq = event
     WHERE name = ?1 AND session_id = ?1 ORDER BY event LIMIT 1";
+const UNSEEN: &str = "SELECT id FROM work JOIN receipts ON receipts.seq = work.event
+    WHERE task IN ('forward', 'new', 'retrieve')
+        AND receipts.session_id = (SELECT session_id FROM expected WHERE seq = ?1) LIMIT 1";
 const RESCHEDULE: &str = "UPDATE expected SET due = ?2, lane = ?3, due_since = min(due_since, ?2)
     WHERE seq = ?1 AND due IS NOT NULL AND due > ?2";
 #[async_trait]
@@ -118,8 +123,24 @@ impl Expectations for SqliteStore {
 
     async fn polled(&self, answers: Vec<Polled>) -> Result<Vec<PollEnded>, Error> {
         let now = self.clock.monotonic();
+        // Beside the writer, since there may be many that nobody has looked at; what comes from now on meets its session.
+        let ended = answers.iter().filter(|polled| polled.has_ended());
+        let ended: Vec<i64> = ended.map(|polled| polled.number).collect();
+        let unseen = if ended.is_empty() {
+            HashMap::new()
+        } else {
+            self.readers
+                .read(move |connection| unseen(connection, &ended))
+                .await?
+        };
         self.writer()?
-            .write(move |tx| answers.iter().map(|polled| end(tx, polled, now)).collect())
+            .write(move |tx| {
+                let unseen = |polled: &Polled| unseen.get(&polled.number).copied();
+                let ended = answers.iter();
+                ended
+                    .map(|polled| end(tx, polled, unseen(polled), now))
+                    .collect()
+            })
             .await
     }
 
@@ -218,8 +239,28 @@ fn change_one(
     one(tx, id)
 }
 
-/// Writes down what came of a question.
-fn end(tx: &Tx<'_>, polled: &Polled, now: Millis) -> Result<PollEnded, Error> {
+/// The events of these sessions that nobody has looked at yet, by the session's number: their receipts alone name it.
+fn unseen(connection: &Connection, numbers: &[i64]) -> Result<HashMap<i64, EventId>, Error> {
+    let mut unseen = HashMap::new();
+    for number in numbers {
+        let id = connection
+            .prepare_cached(UNSEEN)?
+            .query_row([number], |found| found.get(0))
+            .optional()?;
+        if let Some(id) = id {
+            unseen.insert(*number, row::id(id));
+        }
+    }
+    Ok(unseen)
+}
+
+/// Writes down what came of a question. An event of the session may be there that nobody has looked at.
+fn end(
+    tx: &Tx<'_>,
+    polled: &Polled,
+    unseen: Option<EventId>,
+    now: Millis,
+) -> Result<PollEnded, Error> {
     let found = tx
         .prepare_cached(
             "SELECT session_id, polls, due IS NOT NULL, state FROM expected WHERE seq = ?1",
@@ -253,7 +294,7 @@ fn end(tx: &Tx<'_>, polled: &Polled, now: Millis) -> Result<PollEnded, Error> {
         }
         Follows::Recovered(recovered) => {
             let session = SessionId::new(session).ok_or(Error::Corrupt { what: "session id" })?;
-            recover(tx, polled, &session, recovered, now)
+            recover(tx, polled, (&session, unseen), recovered, now)
         }
     }
 }
@@ -297,7 +338,7 @@ fn note(
 fn recover(
     tx: &Tx<'_>,
     polled: &Polled,
-    session: &SessionId,
+    (session, unseen): (&SessionId, Option<EventId>),
     recovered: &Recovered,
     now: Millis,
 ) -> Result<PollEnded, Error> {
@@ -307,7 +348,7 @@ fn recover(
             .execute(params![polled.number, event.as_bytes()])?;
         Ok(PollEnded::Met)
     };
-    if let Some(event) = event_of(tx, session)? {
+    if let Some(event) = event_of(tx, session)?.or(unseen) {
         return met(event);
     }
     let event = NewEvent {

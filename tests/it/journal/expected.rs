@@ -166,6 +166,20 @@ pub async fn one_that_is_registered_before_its_notification_is_worked_on_is_met_
     assert_eq!((met.state, met.event), (ExpectedState::Met, Some(event)));
 }
 
+pub async fn one_whose_notification_was_kept_before_and_that_nobody_has_looked_at_is_met(
+    s: Opened,
+) {
+    let event = id(append(&s.journal, failure("a")).await);
+    expect(&s, "a").await;
+    for session in due(&s).await {
+        let polled = answer(&session, &s, recovered(&session));
+        let ended = s.store.polled(vec![polled]).await.unwrap();
+        assert_eq!(ended, [PollEnded::Met]);
+    }
+    assert_eq!(expected(&s, "a").await.event, Some(event));
+    assert_eq!(s.store.stats().await.unwrap().total(), 1);
+}
+
 pub async fn a_session_that_ended_unheard_becomes_an_event_without_a_notification(s: Opened) {
     expect(&s, "a").await;
     let event = recover(&s).await;

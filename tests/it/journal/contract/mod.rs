@@ -271,6 +271,7 @@ contract! {
         a_registration_is_idempotent_and_learns_what_was_not_known,
         a_notification_meets_its_session_whichever_of_the_two_comes_first,
         one_that_is_registered_before_its_notification_is_worked_on_is_met_then,
+        one_whose_notification_was_kept_before_and_that_nobody_has_looked_at_is_met,
         a_session_that_ended_unheard_becomes_an_event_without_a_notification,
         what_was_found_is_written_once_and_only_while_the_session_is_awaited,
         a_session_that_goes_on_is_asked_for_again_in_its_time,
