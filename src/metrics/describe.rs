@@ -13,7 +13,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 26] = [
+    let texts: [(Describe, &str, &'static str); 28] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -123,6 +123,16 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             counters,
             "sdp_breaker_opened_total",
             "Times the SDP API was found to be down as a whole.",
+        ),
+        (
+            gauges,
+            "certificate_not_after_timestamp_seconds",
+            "When the certificate of a listener ends.",
+        ),
+        (
+            counters,
+            "admin_refused_total",
+            "Calls of the admin API refused for want of a token or a role, by code.",
         ),
     ];
     for (describe, name, help) in texts {

@@ -1,5 +1,6 @@
 //! What an operator does: restoring, rotating, purging, looking around from the shell. The real binary, as it is run.
 
+mod alerts;
 mod configuration;
 mod content;
 mod reload;
