@@ -3,6 +3,7 @@
 mod alerts;
 mod configuration;
 mod content;
+mod deployment;
 mod reload;
 mod restore;
 mod shell;
