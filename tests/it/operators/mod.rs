@@ -4,6 +4,7 @@ mod alerts;
 mod configuration;
 mod content;
 mod deployment;
+mod metrics;
 mod reload;
 mod restore;
 mod shell;
