@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import tomllib
+import urllib.request
 import zipfile
 
 CONFIG = pathlib.Path("config")
@@ -325,6 +326,50 @@ def compose():
     hold(job["static_configs"][0]["targets"] == [f"receiver:{listened[1]}"], f"{path}: Prometheus asks elsewhere")
 
 
+# --- Metrics ----------------------------------------------------------------------------------------------------------
+
+
+def metrics(promtool, binary):
+    """What a running service says of itself is as Prometheus wants it."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "SIGNATURE__SECRET": "a-secret-for-one-scrape",
+            "SERVER__LISTEN": "127.0.0.1:0",
+            "ADMIN__LISTEN": "127.0.0.1:0",
+            "SERVER__DRAIN_DELAY": "100ms",
+            "SINKS__ARCHIVE__TYPE": "files",
+            "SINKS__ARCHIVE__DIR": f"{folder}/out",
+            "LOG__FORMAT": "json",
+        }
+        process = subprocess.Popen(
+            [binary.absolute(), "serve"],
+            cwd=folder,
+            env={f"SUKI_RECEIVER__{key}": value for key, value in settings.items()},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            said = re.search(r'"admin.address":"([^"]+)"', "".join(until(process.stderr, "admin.address")))
+            hold(said, "metrics: the service did not start")
+            if not said:
+                return
+            with urllib.request.urlopen(f"http://{said[1]}/metrics", timeout=10) as answer:
+                text = answer.read().decode()
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+    done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+    hold(done.returncode == 0, f"metrics: {done.stdout}{done.stderr}")
+
+
+def until(lines, part):
+    """The lines up to the one that has this in it, or all."""
+    for line in lines:
+        yield line
+        if part in line:
+            return
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "kubectl":
         kubectl(*sys.argv[2:])
@@ -336,9 +381,13 @@ if __name__ == "__main__":
     expressions = dashboards(tools / "promtool")
     built = manifests(tools / "kubectl")
     compose()
+    binary = pathlib.Path("target/debug/suki-receiver")
+    if binary.exists():
+        metrics(tools / "promtool", binary)
     for fault in faults:
         print(fault, file=sys.stderr)
     if faults:
         sys.exit(1)
     versions = ", ".join(KUBERNETES)
     print(f"{expressions} expressions of dashboards; {built} deployments against Kubernetes {versions}; compose.yaml")
+    print("metrics of a running service" if binary.exists() else "metrics: skipped, there is no target/debug/suki-receiver")
