@@ -14,11 +14,17 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
             let oldest = stats::oldest_pending(&found, state.clock.now());
             state.metrics.set_events(&found.events, oldest);
             state.metrics.set_refused_kept(found.rejected);
+            // Not asked of a store that has just failed. With no sink taken as configured, these are all that deliveries wait
+            // for.
+            if let Ok(waiting) = state.journal.orphans(Vec::new()).await {
+                state.metrics.set_deliveries_pending(&state.sinks, &waiting);
+            }
         }
         Err(error) => {
             tracing::warn!(error = %error, "cannot count the events; the metrics show the last count");
         }
     }
+    state.metrics.set_ready(state.readiness.report().is_ready);
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, state.metrics.render())
 }

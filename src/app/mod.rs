@@ -3,6 +3,7 @@
 mod admin_token;
 mod certificates;
 mod chain;
+mod disks;
 mod faults;
 mod handover;
 pub mod online;
@@ -23,6 +24,7 @@ use tracing_appender::non_blocking::ErrorCounter;
 
 use self::certificates::Certificates;
 pub use self::chain::chain;
+use self::disks::Disks;
 pub use self::faults::{Asks, doubts, faults};
 use self::handover::Handover;
 pub use self::sockets::Inherited;
@@ -53,6 +55,7 @@ pub struct App {
     worker: worker::Parts,
     reloader: Reloader,
     log_dropped: Option<ErrorCounter>,
+    disks: Disks,
     on_ready: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -155,7 +158,12 @@ impl App {
             ("public", self.public.tls.clone()),
             ("admin", self.admin.tls.clone()),
         ]);
-        upkeep::spawn(&self.admin_state, self.log_dropped, certificates, &side);
+        let looks = upkeep::Looks {
+            certificates,
+            disks: self.disks,
+            log_dropped: self.log_dropped,
+        };
+        upkeep::spawn(&self.admin_state, looks, &side);
         spawn_keepers(self.rejected_requests, &self.ingress, &workers);
         let listen =
             |listener: Listener, router, accepting: &CancellationToken, group: &TaskGroup| {

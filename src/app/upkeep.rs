@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use super::certificates::Certificates;
+use super::disks::Disks;
 use crate::admin;
 use crate::domain::KEPT_FOR;
 use crate::journal::{Error, WriteTarget, orphaned};
@@ -15,13 +16,18 @@ use crate::lifecycle::{Component, TaskGroup};
 const WHILE_HEALTHY: Duration = Duration::from_secs(5);
 const WHILE_UNHEALTHY: Duration = Duration::from_millis(500);
 
+/// What is looked at beside the store.
+pub(super) struct Looks {
+    /// When they end.
+    pub(super) certificates: Certificates,
+    /// Their room.
+    pub(super) disks: Disks,
+    /// Lines of the log that were dropped.
+    pub(super) log_dropped: Option<ErrorCounter>,
+}
+
 /// Starts the tasks in `group`.
-pub(super) fn spawn(
-    state: &admin::State,
-    log_dropped: Option<ErrorCounter>,
-    mut certificates: Certificates,
-    group: &TaskGroup,
-) {
+pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
     // Apart, since a database that is silent must not keep the other look from saying so.
     let (counted, stop) = (state.clone(), group.clone());
     group.spawn("counts of expected sessions", async move {
@@ -40,8 +46,9 @@ pub(super) fn spawn(
     group.spawn("upkeep", async move {
         let mut orphans = Vec::new();
         loop {
-            certificates.look(&state);
-            if let Some(dropped) = &log_dropped {
+            looks.certificates.look(&state);
+            looks.disks.look(&state.metrics);
+            if let Some(dropped) = &looks.log_dropped {
                 let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
                 state.metrics.log_lines_dropped(lines);
             }

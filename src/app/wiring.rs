@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 
+use super::disks::Disks;
 use super::handover::Handover;
 use super::sockets::{self, Inherited};
 use super::start::Start;
@@ -129,6 +130,7 @@ pub(super) async fn build(
             readiness,
             alerts,
         },
+        disks: Disks::of(&config.store),
         server: config.server,
         reloader,
         log_dropped: None,

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::process;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
@@ -11,6 +12,7 @@ use super::ConfigArgs;
 use crate::app::{App, Asks, Ended, Inherited, Reloader, telemetry};
 use crate::config::{Effective, Env};
 use crate::lifecycle::Signals;
+use crate::metrics::Metrics;
 use crate::terminal::ExitStatus;
 use crate::terminal::{chain, note};
 
@@ -53,13 +55,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     app.watch_log(logging.dropped());
     app.when_ready(|| notify(&[NotifyState::Ready]));
 
-    let reloader = app.reloader();
+    let (reloader, metrics) = (app.reloader(), app.metrics());
+    metrics.config_read(Some(Timestamp::now()));
     if is_reload_wanted.get() || signals.is_reload_pending().await {
-        reload(&args.config, &reloader, &in_force);
+        reload(&args.config, &reloader, &in_force, &metrics);
     }
     let stop = async move {
         let signal = signals
-            .stop(|| reload(&args.config, &reloader, &in_force))
+            .stop(|| reload(&args.config, &reloader, &in_force, &metrics))
             .await;
         tracing::info!(signal, "stopping; a second signal exits at once");
         notify(&[NotifyState::Stopping]);
@@ -119,7 +122,7 @@ fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {
 
 /// Takes up new secrets and certificates, and names what else has changed. A broken configuration leaves everything as it
 /// is.
-fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective) {
+fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective, metrics: &Metrics) {
     let loaded = config.load().map_err(anyhow::Error::from);
     let result = loaded.and_then(|loaded| reloader.reload(&loaded.config).map(|()| loaded));
     let loaded = match result {
@@ -127,9 +130,11 @@ fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective) {
         Err(error) => {
             let error = chain(&error);
             tracing::error!(error, "not reloaded; what was in force stays in force");
+            metrics.config_read(None);
             return;
         }
     };
+    metrics.config_read(Some(Timestamp::now()));
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -13,7 +13,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 38] = [
+    let texts: [(Describe, &str, &'static str); 48] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -179,6 +179,52 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             counters,
             "sdp_breaker_opened_total",
             "Times the SDP API was found to be down as a whole.",
+        ),
+        (
+            gauges,
+            "certificate_not_after_timestamp_seconds",
+            "When the certificate of a listener ends.",
+        ),
+        (
+            counters,
+            "admin_refused_total",
+            "Calls of the admin API refused for want of a token or a role, by code.",
+        ),
+        (gauges, "ready", "1 while a notification can be taken."),
+        (
+            gauges,
+            "sdp_breaker_open",
+            "1 while the SDP API is down as a whole and events wait for it.",
+        ),
+        (
+            gauges,
+            "deliveries_pending",
+            "Deliveries that wait and that nobody works on now, by sink.",
+        ),
+        (
+            gauges,
+            "sink_last_success_timestamp_seconds",
+            "When a sink last took a delivery of this process; 0 where it has taken none.",
+        ),
+        (
+            gauges,
+            "disk_free_bytes",
+            "Room for the service on the disk of its data folder.",
+        ),
+        (
+            gauges,
+            "disk_size_bytes",
+            "Size of the disk of the data folder.",
+        ),
+        (
+            gauges,
+            "config_last_reload_successful",
+            "1 where the configuration that was read last is in force.",
+        ),
+        (
+            gauges,
+            "config_last_reload_success_timestamp_seconds",
+            "When a configuration was last put in force.",
         ),
     ];
     for (describe, name, help) in texts {

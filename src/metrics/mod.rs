@@ -24,6 +24,8 @@ const SECONDS: &[f64] = &[
     60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0,
 ];
 const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+/// How attempts at a delivery end.
+const DELIVERIES: [&str; 3] = ["delivered", "retry", "rejected"];
 static METADATA: Metadata<'static> = Metadata::new("suki_receiver", Level::INFO, None);
 
 /// Counts what happens in one receiver. Cheap to clone.
@@ -34,6 +36,8 @@ struct Inner {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     hot: Hot,
+    /// Of the process: memory, open files, when it started.
+    process: metrics_process::Collector,
     /// By the secret's name, which is known only when it is used.
     signatures: RwLock<HashMap<String, Counter>>,
 }
@@ -59,6 +63,8 @@ impl Metrics {
             .expect("the bucket lists are not empty")
             .build_recorder();
         describe(&recorder);
+        let process = metrics_process::Collector::default();
+        ::metrics::with_local_recorder(&recorder, || process.describe());
         let handle = recorder.handle();
         let hot = Hot {
             accepted: counter(
@@ -100,17 +106,31 @@ impl Metrics {
             .absolute(0);
         }
         counter(&recorder, "refused_not_kept_total", &[]).absolute(0);
-        counter(&recorder, "misrouted_total", &[]).absolute(0);
-        counter(&recorder, "push_late_total", &[]).absolute(0);
-        counter(&recorder, "unexpected_notifications_total", &[]).absolute(0);
+        for name in [
+            "misrouted_total",
+            "connections_full_total",
+            "sdp_breaker_opened_total",
+            "push_late_total",
+            "unexpected_notifications_total",
+        ] {
+            counter(&recorder, name, &[]).absolute(0);
+        }
         for outcome in Outcome::ALL {
             let labels = [("status", outcome.as_str())];
             counter(&recorder, "push_missed_total", &labels).absolute(0);
+        }
+        for result in ["ok", "failed"] {
+            let labels = [("identity", "default"), ("result", result)];
+            counter(&recorder, "sdp_logins_total", &labels).absolute(0);
+        }
+        for code in ["401", "403"] {
+            counter(&recorder, "admin_refused_total", &[("code", code)]).absolute(0);
         }
         Self(Arc::new(Inner {
             recorder,
             handle,
             hot,
+            process,
             signatures: RwLock::default(),
         }))
     }
@@ -215,6 +235,53 @@ impl Metrics {
         counter(&self.0.recorder, "sdp_logins_total", &labels).increment(1);
     }
 
+    /// There is a sink of this name: what is counted of it begins at nothing, so that its first failure is an increase.
+    pub fn sink(&self, sink: &str) {
+        for result in DELIVERIES {
+            let labels = [("sink", sink), ("result", result)];
+            counter(&self.0.recorder, "deliveries_total", &labels).absolute(0);
+        }
+        self.set("sink_last_success_timestamp_seconds", &[("sink", sink)], 0);
+        self.sink_down(sink, false);
+    }
+
+    /// A sink took a delivery.
+    pub fn sink_took(&self, sink: &str, at: jiff::Timestamp) {
+        self.at("sink_last_success_timestamp_seconds", &[("sink", sink)], at);
+    }
+
+    /// How many deliveries wait for each of these sinks; none where it is not in `waiting`.
+    pub fn set_deliveries_pending(&self, sinks: &[String], waiting: &[(String, u64)]) {
+        for sink in sinks {
+            let found = waiting.iter().find(|(name, _)| name == sink);
+            let count = found.map_or(0, |(_, count)| *count);
+            self.set("deliveries_pending", &[("sink", sink)], count);
+        }
+    }
+
+    /// Whether a notification can be taken.
+    pub fn set_ready(&self, is_ready: bool) {
+        self.set("ready", &[], u64::from(is_ready));
+    }
+
+    /// The room on the disk of a volume, in bytes.
+    pub fn set_disk(&self, volume: &'static str, free: u64, size: u64) {
+        self.set("disk_free_bytes", &[("volume", volume)], free);
+        self.set("disk_size_bytes", &[("volume", volume)], size);
+    }
+
+    /// A configuration was read, and put in force at this time where it could be.
+    pub fn config_read(&self, in_force: Option<jiff::Timestamp>) {
+        self.set(
+            "config_last_reload_successful",
+            &[],
+            u64::from(in_force.is_some()),
+        );
+        if let Some(at) = in_force {
+            self.at("config_last_reload_success_timestamp_seconds", &[], at);
+        }
+    }
+
     /// A delivery attempt ended.
     pub fn delivery(&self, sink: &str, result: &'static str, took: Duration) {
         counter(
@@ -250,11 +317,10 @@ impl Metrics {
 
     /// When the certificate of a listener ends.
     pub fn certificate_not_after(&self, listener: &'static str, at: jiff::Timestamp) {
-        let seconds = u64::try_from(at.as_second()).unwrap_or(0);
-        self.set(
+        self.at(
             "certificate_not_after_timestamp_seconds",
             &[("listener", listener)],
-            seconds,
+            at,
         );
     }
 
@@ -266,6 +332,10 @@ impl Metrics {
     /// How many refused requests are kept.
     pub fn set_refused_kept(&self, count: u64) {
         self.set("refused_kept", &[], count);
+    }
+
+    fn at(&self, name: &'static str, labels: &[(&'static str, &str)], at: jiff::Timestamp) {
+        self.set(name, labels, u64::try_from(at.as_second()).unwrap_or(0));
     }
 
     #[allow(
@@ -355,10 +425,17 @@ impl Metrics {
     /// The breaker opened: the SDP API is down as a whole.
     pub fn sdp_breaker_opened(&self) {
         counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);
+        self.sdp_breaker_open(true);
+    }
+
+    /// Whether the breaker is open.
+    pub fn sdp_breaker_open(&self, is_open: bool) {
+        self.set("sdp_breaker_open", &[], u64::from(is_open));
     }
 
     /// Prometheus' text format.
     pub fn render(&self) -> String {
+        ::metrics::with_local_recorder(&self.0.recorder, || self.0.process.collect());
         self.0.handle.render()
     }
 

@@ -54,6 +54,10 @@ pub(super) enum Admit {
 
 impl Breaker {
     pub(super) fn new(metrics: Metrics, guarded: Guarded) -> Self {
+        match &guarded {
+            Guarded::Sdp(_) => metrics.sdp_breaker_open(false),
+            Guarded::Sink(sink) => metrics.sink(sink),
+        }
         Self {
             state: Mutex::default(),
             metrics,
@@ -111,6 +115,7 @@ impl Breaker {
         match &self.guarded {
             Guarded::Sdp(readiness) => {
                 if was_open {
+                    self.metrics.sdp_breaker_open(false);
                     tracing::info!("the SDP API is back");
                 }
                 readiness.set_healthy(Component::Sdp);

@@ -56,7 +56,6 @@ impl Deliverer {
         instance: String,
     ) -> Self {
         let guarded = Guarded::Sink(config.name.clone());
-        shared.metrics.sink_down(&config.name, false);
         Self {
             breaker: Breaker::new(shared.metrics.clone(), guarded),
             config,
@@ -202,6 +201,9 @@ impl Work for Deliverer {
             .metrics
             .delivery(&self.config.name, result, start.elapsed());
         let end = self.end(&claimed, outcome);
+        if let DeliveryEnd::Delivered { at, .. } = &end {
+            shared.metrics.sink_took(&self.config.name, *at);
+        }
         let ended = shared.ends.write(End {
             lease: claimed.lease.clone(),
             how: How::Delivery(end.clone()),

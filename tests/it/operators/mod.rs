@@ -1,7 +1,10 @@
 //! What an operator does: restoring, rotating, purging, looking around from the shell. The real binary, as it is run.
 
+mod alerts;
 mod configuration;
 mod content;
+mod deployment;
+mod metrics;
 mod reload;
 mod restore;
 mod shell;
