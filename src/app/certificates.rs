@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::admin;
-use crate::lifecycle::Component;
+use crate::lifecycle::{Alert, Component};
 use crate::net::ServerTls;
 
 /// From when on an operator is told.
@@ -40,7 +40,14 @@ impl Certificates {
         for (name, tls) in &self.listeners {
             let not_after = tls.not_after();
             state.metrics.certificate_not_after(name, not_after);
-            ending.extend(warning(name, not_after, now));
+            match warning(name, not_after, now) {
+                Some(warning) => {
+                    let alerts = &state.alerts;
+                    alerts.raise(Alert::CertificateEnding, name, warning.clone());
+                    ending.push(warning);
+                }
+                None => state.alerts.resolve(Alert::CertificateEnding, name),
+            }
         }
         if ending.is_empty() {
             state.readiness.set_healthy(Component::Certificate);

@@ -1,6 +1,7 @@
 //! The service as a whole: built in the order of its dependencies, run until told to stop, drained in a written order.
 
 mod admin_token;
+mod canary;
 mod certificates;
 mod chain;
 mod disks;
@@ -22,6 +23,7 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tracing_appender::non_blocking::ErrorCounter;
 
+use self::canary::Canary;
 use self::certificates::Certificates;
 pub use self::chain::chain;
 use self::disks::Disks;
@@ -53,6 +55,7 @@ pub struct App {
     rejected_requests: ingress::RejectedKeeper,
     admin_state: admin::State,
     worker: worker::Parts,
+    canary: Option<Canary>,
     reloader: Reloader,
     log_dropped: Option<ErrorCounter>,
     disks: Disks,
@@ -152,6 +155,7 @@ impl App {
             TaskGroup::new("worker"),
             TaskGroup::new("admin"),
         );
+        let public_address = self.public.socket.local_addr().ok();
         let (accepting, admin_accepting) = (CancellationToken::new(), CancellationToken::new());
         let (journal, readiness) = (self.ingress.journal.clone(), self.ingress.readiness.clone());
         let certificates = Certificates::of([
@@ -187,6 +191,9 @@ impl App {
             &public,
         );
         handover::spawn_worker(self.worker, self.handover.predecessor.is_some(), &workers);
+        if let (Some(canary), Some(address)) = (self.canary, public_address) {
+            side.spawn("canary", canary.run(address, side.clone()));
+        }
         let lent = self.handover.spawn(&readiness, &side).await;
         if let Some(tell) = self.on_ready {
             tell();

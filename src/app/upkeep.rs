@@ -8,9 +8,9 @@ use tracing_appender::non_blocking::ErrorCounter;
 use super::certificates::Certificates;
 use super::disks::Disks;
 use crate::admin;
-use crate::domain::KEPT_FOR;
+use crate::domain::{EventState, KEPT_FOR};
 use crate::journal::{Error, WriteTarget, orphaned};
-use crate::lifecycle::{Component, TaskGroup};
+use crate::lifecycle::{Alert, Component, TaskGroup};
 
 /// How often the store is asked while it is well, and while it is not.
 const WHILE_HEALTHY: Duration = Duration::from_secs(5);
@@ -120,6 +120,14 @@ async fn remark(state: &admin::State) {
     let Ok(stats) = state.journal.stats().await else {
         return;
     };
+    match stats.count(EventState::Dead) {
+        0 => state.alerts.resolve(Alert::DeadEvents, ""),
+        dead => state.alerts.raise(
+            Alert::DeadEvents,
+            "",
+            format!("{dead} events were given up; see `suki-receiver events list --state dead`, mend the cause, and replay them"),
+        ),
+    }
     if stats.rejected == 0 {
         state.readiness.set_healthy(Component::Signature);
     } else {
@@ -150,6 +158,20 @@ async fn count_expected(state: &admin::State) {
     state
         .metrics
         .set_expected(&stats.counts, overdue, lag, left);
+    let now = state.clock.monotonic();
+    let Ok(unapplied) = state.journal.overdue_applied(now).await else {
+        return;
+    };
+    for sink in state.sinks.iter() {
+        match unapplied.iter().find(|(name, _)| name == sink) {
+            Some((_, count)) => state.alerts.raise(
+                Alert::AppliedOverdue,
+                sink,
+                format!("{count} events were delivered to the sink {sink} and its target has not confirmed in time that it applied them"),
+            ),
+            None => state.alerts.resolve(Alert::AppliedOverdue, sink),
+        }
+    }
 }
 
 /// Does anything wait for a sink that is not there? Nobody would deliver it. Said when it is found and when it changes by

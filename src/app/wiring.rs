@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 
+use super::canary::Canary;
 use super::disks::Disks;
 use super::handover::Handover;
 use super::sockets::{self, Inherited};
@@ -17,7 +18,7 @@ use crate::config::{Config, Server};
 use crate::domain::Clock;
 use crate::ingress;
 use crate::journal::Bounds;
-use crate::lifecycle::{Alerts, Component, Readiness, TaskGroup};
+use crate::lifecycle::{Alert, Alerts, Component, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::net::{self, Limits, Listener, ServerTls};
 use crate::{sdp, sinks, worker};
@@ -47,11 +48,21 @@ pub(super) async fn build(
     let sinks = build_sinks(&config)?;
     note_what_is_missing(&config, &readiness);
     let alerts = Alerts::default();
+    Alert::ALL
+        .into_iter()
+        .for_each(|alert| metrics.knows_alert(alert.as_str()));
 
     let secrets = Arc::new(ArcSwap::from_pointee(signing_secrets(&config)));
     let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&admin_token::all(
         &config,
     )?)));
+    let canary = Canary::of(
+        &config,
+        instance(&config.server),
+        &sinks,
+        &secrets,
+        (metrics.clone(), alerts.clone()),
+    )?;
     let reloader = Reloader {
         journal: journal.clone(),
         secrets: Arc::clone(&secrets),
@@ -132,6 +143,7 @@ pub(super) async fn build(
         },
         disks: Disks::of(&config.store),
         server: config.server,
+        canary,
         reloader,
         log_dropped: None,
         on_ready: None,

@@ -2,8 +2,8 @@
 
 use super::reader::Section;
 use super::{
-    Admin, Config, Follow, Log, Net, Reconcile, Refresh, Retention, Sdp, Server, Signature, Sink,
-    Store,
+    Admin, Canary, Config, Follow, Log, Net, Reconcile, Refresh, Retention, Sdp, Server, Signature,
+    Sink, Store,
 };
 
 impl Config {
@@ -27,6 +27,7 @@ impl Config {
             follow: root.section("follow", Follow::read),
             reconcile: root.section("reconcile", Reconcile::read),
             refresh: root.section("refresh", Refresh::read),
+            canary: root.section("canary", Canary::read),
             sinks: Sink::read_all(root, &net.proxy),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
@@ -54,6 +55,20 @@ impl Config {
 
     /// Without a webhook everything is asked for, and where nothing can be, nothing would ever come.
     fn check_pull(&self, root: &mut Section<'_>) {
+        if self.canary.enabled && self.canary.url.is_none() {
+            let why = match (self.server.has_webhook(), &self.server.tls) {
+                (false, _) => Some(
+                    "is empty, and so is server.path: there is nothing to post to; turn the canary off",
+                ),
+                (true, Some(_)) => Some(
+                    "is empty; this listener speaks HTTPS by a name, so give the address that Suki was given",
+                ),
+                (true, None) => None,
+            };
+            if let Some(why) = why {
+                root.problem("canary.url", why);
+            }
+        }
         if self.server.has_webhook() {
             return;
         }

@@ -4,6 +4,7 @@
 
 mod across;
 mod admin;
+mod canary;
 mod check;
 mod command;
 mod dump;
@@ -41,6 +42,7 @@ mod text;
 mod tree;
 
 pub use admin::{Admin, AdminToken, Role};
+pub use canary::Canary;
 pub use dump::Effective;
 pub use env::Env;
 pub use follow::{Follow, Required, Retry};
@@ -59,7 +61,7 @@ pub use sdp_auth::{AuthMode, PartnerToken, SdpAuth, SigningKey};
 pub use secret::{NamedSecret, Secret, SecretError};
 pub use server::{Server, ServerTls};
 pub use signature::{OnStale, Signature};
-pub use sinks::{FilesSink, HttpSink, Include, Sink, SinkTarget};
+pub use sinks::{FilesSink, HttpSink, Include, Sink, SinkTarget, Template, TemplateText};
 pub use source::Source;
 pub use store::{Store, StoreUrl};
 
@@ -84,6 +86,8 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// `[refresh]`: content that comes late, or anew.
     pub refresh: Refresh,
+    /// `[canary]`: the synthetic notification.
+    pub canary: Canary,
     /// `[[sinks]]`: where results go.
     pub sinks: Vec<Sink>,
     /// `[retention]`: how long content and receipts stay.

@@ -19,6 +19,10 @@ pub struct Sink {
     pub name: String,
     /// Outcomes that are delivered; all when not set.
     pub events: Vec<Outcome>,
+    /// Whether it is told of alerts as well, or alone.
+    pub alerts: bool,
+    /// Whether it is told of each synthetic notification that came through.
+    pub canary: bool,
     /// What is delivered.
     pub include: Include,
     /// Most deliveries at once.
@@ -71,6 +75,26 @@ pub struct HttpSink {
     pub ca_file: Option<PathBuf>,
     /// The proxy through which it is reached.
     pub proxy: Proxy,
+    /// What makes the body of the CloudEvent; the CloudEvent itself where there is none.
+    pub template: Option<Template>,
+}
+
+/// A template for bodies (minijinja), and what they are.
+#[derive(Debug, Clone)]
+pub struct Template {
+    /// The template, or the file that holds it.
+    pub text: TemplateText,
+    /// The bodies' `Content-Type`.
+    pub content_type: String,
+}
+
+/// Where a template stands.
+#[derive(Debug, Clone)]
+pub enum TemplateText {
+    /// `template = "…"`.
+    Inline(String),
+    /// `template_file = "…"`, read when the sink is set up.
+    File(PathBuf),
 }
 
 impl Sink {
@@ -88,9 +112,11 @@ impl Sink {
             sink_name(name)
         });
         let kind = section.required("type", "use files or http", |_| Ok(()));
-        let events = section.checked("events", Outcome::ALL.to_vec(), |events| {
-            some_outcome(events)
-        });
+        let Subscribed {
+            events,
+            alerts,
+            canary,
+        } = section.get("events", Subscribed::default());
         let include = section.get("include", Include::Everything);
         let max_concurrency = section.checked("max_concurrency", 64, check::count);
         let expect_applied: Option<Duration> = section.get("expect_applied", None);
@@ -107,12 +133,82 @@ impl Sink {
         Some(Self {
             name: name?,
             events,
+            alerts,
+            canary,
             include,
             max_concurrency,
             expect_applied,
             retry,
             target: target?,
         })
+    }
+}
+
+/// What a sink takes: outcomes of sessions, alerts, word of the synthetic notification.
+struct Subscribed {
+    events: Vec<Outcome>,
+    alerts: bool,
+    canary: bool,
+}
+
+const ALERTS: &str = "alerts";
+const CANARY: &str = "canary";
+
+impl Default for Subscribed {
+    fn default() -> Self {
+        Self {
+            events: Outcome::ALL.to_vec(),
+            alerts: false,
+            canary: false,
+        }
+    }
+}
+
+impl Setting for Subscribed {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let words = Vec::<String>::parse(value)?;
+        if words.is_empty() {
+            return Err(
+                "is empty, so nothing would be delivered; name an outcome or remove the key"
+                    .to_owned(),
+            );
+        }
+        let mut subscribed = Self {
+            events: Vec::new(),
+            alerts: false,
+            canary: false,
+        };
+        for word in words {
+            match word.as_str() {
+                ALERTS => subscribed.alerts = true,
+                CANARY => subscribed.canary = true,
+                outcome => match outcome.parse() {
+                    Ok(outcome) => subscribed.events.push(outcome),
+                    Err(_) => {
+                        let outcomes = Outcome::ALL.map(Outcome::as_str).join(", ");
+                        return Err(format!(
+                            "unknown event '{outcome}'; expected one of {outcomes}, {ALERTS}, {CANARY}"
+                        ));
+                    }
+                },
+            }
+        }
+        Ok(subscribed)
+    }
+
+    fn show(&self) -> String {
+        let mut words: Vec<String> = self
+            .events
+            .iter()
+            .map(|it| it.as_str().to_owned())
+            .collect();
+        if self.alerts {
+            words.push(ALERTS.to_owned());
+        }
+        if self.canary {
+            words.push(CANARY.to_owned());
+        }
+        words.show()
     }
 }
 
@@ -146,6 +242,7 @@ impl HttpSink {
         });
         let listed = section.named_secrets("secrets");
         let headers = section.section("headers", headers::read);
+        let template = Template::read(section);
         let secrets: Vec<_> = secret.into_iter().chain(listed).collect();
         let ids = secrets.iter().map(|secret| secret.id.as_str());
         section.expect("secrets", check::unique(ids));
@@ -169,6 +266,36 @@ impl HttpSink {
             timeout,
             ca_file,
             proxy,
+            template,
+        })
+    }
+}
+
+impl Template {
+    fn read(section: &mut Section<'_>) -> Option<Self> {
+        let inline: Option<String> = section.get("template", None);
+        let file: Option<PathBuf> = section.get("template_file", None);
+        let content_type: Option<String> = section.get("content_type", None);
+        let text = match (inline, file) {
+            (Some(_), Some(_)) => {
+                section.problem("template_file", "is not read beside template; remove one");
+                return None;
+            }
+            (Some(text), None) => TemplateText::Inline(text),
+            (None, Some(file)) => TemplateText::File(file),
+            (None, None) => {
+                if content_type.is_some() {
+                    section.problem(
+                        "content_type",
+                        "is of no use without a template; remove it, or give one",
+                    );
+                }
+                return None;
+            }
+        };
+        Some(Self {
+            text,
+            content_type: content_type.unwrap_or_else(|| "application/json".to_owned()),
         })
     }
 }
@@ -230,11 +357,5 @@ fn sink_name(name: &str) -> Result<(), String> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     check::ensure(!name.is_empty() && name.chars().all(is_allowed), || {
         format!("invalid sink name '{name}'; expected letters, digits, - and _")
-    })
-}
-
-fn some_outcome(events: &[Outcome]) -> Result<(), String> {
-    check::ensure(!events.is_empty(), || {
-        "is empty, so nothing would be delivered; name an outcome or remove the key".to_owned()
     })
 }

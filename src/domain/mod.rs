@@ -2,6 +2,7 @@
 //!
 //! Pure data and pure functions. Nothing here does I/O or knows axum, a database or an HTTP client.
 
+mod canary;
 mod clock;
 mod dedupe;
 mod delivery;
@@ -17,6 +18,7 @@ mod session;
 mod tree;
 mod words;
 
+pub use canary::Canary;
 pub use clock::{Clock, Millis};
 pub use dedupe::DedupeKey;
 pub use delivery::{DeliveryState, EventState, LinkCause, LinkState, Source};

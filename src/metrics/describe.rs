@@ -13,7 +13,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 48] = [
+    let texts: [(Describe, &str, &'static str); 51] = [
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -169,6 +169,17 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "refresh_total",
             "Times that delivered content was fetched again, by whether it had changed.",
         ),
+        (
+            counters,
+            "canary_total",
+            "Synthetic notifications by result: answered or missed.",
+        ),
+        (
+            histograms,
+            "canary_seconds",
+            "From the sending of a synthetic notification to its answer.",
+        ),
+        (gauges, "alerts", "Alerts that are on, by type."),
         (counters, "alerts_total", "Alerts raised by type."),
         (
             gauges,

@@ -346,6 +346,28 @@ impl Metrics {
         gauge(&self.0.recorder, name, labels).set(count as f64);
     }
 
+    /// A synthetic notification was answered, or was not.
+    pub fn canary(&self, result: &'static str, took: Duration) {
+        counter(&self.0.recorder, "canary_total", &[("result", result)]).increment(1);
+        histogram(&self.0.recorder, "canary_seconds", &[]).record(took);
+    }
+
+    /// An alert of this type was raised, or is resolved.
+    pub fn alert(&self, alert: &'static str, is_raised: bool) {
+        let labels = [("type", alert)];
+        if is_raised {
+            counter(&self.0.recorder, "alerts_total", &labels).increment(1);
+        }
+        let on = gauge(&self.0.recorder, "alerts", &labels);
+        on.increment(if is_raised { 1.0 } else { -1.0 });
+    }
+
+    /// There is an alert of this type: what is counted of it begins at nothing.
+    pub fn knows_alert(&self, alert: &'static str) {
+        counter(&self.0.recorder, "alerts_total", &[("type", alert)]).absolute(0);
+        gauge(&self.0.recorder, "alerts", &[("type", alert)]).set(0.0);
+    }
+
     /// A question for an expected session was answered, or was not.
     pub fn poll(&self, result: &'static str) {
         counter(

@@ -1,6 +1,7 @@
 //! One method per thing that is asked of the vendor's API.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use url::Url;
 
@@ -70,6 +71,11 @@ impl Client {
             Target::Api(url) => self.get(subject, url, endpoint).await,
             Target::Elsewhere(url) => self.0.transport.get_elsewhere(url).await,
         }
+    }
+
+    /// Since when no login has succeeded, while they fail. `None` as well where none was needed yet.
+    pub fn refused_since(&self) -> Option<Instant> {
+        self.0.identities.refused_since()
     }
 
     /// Waits while calls for notifications wait for `sdp.max_requests_per_second`, but for a tenth of it.

@@ -1,6 +1,7 @@
 //! Asks by one identity after the other until one reads, and remembers which.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use url::Url;
 
@@ -35,6 +36,11 @@ struct Asked {
 }
 
 impl Identities {
+    /// Since when no login has succeeded, while they fail.
+    pub(super) fn refused_since(&self) -> Option<Instant> {
+        self.readers.entrance().refused_since()
+    }
+
     pub(super) fn new(identities: Vec<Identity>, entrance: Entrance) -> Result<Self, ClientError> {
         Ok(Self {
             rules: identities.iter().map(Rule::of).collect(),

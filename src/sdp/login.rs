@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -26,9 +26,27 @@ pub(super) struct Entrance {
     url: Url,
     rate: DefaultDirectRateLimiter,
     metrics: Metrics,
+    /// Since when no login has succeeded, while they fail.
+    refused_since: Mutex<Option<Instant>>,
 }
 
 impl Entrance {
+    /// Since when no login has succeeded, while they fail.
+    pub(super) fn refused_since(&self) -> Option<Instant> {
+        *self
+            .refused_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ended(&self, is_ok: bool) {
+        let mut since = self
+            .refused_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *since = (!is_ok).then(|| since.unwrap_or_else(Instant::now));
+    }
+
     pub(super) fn new(http: reqwest::Client, url: Url, metrics: Metrics) -> Self {
         let quota = Quota::per_second(LOGINS_A_SECOND).allow_burst(LOGINS_AT_ONCE);
         Self {
@@ -36,6 +54,7 @@ impl Entrance {
             url,
             rate: RateLimiter::direct(quota),
             metrics,
+            refused_since: Mutex::default(),
         }
     }
 }
@@ -57,6 +76,7 @@ impl LogIn {
         self.entrance.rate.until_ready().await;
         let result = self.attempt().await;
         let identity = &self.identity.name;
+        self.entrance.ended(result.is_ok());
         self.entrance
             .metrics
             .sdp_login(identity, if result.is_ok() { "ok" } else { "failed" });

@@ -24,6 +24,11 @@ pub(super) struct Readers {
 }
 
 impl Readers {
+    /// Where all of them log in.
+    pub(super) fn entrance(&self) -> &Entrance {
+        &self.entrance
+    }
+
     pub(super) fn new(identities: Vec<Identity>, entrance: Entrance) -> Result<Self, ClientError> {
         let mut readers = Self {
             entrance: Arc::new(entrance),

@@ -42,6 +42,15 @@ impl Secrets {
         )
     }
 
+    /// Signs a body sent at `generated_at` as the vendor does, with the first of them. `None` where there is none.
+    pub fn sign(&self, generated_at: &str, body: &[u8]) -> Option<String> {
+        let mut mac = self.0.first()?.mac.clone();
+        for part in [generated_at.as_bytes(), b":", body] {
+            mac.update(part);
+        }
+        Some(hex::encode(mac.finalize().into_bytes()))
+    }
+
     /// The name of the secret under which one of `expected` is the MAC of `parts`, each compared in constant time.
     pub(super) fn find(&self, parts: &[&[u8]], expected: &[[u8; MAC_BYTES]]) -> Option<&Arc<str>> {
         self.0

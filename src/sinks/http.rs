@@ -1,13 +1,15 @@
 //! POSTs to an address of the partner's: CloudEvents in structured mode, signed as Standard Webhooks.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode};
 use url::Url;
 
+use super::template::Template;
 use super::{Delivery, Outcome, SetupError, SigningKeys, Sink};
-use crate::config;
+use crate::config::{self, TemplateText};
 use crate::net::{ClientOptions, Reach, build_client, describe, read_capped, retry_after};
 
 /// An answer's body is read so that the connection can be used again, up to this size, and then forgotten.
@@ -20,6 +22,8 @@ pub struct HttpSink {
     url: Url,
     headers: HeaderMap,
     keys: SigningKeys,
+    /// What makes the body, where it is not the envelope itself.
+    template: Option<Template>,
 }
 
 impl HttpSink {
@@ -43,10 +47,14 @@ impl HttpSink {
             source,
         })?;
         let mut headers = HeaderMap::new();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/cloudevents+json"),
-        );
+        let content_type = match &config.template {
+            None => HeaderValue::from_static("application/cloudevents+json"),
+            Some(template) => HeaderValue::from_str(&template.content_type)
+                .map_err(|_| setting("content_type cannot stand in an HTTP request".to_owned()))?,
+        };
+        headers.insert(CONTENT_TYPE, content_type);
+        let template = config.template.as_ref().map(read_template).transpose();
+        let template = template.map_err(setting)?;
         for (header, value) in &config.headers {
             let wrong = || setting(format!("header {header} cannot stand in an HTTP request"));
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
@@ -59,7 +67,28 @@ impl HttpSink {
             url: config.url.clone(),
             headers,
             keys,
+            template,
         })
+    }
+
+    /// What is posted.
+    fn body(&self, delivery: &Delivery) -> Result<Bytes, String> {
+        match &self.template {
+            None => Ok(delivery.envelope.clone()),
+            Some(template) => template.render(&delivery.envelope),
+        }
+    }
+}
+
+fn read_template(config: &config::Template) -> Result<Template, String> {
+    match &config.text {
+        TemplateText::Inline(text) => Template::new(text, &config.content_type),
+        TemplateText::File(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+            Template::new(&text, &config.content_type)
+                .map_err(|why| format!("{}: {why}", file.display()))
+        }
     }
 }
 
@@ -67,17 +96,22 @@ impl HttpSink {
 impl Sink for HttpSink {
     async fn deliver(&self, delivery: &Delivery) -> Outcome {
         let (id, timestamp) = (delivery.id.to_string(), Timestamp::now().as_second());
+        // Another attempt would make the same of it.
+        let body = match self.body(delivery) {
+            Ok(body) => body,
+            Err(reason) => return Outcome::Rejected { reason },
+        };
         let mut request = self
             .client
             .post(self.url.clone())
             .headers(self.headers.clone());
-        if let Some(signature) = self.keys.sign(&id, timestamp, &delivery.envelope) {
+        if let Some(signature) = self.keys.sign(&id, timestamp, &body) {
             request = request.header("webhook-signature", signature);
         }
         let request = request
             .header("webhook-id", id)
             .header("webhook-timestamp", timestamp)
-            .body(delivery.envelope.clone());
+            .body(body);
         match request.send().await {
             Err(error) => Outcome::Retry {
                 after: None,

@@ -5,7 +5,9 @@
 mod envelope;
 mod files;
 mod http;
+mod notice;
 mod reloadable;
+mod template;
 mod webhook_signature;
 
 use std::time::Duration;

@@ -16,7 +16,7 @@ use crate::domain::{Document, EventState, Millis};
 use crate::journal::{
     self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Permit, Task, Wanted,
 };
-use crate::lifecycle::TaskGroup;
+use crate::lifecycle::{Alert, TaskGroup};
 use crate::sinks::{Delivery, Outcome, Sink};
 
 /// A sink as those see it who have something for it.
@@ -123,12 +123,19 @@ impl Deliverer {
         let sink = self.config.name.as_str();
         match end {
             DeliveryEnd::Delivered { .. } => {
-                tracing::debug!(event.id = %document.id, sink, "delivered")
+                self.shared.alerts.resolve(Alert::SinkExhausted, sink);
+                tracing::debug!(event.id = %document.id, sink, "delivered");
             }
             DeliveryEnd::Retry { reason, .. } => {
                 tracing::warn!(event.id = %document.id, sink, reason, "not delivered; trying again");
             }
             DeliveryEnd::Dead { reason } => {
+                let message = format!(
+                    "deliveries to the sink {sink} were given up or rejected; replay them when it is mended"
+                );
+                self.shared
+                    .alerts
+                    .raise(Alert::SinkExhausted, sink, message);
                 tracing::error!(event.id = %document.id, sink, reason, "delivery given up; replay it when mended");
             }
         }

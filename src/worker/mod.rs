@@ -14,6 +14,7 @@ mod deliver;
 mod ends;
 mod fetch;
 mod late;
+mod notices;
 mod plan;
 mod poll;
 mod recovered;
@@ -41,6 +42,7 @@ use self::claims::{Loop, Work};
 use self::deliver::{Deliverer, Outlet};
 use self::ends::Ends;
 use self::late::Late;
+use self::notices::Listener;
 use self::poll::Poller;
 use self::retrieve::{Retriever, Wants};
 
@@ -110,13 +112,17 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         .map(|(config, _)| wants(config))
         .collect();
     let wants = Arc::new(wants);
-    let mut outlets = Vec::new();
+    let (mut outlets, mut listeners) = (Vec::new(), Vec::new());
     for (config, sink) in parts.sinks {
         let admission = Admission::new(config.max_concurrency);
         let (sink, wakeup) = (Arc::<dyn Sink>::from(sink), Arc::<Notify>::default());
         let tidied = Arc::clone(&sink);
         tasks.spawn("tidying of a sink", async move { tidied.tidy().await });
         let instance = parts.instance.clone();
+        if config.alerts {
+            let (sink, instance) = (Arc::clone(&sink), instance.clone());
+            listeners.push(Listener::spawn(&config, sink, instance, tasks));
+        }
         let deliverer = Arc::new(Deliverer::new(config, sink, Arc::clone(&shared), instance));
         let deliveries = new_loop(admission.clone(), &wakeup);
         tasks.spawn("delivery loop", deliveries.run(Arc::clone(&deliverer)));
@@ -127,6 +133,16 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         });
     }
     let outlets = Arc::new(outlets);
+    if let Some(sdp) = parts.sdp.clone() {
+        tasks.spawn(
+            "alert of logins",
+            notices::watch_logins(sdp, shared.alerts.clone(), tasks.clone()),
+        );
+    }
+    tasks.spawn(
+        "alerts",
+        notices::run(Arc::clone(&shared), listeners, tasks.clone()),
+    );
     let guarded = Guarded::Sdp(parts.readiness.clone());
     let breaker = Arc::new(Breaker::new(parts.metrics, guarded));
     if let Some(sdp) = parts.sdp.clone().filter(|_| parts.reconcile.enabled) {

@@ -196,12 +196,15 @@ fn http_target(url: Url, secret: &str) -> SinkTarget {
         timeout: Duration::from_secs(10),
         ca_file: None,
         proxy: Proxy::None,
+        template: None,
     })
 }
 
 fn sink(name: &str, target: SinkTarget) -> Sink {
     Sink {
         expect_applied: None,
+        alerts: false,
+        canary: false,
         name: name.to_owned(),
         events: Outcome::ALL.to_vec(),
         include: Include::Everything,

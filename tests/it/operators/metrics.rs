@@ -76,6 +76,7 @@ async fn what_waits_for_a_sink_and_when_it_last_took_something_is_shown() {
     let ehr = sink(
         "ehr",
         SinkTarget::Http(HttpSink {
+            template: None,
             url: endpoint.url(),
             secrets: vec![],
             headers: vec![],

@@ -1,6 +1,7 @@
 //! What an operator does: restoring, rotating, purging, looking around from the shell. The real binary, as it is run.
 
 mod alerts;
+mod canary;
 mod configuration;
 mod content;
 mod deployment;

@@ -17,6 +17,7 @@ fn to(endpoint: &HttpReceiver, change: impl FnOnce(&mut HttpSink)) -> Sink {
         secret: Secret::literal(value),
     };
     let mut http = HttpSink {
+        template: None,
         url: endpoint.url(),
         secrets: vec![
             secret("new", "whsec_bmV3LXNlY3JldA=="),

@@ -17,6 +17,7 @@ async fn a_sink_that_is_down_holds_up_no_other_and_gets_everything_when_it_is_ba
     let url = endpoint.url();
     let receiver = Receiver::start_with(|config| {
         let http = HttpSink {
+            template: None,
             url,
             secrets: vec![],
             headers: vec![],

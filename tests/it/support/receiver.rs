@@ -251,6 +251,8 @@ pub fn files_sink(name: &str, dir: PathBuf) -> Sink {
 pub fn sink(name: &str, target: SinkTarget) -> Sink {
     Sink {
         expect_applied: None,
+        alerts: false,
+        canary: false,
         name: name.to_owned(),
         events: Outcome::ALL.to_vec(),
         include: Include::Everything,

@@ -33,6 +33,7 @@ fn hosts(hosts: &[(&str, SocketAddr)]) -> ProxyRules {
 
 fn http_sink(url: &str) -> HttpSink {
     HttpSink {
+        template: None,
         url: url.parse().unwrap(),
         secrets: vec![],
         headers: vec![],

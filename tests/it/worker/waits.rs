@@ -12,6 +12,7 @@ use crate::support::{
 
 fn http_sink(endpoint: &HttpReceiver) -> suki_receiver::config::Sink {
     let http = HttpSink {
+        template: None,
         url: endpoint.url(),
         secrets: vec![],
         headers: vec![],

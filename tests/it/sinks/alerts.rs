@@ -1,0 +1,205 @@
+//! Alerts reach the sinks that take them, once each and with their end, in the shape that the target takes.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde_json::{Value, json};
+use suki_receiver::config::{
+    AdminToken, HttpSink, Proxy, Role, Secret, Sink, SinkTarget, Template, TemplateText,
+};
+
+use crate::support::{HttpReceiver, Receiver, eventually, failure, http, send, sink, until};
+
+/// A sink that takes alerts alone.
+fn alerts_to(endpoint: &HttpReceiver, template: Option<&str>) -> Sink {
+    let http = HttpSink {
+        url: endpoint.url(),
+        secrets: Vec::new(),
+        headers: Vec::new(),
+        timeout: Duration::from_secs(2),
+        ca_file: None,
+        proxy: Proxy::None,
+        template: template.map(|text| Template {
+            text: TemplateText::Inline(text.to_owned()),
+            content_type: "application/json".to_owned(),
+        }),
+    };
+    let mut sink = sink("on-call", SinkTarget::Http(http));
+    (sink.events, sink.alerts) = (Vec::new(), true);
+    sink
+}
+
+/// A sink that rejects everything, so that each event is dead.
+async fn rejecting() -> (HttpReceiver, Sink) {
+    let endpoint = HttpReceiver::start().await;
+    endpoint.answers(|_| StatusCode::UNPROCESSABLE_ENTITY.into_response());
+    let mut sink = alerts_to(&endpoint, None);
+    sink.name = "ehr".to_owned();
+    (sink.events, sink.alerts) = (suki_receiver::domain::Outcome::ALL.to_vec(), false);
+    (endpoint, sink)
+}
+
+fn told(endpoint: &HttpReceiver) -> Vec<Value> {
+    let taken = endpoint.taken();
+    let read = taken
+        .iter()
+        .map(|one| serde_json::from_slice(&one.body).unwrap());
+    read.collect()
+}
+
+fn of(endpoint: &HttpReceiver, name: &str, status: &str) -> Vec<Value> {
+    let mut all = told(endpoint);
+    all.retain(|it| {
+        it["type"] == format!("ai.suki.receiver.{name}") && it["data"]["status"] == status
+    });
+    all
+}
+
+#[tokio::test]
+async fn a_dead_event_is_an_alert_to_who_takes_alerts_and_its_end_is_told_as_well() {
+    let on_call = HttpReceiver::start().await;
+    let (ehr, sink) = rejecting().await;
+    let alerts = alerts_to(&on_call, None);
+    let receiver = Receiver::start_with(|config| config.sinks = vec![sink, alerts]).await;
+    let id = receiver.post(failure("PHI-session")).await;
+    receiver.becomes(&id, "dead").await;
+    for name in ["sink_exhausted", "dead_events"] {
+        until(name, || of(&on_call, name, "raised").len() == 1).await;
+    }
+    let exhausted = of(&on_call, "sink_exhausted", "raised").remove(0);
+    assert_eq!(
+        (&exhausted["subject"], &exhausted["data"]["about"]),
+        (&json!("ehr"), &json!("ehr"))
+    );
+    assert_eq!(exhausted["specversion"], "1.0");
+    let text = json!(told(&on_call)).to_string();
+    assert!(!text.contains("PHI") && !text.contains(&id), "{text}");
+    assert!(
+        ehr.received()
+            .iter()
+            .all(|one| { !String::from_utf8_lossy(&one.body).contains("ai.suki.receiver") })
+    );
+    let metrics = receiver.metrics().await;
+    assert!(
+        metrics.contains("suki_receiver_alerts{type=\"dead_events\"} 1"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("suki_receiver_alerts_total{type=\"canary_silent\"} 0"));
+
+    ehr.answers(|_| StatusCode::NO_CONTENT.into_response());
+    let path = format!("/api/v1/events/{id}/replay");
+    let (status, _) = receiver.admin_post(&path, json!({"from": "deliver"})).await;
+    assert_eq!(status, 202);
+    for name in ["sink_exhausted", "dead_events"] {
+        until(name, || of(&on_call, name, "resolved").len() == 1).await;
+        assert_eq!(of(&on_call, name, "raised").len(), 1, "it is told once");
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_is_down_is_told_when_it_is_back() {
+    let on_call = HttpReceiver::start().await;
+    on_call.answers(|number| match number {
+        0..3 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        _ => StatusCode::NO_CONTENT.into_response(),
+    });
+    let (_ehr, sink) = rejecting().await;
+    let alerts = alerts_to(&on_call, None);
+    let receiver = Receiver::start_with(|config| config.sinks = vec![sink, alerts]).await;
+    receiver.post(failure("s")).await;
+    until("it is told", || {
+        !of(&on_call, "sink_exhausted", "raised").is_empty()
+    })
+    .await;
+    let ids: Vec<_> = on_call
+        .received()
+        .iter()
+        .map(|one| one.headers["webhook-id"].clone())
+        .collect();
+    assert!(
+        ids[..3].iter().all(|id| *id == ids[0]),
+        "the same one comes again"
+    );
+}
+
+/// The templates of docs/SINKS.md, by what stands in front of each.
+fn documented(name: &str) -> String {
+    let text = include_str!("../../../docs/SINKS.md");
+    let (_, rest) = text
+        .split_once(&format!("<!-- template: {name} -->"))
+        .unwrap();
+    let (_, rest) = rest.split_once("```jinja\n").unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn the_documented_templates_make_the_bodies_that_slack_and_teams_take() {
+    for (name, text) in [
+        ("slack", "/text"),
+        ("teams", "/attachments/0/content/body/1/text"),
+    ] {
+        let on_call = HttpReceiver::start().await;
+        let (_ehr, sink) = rejecting().await;
+        let mut alerts = alerts_to(&on_call, Some(&documented(name)));
+        let SinkTarget::Http(http) = &mut alerts.target else {
+            unreachable!("it is an http sink")
+        };
+        http.secrets = vec![suki_receiver::config::NamedSecret {
+            id: "a".to_owned(),
+            secret: Secret::literal("a-secret-of-many-bytes"),
+        }];
+        let receiver = Receiver::start_with(|config| config.sinks = vec![sink, alerts]).await;
+        receiver.post(failure("s")).await;
+        until("it is told", || !on_call.taken().is_empty()).await;
+        let one = on_call.taken().remove(0);
+        assert_eq!(one.headers["content-type"], "application/json");
+        assert!(one.headers.contains_key("webhook-signature"));
+        let body: Value = serde_json::from_slice(&one.body).unwrap();
+        let told = body.pointer(text).unwrap().as_str().unwrap();
+        assert!(told.contains("were given up"), "{name}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_that_does_not_come_is_an_alert_until_it_does() {
+    let on_call = HttpReceiver::start().await;
+    let receiver = Receiver::start_with(|config| {
+        config.sinks[0].expect_applied = Some(Duration::from_millis(10));
+        config.sinks.push(alerts_to(&on_call, None));
+        config.admin.tokens.push(AdminToken {
+            name: "archive-target".to_owned(),
+            role: Role::Applier,
+            sink: Some("archive".to_owned()),
+            secret: Secret::literal("applier-token"),
+        });
+    })
+    .await;
+    let id = receiver.post(failure("s")).await;
+    until("it is told", || {
+        of(&on_call, "applied_overdue", "raised").len() == 1
+    })
+    .await;
+    let confirm = |body: Value| {
+        let url = format!("http://{}/api/v1/events/{id}/applied", receiver.admin);
+        let request = http().post(url).bearer_auth("applier-token");
+        send(request.body(body.to_string()))
+    };
+    assert_eq!(confirm(json!({"sink": "on-call"})).await.unwrap().0, 403);
+    assert_eq!(confirm(json!({})).await.unwrap().0, 200);
+    until("its end is told", || {
+        of(&on_call, "applied_overdue", "resolved").len() == 1
+    })
+    .await;
+    let event = receiver.event(&id).await;
+    assert!(event["deliveries"][0]["applied_at"].is_string());
+    eventually("it may see nothing", || async {
+        let url = format!("http://{}/api/v1/events", receiver.admin);
+        send(http().get(url).bearer_auth("applier-token"))
+            .await
+            .unwrap()
+            .0
+            == 403
+    })
+    .await;
+}
