@@ -61,7 +61,7 @@ pub use sdp_auth::{AuthMode, PartnerToken, SdpAuth, SigningKey};
 pub use secret::{NamedSecret, Secret, SecretError};
 pub use server::{Server, ServerTls};
 pub use signature::{OnStale, Signature};
-pub use sinks::{FilesSink, HttpSink, Include, Sink, SinkTarget, Template, TemplateText};
+pub use sinks::{FilesSink, HttpSink, Include, Sink, SinkTarget, Template};
 pub use source::Source;
 pub use store::{Store, StoreUrl};
 

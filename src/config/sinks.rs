@@ -82,19 +82,10 @@ pub struct HttpSink {
 /// A template for bodies (minijinja), and what they are.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The template, or the file that holds it.
-    pub text: TemplateText,
+    /// The file that holds it, read when the sink is set up.
+    pub file: PathBuf,
     /// The bodies' `Content-Type`.
     pub content_type: String,
-}
-
-/// Where a template stands.
-#[derive(Debug, Clone)]
-pub enum TemplateText {
-    /// `template = "…"`.
-    Inline(String),
-    /// `template_file = "…"`, read when the sink is set up.
-    File(PathBuf),
 }
 
 impl Sink {
@@ -273,28 +264,16 @@ impl HttpSink {
 
 impl Template {
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let inline: Option<String> = section.get("template", None);
-        let file: Option<PathBuf> = section.get("template_file", None);
+        let file: Option<PathBuf> = section.get("template", None);
         let content_type: Option<String> = section.get("content_type", None);
-        let text = match (inline, file) {
-            (Some(_), Some(_)) => {
-                section.problem("template_file", "is not read beside template; remove one");
-                return None;
-            }
-            (Some(text), None) => TemplateText::Inline(text),
-            (None, Some(file)) => TemplateText::File(file),
-            (None, None) => {
-                if content_type.is_some() {
-                    section.problem(
-                        "content_type",
-                        "is of no use without a template; remove it, or give one",
-                    );
-                }
-                return None;
-            }
-        };
+        if file.is_none() && content_type.is_some() {
+            section.problem(
+                "content_type",
+                "is of no use without a template; remove it, or give one",
+            );
+        }
         Some(Self {
-            text,
+            file: file?,
             content_type: content_type.unwrap_or_else(|| "application/json".to_owned()),
         })
     }

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::template::Template;
 use super::{Delivery, Outcome, SetupError, SigningKeys, Sink};
-use crate::config::{self, TemplateText};
+use crate::config;
 use crate::net::{ClientOptions, Reach, build_client, describe, read_capped, retry_after};
 
 /// An answer's body is read so that the connection can be used again, up to this size, and then forgotten.
@@ -81,15 +81,10 @@ impl HttpSink {
 }
 
 fn read_template(config: &config::Template) -> Result<Template, String> {
-    match &config.text {
-        TemplateText::Inline(text) => Template::new(text, &config.content_type),
-        TemplateText::File(file) => {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-            Template::new(&text, &config.content_type)
-                .map_err(|why| format!("{}: {why}", file.display()))
-        }
-    }
+    let file = config.file.display();
+    let text = std::fs::read_to_string(&config.file)
+        .map_err(|error| format!("cannot read the template {file}: {error}"))?;
+    Template::new(&text, &config.content_type).map_err(|why| format!("{file}: {why}"))
 }
 
 #[async_trait]

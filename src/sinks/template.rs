@@ -4,6 +4,8 @@
 //! Where the body is JSON, a value that is put in is written as JSON, with its quotation marks: nothing in it can break out
 //! of its place. Errors quote nothing of the content.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
@@ -95,10 +97,11 @@ fn value(json: &serde_json::Value) -> Value {
             .unwrap_or_else(|| Value::from(number.to_string())),
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => items.iter().map(value).collect(),
-        Json::Object(fields) => fields
-            .iter()
-            .map(|(name, field)| (name.clone(), value(field)))
-            .collect(),
+        Json::Object(fields) => {
+            let fields = fields.iter();
+            let fields = fields.map(|(name, field)| (name.clone(), value(field)));
+            Value::from(fields.collect::<BTreeMap<String, Value>>())
+        }
     }
 }
 
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_template_is_said_without_the_content() {
-        let why = render("{\"a\":\n{{ if }}", "application/json", "PHI").expect_err("no template");
+        let why = render("{\"a\":\n{% if %}", "application/json", "PHI").expect_err("no template");
         assert!(why.starts_with("line 2 of the template"), "{why}");
         for template in ["{{ data.message.x.y() }}", "{{ data.message / 2 }}", " \n"] {
             let why = render(template, "application/json", "PHI").expect_err(template);

@@ -276,7 +276,7 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
         (&with(files, "events = []"), "name an outcome"),
         (
             &with(files, "events = [\"done\"]"),
-            "use completed or failed",
+            "expected one of completed, failed",
         ),
         (
             &with(files, "include = [\"resources\"]"),

@@ -1,18 +1,19 @@
 //! Alerts reach the sinks that take them, once each and with their end, in the shape that the target takes.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use suki_receiver::config::{
-    AdminToken, HttpSink, Proxy, Role, Secret, Sink, SinkTarget, Template, TemplateText,
+    AdminToken, HttpSink, Proxy, Role, Secret, Sink, SinkTarget, Template,
 };
 
 use crate::support::{HttpReceiver, Receiver, eventually, failure, http, send, sink, until};
 
 /// A sink that takes alerts alone.
-fn alerts_to(endpoint: &HttpReceiver, template: Option<&str>) -> Sink {
+fn alerts_to(endpoint: &HttpReceiver, template: Option<PathBuf>) -> Sink {
     let http = HttpSink {
         url: endpoint.url(),
         secrets: Vec::new(),
@@ -20,8 +21,8 @@ fn alerts_to(endpoint: &HttpReceiver, template: Option<&str>) -> Sink {
         timeout: Duration::from_secs(2),
         ca_file: None,
         proxy: Proxy::None,
-        template: template.map(|text| Template {
-            text: TemplateText::Inline(text.to_owned()),
+        template: template.map(|file| Template {
+            file,
             content_type: "application/json".to_owned(),
         }),
     };
@@ -125,7 +126,7 @@ async fn a_sink_that_is_down_is_told_when_it_is_back() {
 
 /// The templates of docs/SINKS.md, by what stands in front of each.
 fn documented(name: &str) -> String {
-    let text = include_str!("../../../docs/SINKS.md");
+    let text = std::fs::read_to_string("docs/SINKS.md").unwrap();
     let (_, rest) = text
         .split_once(&format!("<!-- template: {name} -->"))
         .unwrap();
@@ -141,7 +142,10 @@ async fn the_documented_templates_make_the_bodies_that_slack_and_teams_take() {
     ] {
         let on_call = HttpReceiver::start().await;
         let (_ehr, sink) = rejecting().await;
-        let mut alerts = alerts_to(&on_call, Some(&documented(name)));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(name);
+        std::fs::write(&file, documented(name)).unwrap();
+        let mut alerts = alerts_to(&on_call, Some(file));
         let SinkTarget::Http(http) = &mut alerts.target else {
             unreachable!("it is an http sink")
         };
