@@ -6,6 +6,7 @@ mod check;
 mod events;
 mod healthcheck;
 mod input;
+mod packaging;
 mod send;
 mod serve;
 mod sessions;
@@ -19,7 +20,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::app::{Asks, faults};
 use crate::config::{Config, Env, LoadOptions, Loaded, Problems};
@@ -70,6 +71,12 @@ enum Command {
     Torture(torture::Args),
     /// Ask a running receiver whether it is ready: exit code 0 when it is
     Healthcheck(healthcheck::Args),
+    /// Print what completes commands in a shell
+    #[command(hide = true)]
+    Completions(packaging::Completions),
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man(packaging::Man),
 }
 
 /// Where the configuration comes from.
@@ -162,6 +169,8 @@ async fn run(command: Command) -> anyhow::Result<ExitStatus> {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Torture(args) => torture::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(&args).await,
+        Command::Completions(args) => packaging::completions(&args, Cli::command()),
+        Command::Man(args) => packaging::man(&args, Cli::command()),
     }
 }
 

@@ -27,7 +27,7 @@ fn listed(help: &str) -> Vec<String> {
 }
 
 /// Every command and subcommand by its words, with what its help says: as the binary's own help lists them.
-fn every_command() -> Vec<(Vec<String>, String)> {
+pub(super) fn every_command() -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     let mut open = vec![Vec::new()];
     while let Some(words) = open.pop() {

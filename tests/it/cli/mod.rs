@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod help;
+mod packaging;
 mod send;
 mod sign;
 mod simulate;

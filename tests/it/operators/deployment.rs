@@ -41,7 +41,10 @@ impl Mounts {
     fn here(&self, text: &str) -> String {
         let at = self.0.path().display();
         text.replace("/run/secrets/", &format!("{at}/secrets/"))
-            .replace("/data/", &format!("{at}/data/"))
+            .replace("/etc/suki-receiver/credentials/", &format!("{at}/secrets/"))
+            .replace("/var/lib/suki-receiver/data/", &format!("{at}/data/"))
+            .replace("\"/data/", &format!("\"{at}/data/"))
+            .replace("sqlite:/data/", &format!("sqlite:{at}/data/"))
     }
 
     fn check(&self, toml: &str, variables: &[(String, String)]) -> Output {
@@ -64,7 +67,7 @@ impl Mounts {
 
 /// The configurations, by their paths within the folder.
 fn configurations() -> Vec<(String, String)> {
-    let all = ["kubernetes", "compose"]
+    let all = ["kubernetes", "compose", "debian"]
         .iter()
         .flat_map(|folder| files_below(&config().join(folder)));
     let found: Vec<_> = all
@@ -102,7 +105,7 @@ fn every_configuration_of_the_manifests_is_one_that_the_service_starts_with() {
     let mounts = Mounts::make();
     let all: Vec<_> = ["monitoring", "tls"].map(variables).concat();
     for (name, toml) in configurations() {
-        // Compose has no components.
+        // The others have no components.
         let sets: &[&[(String, String)]] = if name.starts_with("kubernetes") {
             &[&[], &all]
         } else {
