@@ -20,6 +20,8 @@ use crate::sinks::{Delivery, Outcome, ReloadableSink, Sink};
 
 /// So many in a row that are not answered are an alert.
 const MISSES: u32 = 2;
+/// How much of an answer is read.
+const ANSWER_BYTES: usize = 4096;
 
 /// The sender.
 pub(super) struct Canary {
@@ -99,7 +101,10 @@ impl Canary {
                     misses = 0;
                     self.metrics.canary("answered", took);
                     self.alerts.resolve(Alert::CanarySilent, "");
-                    self.tell(took).await;
+                    tokio::select! {
+                        () = self.tell(took) => {}
+                        () = tasks.stopping() => return,
+                    }
                 }
                 Err(reason) => {
                     misses += 1;
@@ -141,9 +146,9 @@ impl Canary {
             .map_err(|error| describe(&error))?;
         let status = answer.status();
         // Another service that answers 200 to everything is no receiver.
-        let body = answer.text().await.unwrap_or_default();
+        let body = beginning(answer).await;
         match status.as_u16() {
-            200 if body.contains(r#""result":"canary""#) => Ok(()),
+            200 if String::from_utf8_lossy(&body).contains(r#""result":"canary""#) => Ok(()),
             200 => Err("HTTP 200, but not of this service".to_owned()),
             status => Err(format!("HTTP {status}")),
         }
@@ -153,14 +158,24 @@ impl Canary {
     async fn tell(&self, took: Duration) {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let delivery = Delivery::of_canary(took_ms, &self.instance);
-        for sink in &self.sinks {
-            if let Outcome::Retry { reason, .. } | Outcome::Rejected { reason } =
-                sink.deliver(&delivery).await
-            {
+        let told = self.sinks.iter().map(|sink| sink.deliver(&delivery));
+        for outcome in futures_util::future::join_all(told).await {
+            if let Outcome::Retry { reason, .. } | Outcome::Rejected { reason } = outcome {
                 tracing::debug!(reason, "a sink was not told of the synthetic notification");
             }
         }
     }
+}
+
+/// The body of an answer, at least its first part; ours is short.
+async fn beginning(mut answer: reqwest::Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < ANSWER_BYTES
+        && let Ok(Some(chunk)) = answer.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body
 }
 
 /// This service's own listener, by loopback where it listens everywhere.

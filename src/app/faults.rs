@@ -135,7 +135,7 @@ fn sink(sink: &config::Sink, asks: Asks) -> Option<Fault> {
             let at = match &error {
                 SetupError::Folder { .. } => "dir",
                 SetupError::Client { .. } => "ca_file",
-                SetupError::Setting { .. } => "secret",
+                SetupError::Setting { key, .. } => key,
             };
             Some(fault(&key(at), error.to_string()))
         }

@@ -33,7 +33,10 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
     group.spawn("counts of expected sessions", async move {
         loop {
             tokio::select! {
-                () = count_expected(&counted) => {}
+                () = async {
+                    count_expected(&counted).await;
+                    count_unapplied(&counted).await;
+                } => {}
                 () = stop.stopping() => return,
             }
             tokio::select! {
@@ -158,6 +161,10 @@ async fn count_expected(state: &admin::State) {
     state
         .metrics
         .set_expected(&stats.counts, overdue, lag, left);
+}
+
+/// Is there a sink whose target should have confirmed by now?
+async fn count_unapplied(state: &admin::State) {
     let now = state.clock.monotonic();
     let Ok(unapplied) = state.journal.overdue_applied(now).await else {
         return;

@@ -1,5 +1,6 @@
 //! One method per thing that is asked of the vendor's API.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,9 +74,9 @@ impl Client {
         }
     }
 
-    /// Since when no login has succeeded, while they fail. `None` as well where none was needed yet.
-    pub fn refused_since(&self) -> Option<Instant> {
-        self.0.identities.refused_since()
+    /// Which identities are not let in, by their names, and since when. Empty as well where no login was needed yet.
+    pub fn refused(&self) -> BTreeMap<String, Instant> {
+        self.0.identities.refused()
     }
 
     /// Waits while calls for notifications wait for `sdp.max_requests_per_second`, but for a tenth of it.

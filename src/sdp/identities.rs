@@ -1,5 +1,6 @@
 //! Asks by one identity after the other until one reads, and remembers which.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,9 +37,9 @@ struct Asked {
 }
 
 impl Identities {
-    /// Since when no login has succeeded, while they fail.
-    pub(super) fn refused_since(&self) -> Option<Instant> {
-        self.readers.entrance().refused_since()
+    /// Which identities are not let in, by their names, and since when.
+    pub(super) fn refused(&self) -> BTreeMap<String, Instant> {
+        self.readers.entrance().refused()
     }
 
     pub(super) fn new(identities: Vec<Identity>, entrance: Entrance) -> Result<Self, ClientError> {

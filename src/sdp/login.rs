@@ -1,6 +1,7 @@
 //! One login: the partner token is exchanged for a token of the API.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -26,25 +27,31 @@ pub(super) struct Entrance {
     url: Url,
     rate: DefaultDirectRateLimiter,
     metrics: Metrics,
-    /// Since when no login has succeeded, while they fail.
-    refused_since: Mutex<Option<Instant>>,
+    /// Since when no login of an identity has succeeded, by its name, while they fail.
+    refused: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Entrance {
-    /// Since when no login has succeeded, while they fail.
-    pub(super) fn refused_since(&self) -> Option<Instant> {
-        *self
-            .refused_since
+    /// Which identities are not let in, by their names, and since when.
+    pub(super) fn refused(&self) -> BTreeMap<String, Instant> {
+        self.refused
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    fn ended(&self, is_ok: bool) {
-        let mut since = self
-            .refused_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *since = (!is_ok).then(|| since.unwrap_or_else(Instant::now));
+    fn ended(&self, identity: &str, result: &Result<Token, Failure>) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(_) => drop(refused.remove(identity)),
+            // One clinician who is not registered says nothing of the others.
+            Err(failure) if failure.kind == Kind::Identity => {}
+            Err(_) => {
+                refused
+                    .entry(identity.to_owned())
+                    .or_insert_with(Instant::now);
+            }
+        }
     }
 
     pub(super) fn new(http: reqwest::Client, url: Url, metrics: Metrics) -> Self {
@@ -54,7 +61,7 @@ impl Entrance {
             url,
             rate: RateLimiter::direct(quota),
             metrics,
-            refused_since: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 }
@@ -76,7 +83,7 @@ impl LogIn {
         self.entrance.rate.until_ready().await;
         let result = self.attempt().await;
         let identity = &self.identity.name;
-        self.entrance.ended(result.is_ok());
+        self.entrance.ended(identity, &result);
         self.entrance
             .metrics
             .sdp_login(identity, if result.is_ok() { "ok" } else { "failed" });

@@ -32,8 +32,9 @@ impl HttpSink {
     /// # Errors
     /// When a secret, header or the CA file cannot be used.
     pub fn new(name: &str, config: &config::HttpSink) -> Result<Self, SetupError> {
-        let setting = |why: String| SetupError::Setting {
+        let setting = |key: &'static str, why: String| SetupError::Setting {
             sink: name.to_owned(),
+            key,
             why,
         };
         let options = ClientOptions {
@@ -49,19 +50,28 @@ impl HttpSink {
         let mut headers = HeaderMap::new();
         let content_type = match &config.template {
             None => HeaderValue::from_static("application/cloudevents+json"),
-            Some(template) => HeaderValue::from_str(&template.content_type)
-                .map_err(|_| setting("content_type cannot stand in an HTTP request".to_owned()))?,
+            Some(template) => HeaderValue::from_str(&template.content_type).map_err(|_| {
+                setting(
+                    "content_type",
+                    "content_type cannot stand in an HTTP request".to_owned(),
+                )
+            })?,
         };
         headers.insert(CONTENT_TYPE, content_type);
         let template = config.template.as_ref().map(read_template).transpose();
-        let template = template.map_err(setting)?;
+        let template = template.map_err(|why| setting("template", why))?;
         for (header, value) in &config.headers {
-            let wrong = || setting(format!("header {header} cannot stand in an HTTP request"));
+            let wrong = || {
+                setting(
+                    "headers",
+                    format!("header {header} cannot stand in an HTTP request"),
+                )
+            };
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(header).map_err(|_| wrong())?, value);
         }
-        let keys = SigningKeys::new(&config.secrets).map_err(setting)?;
+        let keys = SigningKeys::new(&config.secrets).map_err(|why| setting("secret", why))?;
         Ok(Self {
             client,
             url: config.url.clone(),

@@ -85,11 +85,13 @@ pub enum SetupError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Its secrets or headers cannot be used.
+    /// Its secrets, headers or template cannot be used.
     #[error("sink {sink}: {why}")]
     Setting {
         /// The sink.
         sink: String,
+        /// The key of the configuration.
+        key: &'static str,
         /// What is wrong.
         why: String,
     },

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+use serde::de::IgnoredAny;
 
 /// Name of the only template.
 const NAME: &str = "body";
@@ -18,6 +19,7 @@ const FUEL: u64 = 1_000_000;
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     environment: Environment<'static>,
+    is_json: bool,
 }
 
 impl Template {
@@ -26,7 +28,8 @@ impl Template {
     /// # Errors
     /// What is wrong with it, and in which line.
     pub(super) fn new(text: &str, content_type: &str) -> Result<Self, String> {
-        let escape = if content_type.contains("json") {
+        let is_json = content_type.contains("json");
+        let escape = if is_json {
             AutoEscape::Json
         } else if content_type.contains("html") || content_type.contains("xml") {
             AutoEscape::Html
@@ -44,7 +47,10 @@ impl Template {
                 let what = error.detail().unwrap_or("it cannot be read");
                 format!("line {line} of the template: {what}")
             })?;
-        Ok(Self { environment })
+        Ok(Self {
+            environment,
+            is_json,
+        })
     }
 
     /// The body made of an envelope.
@@ -64,6 +70,9 @@ impl Template {
             })?;
         if body.trim().is_empty() {
             return Err("the template makes an empty body".to_owned());
+        }
+        if self.is_json && serde_json::from_str::<IgnoredAny>(&body).is_err() {
+            return Err("the template makes a body that is not JSON; a value that is put in brings its quotation marks with it".to_owned());
         }
         Ok(Bytes::from(body))
     }
@@ -142,7 +151,12 @@ mod tests {
     fn what_is_wrong_with_a_template_is_said_without_the_content() {
         let why = render("{\"a\":\n{% if %}", "application/json", "PHI").expect_err("no template");
         assert!(why.starts_with("line 2 of the template"), "{why}");
-        for template in ["{{ data.message.x.y() }}", "{{ data.message / 2 }}", " \n"] {
+        for template in [
+            "{{ data.message.x.y() }}",
+            "{{ data.message / 2 }}",
+            " \n",
+            r#"{"text": "{{ data.message }}"}"#,
+        ] {
             let why = render(template, "application/json", "PHI").expect_err(template);
             assert!(!why.contains("PHI"), "{why}");
         }

@@ -1,10 +1,12 @@
 //! Alerts and other notices to the sinks that take them: told at least once while the process lives, and a sink that is
 //! down holds up no other. What is not told when the process ends is raised anew by the next one, if it is still so.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Shared;
 use super::backoff;
@@ -60,7 +62,7 @@ pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Listener>, tasks: Ta
             let is_raised = change.status == AlertStatus::Raised;
             shared.metrics.alert(alert, is_raised);
             if is_raised {
-                tracing::error!(alert, about, message = change.message, "alert raised");
+                tracing::error!(alert, about, reason = change.message, "alert raised");
             } else {
                 tracing::info!(alert, about, "alert resolved");
             }
@@ -77,17 +79,27 @@ pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Listener>, tasks: Ta
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Raises an alert while the vendor's API does not let the service in.
+/// Raises an alert while the vendor's API does not let an identity in.
 pub(super) async fn watch_logins(sdp: sdp::Client, alerts: Alerts, tasks: TaskGroup) {
+    let mut raised = BTreeSet::<String>::new();
     loop {
-        match sdp.refused_since() {
-            Some(since) if since.elapsed() >= REFUSED_FOR => alerts.raise(
-                Alert::TokenRefused,
-                "",
-                "no login to the SDP API has succeeded for a minute: what comes is kept and waits; see the log for the reason",
-            ),
-            Some(_) => {}
-            None => alerts.resolve(Alert::TokenRefused, ""),
+        let refused = sdp.refused();
+        raised.retain(|identity| {
+            let is_refused = refused.contains_key(identity);
+            if !is_refused {
+                alerts.resolve(Alert::TokenRefused, identity);
+            }
+            is_refused
+        });
+        for (identity, since) in refused {
+            if since.elapsed() >= REFUSED_FOR {
+                alerts.raise(
+                    Alert::TokenRefused,
+                    &identity,
+                    format!("no login to the SDP API as the identity {identity} has succeeded for a minute: what needs it is kept and waits; see the log for the reason"),
+                );
+                raised.insert(identity);
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
@@ -108,12 +120,10 @@ struct Teller {
 impl Teller {
     async fn run(self, mut told: mpsc::UnboundedReceiver<Arc<AlertChange>>) {
         let (mut waiting, mut attempt) = (Vec::<Notice>::new(), 0);
+        // What is added meanwhile does not put off the next try.
+        let mut next = Instant::now();
         loop {
-            let wait = match (waiting.is_empty(), attempt) {
-                (true, _) => None,
-                (false, 0) => Some(Duration::ZERO),
-                (false, attempt) => Some(backoff::wait(&self.retry, attempt, None)),
-            };
+            let at = (!waiting.is_empty()).then_some(next);
             tokio::select! {
                 biased;
                 () = self.tasks.stopping() => return,
@@ -121,12 +131,20 @@ impl Teller {
                     Some(change) => self.add(&mut waiting, &change),
                     None => return,
                 },
-                () = sleep(wait) => {
+                () = sleep_until(at) => {
                     let outcome = tokio::select! {
                         outcome = self.sink.deliver(&waiting[0].delivery) => outcome,
                         () = self.tasks.stopping() => return,
                     };
+                    let after = match &outcome {
+                        Outcome::Retry { after, .. } => *after,
+                        _ => None,
+                    };
                     attempt = self.told(&mut waiting, attempt, outcome);
+                    next = match attempt {
+                        0 => Instant::now(),
+                        attempt => Instant::now() + backoff::wait(&self.retry, attempt, after),
+                    };
                 }
             }
         }
@@ -166,9 +184,9 @@ impl Teller {
 }
 
 /// For ever where there is nothing to wait for.
-async fn sleep(wait: Option<Duration>) {
-    match wait {
-        Some(wait) => tokio::time::sleep(wait).await,
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -320,3 +320,36 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
     assert_eq!(target.timeout.show(), "\"30s\"");
     assert_eq!(target.secrets[0].id, "default");
 }
+
+#[test]
+fn without_a_webhook_there_must_be_what_asks_for_sessions_and_what_it_asks_with() {
+    let login = "sdp.auth = { partner_id = \"p\", partner_token = { value = \"t\" } }\n";
+    refused(&[
+        ("server.path = \"\"", "sdp.auth is not set"),
+        (
+            &format!("{login}server.path = \"\"\nreconcile.enabled = false"),
+            "reconcile.enabled is false, so nothing is asked for",
+        ),
+        (
+            &format!("{login}server.path = \"\"\ncanary.enabled = true"),
+            "there is nothing to post to",
+        ),
+    ]);
+}
+
+#[test]
+fn how_often_sessions_are_asked_for_is_checked() {
+    refused(&[
+        (
+            "reconcile.min_interval = \"10m\"\nreconcile.max_interval = \"5m\"",
+            "5m is shorter than min_interval",
+        ),
+        (
+            "reconcile.max_requests_per_second = 0",
+            "use 1 to 1000, or enabled = false for none",
+        ),
+        ("reconcile.alarm.first_polls = 0", "use 1 to 1000"),
+        ("canary.every = \"0s\"", "canary.every"),
+        ("canary.url = \"ftp://example.com/\"", "canary.url"),
+    ]);
+}
