@@ -55,19 +55,16 @@ impl Config {
 
     /// Without a webhook everything is asked for, and where nothing can be, nothing would ever come.
     fn check_pull(&self, root: &mut Section<'_>) {
-        if self.canary.enabled && self.canary.url.is_none() {
-            let why = match (self.server.has_webhook(), &self.server.tls) {
-                (false, _) => Some(
-                    "is empty, and so is server.path: there is nothing to post to; turn the canary off",
-                ),
-                (true, Some(_)) => Some(
-                    "is empty; this listener speaks HTTPS by a name, so give the address that Suki was given",
-                ),
-                (true, None) => None,
-            };
-            if let Some(why) = why {
-                root.problem("canary.url", why);
-            }
+        if self.canary.enabled && !self.server.has_webhook() {
+            root.problem(
+                "canary.enabled",
+                "is true, and server.path is empty: there is nothing to post to; turn the canary off",
+            );
+        } else if self.canary.enabled && self.canary.url.is_none() && self.server.tls.is_some() {
+            root.problem(
+                "canary.url",
+                "is empty; this listener speaks HTTPS by a name, so give the address that Suki was given",
+            );
         }
         if self.server.has_webhook() {
             return;

@@ -40,12 +40,12 @@ impl Entrance {
             .clone()
     }
 
-    fn ended(&self, identity: &str, result: &Result<Token, Failure>) {
+    fn ended(&self, identity: &str, is_for_provider: bool, result: &Result<Token, Failure>) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(_) => drop(refused.remove(identity)),
             // One clinician who is not registered says nothing of the others.
-            Err(failure) if failure.kind == Kind::Identity => {}
+            Err(failure) if is_for_provider && failure.kind == Kind::Identity => {}
             Err(_) => {
                 refused
                     .entry(identity.to_owned())
@@ -83,7 +83,8 @@ impl LogIn {
         self.entrance.rate.until_ready().await;
         let result = self.attempt().await;
         let identity = &self.identity.name;
-        self.entrance.ended(identity, &result);
+        self.entrance
+            .ended(identity, self.provider.is_some(), &result);
         self.entrance
             .metrics
             .sdp_login(identity, if result.is_ok() { "ok" } else { "failed" });
