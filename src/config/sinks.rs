@@ -76,7 +76,7 @@ pub struct HttpSink {
     /// The proxy through which it is reached.
     pub proxy: Proxy,
     /// What makes the body of the CloudEvent; the CloudEvent itself where there is none.
-    pub template: Option<Template>,
+    pub template: Option<Box<Template>>,
 }
 
 /// A template for bodies (minijinja), and what they are.
@@ -233,7 +233,7 @@ impl HttpSink {
         });
         let listed = section.named_secrets("secrets");
         let headers = section.section("headers", headers::read);
-        let template = Template::read(section);
+        let template = Template::read(section).map(Box::new);
         let secrets: Vec<_> = secret.into_iter().chain(listed).collect();
         let ids = secrets.iter().map(|secret| secret.id.as_str());
         section.expect("secrets", check::unique(ids));

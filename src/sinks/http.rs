@@ -58,7 +58,7 @@ impl HttpSink {
             })?,
         };
         headers.insert(CONTENT_TYPE, content_type);
-        let template = config.template.as_ref().map(read_template).transpose();
+        let template = config.template.as_deref().map(read_template).transpose();
         let template = template.map_err(|why| setting("template", why))?;
         for (header, value) in &config.headers {
             let wrong = || {

@@ -27,17 +27,17 @@ impl Delivery {
             "since": change.since.to_string(),
             "instance": instance,
         });
-        notice(change.alert.as_str(), about, data, instance)
+        notice(change.alert.as_str(), about, &data, instance)
     }
 
     /// Word that the synthetic notification came through, `took_ms` after it was sent.
     pub fn of_canary(took_ms: u64, instance: &str) -> Self {
         let data = json!({"status": "answered", "took_ms": took_ms, "instance": instance});
-        notice("canary", None, data, instance)
+        notice("canary", None, &data, instance)
     }
 }
 
-fn notice(name: &str, subject: Option<&String>, data: Value, instance: &str) -> Delivery {
+fn notice(name: &str, subject: Option<&String>, data: &Value, instance: &str) -> Delivery {
     let (id, now) = (EventId::generate(), Timestamp::now());
     let mut envelope = json!({
         "specversion": "1.0",

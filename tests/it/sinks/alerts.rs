@@ -21,9 +21,11 @@ fn alerts_to(endpoint: &HttpReceiver, template: Option<PathBuf>) -> Sink {
         timeout: Duration::from_secs(2),
         ca_file: None,
         proxy: Proxy::None,
-        template: template.map(|file| Template {
-            file,
-            content_type: "application/json".to_owned(),
+        template: template.map(|file| {
+            Box::new(Template {
+                file,
+                content_type: "application/json".to_owned(),
+            })
         }),
     };
     let mut sink = sink("on-call", SinkTarget::Http(http));
