@@ -28,7 +28,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
                 .start()
                 .await?;
             messages.send(&receiver.webhook, count, 64, 0.0).await?;
-            let _simulator = helpers::simulator(dir.path(), address).await?;
+            let _simulator = helpers::simulator(dir.path(), address, &[]).await?;
             let start = wall();
             // It has answered for a moment when this is known.
             let (early, _) = sink.count().await?;

@@ -84,10 +84,15 @@ pub(crate) async fn start(dir: &Path, kind: Kind) -> anyhow::Result<Helper> {
     })
 }
 
-/// Starts a simulated API that knows every session, at this address.
-pub(crate) async fn simulator(dir: &Path, address: SocketAddr) -> anyhow::Result<Helper> {
+/// Starts a simulated API at this address. It knows every session, but for what further arguments say.
+pub(crate) async fn simulator(
+    dir: &Path,
+    address: SocketAddr,
+    arguments: &[&str],
+) -> anyhow::Result<Helper> {
     let mut line = [EXE, "simulate", "--listen"].map(str::to_owned).to_vec();
     line.push(address.to_string());
+    line.extend(arguments.iter().map(|&argument| argument.to_owned()));
     let url: Url = format!("http://{address}/").parse()?;
     let mut process = Process::start(dir, "simulator", &line, [])?;
     // It makes its signing key with the first answer of this kind.

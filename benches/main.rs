@@ -5,6 +5,7 @@
 mod accept;
 mod backlog;
 mod client;
+mod expected;
 mod fill;
 mod helpers;
 mod instructions;
@@ -109,6 +110,8 @@ enum Name {
     Start,
     /// From the death of one of two instances until all is delivered
     Takeover,
+    /// Many expected sessions: registering, asking, memory, time to the alarm
+    Expected,
     /// Instructions for one accept and for one event, by valgrind
     Instructions,
 }
@@ -157,6 +160,7 @@ impl Bench {
             Name::Backlog => backlog::run(self).await,
             Name::Start => start::run(self).await,
             Name::Takeover => takeover::run(self).await,
+            Name::Expected => expected::run(self).await,
             Name::Instructions => instructions::run(self).await,
         }
     }

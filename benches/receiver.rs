@@ -18,6 +18,9 @@ pub(crate) const EXE: &str = env!("CARGO_BIN_EXE_suki-receiver");
 /// The secret that notifications are signed with.
 pub(crate) const SECRET: &str = "a secret for benchmarks only";
 
+/// What operators' calls carry.
+const ADMIN_TOKEN: &str = "a-token-for-benchmarks-only";
+
 /// How long a start or a stop may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -50,6 +53,7 @@ impl Settings {
             .set("SERVER__DRAIN_DELAY", "0s")
             .set("SERVER__DRAIN_TIMEOUT", "10s")
             .set("SIGNATURE__SECRET", SECRET)
+            .set("ADMIN__TOKEN", ADMIN_TOKEN)
             .set("LOG__LEVEL", "warn");
         more.iter()
             .fold(settings, |settings, (key, value)| settings.set(key, value))
@@ -134,6 +138,28 @@ impl Receiver {
     /// How many events it knows of, in whatever state.
     pub(crate) async fn events(&self) -> anyhow::Result<u64> {
         self.sum("events", "state=").await
+    }
+
+    /// How often it has asked for an expected session.
+    pub(crate) async fn polls(&self) -> anyhow::Result<u64> {
+        self.sum("reconcile_polls_total", "result=").await
+    }
+
+    /// How many alerts of a type are on.
+    pub(crate) async fn alerts(&self, alert: &str) -> anyhow::Result<u64> {
+        self.sum("alerts", &format!(r#"type="{alert}""#)).await
+    }
+
+    /// Expects sessions, one JSON object a line.
+    pub(crate) async fn expect_sessions(&self, lines: String) -> anyhow::Result<()> {
+        let url = format!("http://{}/api/v1/sessions", self.admin);
+        let request = http()
+            .post(url)
+            .bearer_auth(ADMIN_TOKEN)
+            .header("content-type", "application/x-ndjson")
+            .body(lines);
+        request.send().await?.error_for_status()?;
+        Ok(())
     }
 
     /// A metric, added up over all lines that have this among their labels.

@@ -66,7 +66,7 @@ impl Others {
     pub(crate) async fn start(bench: &Bench) -> anyhow::Result<Self> {
         let dir = bench.folder()?;
         Ok(Self {
-            api: helpers::simulator(dir.path(), own_address()?).await?,
+            api: helpers::simulator(dir.path(), own_address()?, &[]).await?,
             sink: helpers::start(dir.path(), Kind::Sink).await?,
             _dir: dir,
         })

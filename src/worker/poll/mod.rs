@@ -41,6 +41,16 @@ const SAY_EVERY: Duration = Duration::from_secs(300);
 /// What the alarm says.
 const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found by asking for them; see that Suki has the right address";
 
+/// What came of a look for what is due.
+enum Round {
+    /// Sessions were asked for, at the pace that holds; there may be more.
+    Asked,
+    /// None is due, or none can be asked for now.
+    NothingDue,
+    /// Another instance asks, or this one may not work now.
+    NotOurs,
+}
+
 /// The asking.
 pub(super) struct Poller {
     pub(super) shared: Arc<Shared>,
@@ -89,8 +99,9 @@ impl Poller {
         let mut is_healthy = true;
         loop {
             let wait = match self.round(&room, &tasks).await {
-                Ok(true) => LOOK,
-                Ok(false) => AFTER_ERROR,
+                Ok(Round::Asked) => Duration::ZERO,
+                Ok(Round::NothingDue) => LOOK,
+                Ok(Round::NotOurs) => AFTER_ERROR,
                 Err(error) => {
                     if is_healthy {
                         tracing::error!(error = %error, "cannot look for expected sessions that are due; trying again until it can");
@@ -99,7 +110,7 @@ impl Poller {
                     AFTER_ERROR
                 }
             };
-            is_healthy |= wait == LOOK;
+            is_healthy |= wait <= LOOK;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = tasks.stopping() => return,
@@ -107,21 +118,22 @@ impl Poller {
         }
     }
 
-    /// Asks for what is due now. `false` where another instance asks.
+    /// Asks for what is due now.
     async fn round(
         self: &Arc<Self>,
         room: &Arc<Semaphore>,
         tasks: &TaskGroup,
-    ) -> Result<bool, crate::journal::Error> {
+    ) -> Result<Round, crate::journal::Error> {
         let journal = &self.shared.journal;
         if !journal.is_alive() {
-            return Ok(false);
+            return Ok(Round::NotOurs);
         }
         let (now, start) = (self.shared.clock.monotonic(), Instant::now());
         let Some(due) = journal.due_sessions(now, PAGE).await? else {
-            return Ok(false);
+            return Ok(Round::NotOurs);
         };
         self.look_at_the_alarm().await;
+        let mut round = Round::NothingDue;
         for session in due {
             if !self.with(|state| state.under_way.insert(session.number)) {
                 continue;
@@ -131,8 +143,9 @@ impl Poller {
                 self.with(|state| state.under_way.remove(&session.number));
                 break;
             }
+            round = Round::Asked;
         }
-        Ok(true)
+        Ok(round)
     }
 
     /// Waits for the turn of a question, and asks it in a task of its own. `false` where it is not asked now.
