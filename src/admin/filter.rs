@@ -17,18 +17,52 @@ pub const DEFAULT_LIMIT: usize = 50;
 /// Most entries of a page.
 pub const MAX_LIMIT: usize = 500;
 
-/// A query of the list of events.
+/// A query of a list.
 #[derive(Debug)]
-pub(super) struct Query {
-    pub(super) filter: Filter,
+pub(super) struct Query<F> {
+    pub(super) filter: F,
     pub(super) limit: usize,
     pub(super) cursor: Option<i64>,
 }
 
-/// Reads `filter fields, limit, cursor`. What is wrong is named, with what is allowed.
-pub(super) fn events(query: Option<&str>) -> Result<Query, String> {
+/// Reads a query of the list of events.
+pub(super) fn events(query: Option<&str>) -> Result<Query<Filter>, String> {
+    list(query, FIELDS, set)
+}
+
+/// Reads a query of the list of expected sessions.
+pub(super) fn sessions(
+    query: Option<&str>,
+    now: Timestamp,
+) -> Result<Query<ExpectedFilter>, String> {
+    list(
+        query,
+        "state, provider, overdue",
+        |filter: &mut ExpectedFilter, name, value| {
+            match name {
+                "state" => filter.state = Some(value.parse().map_err(of(name))?),
+                "provider" => filter.provider = Some(text(name, value)?),
+                "overdue" => match value {
+                    "true" => filter.overdue_at = Some(now),
+                    "false" => filter.overdue_at = None,
+                    _ => return Err("overdue: use true or false".to_owned()),
+                },
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+    )
+}
+
+/// Reads `fields`, limit and cursor. `set` sets one field; `false` where there is none of this name. What is wrong is named,
+/// with what is allowed.
+fn list<F: Default>(
+    query: Option<&str>,
+    fields: &str,
+    set: impl Fn(&mut F, &str, &str) -> Result<bool, String>,
+) -> Result<Query<F>, String> {
     let mut found = Query {
-        filter: Filter::default(),
+        filter: F::default(),
         limit: DEFAULT_LIMIT,
         cursor: None,
     };
@@ -37,39 +71,7 @@ pub(super) fn events(query: Option<&str>) -> Result<Query, String> {
             "limit" => found.limit = limit(&value)?,
             "cursor" => found.cursor = Some(cursor(&value)?),
             _ if set(&mut found.filter, &name, &value)? => {}
-            _ => return Err(unknown(&name, &format!("{FIELDS}, limit, cursor"))),
-        }
-    }
-    Ok(found)
-}
-
-/// A query of the list of expected sessions.
-#[derive(Debug)]
-pub(super) struct SessionsQuery {
-    pub(super) filter: ExpectedFilter,
-    pub(super) limit: usize,
-    pub(super) cursor: Option<i64>,
-}
-
-/// Reads `state, provider, overdue, limit, cursor`.
-pub(super) fn sessions(query: Option<&str>, now: Timestamp) -> Result<SessionsQuery, String> {
-    let mut found = SessionsQuery {
-        filter: ExpectedFilter::default(),
-        limit: DEFAULT_LIMIT,
-        cursor: None,
-    };
-    for (name, value) in pairs(query)? {
-        match name.as_str() {
-            "limit" => found.limit = limit(&value)?,
-            "cursor" => found.cursor = Some(cursor(&value)?),
-            "state" => found.filter.state = Some(value.parse().map_err(of(&name))?),
-            "provider" => found.filter.provider = Some(text(&name, &value)?),
-            "overdue" => match value.as_str() {
-                "true" => found.filter.overdue_at = Some(now),
-                "false" => found.filter.overdue_at = None,
-                _ => return Err("overdue: use true or false".to_owned()),
-            },
-            _ => return Err(unknown(&name, "state, provider, overdue, limit, cursor")),
+            _ => return Err(unknown(&name, &format!("{fields}, limit, cursor"))),
         }
     }
     Ok(found)

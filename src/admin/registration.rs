@@ -126,11 +126,11 @@ impl Session {
             origin,
             context: self.context,
         };
-        Ok(NewExpected {
-            first_poll: reconcile.schedule.first(&registration, registered_at),
+        Ok(NewExpected::of(
             registration,
+            &reconcile.schedule,
             registered_at,
-        })
+        ))
     }
 }
 

@@ -74,6 +74,23 @@ pub struct Registration {
     pub context: Option<Context>,
 }
 
+impl Registration {
+    /// A session of which nothing but the id is known.
+    pub fn of(session_id: SessionId, origin: Origin) -> Self {
+        Self {
+            session_id,
+            encounter_id: None,
+            kind: SessionKind::Unknown,
+            provider: None,
+            started_at: None,
+            ended_at: None,
+            deadline: None,
+            origin,
+            context: None,
+        }
+    }
+}
+
 /// What the partner said of a session's patient, encounter and provider: a JSON object. Clinical content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Context(pub Bytes);

@@ -170,7 +170,7 @@ fn millis(duration: Duration) -> Millis {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Origin, SessionId, SessionKind};
+    use super::super::{Origin, SessionId};
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -191,17 +191,7 @@ mod tests {
     }
 
     fn session() -> Registration {
-        Registration {
-            session_id: SessionId::new("s").expect("an id"),
-            encounter_id: None,
-            kind: SessionKind::Unknown,
-            provider: None,
-            started_at: None,
-            ended_at: None,
-            deadline: None,
-            origin: Origin::Registered,
-            context: None,
-        }
+        Registration::of(SessionId::new("s").expect("an id"), Origin::Registered)
     }
 
     #[test]

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use super::Error;
 use crate::domain::{
-    EventId, Expected, ExpectedState, Millis, Notification, Poll, Registration, Session, SessionId,
-    SessionKind,
+    EventId, Expected, ExpectedState, Millis, Notification, Poll, PollSchedule, Registration,
+    Session, SessionId, SessionKind,
 };
 
 /// A session to expect, and when its status is asked for if no notification comes.
@@ -25,6 +25,21 @@ pub struct NewExpected {
     pub registered_at: Timestamp,
     /// Its first question.
     pub first_poll: Poll,
+}
+
+impl NewExpected {
+    /// What is registered at this time, asked for by `schedule`.
+    pub fn of(
+        registration: Registration,
+        schedule: &PollSchedule,
+        registered_at: Timestamp,
+    ) -> Self {
+        Self {
+            first_poll: schedule.first(&registration, registered_at),
+            registration,
+            registered_at,
+        }
+    }
 }
 
 /// What came of a registration.

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::compare;
 use super::retrieve::Retriever;
-use crate::domain::{
-    EventId, EventState, ExpectedState, Origin, Registration, SessionKind, Source,
-};
+use crate::domain::{EventId, EventState, ExpectedState, Origin, Registration, Source};
 use crate::journal::{ClaimedEvent, Error, Filter, NewExpected, Retrieval};
 
 /// How often one of the two looks whether the other is retrieved.
@@ -118,21 +116,10 @@ impl Retriever {
         let now = self.shared.clock.now();
         let siblings = notification.siblings.iter().map(|id| {
             let registration = Registration {
-                session_id: id.clone(),
                 encounter_id: notification.encounter_id.clone(),
-                kind: SessionKind::Unknown,
-                provider: None,
-                started_at: None,
-                ended_at: None,
-                deadline: None,
-                origin: Origin::Sibling,
-                context: None,
+                ..Registration::of(id.clone(), Origin::Sibling)
             };
-            NewExpected {
-                first_poll: self.reconcile.schedule.first(&registration, now),
-                registration,
-                registered_at: now,
-            }
+            NewExpected::of(registration, &self.reconcile.schedule, now)
         });
         let siblings = siblings.collect();
         if let Err(error) = self.shared.journal.expect(siblings).await {

@@ -219,17 +219,7 @@ mod tests {
     fn session() -> Expected {
         Expected {
             number: 1,
-            registration: Registration {
-                session_id: SessionId::new("s").expect("an id"),
-                encounter_id: None,
-                kind: SessionKind::Unknown,
-                provider: None,
-                started_at: None,
-                ended_at: None,
-                deadline: None,
-                origin: Origin::Registered,
-                context: None,
-            },
+            registration: Registration::of(SessionId::new("s").expect("an id"), Origin::Registered),
             registered_at: Timestamp::UNIX_EPOCH,
             state: ExpectedState::Open,
             next_poll_at: Some(Timestamp::UNIX_EPOCH),

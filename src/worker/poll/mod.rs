@@ -96,6 +96,10 @@ impl Poller {
     /// Asks until `tasks` stops. Questions that are under way then go on in tasks of the group.
     pub(super) async fn run(self: Arc<Self>, tasks: TaskGroup) {
         let room = Arc::new(Semaphore::new(AT_ONCE));
+        tasks.spawn(
+            "alarm of missed notifications",
+            Arc::clone(&self).watch(tasks.clone()),
+        );
         let mut is_healthy = true;
         loop {
             let wait = match self.round(&room, &tasks).await {
@@ -118,6 +122,19 @@ impl Poller {
         }
     }
 
+    /// Looks at the alarm until `tasks` stops: apart, since it asks the store, however many questions are asked meanwhile.
+    async fn watch(self: Arc<Self>, tasks: TaskGroup) {
+        loop {
+            tokio::select! {
+                () = async {
+                    self.look_at_the_alarm().await;
+                    tokio::time::sleep(LOOK).await;
+                } => {}
+                () = tasks.stopping() => return,
+            }
+        }
+    }
+
     /// Asks for what is due now.
     async fn round(
         self: &Arc<Self>,
@@ -132,7 +149,6 @@ impl Poller {
         let Some(due) = journal.due_sessions(now, PAGE).await? else {
             return Ok(Round::NotOurs);
         };
-        self.look_at_the_alarm().await;
         let mut round = Round::NothingDue;
         for session in due {
             if !self.with(|state| state.under_way.insert(session.number)) {
@@ -223,7 +239,6 @@ impl Poller {
             (clock.now(), chance),
         );
         self.shared.metrics.poll(label);
-        let ended = matches!(answer.follows, Follows::Recovered(_));
         let (outcome, status) = match &answer.follows {
             Follows::Recovered(recovered) => (
                 Some(recovered.session.outcome),
@@ -255,8 +270,7 @@ impl Poller {
         };
         let is_first = session.polls == 0 && !matches!(written, Some(PollEnded::Lost) | None);
         if is_first {
-            let is_missed = ended && matches!(written, Some(PollEnded::Recovered(_)));
-            self.first_poll(is_missed);
+            self.first_poll(matches!(written, Some(PollEnded::Recovered(_))));
         }
         match written {
             Some(PollEnded::Recovered(id)) => {

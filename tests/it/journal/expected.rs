@@ -23,15 +23,8 @@ fn new(s: &Opened, name: &str) -> NewExpected {
     let due = s.clock.monotonic();
     NewExpected {
         registration: Registration {
-            session_id: session_id(name),
-            encounter_id: None,
-            kind: SessionKind::Unknown,
             provider: Some("dr-1".to_owned()),
-            started_at: None,
-            ended_at: None,
-            deadline: None,
-            origin: Origin::Registered,
-            context: None,
+            ..Registration::of(session_id(name), Origin::Registered)
         },
         registered_at: s.clock.now(),
         first_poll: Poll {
