@@ -37,7 +37,27 @@ pub struct Caller {
     pub role: Role,
     /// The sink whose target it confirms for.
     pub sink: Option<String>,
+    /// Why it calls, in the caller's own words: stands in the audit log.
+    pub reason: Option<String>,
 }
+
+impl Caller {
+    /// The same, calling for this reason, if one is given.
+    #[must_use]
+    pub fn for_reason(self, reason: Option<String>) -> Self {
+        let given = reason.map(|reason| reason.trim().chars().take(LONGEST_REASON).collect());
+        let given = given.filter(|reason: &String| !reason.is_empty());
+        Self {
+            reason: given.or(self.reason),
+            ..self
+        }
+    }
+}
+
+/// Characters of a reason that are kept.
+const LONGEST_REASON: usize = 500;
+/// The header that says why a call is made.
+const REASON: &str = "x-reason";
 
 /// Which roles may use a route.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +79,7 @@ impl Tokens {
                 name: token.name.clone(),
                 role: token.role,
                 sink: token.sink.clone(),
+                reason: None,
             },
         };
         Self(tokens.iter().map(known).collect())
@@ -88,6 +109,9 @@ pub(super) async fn require_token(
         refused(&state, Call::of(&request), None).await;
         return Err(Error::Unauthorized);
     };
+    let reason = request.headers().get(REASON);
+    let reason = reason.and_then(|reason| reason.to_str().ok());
+    let caller = caller.for_reason(reason.map(str::to_owned));
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
@@ -184,6 +208,7 @@ async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
         actor: caller.map_or_else(|| "unknown".to_owned(), |caller| caller.name.clone()),
         action: format!("refused ({code}): {method} {route}"),
         event,
+        reason: None,
     };
     if let Err(error) = state.journal.audit(entry).await {
         tracing::error!(error = %error, "a refused call could not be written to the audit log");
@@ -254,6 +279,7 @@ pub(super) async fn audit(
         actor: caller.name.clone(),
         action,
         event,
+        reason: caller.reason.clone(),
     };
     Ok(state.journal.audit(entry).await?)
 }

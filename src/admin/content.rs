@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::auth::audit;
 use super::error::Error;
-use super::path::{Id, Number};
+use super::path::{Id, Place};
 use super::{Caller, State};
 use crate::domain::EventState;
 
@@ -38,7 +38,7 @@ pub(super) async fn resource(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
-    Number(n): Number,
+    Place(n): Place,
 ) -> Result<Response, Error> {
     let body = state
         .journal

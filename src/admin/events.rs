@@ -6,6 +6,7 @@ use axum::extract::{RawQuery, State as Shared};
 use super::error::Error;
 use super::path::Id;
 use super::{State, filter, view};
+use crate::journal::Filter;
 
 /// `GET /events`: newest first.
 pub(super) async fn list(
@@ -13,11 +14,27 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<view::Page>, Error> {
     let query = filter::events(query.as_deref()).map_err(Error::BadRequest)?;
+    let count = match query.count {
+        true => Some(count(&state, query.filter.clone()).await?),
+        false => None,
+    };
     let page = state
         .journal
         .list(query.filter, query.limit, query.cursor)
         .await?;
-    Ok(Json(view::Page::from(&page)))
+    Ok(Json(view::Page::of(&page, count)))
+}
+
+/// Most events that are counted for a list.
+const MOST_COUNTED: u32 = 10_000;
+
+/// How many events a filter finds, as far as they are counted.
+pub(super) async fn count(state: &State, filter: Filter) -> Result<view::Count, Error> {
+    let events = state.journal.count(filter, MOST_COUNTED).await?;
+    Ok(view::Count {
+        events,
+        is_capped: events >= u64::from(MOST_COUNTED),
+    })
 }
 
 /// `GET /events/{id}`.

@@ -4,14 +4,12 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::civil::Date;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use url::form_urlencoded;
 
-use crate::journal::{ExpectedFilter, Filter};
+use crate::journal::filter::{of, text, time, unknown, yes_or_no};
+use crate::journal::{AuditFilter, ExpectedFilter, Filter, Order};
 
-/// The fields of a filter.
-pub const FIELDS: &str = "state, outcome, session_id, encounter_id, since, until";
 /// Entries of a page where the caller does not say.
 pub const DEFAULT_LIMIT: usize = 50;
 /// Most entries of a page.
@@ -23,11 +21,48 @@ pub(super) struct Query<F> {
     pub(super) filter: F,
     pub(super) limit: usize,
     pub(super) cursor: Option<i64>,
+    /// Whether to tell as well how many there are.
+    pub(super) count: bool,
 }
 
 /// Reads a query of the list of events.
 pub(super) fn events(query: Option<&str>) -> Result<Query<Filter>, String> {
-    list(query, FIELDS, set)
+    list(
+        query,
+        &format!("{}, order, count", Filter::FIELDS),
+        |filter: &mut Filter, name, value| match name {
+            "order" => {
+                filter.order = match value {
+                    "asc" => Order::OldestFirst,
+                    "desc" => Order::NewestFirst,
+                    _ => return Err("order: use asc or desc".to_owned()),
+                };
+                Ok(true)
+            }
+            _ => filter.set(name, value),
+        },
+    )
+}
+
+/// Reads a query of the audit log.
+pub(super) fn audit(query: Option<&str>) -> Result<Query<AuditFilter>, String> {
+    list(
+        query,
+        "actor, event, since, until",
+        |filter: &mut AuditFilter, name, value| {
+            match name {
+                "actor" => filter.actor = Some(value.to_owned()),
+                "event" => {
+                    let id = value.parse();
+                    filter.event = Some(id.map_err(|_| "event: use an event's id".to_owned())?);
+                }
+                "since" => filter.since = Some(time(value).map_err(of(name))?),
+                "until" => filter.until = Some(time(value).map_err(of(name))?),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        },
+    )
 }
 
 /// Reads a query of the list of expected sessions.
@@ -42,11 +77,7 @@ pub(super) fn sessions(
             match name {
                 "state" => filter.state = Some(value.parse().map_err(of(name))?),
                 "provider" => filter.provider = Some(text(name, value)?),
-                "overdue" => match value {
-                    "true" => filter.overdue_at = Some(now),
-                    "false" => filter.overdue_at = None,
-                    _ => return Err("overdue: use true or false".to_owned()),
-                },
+                "overdue" => filter.overdue_at = yes_or_no(value).map_err(of(name))?.then_some(now),
                 _ => return Ok(false),
             }
             Ok(true)
@@ -65,11 +96,13 @@ fn list<F: Default>(
         filter: F::default(),
         limit: DEFAULT_LIMIT,
         cursor: None,
+        count: false,
     };
     for (name, value) in pairs(query)? {
         match name.as_str() {
             "limit" => found.limit = limit(&value)?,
             "cursor" => found.cursor = Some(cursor(&value)?),
+            "count" => found.count = yes_or_no(&value).map_err(of(&name))?,
             _ if set(&mut found.filter, &name, &value)? => {}
             _ => return Err(unknown(&name, &format!("{fields}, limit, cursor"))),
         }
@@ -111,71 +144,6 @@ pub(super) fn only_limit(query: Option<&str>) -> Result<usize, String> {
     Ok(found)
 }
 
-/// Sets one field of a filter; `false` where there is none of this name.
-///
-/// # Errors
-/// Names the field and what it takes.
-pub(super) fn set(filter: &mut Filter, name: &str, value: &str) -> Result<bool, String> {
-    match name {
-        "state" => filter.state = Some(value.parse().map_err(of(name))?),
-        "outcome" => filter.outcome = Some(value.parse().map_err(of(name))?),
-        "session_id" => filter.session_id = Some(text(name, value)?),
-        "encounter_id" => filter.encounter_id = Some(text(name, value)?),
-        "since" => filter.since = Some(time(value).map_err(of(name))?),
-        "until" => filter.until = Some(time(value).map_err(of(name))?),
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-/// A moment as people and programs write it.
-///
-/// # Errors
-/// Says how to write one.
-pub fn time(text: &str) -> Result<Timestamp, String> {
-    time_at(text, Timestamp::now())
-}
-
-/// RFC 3339, a day (from its start, UTC), or how long ago.
-fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    let text = text.trim();
-    if let Ok(time) = text.parse() {
-        return Ok(time);
-    }
-    let day = text.parse::<Date>().ok();
-    let day = day.and_then(|day| format!("{day}T00:00:00Z").parse().ok());
-    // A day is 24 hours long here, which jiff leaves open.
-    let ago = || {
-        let mut total = SignedDuration::ZERO;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-            let (unit, tail) = tail.split_at(
-                tail.find(|c: char| c.is_ascii_digit())
-                    .unwrap_or(tail.len()),
-            );
-            let seconds = match unit {
-                "s" => 1,
-                "m" => 60,
-                "h" => 3600,
-                "d" => 24 * 3600,
-                "w" => 7 * 24 * 3600,
-                _ => return None,
-            };
-            let part = number.parse::<i64>().ok()?.checked_mul(seconds)?;
-            total = total.checked_add(SignedDuration::from_secs(part))?;
-            rest = tail;
-        }
-        now.checked_sub(total).ok()
-    };
-    day.or_else(|| (!text.is_empty()).then(ago).flatten()).ok_or_else(|| {
-        format!(
-            "invalid time '{text}'; expected how long ago (90m, 24h, 7d), a day (2026-11-25) or RFC 3339, such as \
-             2026-11-25T12:00:00Z (in a URL write + as %2B)"
-        )
-    })
-}
-
 /// A number of entries.
 ///
 /// # Errors
@@ -188,26 +156,9 @@ pub(super) fn limit(text: &str) -> Result<usize, String> {
         .ok_or_else(|| format!("limit: use a number from 1 to {MAX_LIMIT}"))
 }
 
-/// What a name is refused with.
-pub(super) fn unknown(name: &str, allowed: &str) -> String {
-    format!("'{name}' is not known here; use {allowed}")
-}
-
 fn cursor(text: &str) -> Result<i64, String> {
     text.parse()
         .map_err(|_| "cursor: use the next_cursor of an earlier page, as it is".to_owned())
-}
-
-/// An empty value is more likely a script's unset variable than a wish for everything.
-fn text(name: &str, value: &str) -> Result<String, String> {
-    if value.is_empty() {
-        return Err(format!("{name}: is empty; give an id or leave it out"));
-    }
-    Ok(value.to_owned())
-}
-
-fn of(name: &str) -> impl Fn(String) -> String {
-    move |problem| format!("{name}: {problem}")
 }
 
 /// The parameters, each at most once.
@@ -232,7 +183,7 @@ mod tests {
         let query = "state=dead&outcome=timed_out&session_id=a%26b&encounter_id=e&since=2025-01-01T00%3A00%3A00Z\
                      &until=2025-01-02T00:00:00%2B01:00&limit=500&cursor=7";
         let found = events(Some(query)).expect("is right");
-        assert_eq!(found.filter.state, Some(EventState::Dead));
+        assert_eq!(found.filter.states, [EventState::Dead]);
         assert_eq!(found.filter.outcome, Some(Outcome::TimedOut));
         assert_eq!(found.filter.session_id.as_deref(), Some("a&b"));
         assert_eq!(found.filter.encounter_id.as_deref(), Some("e"));

@@ -5,14 +5,18 @@
 mod applied;
 mod audit;
 mod auth;
+mod causes;
 mod content;
 mod error;
 mod events;
 pub mod filter;
+pub mod jobs_view;
+mod me;
 mod metrics;
 mod path;
 pub mod registration;
 pub mod replay;
+mod replays;
 pub mod requeue;
 mod sessions;
 mod sinks;
@@ -90,8 +94,9 @@ pub fn router(state: State) -> Router {
 /// Everything that needs a token, what is not there included.
 fn api(state: &State) -> Router<State> {
     let needs = |needs: Needs| from_fn_with_state((state.clone(), needs), auth::require_role);
-    viewing()
-        .route_layer(needs(Needs::VIEWER))
+    Router::new()
+        .route("/me", get(me::show))
+        .merge(viewing().route_layer(needs(Needs::VIEWER)))
         .merge(operating().route_layer(needs(Needs::OPERATOR)))
         .merge(registering().route_layer(needs(Needs::REGISTRAR)))
         .merge(applying().route_layer(needs(Needs::APPLIER)))
@@ -110,6 +115,9 @@ fn viewing() -> Router<State> {
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show))
         .route("/stats", get(stats::show))
+        .route("/causes", get(causes::list))
+        .route("/replays", get(replays::list))
+        .route("/replays/{id}", get(replays::show))
 }
 
 /// For the partner's software, which says what it has begun and sees nothing.
@@ -133,7 +141,8 @@ fn operating() -> Router<State> {
         .route("/events/{id}/resources/{n}", get(content::resource))
         .route("/events/{id}/replay", post(replay::one))
         .route("/events/{id}/requeue", post(requeue::one))
-        .route("/replay", post(replay::many))
+        .route("/replay", post(replays::begin))
+        .route("/replays/{id}/cancel", post(replays::cancel))
         .route("/sessions/{id}", delete(sessions::withdraw))
         .route("/sessions/{id}/poll", post(sessions::poll))
         .route("/sessions/{id}/refresh", post(sessions::refresh))

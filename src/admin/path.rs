@@ -1,4 +1,4 @@
-//! What stands in a path: an event's id, and a link's number.
+//! What stands in a path: an event's id, a session's, a job's number, a link's place.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -28,8 +28,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// `{n}`: the number of one of its links, from 0.
-pub(super) struct Number(pub(super) u32);
+/// `{n}`: the place of one of its links, from 0.
+pub(super) struct Place(pub(super) u32);
+
+/// `{id}`: the number of a replay job.
+pub(super) struct Number(pub(super) i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for Number {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        read(parts, "id", "a replay job's number").await.map(Self)
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = Error;
@@ -45,7 +56,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Number {
+impl<S: Send + Sync> FromRequestParts<S> for Place {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {

@@ -234,7 +234,7 @@ fn context(fields: &mut Map<String, Value>) -> Result<Option<Context>, String> {
 
 fn nothing_else(fields: &Map<String, Value>, allowed: &str) -> Result<(), String> {
     match fields.keys().next() {
-        Some(name) => Err(super::filter::unknown(name, allowed)),
+        Some(name) => Err(crate::journal::filter::unknown(name, allowed)),
         None => Ok(()),
     }
 }

@@ -179,10 +179,7 @@ pub(super) async fn refresh(
                 .to_owned(),
         ));
     }
-    let filter = Filter {
-        session_id: Some(id.as_str().to_owned()),
-        ..Filter::default()
-    };
+    let filter = Filter::of_session(id.as_str());
     let page = state.journal.list(filter, 1, None).await?;
     let event = page.events.first().map(|event| event.id);
     let Some(event) = event else {

@@ -1,11 +1,13 @@
 //! The journal's events as JSON, field by field. No clinical content.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::timeline::{self, Moment};
-use crate::domain::Expected;
+use crate::domain::{Cause, Expected};
 use crate::journal;
 
 /// An event as it stands in a list.
@@ -26,6 +28,7 @@ pub struct Event {
     pub attempts: u32,
     pub next_attempt_at: Option<String>,
     pub last_error: Option<String>,
+    pub cause: Option<&'static str>,
     pub error_code: Option<String>,
     pub same_as: Option<String>,
 }
@@ -51,6 +54,7 @@ pub struct Link {
     pub http_status: Option<u16>,
     pub bytes: Option<u64>,
     pub fetched_at: Option<String>,
+    pub took_ms: Option<u64>,
     pub reason: Option<String>,
 }
 
@@ -62,7 +66,11 @@ pub struct Delivery {
     pub state: &'static str,
     pub attempts: u32,
     pub delivered_at: Option<String>,
+    pub next_attempt_at: Option<String>,
     pub applied_at: Option<String>,
+    pub http_status: Option<u16>,
+    pub took_ms: Option<u64>,
+    pub cause: Option<&'static str>,
     pub last_error: Option<String>,
 }
 
@@ -73,6 +81,18 @@ pub struct Page {
     pub events: Vec<Event>,
     /// Leads to the next page, when there is one.
     pub next_cursor: Option<String>,
+    /// How many events the filter finds, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<Count>,
+}
+
+/// How many there are, as far as they were counted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Count {
+    /// How many were counted.
+    pub events: u64,
+    /// Whether there may be more.
+    pub is_capped: bool,
 }
 
 /// One entry of the audit log.
@@ -83,6 +103,16 @@ pub struct AuditEntry {
     pub actor: String,
     pub action: String,
     pub event: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// A page of the audit log, newest first.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditPage {
+    /// The entries.
+    pub entries: Vec<AuditEntry>,
+    /// Leads to the next page, when there is one.
+    pub next_cursor: Option<String>,
 }
 
 impl From<&journal::Event> for Event {
@@ -102,6 +132,7 @@ impl From<&journal::Event> for Event {
             attempts: event.attempts,
             next_attempt_at: text(event.next_attempt_at),
             last_error: event.last_error.clone(),
+            cause: event.cause.map(Cause::as_str),
             error_code: event.error_code.clone(),
             same_as: event.same_as.map(|id| id.to_string()),
         }
@@ -117,6 +148,7 @@ impl From<&journal::EventDetail> for Detail {
             http_status: link.http_status,
             bytes: link.bytes,
             fetched_at: text(link.fetched_at),
+            took_ms: link.took.map(millis),
             reason: link.reason.clone(),
         };
         let delivery = |delivery: &journal::Delivery| Delivery {
@@ -124,7 +156,11 @@ impl From<&journal::EventDetail> for Detail {
             state: delivery.state.as_str(),
             attempts: delivery.attempts,
             delivered_at: text(delivery.delivered_at),
+            next_attempt_at: text(delivery.next_attempt_at),
             applied_at: text(delivery.applied_at),
+            http_status: delivery.http_status,
+            took_ms: delivery.took.map(millis),
+            cause: delivery.cause.map(Cause::as_str),
             last_error: delivery.last_error.clone(),
         };
         Self {
@@ -136,10 +172,21 @@ impl From<&journal::EventDetail> for Detail {
     }
 }
 
-impl From<&journal::Page> for Page {
-    fn from(page: &journal::Page) -> Self {
+impl Page {
+    /// A page, with the count where there is one.
+    pub fn of(page: &journal::Page, count: Option<Count>) -> Self {
         Self {
             events: page.events.iter().map(Event::from).collect(),
+            next_cursor: page.next.map(|next| next.to_string()),
+            count,
+        }
+    }
+}
+
+impl From<&journal::AuditPage> for AuditPage {
+    fn from(page: &journal::AuditPage) -> Self {
+        Self {
+            entries: page.entries.iter().map(AuditEntry::from).collect(),
             next_cursor: page.next.map(|next| next.to_string()),
         }
     }
@@ -152,6 +199,7 @@ impl From<&journal::AuditEntry> for AuditEntry {
             actor: entry.actor.clone(),
             action: entry.action.clone(),
             event: entry.event.map(|id| id.to_string()),
+            reason: entry.reason.clone(),
         }
     }
 }
@@ -218,6 +266,10 @@ pub fn registered(registered: &journal::Registered) -> Value {
         answer["event_id"] = event.to_string().into();
     }
     answer
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn text(time: Option<Timestamp>) -> Option<String> {

@@ -161,7 +161,7 @@ impl Canary {
         let told = self.sinks.iter().map(|sink| sink.deliver(&delivery));
         for outcome in futures_util::future::join_all(told).await {
             if let Outcome::Retry { reason, .. } | Outcome::Rejected { reason } = outcome {
-                tracing::debug!(reason, "a sink was not told of the synthetic notification");
+                tracing::debug!(%reason, "a sink was not told of the synthetic notification");
             }
         }
     }

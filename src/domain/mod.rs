@@ -3,6 +3,7 @@
 //! Pure data and pure functions. Nothing here does I/O or knows axum, a database or an HTTP client.
 
 mod canary;
+mod cause;
 mod clock;
 mod dedupe;
 mod delivery;
@@ -16,9 +17,10 @@ mod outcome;
 mod poll_schedule;
 mod session;
 mod tree;
-mod words;
+pub(crate) mod words;
 
 pub use canary::Canary;
+pub use cause::{Cause, Reason};
 pub use clock::{Clock, Millis};
 pub use dedupe::DedupeKey;
 pub use delivery::{DeliveryState, EventState, LinkCause, LinkState, Source};
@@ -30,3 +32,4 @@ pub use notification::{Malformed, Notification};
 pub use outcome::{Outcome, SessionStatus};
 pub use poll_schedule::{KEPT_FOR, Lane, Poll, PollSchedule};
 pub use session::Session;
+pub(crate) use words::worded;

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 
 use super::json;
 use super::tree::Tree;
-use super::{DedupeKey, EncounterId, Link, LinkGroup, Outcome, SessionId, SessionKind};
+use super::{Cause, DedupeKey, EncounterId, Link, LinkGroup, Outcome, SessionId, SessionKind};
 
 /// A notification, read from its body. The body itself stays as received. Prints no clinical content.
 #[derive(Clone)]
@@ -54,6 +54,16 @@ pub enum Malformed {
     /// An object without a non-empty string `session_id`.
     #[error("the body has no usable session_id (a non-empty string of at most 512 bytes)")]
     NoSessionId,
+}
+
+impl Malformed {
+    /// Of which sort it is.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::NotJson | Self::NotAnObject => Cause::ParseNotJson,
+            Self::NoSessionId => Cause::ParseNoSession,
+        }
+    }
 }
 
 impl Notification {

@@ -36,4 +36,4 @@ macro_rules! worded {
     };
 }
 
-pub(super) use worded;
+pub(crate) use worded;

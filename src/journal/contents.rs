@@ -1,6 +1,8 @@
 //! What was fetched for an event, as it is stored: one row, with how its links stand as JSON and the answers behind one
 //! another in the links' order.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,8 @@ struct Stored {
     /// Unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     fetched_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    took_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Absent as well where an earlier version has written it.
@@ -48,6 +52,7 @@ pub(super) fn encode(links: &[Linked]) -> (String, Vec<u8>) {
                     .as_ref()
                     .and_then(|body| u64::try_from(body.len()).ok()),
                 fetched_at: link.fetched_at.map(|at| at.as_millisecond()),
+                took_ms: link.took.map(millis),
                 reason: link.reason.clone(),
                 cause: link.cause.map(|cause| cause.as_str().to_owned()),
             }
@@ -77,11 +82,17 @@ pub(super) fn links(stored: &str) -> Result<Vec<Link>, Error> {
                 http_status: stored.http_status,
                 bytes: stored.bytes,
                 fetched_at: fetched_at.transpose().map_err(|_| corrupt())?,
+                took: stored.took_ms.map(Duration::from_millis),
                 reason: stored.reason,
                 cause,
             })
         })
         .collect()
+}
+
+/// A length of time as it is stored.
+pub(super) fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Why a link's content will not come, by what earlier versions have written down, which had no field for it.
@@ -122,6 +133,7 @@ mod tests {
 
     fn linked_to(n: u32, body: Option<&'static [u8]>) -> Linked {
         let link = Link {
+            took: None,
             n,
             group: LinkGroup::new("contents"),
             href: format!("/{n} \u{0} \""),

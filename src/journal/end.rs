@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Found, Lease};
-use crate::domain::{EventId, EventState, Millis, Sequence};
+use crate::domain::{EventId, EventState, Millis, Reason, Sequence};
 
 /// The end of a piece of work.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct End {
     pub lease: Lease,
     /// How it ended.
     pub how: How,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// How a piece of work ended.
@@ -78,7 +80,7 @@ pub enum Retrieval {
         /// For how long it will have been tried by then, counting only while the vendor's API answers.
         tried_for: Duration,
         /// Why.
-        reason: String,
+        reason: Reason,
         /// Sinks that want the notification alone and did not have it yet, since how the session ended was not known.
         sinks: Vec<String>,
     },
@@ -92,7 +94,7 @@ pub enum Retrieval {
         /// What was found so far.
         found: Found,
         /// Why.
-        reason: String,
+        reason: Reason,
         /// The sinks that want the notification alone, and have it all the same.
         sinks: Vec<String>,
     },
@@ -122,12 +124,12 @@ pub enum DeliveryEnd {
         /// When.
         at: Millis,
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// Rejected or given up.
     Dead {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
 }
 

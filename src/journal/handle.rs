@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::deadline::within;
 use super::handover::{Handover, Reserved, handover};
 use super::record::NewContent;
@@ -32,6 +34,8 @@ pub struct Journal {
     deadline: Duration,
     /// Whether sessions are registered here at all.
     expects: Arc<AtomicBool>,
+    /// Rings when a replay job has begun.
+    jobs: Arc<Notify>,
 }
 
 /// What this process works on.
@@ -60,6 +64,7 @@ impl Journal {
             clock,
             deadline,
             expects: Arc::default(),
+            jobs: Arc::default(),
         };
         (journal, inbox)
     }
@@ -113,6 +118,16 @@ impl Journal {
     /// Tells the worker that something is due.
     pub fn wake(&self) {
         self.handover.notify();
+    }
+
+    /// Tells the worker that a replay job has begun.
+    pub fn tell_job_begun(&self) {
+        self.jobs.notify_one();
+    }
+
+    /// Waits until a replay job has begun here.
+    pub async fn job_begun(&self) {
+        self.jobs.notified().await;
     }
 
     /// Claims what is due, and remembers it as being worked on.

@@ -10,6 +10,7 @@ mod deadline;
 mod end;
 mod error;
 mod expected;
+pub mod filter;
 mod handle;
 mod handover;
 mod lease;
@@ -17,6 +18,7 @@ mod postgres;
 mod received;
 mod record;
 mod rejected_request;
+mod replays;
 mod requeue;
 mod retention;
 mod reverify;
@@ -34,16 +36,21 @@ pub use expected::{
     Change, Expectations, ExpectedFilter, ExpectedPage, ExpectedStats, Follows, NewExpected,
     POLLER_LEASE, PollAnswer, PollEnded, Polled, Recovered, Registered,
 };
+pub use filter::{Filter, Order};
 pub use handle::Journal;
 pub use handover::{Admission, Inbox, Permit};
 pub use lease::{LATER_BY, Lease, Task};
 pub use postgres::PostgresStore;
 pub use received::Received;
 pub use record::{
-    Appended, Applied, Attempt, AuditEntry, Delivery, Event, EventDetail, Filter, Kept, Link,
-    NewEvent, Page, ReplayFrom, Replayed, Stats,
+    Appended, Applied, Attempt, AuditEntry, AuditFilter, AuditPage, Delivery, Event, EventDetail,
+    Kept, Link, NewEvent, Page, ReplayFrom, Replayed, Stats,
 };
 pub use rejected_request::{Bounds, RejectedRequest};
+pub use replays::{
+    Cancelled, CauseGroup, JobState, MOST_COUNTED, NewReplayJob, NoSink, Preview, PreviewGroup,
+    Progress, ReplayJob, ReplayStep, Replays, Standing, Tally, addressees,
+};
 pub use requeue::{Requeued, requeue};
 pub use retention::{Expiry, Purged};
 pub use reverify::{Reverified, Rules};

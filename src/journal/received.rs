@@ -27,7 +27,7 @@ impl Received {
                 let content = NewContent::Malformed {
                     body: body.clone(),
                     dedupe: DedupeKey::of_raw(body),
-                    reason: malformed.to_string(),
+                    malformed,
                 };
                 (content, Some(malformed))
             }

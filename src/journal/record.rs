@@ -4,14 +4,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::Lease;
 use crate::domain::{
-    DedupeKey, DeliveryState, EncounterId, EventId, EventState, Expectation, LinkCause, LinkGroup,
-    LinkState, Notification, Outcome, SessionId, SessionKind, Source,
+    Cause, DedupeKey, DeliveryState, EncounterId, EventId, EventState, Expectation, LinkCause,
+    LinkGroup, LinkState, Malformed, Notification, Outcome, SessionId, SessionKind, Source,
 };
 
 /// An event to keep. Made by [`super::Journal`] alone, from bytes that were verified.
@@ -43,7 +44,7 @@ pub enum NewContent {
         /// Their key.
         dedupe: DedupeKey,
         /// Why they are none.
-        reason: String,
+        malformed: Malformed,
     },
 }
 
@@ -79,6 +80,8 @@ pub struct Link {
     pub bytes: Option<u64>,
     /// When it was fetched.
     pub fetched_at: Option<Timestamp>,
+    /// How long the last call took.
+    pub took: Option<Duration>,
     /// Why it is not fetched, for people.
     pub reason: Option<String>,
     /// Why it will not be, or what it lacks.
@@ -129,6 +132,7 @@ pub struct Event {
     pub attempts: u32,
     pub next_attempt_at: Option<Timestamp>,
     pub last_error: Option<String>,
+    pub cause: Option<Cause>,
     pub error_code: Option<String>,
     pub content_purged: bool,
     pub same_as: Option<EventId>,
@@ -144,6 +148,14 @@ pub struct EventDetail {
     pub attempts: Vec<Attempt>,
 }
 
+impl EventDetail {
+    /// The sinks that it was, is or failed to be delivered to.
+    pub fn sinks(&self) -> Vec<String> {
+        let deliveries = self.deliveries.iter();
+        deliveries.map(|delivery| delivery.sink.clone()).collect()
+    }
+}
+
 /// One sink's standing for one event.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the admin API's delivery, field by field")]
@@ -155,6 +167,9 @@ pub struct Delivery {
     pub delivered_at: Option<Timestamp>,
     pub applied_at: Option<Timestamp>,
     pub last_error: Option<String>,
+    pub cause: Option<Cause>,
+    pub http_status: Option<u16>,
+    pub took: Option<Duration>,
 }
 
 /// One line of an event's history that no other column tells: a failed attempt, a replay, a purge.
@@ -166,21 +181,15 @@ pub struct Attempt {
     pub what: String,
     /// How it ended or who did it.
     pub detail: String,
+    /// Of which sort it is, where it did not succeed.
+    pub cause: Option<Cause>,
+    /// The status of the answer, when it was an HTTP answer.
+    pub http_status: Option<u16>,
+    /// How long it took.
+    pub took: Option<Duration>,
 }
 
-/// What to list. An empty filter lists all.
-#[derive(Debug, Clone, Default)]
-#[allow(missing_docs, reason = "the admin API's query, field by field")]
-pub struct Filter {
-    pub state: Option<EventState>,
-    pub outcome: Option<Outcome>,
-    pub session_id: Option<String>,
-    pub encounter_id: Option<String>,
-    pub since: Option<Timestamp>,
-    pub until: Option<Timestamp>,
-}
-
-/// A page of a list, newest first.
+/// A page of a list.
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The events.
@@ -296,4 +305,24 @@ pub struct AuditEntry {
     pub actor: String,
     pub action: String,
     pub event: Option<EventId>,
+    pub reason: Option<String>,
+}
+
+/// Which audit entries to list. An empty filter lists all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the admin API's query, field by field")]
+pub struct AuditFilter {
+    pub actor: Option<String>,
+    pub event: Option<EventId>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// A page of the audit log, newest first.
+#[derive(Debug, Clone)]
+pub struct AuditPage {
+    /// The entries.
+    pub entries: Vec<AuditEntry>,
+    /// Where the next page starts, when there is one.
+    pub next: Option<i64>,
 }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expectations,
-    Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom,
-    Replayed, Requeued, Stats, Wanted,
+    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
+    EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged,
+    RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, Wanted,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
@@ -20,7 +20,7 @@ use crate::domain::{EventId, Millis, Notification};
     clippy::missing_errors_doc,
     reason = "each fails with the same Error, when the store does"
 )]
-pub trait Store: Expectations {
+pub trait Store: Expectations + Replays {
     /// Keeps an event, or finds the one that it repeats. With `hold` this instance holds its work from then on, if it may
     /// work at all; otherwise the work is due for whoever claims it.
     async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error>;
@@ -71,7 +71,7 @@ pub trait Store: Expectations {
     /// The body fetched for link `n`. `None` when there is none.
     async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error>;
 
-    /// Events newest first, from `cursor` (a page's `next`) on.
+    /// Events in the filter's order, from `cursor` (a page's `next`) on.
     async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error>;
 
     /// How many events stand where.
@@ -144,8 +144,13 @@ pub trait Store: Expectations {
     /// Writes down who read or changed what.
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error>;
 
-    /// The newest audit entries.
-    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error>;
+    /// Audit entries newest first, from `cursor` (a page's `next`) on.
+    async fn audit_log(
+        &self,
+        filter: AuditFilter,
+        limit: usize,
+        cursor: Option<i64>,
+    ) -> Result<AuditPage, Error>;
 
     /// Reads everything and says what does not fit together: damaged pages, counts that are off, work that nobody would
     /// take up. Empty when all is well. Takes as long as the store is large.

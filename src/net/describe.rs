@@ -9,6 +9,34 @@ use rustls::{CertificateError, Error as TlsError, InvalidMessage};
 
 use super::resolver::NOT_PUBLIC;
 
+/// Of which sort a call is that got no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// It did not come in time.
+    Timeout,
+    /// The two ends do not agree on a trusted connection.
+    Tls,
+    /// The other end is not there, or went away.
+    Unreachable,
+}
+
+/// Of which sort a call is that got no answer.
+pub fn no_answer(error: &reqwest::Error) -> NoAnswer {
+    let is = |kind: fn(&(dyn Error + 'static)) -> bool| causes(error).any(kind);
+    if is(|cause| cause.is::<TlsError>()) {
+        NoAnswer::Tls
+    } else if error.is_timeout()
+        || is(|cause| {
+            let error = cause.downcast_ref::<io::Error>();
+            error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        })
+    {
+        NoAnswer::Timeout
+    } else {
+        NoAnswer::Unreachable
+    }
+}
+
 /// What went wrong with a call that got no answer, and with which host.
 pub fn describe(error: &reqwest::Error) -> String {
     let what = explain(error);

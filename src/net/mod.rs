@@ -23,7 +23,7 @@ mod tls_error;
 
 pub use answer::{error_response, method_not_allowed, not_found};
 pub use coding::{ACCEPTED_CODINGS, CodingError, decode};
-pub use describe::describe;
+pub use describe::{NoAnswer, describe, no_answer};
 pub use handover::{BindError, LentSockets, Offer, Predecessor, Sockets, Withdraw, ask};
 pub use health::routes as health_routes;
 pub use http_client::{

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::wire::{self, Bare};
-use crate::domain::json;
+use crate::domain::{Cause, Reason, json};
 
 /// A call that did not succeed. Its reason names a status and an error id and nothing of a patient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,20 @@ pub enum Kind {
 }
 
 impl Failure {
+    /// Why the call did not succeed, as it is written down.
+    pub fn why(&self) -> Reason {
+        let cause = match self.kind {
+            Kind::Retry => Cause::FetchNotReady,
+            Kind::Outage => Cause::FetchOutage,
+            Kind::NotFound => Cause::FetchNotFound,
+            Kind::Identity => Cause::FetchIdentity,
+            // A call that is not made has no answer.
+            Kind::Final if self.status.is_none() => Cause::FetchRefusedLink,
+            Kind::Final => Cause::FetchFinal,
+        };
+        Reason::new(cause, self.reason.clone()).answered(self.status)
+    }
+
     /// Whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         match self.kind {

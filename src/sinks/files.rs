@@ -18,6 +18,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::{Delivery, Outcome, SetupError, Sink};
 use crate::config;
+use crate::domain::{Cause, Reason};
 
 /// How a file that is being written is called.
 const PART_PREFIX: &str = ".";
@@ -197,7 +198,10 @@ impl Sink for FilesSink {
             Ok(()) => Outcome::Delivered,
             Err(error) => Outcome::Retry {
                 after: None,
-                reason: format!("cannot write the file: {error}"),
+                reason: Reason::new(
+                    Cause::DeliverStorage,
+                    format!("cannot write the file: {error}"),
+                ),
             },
         }
     }

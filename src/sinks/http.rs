@@ -10,7 +10,10 @@ use url::Url;
 use super::template::Template;
 use super::{Delivery, Outcome, SetupError, SigningKeys, Sink};
 use crate::config;
-use crate::net::{ClientOptions, Reach, build_client, describe, read_capped, retry_after};
+use crate::domain::{Cause, Reason};
+use crate::net::{
+    ClientOptions, NoAnswer, Reach, build_client, describe, no_answer, read_capped, retry_after,
+};
 
 /// An answer's body is read so that the connection can be used again, up to this size, and then forgotten.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -104,7 +107,10 @@ impl Sink for HttpSink {
         // Another attempt would make the same of it.
         let body = match self.body(delivery) {
             Ok(body) => body,
-            Err(reason) => return Outcome::Rejected { reason },
+            Err(why) => {
+                let reason = Reason::new(Cause::DeliverUnrenderable, why);
+                return Outcome::Rejected { reason };
+            }
         };
         let mut request = self
             .client
@@ -120,7 +126,7 @@ impl Sink for HttpSink {
         match request.send().await {
             Err(error) => Outcome::Retry {
                 after: None,
-                reason: describe(&error),
+                reason: Reason::new(unanswered(&error), describe(&error)),
             },
             Ok(answer) => {
                 let (status, after) = (answer.status(), retry_after(answer.headers()));
@@ -143,9 +149,26 @@ impl Sink for HttpSink {
     }
 }
 
+/// Of which sort a call was that got no answer.
+fn unanswered(error: &reqwest::Error) -> Cause {
+    match no_answer(error) {
+        NoAnswer::Timeout => Cause::DeliverTimeout,
+        NoAnswer::Tls => Cause::DeliverTls,
+        NoAnswer::Unreachable => Cause::DeliverUnreachable,
+    }
+}
+
 /// Only a 2xx is a success. What is wrong with this one content is final; all else may be mended at the other end.
 fn outcome(status: StatusCode, after: Option<std::time::Duration>) -> Outcome {
-    let reason = format!("HTTP {}", status.as_u16());
+    let cause = match status.as_u16() {
+        400 | 410 | 413 | 422 => Cause::DeliverRejected,
+        401 | 403 | 407 => Cause::DeliverAuth,
+        408 | 504 => Cause::DeliverTimeout,
+        500..=599 => Cause::DeliverHttp5xx,
+        _ => Cause::DeliverHttp4xx,
+    };
+    let text = format!("HTTP {}", status.as_u16());
+    let reason = Reason::new(cause, text).answered(Some(status.as_u16()));
     match status.as_u16() {
         200..=299 => Outcome::Delivered,
         400 | 410 | 413 | 422 => Outcome::Rejected { reason },

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::config::{self, SinkTarget};
-use crate::domain::{Document, EventId};
+use crate::domain::{Document, EventId, Reason};
 use crate::net::ClientError;
 
 pub use envelope::{Unrenderable, envelope};
@@ -47,12 +47,12 @@ pub enum Outcome {
         /// How long it asks to wait.
         after: Option<Duration>,
         /// Why.
-        reason: String,
+        reason: Reason,
     },
     /// It will never take this one.
     Rejected {
         /// Why.
-        reason: String,
+        reason: Reason,
     },
 }
 

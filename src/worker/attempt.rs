@@ -7,7 +7,7 @@ use super::session::{is_unsettled, required_of, subject_of};
 use super::settle::{NotYet, Settled, is_unknowable, settle, unknowable_status};
 use super::{backoff, plan};
 use crate::config::Include;
-use crate::domain::{Notification, Outcome, Session};
+use crate::domain::{Cause, Notification, Outcome, Reason, Session};
 use crate::journal::{ClaimedEvent, Found, Link, Linked, Planned, Retrieval, Task};
 use crate::sdp::{self, Failure};
 
@@ -27,7 +27,10 @@ impl Retriever {
     pub(super) async fn attempt(&self, claimed: &ClaimedEvent) -> Retrieval {
         let mut session = claimed.found.session.clone();
         let Some(notification) = claimed.notification.as_deref() else {
-            let reason = "the stored notification cannot be read".to_owned();
+            let reason = Reason::new(
+                Cause::StoreUnreadable,
+                "the stored notification cannot be read",
+            );
             return self.dead(claimed, claimed.found.clone(), reason);
         };
         let needs_sdp = *claimed.lease.task() != Task::Forward;
@@ -79,14 +82,22 @@ impl Retriever {
             NotYet::InProgress(session) => {
                 self.breaker.success(Instant::now());
                 let status = session.status.as_deref().unwrap_or_default();
-                let reason = format!("the session is still {status}");
+                let reason = Reason::new(
+                    Cause::FetchNotReady,
+                    format!("the session is still {status}"),
+                );
                 (session, None, true, reason)
             }
             NotYet::Failed(failure) => {
                 self.note(&failure);
                 // What fails for this session alone must not be waited out as an outage.
                 let counts = !failure.is_outage() || self.breaker.has_answered_since(start);
-                (session, failure.after, counts, format!("status: {failure}"))
+                (
+                    session,
+                    failure.after,
+                    counts,
+                    failure.why().after("status"),
+                )
             }
         };
         let links = claimed.found.links.clone();
@@ -138,7 +149,7 @@ impl Retriever {
 
     /// Given up. Who wants the notification alone has it all the same. What this attempt found out of the session is
     /// written down first, so that they and everyone else hear how it ended; the next attempt gives up.
-    pub(super) fn dead(&self, claimed: &ClaimedEvent, found: Found, reason: String) -> Retrieval {
+    pub(super) fn dead(&self, claimed: &ClaimedEvent, found: Found, reason: Reason) -> Retrieval {
         let sinks = self.sinks(found.session.outcome, Some(Include::NotificationOnly));
         if is_news(claimed, &found) {
             return Retrieval::Retry {
@@ -177,10 +188,10 @@ impl Retriever {
         found: Found,
         wait: Duration,
         counts: bool,
-        reason: String,
+        reason: Reason,
     ) -> Retrieval {
         if claimed.tried_for >= self.follow.retry.give_up_after {
-            let reason = format!("given up after {} attempts: {reason}", claimed.attempt);
+            let reason = reason.after(&format!("given up after {} attempts", claimed.attempt));
             return self.dead(claimed, found, reason);
         }
         let sinks = if is_news(claimed, &found) {

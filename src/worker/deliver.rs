@@ -12,7 +12,7 @@ use super::breaker::{Admit, Breaker, Guarded};
 use super::claims::Work;
 use super::{Shared, backoff, report};
 use crate::config::Sink as SinkConfig;
-use crate::domain::{Document, EventState, Millis};
+use crate::domain::{Cause, Document, EventState, Millis, Reason};
 use crate::journal::{
     self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Permit, Task, Wanted,
 };
@@ -73,7 +73,7 @@ impl Deliverer {
             Err(unrenderable) => {
                 self.breaker.probe_ended();
                 return Outcome::Rejected {
-                    reason: unrenderable.to_string(),
+                    reason: Reason::new(Cause::DeliverUnrenderable, unrenderable.to_string()),
                 };
             }
         };
@@ -82,11 +82,11 @@ impl Deliverer {
             .await
             .unwrap_or_else(|_| Outcome::Retry {
                 after: None,
-                reason: "the sink panicked".to_owned(),
+                reason: Reason::new(Cause::Internal, "the sink panicked"),
             });
         match &outcome {
             Outcome::Delivered | Outcome::Rejected { .. } => self.breaker.success(Instant::now()),
-            Outcome::Retry { reason, .. } => self.breaker.failure(Instant::now(), reason),
+            Outcome::Retry { reason, .. } => self.breaker.failure(Instant::now(), &reason.text),
         }
         outcome
     }
@@ -110,7 +110,8 @@ impl Deliverer {
                     .unwrap_or(Millis::MAX);
                 if clock.monotonic().saturating_sub(claimed.started_at) >= give_up {
                     DeliveryEnd::Dead {
-                        reason: format!("given up after {} attempts: {reason}", claimed.attempt),
+                        reason: reason
+                            .after(&format!("given up after {} attempts", claimed.attempt)),
                     }
                 } else {
                     DeliveryEnd::Retry { at, reason }
@@ -127,7 +128,7 @@ impl Deliverer {
                 tracing::debug!(event.id = %document.id, sink, "delivered");
             }
             DeliveryEnd::Retry { reason, .. } => {
-                tracing::warn!(event.id = %document.id, sink, reason, "not delivered; trying again");
+                tracing::warn!(event.id = %document.id, sink, cause = %reason.cause, %reason, "not delivered; trying again");
             }
             DeliveryEnd::Dead { reason } => {
                 let message = format!(
@@ -136,7 +137,7 @@ impl Deliverer {
                 self.shared
                     .alerts
                     .raise(Alert::SinkExhausted, sink, message);
-                tracing::error!(event.id = %document.id, sink, reason, "delivery given up; replay it when mended");
+                tracing::error!(event.id = %document.id, sink, cause = %reason.cause, %reason, "delivery given up; replay it when mended");
             }
         }
         if let Ended::Kept {
@@ -199,14 +200,13 @@ impl Work for Deliverer {
             outcome = self.attempt(document) => outcome,
         };
         drop(permit);
+        let took = start.elapsed();
         let result = match &outcome {
             Outcome::Delivered => "delivered",
             Outcome::Retry { .. } => "retry",
             Outcome::Rejected { .. } => "rejected",
         };
-        shared
-            .metrics
-            .delivery(&self.config.name, result, start.elapsed());
+        shared.metrics.delivery(&self.config.name, result, took);
         let end = self.end(&claimed, outcome);
         if let DeliveryEnd::Delivered { at, .. } = &end {
             shared.metrics.sink_took(&self.config.name, *at);
@@ -214,6 +214,7 @@ impl Work for Deliverer {
         let ended = shared.ends.write(End {
             lease: claimed.lease.clone(),
             how: How::Delivery(end.clone()),
+            took,
         });
         if let Some(ended) = ended.await {
             self.log(document, &end, &ended);

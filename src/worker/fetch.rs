@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::plan::{self, Verdict};
 use super::retrieve::Retriever;
 use super::session::{required_of, subject_of};
-use crate::domain::{self, LinkCause, LinkState, Session, json};
+use crate::domain::{self, Cause, LinkCause, LinkState, Reason, Session, json};
 use crate::journal::{ClaimedEvent, Found, Link, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
 
@@ -55,6 +55,7 @@ impl Retriever {
         let mut calls = Calls::default();
         while let Some((at, result)) = pending.next().await {
             let link = &mut links[at];
+            link.took = Some(start.elapsed());
             if let Some(body) = self.apply(claimed, link, (at, result), &mut session, &mut calls) {
                 bodies[at] = Some(body);
             }
@@ -73,14 +74,22 @@ impl Retriever {
                 links: linked.map(|(link, body)| Linked { link, body }).collect(),
             }
         };
+        let failure_of = |link: &Link| {
+            let mut failed = calls.failed.iter();
+            let of_it = failed.find(|(at, _)| links[*at].n == link.n);
+            of_it.map(|(_, failure)| failure)
+        };
         match plan::verdict(&required, &links) {
             Verdict::Complete => self.deliver(found(session)),
-            Verdict::Hopeless(link) => self.dead(claimed, found(session), why(link)),
+            Verdict::Hopeless(link) => {
+                self.dead(claimed, found(session), why(link, failure_of(link)))
+            }
             Verdict::Waiting(link) => {
                 let wait = self
                     .wait(claimed, calls.asked)
                     .min(self.left(claimed, &required, link));
-                self.retry(claimed, found(session), wait, is_answering, why(link))
+                let reason = why(link, failure_of(link));
+                self.retry(claimed, found(session), wait, is_answering, reason)
             }
         }
     }
@@ -185,7 +194,13 @@ impl Retriever {
 }
 
 /// What the event waits for, or died of.
-fn why(link: &Link) -> String {
-    let reason = link.reason.as_deref().unwrap_or("not fetched");
-    format!("{}: {reason}", link.group)
+fn why(link: &Link, failure: Option<&Failure>) -> Reason {
+    let cause = match (link.cause, failure) {
+        (Some(LinkCause::NotFollowed), _) => Cause::FetchRefusedLink,
+        (Some(LinkCause::NotLinked), _) => Cause::FetchNotLinked,
+        (_, Some(failure)) => failure.why().cause,
+        (_, None) => Cause::FetchNotReady,
+    };
+    let text = link.reason.as_deref().unwrap_or("not fetched");
+    Reason::new(cause, format!("{}: {text}", link.group)).answered(link.http_status)
 }

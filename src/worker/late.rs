@@ -4,7 +4,7 @@
 //! anything: it is asked for only while all is well with the vendor's API.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -66,6 +66,7 @@ impl Work for Late {
 
     async fn work(self: Arc<Self>, late: LateEvent, permit: Permit) {
         let shared = &self.shared;
+        let start = Instant::now();
         let look = tokio::select! {
             biased;
             () = shared.journal.lost() => return shared.journal.abandon(&late.lease),
@@ -89,6 +90,7 @@ impl Work for Late {
                 retry_at,
                 seen: seen.what,
             },
+            took: start.elapsed(),
         });
         let Some(Ended::Kept { .. }) = ended.await else {
             return;

@@ -18,6 +18,7 @@ mod notices;
 mod plan;
 mod poll;
 mod recovered;
+mod replays;
 mod report;
 mod retrieve;
 mod session;
@@ -112,6 +113,9 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         .map(|(config, _)| wants(config))
         .collect();
     let wants = Arc::new(wants);
+    let names = parts.sinks.iter().map(|(config, _)| config.name.clone());
+    let jobs = replays::run(Arc::clone(&shared), names.collect(), tasks.clone());
+    tasks.spawn("replay jobs", jobs);
     let (mut outlets, mut listeners) = (Vec::new(), Vec::new());
     for (config, sink) in parts.sinks {
         let admission = Admission::new(config.max_concurrency);

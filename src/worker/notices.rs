@@ -169,13 +169,13 @@ impl Teller {
                 0
             }
             Outcome::Rejected { reason } => {
-                tracing::error!(sink, reason, "the sink does not take an alert");
+                tracing::error!(sink, %reason, "the sink does not take an alert");
                 waiting.remove(0);
                 0
             }
             Outcome::Retry { reason, .. } => {
                 if attempt == 0 {
-                    tracing::warn!(sink, reason, "an alert is not told yet; trying again");
+                    tracing::warn!(sink, %reason, "an alert is not told yet; trying again");
                 }
                 attempt.saturating_add(1)
             }

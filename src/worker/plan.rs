@@ -56,6 +56,7 @@ pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow, required: &[LinkGr
             http_status: None,
             bytes: None,
             fetched_at: None,
+            took: None,
             reason: refused.map(str::to_owned),
             cause: refused.map(|_| LinkCause::NotFollowed),
         })
@@ -72,6 +73,7 @@ pub(super) fn unlinked(links: &[Link], group: &LinkGroup) -> Link {
         http_status: None,
         bytes: None,
         fetched_at: None,
+        took: None,
         reason: Some(
             "required, but neither linked nor one of the session's standard links".to_owned(),
         ),

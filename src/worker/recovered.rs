@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::compare;
 use super::retrieve::Retriever;
-use crate::domain::{EventId, EventState, ExpectedState, Origin, Registration, Source};
+use crate::domain::{
+    Cause, EventId, EventState, ExpectedState, Origin, Reason, Registration, Source,
+};
 use crate::journal::{ClaimedEvent, Error, Filter, NewExpected, Retrieval};
 
 /// How often one of the two looks whether the other is retrieved.
@@ -50,10 +52,7 @@ impl Retriever {
         if expected.is_none_or(|expected| expected.state != ExpectedState::Late) {
             return Ok(None);
         }
-        let filter = Filter {
-            session_id: Some(session.as_str().to_owned()),
-            ..Filter::default()
-        };
+        let filter = Filter::of_session(session.as_str());
         let page = journal.list(filter, MOST, None).await?;
         let mut events = page.events.iter();
         let notification = events.find(|event| event.source == Source::Webhook);
@@ -76,7 +75,8 @@ impl Retriever {
                 let reason =
                     "its session was recovered by asking before, and that is not retrieved yet";
                 let found = found.clone();
-                self.retry(claimed, found, WAIT, false, reason.to_owned())
+                let reason = Reason::new(Cause::FetchNotReady, reason);
+                self.retry(claimed, found, WAIT, false, reason)
             }
             EventState::Delivering | EventState::Done
                 if event.same_as.is_none()
@@ -99,7 +99,10 @@ impl Retriever {
 
     /// Another attempt, since the store could not tell of the other event.
     fn unsure(&self, claimed: &ClaimedEvent, error: &Error) -> Retrieval {
-        let reason = format!("the session's other event could not be looked up: {error}");
+        let reason = Reason::new(
+            Cause::StoreUnreadable,
+            format!("the session's other event could not be looked up: {error}"),
+        );
         self.retry(claimed, claimed.found.clone(), WAIT, false, reason)
     }
 

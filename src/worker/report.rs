@@ -36,7 +36,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             tracing::debug!(event.id = %id, sinks = sinks.len(), "announced before it is retrieved");
         }
         Retrieval::Retry { reason, .. } => {
-            tracing::warn!(event.id = %id, attempt, reason, "not retrieved yet; trying again");
+            tracing::warn!(event.id = %id, attempt, cause = %reason.cause, %reason, "not retrieved yet; trying again");
         }
         Retrieval::Dead { reason, found, .. } => tracing::error!(
             event.id = %id,
@@ -47,7 +47,8 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             error_code = receipt.error_code,
             state = EventState::Dead.as_str(),
             attempt,
-            reason,
+            cause = %reason.cause,
+            %reason,
             "event ended: retrieval given up; replay it when mended"
         ),
     }

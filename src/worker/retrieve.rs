@@ -14,7 +14,7 @@ use super::claims::Work;
 use super::deliver::Outlet;
 use super::{Shared, report};
 use crate::config::{Follow, Include, Reconcile, Refresh};
-use crate::domain::{Outcome, Sequence};
+use crate::domain::{Cause, Outcome, Reason, Sequence};
 use crate::journal::{
     self, Claimed, ClaimedDelivery, ClaimedEvent, End, Ended, How, Lease, Permit, Retrieval, Task,
     Wanted,
@@ -113,6 +113,7 @@ impl Work for Retriever {
 
     async fn work(self: Arc<Self>, claimed: ClaimedEvent, permit: Permit) {
         let (journal, task) = (&self.shared.journal, claimed.lease.task().clone());
+        let start = Instant::now();
         let is_announced = self.is_announced_first(&task) && !claimed.receipt.is_late();
         let attempt = async {
             if is_announced {
@@ -141,7 +142,7 @@ impl Work for Retriever {
                 found,
                 wait,
                 true,
-                "processing panicked".to_owned(),
+                Reason::new(Cause::Internal, "processing panicked"),
             )
         });
         report::attempt(&claimed, &end);
@@ -149,6 +150,7 @@ impl Work for Retriever {
         let ended = self.shared.ends.write(End {
             lease: claimed.lease.clone(),
             how: How::Retrieval(Box::new(end.clone())),
+            took: start.elapsed(),
         });
         match ended.await {
             Some(Ended::Kept {

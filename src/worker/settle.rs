@@ -78,6 +78,7 @@ pub(super) fn unknowable_status(n: usize, failure: &Failure) -> Link {
         http_status: failure.status,
         bytes: None,
         fetched_at: None,
+        took: None,
         reason: Some(format!(
             "how the session ended cannot be found out: {failure}"
         )),

@@ -144,7 +144,7 @@ async fn what_is_refused_is_counted_and_on_paths_of_content_audited() {
             format!("desk: refused (403): {route}"),
         ]
     );
-    let entries = admin.state.journal.audit_log(10).await.expect("entries");
+    let entries = admin.audit_entries().await;
     assert!(entries.iter().all(|entry| entry.event == Some(id)));
     let metrics = admin.get("/metrics").await.text();
     for (code, count) in [("401", 42), ("403", 2)] {

@@ -23,8 +23,8 @@ use super::{State, Tokens, router};
 use crate::config::{AdminToken, Role, Secret};
 use crate::domain::{Clock, EventId, LinkGroup, LinkState, Outcome, Session, SessionKind};
 use crate::journal::{
-    Access, Appended, Claimed, DeliveryEnd, End, Found, How, Inbox, Journal, Link, Linked, Planned,
-    Received, Retrieval, SqliteStore, Task, Wanted,
+    Access, Appended, AuditEntry, AuditFilter, Claimed, DeliveryEnd, End, Found, How, Inbox,
+    Journal, Link, Linked, Planned, Received, Retrieval, SqliteStore, Task, Wanted,
 };
 use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
@@ -174,7 +174,15 @@ impl Admin {
 
     async fn end(&self, claimed: &Claimed, how: How) {
         let lease = claimed.lease().clone();
-        let ended = self.state.journal.finish(vec![End { lease, how }]).await;
+        let ended = self
+            .state
+            .journal
+            .finish(vec![End {
+                lease,
+                how,
+                took: std::time::Duration::ZERO,
+            }])
+            .await;
         ended.expect("kept");
     }
 
@@ -188,6 +196,7 @@ impl Admin {
         for event in self.claim().await {
             let body = Bytes::from(format!(r#"{{"text":"{CLINICAL}"}}"#));
             let link = Link {
+                took: None,
                 n: 0,
                 group: LinkGroup::new("contents"),
                 href: "/api/v1/ambient/s/contents".to_owned(),
@@ -231,8 +240,16 @@ impl Admin {
         }
     }
 
+    async fn audit_entries(&self) -> Vec<AuditEntry> {
+        let page = self
+            .state
+            .journal
+            .audit_log(AuditFilter::default(), 10, None);
+        page.await.expect("entries").entries
+    }
+
     async fn audit(&self) -> Vec<String> {
-        let entries = self.state.journal.audit_log(10).await.expect("entries");
+        let entries = self.audit_entries().await;
         entries
             .iter()
             .map(|entry| format!("{}: {}", entry.actor, entry.action))

@@ -31,11 +31,12 @@ pub(super) struct Args {
 pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
     let mut pages = Pages::new(store, args.filter.filter(), args.limit);
     let mut all = view::Page {
+        count: None,
         events: Vec::new(),
         next_cursor: None,
     };
     while let Some(page) = pages.next().await? {
-        let page = view::Page::from(&page);
+        let page = view::Page::of(&page, None);
         all.events.extend(page.events);
         all.next_cursor = page.next_cursor;
     }

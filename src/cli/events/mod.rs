@@ -20,10 +20,9 @@ use jiff::Timestamp;
 use self::pages::Pages;
 use super::ConfigArgs;
 pub(super) use super::user::actor;
-use crate::admin::filter;
 use crate::app::stores;
-use crate::domain::{Clock, EventId, EventState, Outcome};
-use crate::journal::{AuditEntry, Filter, Store};
+use crate::domain::{Cause, Clock, EventId, EventState, Outcome, Source};
+use crate::journal::{self, AuditEntry, Filter, Store};
 use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
@@ -63,12 +62,21 @@ enum What {
 /// Which events.
 #[derive(Debug, Clone, clap::Args)]
 struct FilterArgs {
-    /// received, retrieving, delivering, done, dead, quarantined or purged
-    #[arg(long)]
-    state: Option<EventState>,
+    /// received, retrieving, delivering, done, dead, quarantined or purged; several with commas between them
+    #[arg(long, value_delimiter = ',')]
+    state: Vec<EventState>,
     /// completed, failed, timed_out, cancelled or unknown
     #[arg(long)]
     outcome: Option<Outcome>,
+    /// What it did not succeed for, such as deliver.rejected or fetch.identity
+    #[arg(long)]
+    cause: Option<Cause>,
+    /// Delivered, to be delivered or failed at this sink
+    #[arg(long, value_name = "NAME")]
+    at_sink: Option<String>,
+    /// webhook, reconcile, refresh or cli
+    #[arg(long)]
+    source: Option<Source>,
     /// Events of this session
     #[arg(long, value_name = "ID")]
     session_id: Option<String>,
@@ -76,10 +84,10 @@ struct FilterArgs {
     #[arg(long, value_name = "ID")]
     encounter_id: Option<String>,
     /// Received at or after this time: 24h (ago), 2026-11-25 or 2026-11-25T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = filter::time)]
+    #[arg(long, value_name = "TIME", value_parser = journal::filter::time)]
     since: Option<Timestamp>,
     /// Received before this time
-    #[arg(long, value_name = "TIME", value_parser = filter::time)]
+    #[arg(long, value_name = "TIME", value_parser = journal::filter::time)]
     until: Option<Timestamp>,
 }
 
@@ -121,22 +129,21 @@ impl What {
 impl FilterArgs {
     /// Whether anything is left out.
     fn is_any(&self) -> bool {
-        self.state.is_some()
-            || self.outcome.is_some()
-            || self.session_id.is_some()
-            || self.encounter_id.is_some()
-            || self.since.is_some()
-            || self.until.is_some()
+        !self.clone().filter().is_empty()
     }
 
     fn filter(self) -> Filter {
         Filter {
-            state: self.state,
+            states: self.state,
             outcome: self.outcome,
+            cause: self.cause,
+            sink: self.at_sink,
+            source: self.source,
             session_id: self.session_id,
             encounter_id: self.encounter_id,
             since: self.since,
             until: self.until,
+            ..Filter::default()
         }
     }
 }
@@ -152,6 +159,7 @@ pub(super) async fn audit(
         actor: actor(),
         action,
         event,
+        reason: None,
     };
     let written = store.audit(entry).await;
     written.context("cannot write to the audit log, so nothing was done")

@@ -5,7 +5,7 @@ use super::{ConfigArgs, actor, audit};
 use crate::admin::replay;
 use crate::config::Config;
 use crate::domain::EventId;
-use crate::journal::{ReplayFrom, Replayed, Store};
+use crate::journal::{ReplayFrom, Replayed, Store, addressees};
 use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
@@ -62,9 +62,9 @@ async fn one(
             replay::words(Replayed::NotFound).to_owned(),
         ));
     };
-    let sinks = match replay::addressees(from, wanted, &detail, known) {
+    let sinks = match addressees(from, wanted, &detail.sinks(), known) {
         Ok(sinks) => sinks,
-        Err(why) => return Ok(Outcome::Skipped(why.to_owned())),
+        Err(why) => return Ok(Outcome::Skipped(why.to_string())),
     };
     audit(store, replay::action(from, wanted), Some(id)).await?;
     let end = store.replay(id, from, sinks, actor()).await?;

@@ -111,10 +111,12 @@ impl WhichArgs {
         let is_any = self.filter.is_any();
         ensure!(
             is_any || words.state.is_some(),
-            "give an event's id, or at least one of --state, --outcome, --session-id, --encounter-id, --since and --until"
+            "give an event's id, or at least one of --state, --outcome, --cause, --at-sink, --source, --session-id, --encounter-id, --since and --until"
         );
         let mut filter = self.filter.clone().filter();
-        filter.state = filter.state.or(words.state);
+        if filter.states.is_empty() {
+            filter.states.extend(words.state);
+        }
         let found = count(store, filter.clone()).await?;
         let total: u64 = found.values().sum();
         let states: Vec<String> = found

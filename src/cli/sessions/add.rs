@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::admin::registration::{self, Said};
-use crate::admin::{filter, view};
+use crate::admin::view;
 use crate::cli::{ConfigArgs, input};
 use crate::config::Reconcile;
 use crate::domain::Clock;
+use crate::journal;
 use crate::journal::{NewExpected, Store};
 use crate::terminal::{ExitStatus, emit, note};
 
@@ -42,10 +43,10 @@ pub(super) struct AddArgs {
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     /// When it started: 5m (ago), 2026-11-25 or 2026-11-25T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = filter::time)]
+    #[arg(long, value_name = "TIME", value_parser = journal::filter::time)]
     started_at: Option<Timestamp>,
     /// When it ended
-    #[arg(long, value_name = "TIME", value_parser = filter::time)]
+    #[arg(long, value_name = "TIME", value_parser = journal::filter::time)]
     ended_at: Option<Timestamp>,
 }
 

@@ -2,13 +2,14 @@
 //! it was made under still stands.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::{Client, Transaction};
 use uuid::Uuid;
 
 use super::server_clock::ServerClock;
 use super::work;
-use super::writes::{Delivered, Writes};
+use super::writes::{Delivered, Writes, text};
 use super::{content, late, operate, progress, repeat, row};
 use crate::domain::{EventState, Millis};
 use crate::journal::{DeliveryEnd, End, Ended, Error, How, Lease, Retrieval, Seen, Task};
@@ -72,7 +73,7 @@ pub(super) async fn finish(
     let replayed = operate::waiting(&transaction).await?;
     let (mut writes, mut ended) = (Writes::default(), Vec::with_capacity(ends.len()));
     let mut looks = Vec::new();
-    for End { lease, how } in ends {
+    for End { lease, how, took } in ends {
         let key = (lease.event, lease.task.to_string(), lease.fence);
         let Some(row) = held.get(&key) else {
             ended.push(Ended::Lost);
@@ -81,9 +82,9 @@ pub(super) async fn finish(
         match how {
             How::Retrieval(end) => {
                 let may_hold = !replayed.contains(&lease.event);
-                writes.retrieval(lease, row, end, clock, may_hold);
+                writes.retrieval(lease, row, (end, *took), clock, may_hold);
             }
-            How::Delivery(end) => writes.delivery(lease, row, end, clock),
+            How::Delivery(end) => writes.delivery(lease, row, (end, *took), clock),
             How::Look {
                 next,
                 noted_at,
@@ -182,7 +183,7 @@ impl Writes {
         &mut self,
         lease: &Lease,
         row: &Row,
-        end: &Retrieval,
+        (end, took): (&Retrieval, Duration),
         clock: ServerClock,
         may_hold: bool,
     ) {
@@ -226,7 +227,7 @@ impl Writes {
                 self.again(lease, next, due_in, attempts, Some(tried_ms), Some(reason));
                 self.found.push((event, found.clone(), attempts, false));
                 self.tell(event, sinks);
-                self.note(event, "retrieve", reason);
+                self.failed(event, "retrieve", reason, took);
             }
             Retrieval::Announced { sinks } => {
                 let next = self.looked_at(lease);
@@ -242,15 +243,23 @@ impl Writes {
                 self.found.push((event, found.clone(), attempts, false));
                 self.tell(event, sinks);
                 self.dead.0.push(event);
-                self.dead.1.push(row::text(reason).into_owned());
+                self.dead.1.push(text(reason));
+                self.dead.2.push(reason.cause.as_str());
                 self.moves(standing(&lease.task), EventState::Dead);
-                self.note(event, "retrieve", &format!("given up: {reason}"));
+                let given_up = reason.clone().after("given up");
+                self.failed(event, "retrieve", &given_up, took);
             }
         }
     }
 
     /// Ends a delivery attempt.
-    fn delivery(&mut self, lease: &Lease, row: &Row, end: &DeliveryEnd, clock: ServerClock) {
+    fn delivery(
+        &mut self,
+        lease: &Lease,
+        row: &Row,
+        (end, took): (&DeliveryEnd, Duration),
+        clock: ServerClock,
+    ) {
         // A lease of another kind is none for a delivery.
         let Some(sink) = lease.task.sink() else {
             return;
@@ -258,7 +267,7 @@ impl Writes {
         let what = format!("deliver to {sink}");
         let (state, delivered_at, reason) = match end {
             DeliveryEnd::Retry { at, reason } => {
-                self.note(lease.event, &what, reason);
+                self.failed(lease.event, &what, reason, took);
                 let (task, due_in) = (lease.task.clone(), clock.distance(*at));
                 return self.again(lease, task, due_in, row.tries + 1, None, Some(reason));
             }
@@ -273,7 +282,7 @@ impl Writes {
             DeliveryEnd::Dead { reason } => ("dead", None, Some(reason)),
         };
         if let Some(reason) = reason {
-            self.note(lease.event, &what, reason);
+            self.failed(lease.event, &what, reason, took);
         }
         self.remove(lease);
         self.delivered.push(Delivered {
@@ -283,7 +292,8 @@ impl Writes {
             attempts: row.tries + 1,
             started_at: row.started_at,
             delivered_at,
-            reason: reason.map(|reason| row::text(reason).into_owned()),
+            reason: reason.cloned(),
+            took,
         });
         self.over.push(lease.event);
     }

@@ -37,8 +37,10 @@ const INSERT: &str = "WITH new AS (
         FROM new JOIN unnest($1::uuid[], $16::boolean[]) AS asked (asked_id, is_held) ON asked_id = id
         WHERE junk IS NULL),
     quarantined AS (
-        INSERT INTO endings (event, state, ended_at, has_content)
-        SELECT seq, 'quarantined', server_millis(), true FROM new WHERE junk IS NOT NULL),
+        INSERT INTO endings (event, state, ended_at, cause_code, has_content)
+        SELECT seq, 'quarantined', server_millis(), cause_code, true
+        FROM new JOIN unnest($1::uuid[], $19::text[]) AS why (why_id, cause_code) ON why_id = id
+        WHERE junk IS NOT NULL),
     counted AS (
         INSERT INTO counts (state, n)
         SELECT CASE WHEN junk IS NULL THEN 'received' ELSE 'quarantined' END, count(*) FROM new GROUP BY 1),
@@ -143,6 +145,7 @@ struct Columns<'a> {
     needs_sdp: bool,
     is_held: bool,
     junk: Option<Cow<'a, str>>,
+    cause: Option<&'static str>,
     body: &'a [u8],
 }
 
@@ -163,6 +166,7 @@ fn columns(event: &NewEvent, is_held: bool) -> Columns<'_> {
         needs_sdp: false,
         is_held,
         junk: None,
+        cause: None,
         body: &[],
     };
     match &event.content {
@@ -184,10 +188,11 @@ fn columns(event: &NewEvent, is_held: bool) -> Columns<'_> {
         NewContent::Malformed {
             body,
             dedupe,
-            reason,
+            malformed,
         } => Columns {
             dedupe: dedupe.as_bytes(),
-            junk: Some(row::text(reason)),
+            junk: Some(Cow::Owned(malformed.to_string())),
+            cause: Some(malformed.cause().as_str()),
             body,
             ..common
         },
@@ -242,6 +247,7 @@ async fn insert(
                 &column!(is_held),
                 &owner,
                 &fence,
+                &column!(cause),
             ],
         )
         .await?;

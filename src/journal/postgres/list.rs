@@ -1,34 +1,35 @@
-//! Lists of events, newest first.
+//! Lists of events: a page, a count, a preview of their replay.
 
 use deadpool_postgres::Client;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::row;
-use crate::domain::EventState;
-use crate::journal::{Error, Filter, Page};
+use crate::domain::{DeliveryState, EventState};
+use crate::journal::{Error, Filter, MOST_COUNTED, Order, Page, Preview, PreviewGroup};
 
 type Value = Box<dyn ToSql + Sync + Send>;
 
 /// A page of events, from `cursor` on.
-pub(super) async fn list(
+pub(super) async fn page(
     client: &Client,
     filter: &Filter,
     limit: usize,
     cursor: Option<i64>,
 ) -> Result<Page, Error> {
+    let wanted = Wanted::of(filter, cursor);
+    let order = match filter.order {
+        Order::NewestFirst => "DESC",
+        Order::OldestFirst => "ASC",
+    };
     // One more than asked for tells whether there is a next page.
-    let mut values: Vec<Value> = vec![Box::new(row::limit(limit.saturating_add(1)))];
-    let condition = condition(filter, cursor, &mut values);
     let sql = format!(
-        "{} WHERE {condition} ORDER BY seq DESC LIMIT $1",
-        row::EVENT
+        "{} WHERE {} ORDER BY seq {order} LIMIT {}",
+        row::EVENT,
+        wanted.condition(),
+        row::limit(limit.saturating_add(1))
     );
-    let statement = client.prepare_cached(&sql).await?;
-    let values: Vec<&(dyn ToSql + Sync)> = values
-        .iter()
-        .map(|value| &**value as &(dyn ToSql + Sync))
-        .collect();
-    let rows = client.query(&statement, &values).await?;
+    let rows = wanted.query(client, &sql).await?;
     let events = rows.iter().take(limit).map(row::event);
     let events = events.collect::<Result<Vec<_>, _>>()?;
     let next = match rows.get(..limit).and_then(<[_]>::last) {
@@ -38,37 +39,166 @@ pub(super) async fn list(
     Ok(Page { events, next })
 }
 
-/// The conditions, and their values in the order of their numbers.
-fn condition(filter: &Filter, cursor: Option<i64>, values: &mut Vec<Value>) -> String {
-    let mut wanted = Vec::new();
-    let mut want = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            values.push(value);
-            wanted.push(condition.replace("{}", &format!("${}", values.len())));
-        }
-    };
-    want("seq < {}", cursor.map(number));
-    want(
-        "coalesce(found.outcome, receipts.outcome) = {}",
-        filter.outcome.map(|outcome| text(outcome.as_str())),
+/// How many events there are, at most `most`.
+pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result<u64, Error> {
+    let wanted = Wanted::of(filter, None);
+    let sql = format!(
+        "SELECT count(*) AS n FROM ({} WHERE {} LIMIT {most}) AS counted",
+        row::EVENT,
+        wanted.condition()
     );
-    want("session_id = {}", filter.session_id.as_deref().map(text));
-    // The index has what was looked at; what was not is among the work.
-    want(
-        "receipts.encounter_id = {} AND seq IN (SELECT event FROM retrievals WHERE encounter_id = {}
-         UNION ALL SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve'))",
-        filter.encounter_id.as_deref().map(text),
-    );
-    let millis = |time: jiff::Timestamp| number(time.as_millisecond());
-    want("received_at >= {}", filter.since.map(millis));
-    want("received_at < {}", filter.until.map(millis));
-    if let Some(state) = filter.state {
-        wanted.push(in_state(state).to_owned());
+    let rows = wanted.query(client, &sql).await?;
+    match rows.first() {
+        Some(counted) => row::total(counted, "n"),
+        None => Ok(0),
     }
-    if wanted.is_empty() {
-        "true".to_owned()
-    } else {
-        wanted.join(" AND ")
+}
+
+/// What a replay of them would do.
+pub(super) async fn preview(client: &Client, filter: &Filter) -> Result<Preview, Error> {
+    let wanted = Wanted::of(filter, None);
+    let sql = format!(
+        "SELECT listed.state, listed.outcome, cause_code, body IS NOT NULL AND junk IS NULL AS has_content,
+            EXISTS (SELECT FROM retrievals WHERE event = listed.seq AND retrieved_at IS NOT NULL) AS is_retrieved,
+            count(*) AS n, min(listed.received_at) AS oldest, max(listed.received_at) AS newest
+         FROM ({} WHERE {} ORDER BY seq LIMIT {MOST_COUNTED}) AS listed JOIN receipts ON receipts.seq = listed.seq
+         GROUP BY 1, 2, 3, 4, 5",
+        row::EVENT,
+        wanted.condition()
+    );
+    let rows = wanted.query(client, &sql).await?;
+    let groups = rows.iter().map(|found| {
+        Ok(PreviewGroup {
+            state: row::word(found, "state")?,
+            outcome: row::word(found, "outcome")?,
+            cause: row::optional_word(found, "cause_code")?,
+            has_content: row::get(found, "has_content")?,
+            is_retrieved: row::get(found, "is_retrieved")?,
+            events: row::total(found, "n")?,
+            oldest: row::time(row::get(found, "oldest")?)?,
+            newest: row::time(row::get(found, "newest")?)?,
+        })
+    });
+    Ok(Preview {
+        groups: groups.collect::<Result<_, Error>>()?,
+    })
+}
+
+/// The conditions of a filter, and their values in the order of their numbers.
+struct Wanted {
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Wanted {
+    fn of(filter: &Filter, cursor: Option<i64>) -> Self {
+        let mut wanted = Self {
+            conditions: Vec::new(),
+            values: Vec::new(),
+        };
+        let millis = |time: jiff::Timestamp| number(time.as_millisecond());
+        let after = match filter.order {
+            Order::NewestFirst => "seq < {}",
+            Order::OldestFirst => "seq > {}",
+        };
+        wanted.that(after, cursor.map(number));
+        let of_outcome = "coalesce(found.outcome, receipts.outcome) = {}";
+        wanted.that(of_outcome, filter.outcome.map(|it| text(it.as_str())));
+        wanted.that("source = {}", filter.source.map(|it| text(it.as_str())));
+        let of_kind = "coalesce(found.kind, receipts.kind) = {}";
+        wanted.that(of_kind, filter.kind.map(|it| text(it.as_str())));
+        wanted.that(
+            "stale = {}",
+            filter.stale.map(|it| -> Value { Box::new(it) }),
+        );
+        wanted.that("error_code = {}", filter.error_code.as_deref().map(text));
+        wanted.deliveries(filter);
+        wanted.that("session_id = {}", filter.session_id.as_deref().map(text));
+        // The index has what was looked at; what was not is among the work.
+        wanted.that(
+            "receipts.encounter_id = {} AND seq IN (SELECT event FROM retrievals WHERE encounter_id = {}
+             UNION ALL SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve'))",
+            filter.encounter_id.as_deref().map(text),
+        );
+        wanted.that("received_at >= {}", filter.since.map(millis));
+        wanted.that("received_at < {}", filter.until.map(millis));
+        if !filter.states.is_empty() {
+            let states = filter.states.iter().map(|state| in_state(*state));
+            let states: Vec<String> = states.map(|state| format!("({state})")).collect();
+            wanted.conditions.push(format!("({})", states.join(" OR ")));
+        }
+        wanted
+    }
+
+    /// Adds a condition on a value, where there is one.
+    fn that(&mut self, condition: &str, value: Option<Value>) {
+        if let Some(value) = value {
+            let place = self.value(value);
+            self.conditions.push(condition.replace("{}", &place));
+        }
+    }
+
+    /// The conditions on deliveries and causes. A cause of a delivery is one at the sink, where one is named.
+    fn deliveries(&mut self, filter: &Filter) {
+        let cause = filter.cause;
+        let of_delivery = cause.filter(|cause| cause.stage() == "deliver");
+        if let Some(cause) = cause.filter(|_| of_delivery.is_none()) {
+            let of_event = "seq IN (SELECT event FROM endings WHERE state <> 'done' AND purged_at IS NULL \
+                            AND cause_code = {} UNION ALL SELECT event FROM work WHERE cause_code = {})";
+            self.that(of_event, Some(text(cause.as_str())));
+        }
+        if of_delivery.is_none() && filter.sink.is_none() && filter.delivery.is_none() {
+            return;
+        }
+        let (mut made, mut pending) = (
+            vec!["true".to_owned()],
+            vec!["task LIKE 'deliver:%'".to_owned()],
+        );
+        if let Some(cause) = of_delivery {
+            let place = self.value(text(cause.as_str()));
+            made.push(format!("cause_code = {place} AND state = 'dead'"));
+            pending.push(format!("cause_code = {place}"));
+        }
+        if let Some(sink) = &filter.sink {
+            let place = self.value(text(sink));
+            made.push(format!("sink = {place}"));
+            pending.push(format!("task = 'deliver:' || {place}"));
+        }
+        let made = made.join(" AND ");
+        let pending = pending.join(" AND ");
+        let made = |state: &str| format!("SELECT event FROM deliveries WHERE {made}{state}");
+        let pending = format!("SELECT event FROM work WHERE {pending}");
+        let of_it = match filter.delivery {
+            None => format!("{} UNION ALL {pending}", made("")),
+            Some(DeliveryState::Pending) => pending,
+            Some(DeliveryState::Delivered) => made(" AND state = 'delivered'"),
+            Some(DeliveryState::Dead) => made(" AND state = 'dead'"),
+        };
+        self.conditions.push(format!("seq IN ({of_it})"));
+    }
+
+    /// Adds a value and gives its place.
+    fn value(&mut self, value: Value) -> String {
+        self.values.push(value);
+        format!("${}", self.values.len())
+    }
+
+    fn condition(&self) -> String {
+        if self.conditions.is_empty() {
+            "true".to_owned()
+        } else {
+            self.conditions.join(" AND ")
+        }
+    }
+
+    async fn query(&self, client: &Client, sql: &str) -> Result<Vec<Row>, Error> {
+        let statement = client.prepare_cached(sql).await?;
+        let values: Vec<&(dyn ToSql + Sync)> = self
+            .values
+            .iter()
+            .map(|value| &**value as &(dyn ToSql + Sync))
+            .collect();
+        Ok(client.query(&statement, &values).await?)
     }
 }
 

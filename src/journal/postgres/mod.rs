@@ -7,6 +7,7 @@
 mod address;
 mod append;
 mod applied;
+mod audit;
 mod connect;
 mod content;
 mod counts;
@@ -27,6 +28,7 @@ mod progress;
 mod query;
 mod rejected;
 mod repeat;
+mod replays;
 mod requeue;
 mod retain;
 mod row;

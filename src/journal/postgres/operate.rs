@@ -1,4 +1,4 @@
-//! What operators change: replays, purges, audit entries.
+//! What operators change: replays and purges.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use deadpool_postgres::{Client, Transaction};
 use super::{progress, row};
 use crate::domain::{EventId, EventState};
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
-use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed};
+use crate::journal::{Error, ReplayFrom, Replayed};
 
 const FIND: &str = "SELECT seq, body IS NOT NULL AS has_content, junk IS NOT NULL AS is_junk,
         EXISTS (SELECT FROM retrievals WHERE event = seq AND retrieved_at IS NOT NULL) AS is_retrieved
@@ -25,12 +25,15 @@ const AGAIN: &str = "WITH had AS (
         UNION SELECT substr(task, 9) FROM work WHERE event = $1 AND task LIKE 'deliver:%')
     SELECT sink FROM had WHERE cardinality($2::text[]) = 0
     UNION SELECT sink FROM unnest($2::text[]) AS named (sink) WHERE NOT $3 OR sink IN (SELECT sink FROM had)";
+/// The sinks that an event was, is or failed to be delivered to.
+const SINKS: &str = "SELECT sink FROM deliveries WHERE event = $1
+    UNION SELECT substr(task, 9) FROM work WHERE event = $1 AND task LIKE 'deliver:%'";
 const FORGET: &str = "DELETE FROM deliveries WHERE event = $1 AND sink = ANY ($2)";
 /// What is to be delivered once more waits with the rest.
 const RESET: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT $1, task, $3, $4, server_millis() FROM unnest($2::text[]) AS again (task)
     ON CONFLICT (event, task) DO UPDATE SET due = excluded.due, owner = NULL, fence = excluded.fence, tries = 0,
-        started_at = excluded.started_at, tried_ms = 0, cause = NULL";
+        started_at = excluded.started_at, tried_ms = 0, cause = NULL, cause_code = NULL";
 /// The sinks that were not named wait as well: there is nothing to give them now.
 const WAIT: &str =
     "UPDATE work SET due = $2, fence = $3 WHERE event = $1 AND task LIKE 'deliver:%'";
@@ -43,10 +46,11 @@ const LEAVE: &str = "WITH ended AS (DELETE FROM endings WHERE event = $1 RETURNI
     SELECT coalesce((SELECT state FROM ended),
         (SELECT CASE task WHEN 'retrieve' THEN 'retrieving' ELSE 'received' END FROM work
          WHERE event = $1 AND task IN ('forward', 'new', 'retrieve')), 'delivering'), -1";
-const PURGE_DELIVERIES: &str = "INSERT INTO deliveries (event, sink, state, attempts, started_at, last_error)
-    SELECT event, substr(task, 9), 'dead', tries, started_at, 'purged by an operator' FROM work
+const PURGE_DELIVERIES: &str = "INSERT INTO deliveries (event, sink, state, attempts, started_at, last_error, cause_code)
+    SELECT event, substr(task, 9), 'dead', tries, started_at, 'purged by an operator', 'purged' FROM work
     WHERE event = $1 AND task LIKE 'deliver:%'
-    ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error";
+    ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error,
+        cause_code = excluded.cause_code";
 /// One that has not ended ends as dead, and is counted so.
 const PURGE_EVENT: &str = "WITH counted AS (
         INSERT INTO counts (state, n)
@@ -55,8 +59,8 @@ const PURGE_EVENT: &str = "WITH counted AS (
                        WHERE event = $1 AND task IN ('forward', 'new', 'retrieve')), 'delivering'), -1),
             ('dead', 1)) AS moved (state, n)
         WHERE NOT EXISTS (SELECT FROM endings WHERE event = $1))
-    INSERT INTO endings (event, state, ended_at, cause, has_content, purged_at)
-    VALUES ($1, 'dead', server_millis(), 'purged by an operator', false, server_millis())
+    INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content, purged_at)
+    VALUES ($1, 'dead', server_millis(), 'purged by an operator', 'purged', false, server_millis())
     ON CONFLICT (event) DO UPDATE SET has_content = false, purged_at = coalesce(endings.purged_at, excluded.purged_at)";
 
 /// Makes an event due again, for `sinks` or (none given) for those it had; once work on it that is under way has ended.
@@ -68,25 +72,70 @@ pub(super) async fn replay(
     actor: &str,
 ) -> Result<Replayed, Error> {
     let transaction = client.transaction().await?;
-    let Some(found) = transaction.query_opt(FIND, &[&row::uuid(id)]).await? else {
+    let Some(replayable) = find(&transaction, id).await? else {
         return Ok(Replayed::NotFound);
     };
-    let seq: i64 = row::get(&found, "seq")?;
-    if !row::get(&found, "has_content")? || row::get(&found, "is_junk")? {
+    let replayed = replay_found(&transaction, &replayable, from, sinks, actor).await?;
+    transaction.commit().await?;
+    Ok(replayed)
+}
+
+/// An event that may be replayed. It is locked from then on.
+pub(super) struct Replayable {
+    pub(super) seq: i64,
+    has_content: bool,
+    is_retrieved: bool,
+}
+
+/// The event with this id.
+pub(super) async fn find(
+    transaction: &Transaction<'_>,
+    id: EventId,
+) -> Result<Option<Replayable>, Error> {
+    let find = transaction.prepare_cached(FIND).await?;
+    let Some(found) = transaction.query_opt(&find, &[&row::uuid(id)]).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Replayable {
+        seq: row::get(&found, "seq")?,
+        has_content: row::get(&found, "has_content")? && !row::get::<bool>(&found, "is_junk")?,
+        is_retrieved: row::get(&found, "is_retrieved")?,
+    }))
+}
+
+/// The sinks that an event was, is or failed to be delivered to.
+pub(super) async fn sinks_of(
+    transaction: &Transaction<'_>,
+    event: i64,
+) -> Result<Vec<String>, Error> {
+    let sinks = transaction.prepare_cached(SINKS).await?;
+    let rows = transaction.query(&sinks, &[&event]).await?;
+    rows.iter().map(|found| row::get(found, "sink")).collect()
+}
+
+/// Makes an event due again that was found.
+pub(super) async fn replay_found(
+    transaction: &Transaction<'_>,
+    replayable: &Replayable,
+    from: ReplayFrom,
+    sinks: &[String],
+    actor: &str,
+) -> Result<Replayed, Error> {
+    let seq = replayable.seq;
+    if !replayable.has_content {
         return Ok(Replayed::NoContent);
     }
-    if from == ReplayFrom::Deliver && !row::get(&found, "is_retrieved")? {
+    if from == ReplayFrom::Deliver && !replayable.is_retrieved {
         return Ok(Replayed::NotRetrieved);
     }
     let step = from.as_str();
     let detail = format!("from {step} by {actor}");
-    progress::history(&transaction, seq, "replay", &detail).await?;
-    if is_held(&transaction, seq).await? {
+    progress::history(transaction, seq, "replay", &detail).await?;
+    if is_held(transaction, seq).await? {
         transaction.execute(MARK, &[&seq, &step, &sinks]).await?;
     } else {
-        start_again(&transaction, seq, from, sinks).await?;
+        start_again(transaction, seq, from, sinks).await?;
     }
-    transaction.commit().await?;
     Ok(Replayed::Scheduled)
 }
 
@@ -213,20 +262,4 @@ pub(super) async fn purge(client: &mut Client, id: EventId, actor: &str) -> Resu
     progress::history(&transaction, seq, "purge", &format!("by {actor}")).await?;
     transaction.commit().await?;
     Ok(true)
-}
-
-/// Writes down who read or changed what.
-pub(super) async fn audit(client: &Client, entry: &AuditEntry) -> Result<(), Error> {
-    client
-        .execute(
-            "INSERT INTO audit (at, actor, action, event) VALUES ($1, $2, $3, $4)",
-            &[
-                &entry.at.as_millisecond(),
-                &row::text(&entry.actor),
-                &row::text(&entry.action),
-                &entry.event.map(row::uuid),
-            ],
-        )
-        .await?;
-    Ok(())
 }

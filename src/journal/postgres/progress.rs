@@ -4,22 +4,26 @@ use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::row;
-use super::writes::{END_EVENTS, HISTORY, LOOK, Writes};
+use super::writes::{END_EVENTS, LOOK, Writes};
 use crate::domain::Millis;
 use crate::journal::lease::new_fence;
 use crate::journal::{Error, Found};
 
-/// One line of an event's history.
+/// One line of an event's history: what somebody did.
 pub(super) async fn history(
     transaction: &Transaction<'_>,
     event: i64,
     what: &str,
     detail: &str,
 ) -> Result<(), Error> {
-    let history = transaction.prepare_cached(HISTORY).await?;
-    let (what, detail) = ([row::text(what)], [row::text(detail)]);
+    let history = transaction.prepare_cached(
+        "INSERT INTO attempts (event, at, what, detail) VALUES ($1, server_millis(), $2, $3)",
+    );
     transaction
-        .execute(&history, &[&&[event][..], &&what[..], &&detail[..]])
+        .execute(
+            &history.await?,
+            &[&event, &row::text(what), &row::text(detail)],
+        )
         .await?;
     Ok(())
 }

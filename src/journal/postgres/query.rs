@@ -1,4 +1,4 @@
-//! Reads: one event, bodies, counts, audit entries.
+//! Reads: one event, bodies, counts.
 
 use bytes::Bytes;
 use deadpool_postgres::Client;
@@ -6,16 +6,16 @@ use deadpool_postgres::Client;
 use super::{content, counts, row};
 use crate::domain::EventId;
 use crate::journal::lease::WHEN_RETRIEVED;
-use crate::journal::{Attempt, AuditEntry, Delivery, Error, Event, EventDetail, Found, Stats};
+use crate::journal::{Attempt, Delivery, Error, Event, EventDetail, Found, Stats};
 
 /// Those that were made and those that are to be made.
 const DELIVERIES: &str =
     "SELECT sink, state, attempts, NULL::bigint AS next_attempt_at, delivered_at, last_error,
-        applied_at FROM deliveries WHERE event = $1
+        applied_at, cause_code, http_status, took_ms FROM deliveries WHERE event = $1
     UNION ALL
     SELECT substr(task, 9), 'pending', tries + (owner IS NOT NULL)::integer,
-        CASE WHEN owner IS NULL AND due < $2 THEN due END, NULL, cause, NULL
-        FROM work WHERE event = $1 AND task LIKE 'deliver:%'
+        CASE WHEN owner IS NULL AND due < $2 THEN due END, NULL, cause, NULL,
+        cause_code, NULL, NULL FROM work WHERE event = $1 AND task LIKE 'deliver:%'
     ORDER BY sink";
 const OLDEST: &str = "SELECT received_at FROM work JOIN receipts ON seq = event WHERE task <> 'refresh'
     AND NOT EXISTS (SELECT FROM endings WHERE endings.event = work.event) ORDER BY work.event LIMIT 1";
@@ -56,6 +56,9 @@ async fn deliveries(client: &Client, seq: i64) -> Result<Vec<Delivery>, Error> {
                 delivered_at: row::optional_time(row::get(found, "delivered_at")?)?,
                 last_error: row::get(found, "last_error")?,
                 applied_at: row::optional_time(row::get(found, "applied_at")?)?,
+                cause: row::optional_word(found, "cause_code")?,
+                http_status: row::http_status(found)?,
+                took: row::took(found)?,
             })
         })
         .collect()
@@ -63,7 +66,10 @@ async fn deliveries(client: &Client, seq: i64) -> Result<Vec<Delivery>, Error> {
 
 async fn attempts(client: &Client, seq: i64) -> Result<Vec<Attempt>, Error> {
     let statement = client
-        .prepare_cached("SELECT at, what, detail FROM attempts WHERE event = $1 ORDER BY seq")
+        .prepare_cached(
+            "SELECT at, what, detail, cause_code, http_status, took_ms FROM attempts WHERE event = $1
+             ORDER BY seq",
+        )
         .await?;
     let rows = client.query(&statement, &[&seq]).await?;
     rows.iter()
@@ -72,6 +78,9 @@ async fn attempts(client: &Client, seq: i64) -> Result<Vec<Attempt>, Error> {
                 at: row::time(row::get(found, "at")?)?,
                 what: row::get(found, "what")?,
                 detail: row::get(found, "detail")?,
+                cause: row::optional_word(found, "cause_code")?,
+                http_status: row::http_status(found)?,
+                took: row::took(found)?,
             })
         })
         .collect()
@@ -139,22 +148,4 @@ pub(super) async fn stats(client: &Client) -> Result<Stats, Error> {
     stats.show_begun(u64::try_from(begun).unwrap_or(0));
     stats.show_purged(&purged.collect::<Result<Vec<_>, Error>>()?);
     Ok(stats)
-}
-
-/// The newest audit entries.
-pub(super) async fn audit_log(client: &Client, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-    let statement = client
-        .prepare_cached("SELECT at, actor, action, event FROM audit ORDER BY seq DESC LIMIT $1")
-        .await?;
-    let rows = client.query(&statement, &[&row::limit(limit)]).await?;
-    rows.iter()
-        .map(|found| {
-            Ok(AuditEntry {
-                at: row::time(row::get(found, "at")?)?,
-                actor: row::get(found, "actor")?,
-                action: row::get(found, "action")?,
-                event: row::get::<Option<uuid::Uuid>>(found, "event")?.map(row::event_id),
-            })
-        })
-        .collect()
 }

@@ -17,10 +17,11 @@ const PURGE: &str = "WITH gone AS (
     no_work AS (DELETE FROM work WHERE event IN (SELECT event FROM gone) RETURNING event, task, tries, started_at),
     no_replays AS (DELETE FROM replays WHERE event IN (SELECT event FROM gone)),
     undelivered AS (
-        INSERT INTO deliveries (event, sink, state, attempts, started_at, last_error)
-        SELECT event, substr(task, 9), 'dead', tries, started_at, 'its content was purged' FROM no_work
+        INSERT INTO deliveries (event, sink, state, attempts, started_at, last_error, cause_code)
+        SELECT event, substr(task, 9), 'dead', tries, started_at, 'its content was purged', 'purged' FROM no_work
         WHERE task LIKE 'deliver:%'
-        ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error),
+        ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error,
+            cause_code = excluded.cause_code),
     no_bodies AS (UPDATE receipts SET body = NULL WHERE seq IN (SELECT event FROM gone) RETURNING session_id),
     no_contexts AS (
         UPDATE expected SET context = NULL WHERE context IS NOT NULL AND session_id IN (SELECT session_id FROM no_bodies))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -25,7 +26,8 @@ pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, s
     stale, coalesce(pending.tries + (pending.owner IS NOT NULL)::integer, found.attempts, 0) AS attempts,
     CASE WHEN pending.owner IS NULL THEN pending.due END AS next_attempt_at,
     coalesce(pending.cause, endings.cause, junk) AS last_error, error_code,
-    coalesce(NOT has_content, false) AS is_purged, seq, same_as
+    coalesce(NOT has_content, false) AS is_purged, seq, same_as,
+    coalesce(pending.cause_code, endings.cause_code) AS cause_code
     FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
     LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
 
@@ -47,6 +49,7 @@ pub(super) fn event(row: &Row) -> Result<Event, Error> {
         attempts: count(row, "attempts")?,
         next_attempt_at: optional_time(get(row, "next_attempt_at")?)?,
         last_error: get(row, "last_error")?,
+        cause: optional_word(row, "cause_code")?,
         error_code: get(row, "error_code")?,
         content_purged: get(row, "is_purged")?,
         same_as: get::<Option<Uuid>>(row, "same_as")?.map(event_id),
@@ -63,13 +66,12 @@ pub(super) fn link(row: &Row) -> Result<Link, Error> {
         group: LinkGroup::new(group),
         href,
         state: word(row, "state")?,
-        http_status: get::<Option<i32>>(row, "http_status")?
-            .map(|status| u16::try_from(status).map_err(|_| corrupt("http_status")))
-            .transpose()?,
+        http_status: http_status(row)?,
         bytes: get::<Option<i64>>(row, "bytes")?
             .map(|bytes| u64::try_from(bytes).map_err(|_| corrupt("bytes")))
             .transpose()?,
         fetched_at: optional_time(get(row, "fetched_at")?)?,
+        took: None,
         reason,
     })
 }
@@ -120,11 +122,39 @@ pub(super) fn count(row: &Row, column: &'static str) -> Result<u32, Error> {
     Ok(u32::try_from(get::<i32>(row, column)?).unwrap_or(0))
 }
 
+/// A count that is never negative.
+pub(super) fn total(row: &Row, column: &'static str) -> Result<u64, Error> {
+    u64::try_from(get::<i64>(row, column)?).map_err(|_| corrupt(column))
+}
+
 /// One of a closed set of words.
 pub(super) fn word<T: FromStr>(row: &Row, column: &'static str) -> Result<T, Error> {
     get::<&str>(row, column)?
         .parse()
         .map_err(|_| corrupt(column))
+}
+
+/// One of a closed set of words, where there is one.
+pub(super) fn optional_word<T: FromStr>(
+    row: &Row,
+    column: &'static str,
+) -> Result<Option<T>, Error> {
+    let word: Option<&str> = get(row, column)?;
+    let word = word.map(|word| word.parse().map_err(|_| corrupt(column)));
+    word.transpose()
+}
+
+/// The status of an answer.
+pub(super) fn http_status(row: &Row) -> Result<Option<u16>, Error> {
+    let status: Option<i32> = get(row, "http_status")?;
+    let status = status.map(|status| u16::try_from(status).map_err(|_| corrupt("http_status")));
+    status.transpose()
+}
+
+/// How long an attempt took.
+pub(super) fn took(row: &Row) -> Result<Option<Duration>, Error> {
+    let millis: Option<i64> = get(row, "took_ms")?;
+    Ok(millis.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0))))
 }
 
 /// Text as PostgreSQL can keep it: it has no U+0000, which JSON has. The body keeps the truth.

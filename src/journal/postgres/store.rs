@@ -9,15 +9,15 @@ use jiff::Timestamp;
 
 use super::error::within;
 use super::{
-    CLOSING, INSPECTION, PostgresStore, WORK, address, applied, counts, finish, inspect, instance,
-    list, look, operate, query, rejected, repeat, requeue, retain, work,
+    CLOSING, INSPECTION, PostgresStore, WORK, address, applied, audit, counts, finish, inspect,
+    instance, list, look, operate, query, rejected, repeat, requeue, retain, work,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::{
-    Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry, Filter,
-    Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed, Requeued,
-    Stats, Store, Wanted,
+    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
+    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
+    ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
 };
 
 #[async_trait]
@@ -107,7 +107,7 @@ impl Store for PostgresStore {
         let lent = self.looks.lend().await?;
         let page = look(
             self.look_deadline,
-            list::list(&lent, &filter, limit, cursor),
+            list::page(&lent, &filter, limit, cursor),
         )
         .await;
         lent.settle(page)
@@ -215,13 +215,19 @@ impl Store for PostgresStore {
 
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
         let lent = self.pool.lend().await?;
-        let written = within(WORK, operate::audit(&lent, &entry)).await;
+        let written = within(WORK, audit::write(&lent, &entry)).await;
         lent.settle(written)
     }
 
-    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+    async fn audit_log(
+        &self,
+        filter: AuditFilter,
+        limit: usize,
+        cursor: Option<i64>,
+    ) -> Result<AuditPage, Error> {
         let lent = self.looks.lend().await?;
-        let entries = look(self.look_deadline, query::audit_log(&lent, limit)).await;
+        let page = audit::page(&lent, &filter, limit, cursor);
+        let entries = look(self.look_deadline, page).await;
         lent.settle(entries)
     }
 

@@ -1,6 +1,7 @@
 //! What a batch of ends writes, gathered column by column and written in as few round trips as can be.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use futures_util::future::try_join_all;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use super::row;
 use super::server_clock::ServerClock;
-use crate::domain::{EventState, Millis};
+use crate::domain::{Cause, EventState, Millis, Reason};
 use crate::journal::contents;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{Error, Found, Lease, Task};
@@ -18,9 +19,10 @@ const REMOVE: &str =
     "DELETE FROM work USING unnest($1::bigint[], $2::text[]) AS ended (event, task)
     WHERE work.event = ended.event AND work.task = ended.task";
 const AGAIN: &str = "UPDATE work SET owner = NULL, due = server_millis() + again.due_in, tries = again.tries,
-        tried_ms = coalesce(again.tried_ms, work.tried_ms), cause = coalesce(again.cause, work.cause), task = again.next
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[], $7::text[])
-        AS again (event, task, next, due_in, tries, tried_ms, cause)
+        tried_ms = coalesce(again.tried_ms, work.tried_ms), cause = coalesce(again.cause, work.cause),
+        cause_code = coalesce(again.cause_code, work.cause_code), task = again.next
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[], $7::text[], $8::text[])
+        AS again (event, task, next, due_in, tries, tried_ms, cause, cause_code)
     WHERE work.event = again.event AND work.task = again.task";
 const FOUND: &str = "INSERT INTO retrievals
         (event, outcome, kind, session_status, attempts, retrieved_at, links, bodies, encounter_id)
@@ -50,15 +52,21 @@ pub(super) const LOOK: &str = "INSERT INTO work (event, task, due, fence, starte
     SELECT event, 'refresh', server_millis() + due_in, $3, server_millis()
     FROM unnest($1::bigint[], $2::bigint[]) AS look (event, due_in)
     ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN work.noted_at IS NULL THEN excluded.due ELSE work.due END";
-const DELIVERED: &str = "INSERT INTO deliveries (event, sink, state, attempts, started_at, delivered_at, last_error)
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[])
+const DELIVERED: &str = "INSERT INTO deliveries
+        (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[],
+        $8::text[], $9::integer[], $10::bigint[])
     ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
-        started_at = excluded.started_at, delivered_at = excluded.delivered_at, last_error = excluded.last_error";
-pub(super) const HISTORY: &str = "INSERT INTO attempts (event, at, what, detail)
-    SELECT event, server_millis(), what, detail
-    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS lines (event, what, detail)";
-const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
-    SELECT event, 'dead', server_millis(), cause, true FROM unnest($1::bigint[], $2::text[]) AS dead (event, cause)
+        started_at = excluded.started_at, delivered_at = excluded.delivered_at, last_error = excluded.last_error,
+        cause_code = excluded.cause_code, http_status = excluded.http_status, took_ms = excluded.took_ms";
+const HISTORY: &str =
+    "INSERT INTO attempts (event, at, what, detail, cause_code, http_status, took_ms)
+    SELECT event, server_millis(), what, detail, cause_code, http_status, took_ms
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[])
+        AS line (event, what, detail, cause_code, http_status, took_ms)";
+const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
+    SELECT event, 'dead', server_millis(), cause, cause_code, true
+    FROM unnest($1::bigint[], $2::text[], $3::text[]) AS dead (event, cause, cause_code)
     ON CONFLICT (event) DO NOTHING";
 const UNAPPLIED: &str = "INSERT INTO unapplied (event, sink, due)
     SELECT event, sink, server_millis() + due_in FROM unnest($1::bigint[], $2::text[], $3::bigint[])
@@ -77,12 +85,12 @@ const SAME: &str = "WITH same AS (
     SELECT event, 'done', server_millis(), true, same_as FROM same";
 /// Done when all sinks have it, dead when one has given up and none is left to try.
 pub(super) const END_EVENTS: &str = "WITH ended AS (
-        INSERT INTO endings (event, state, ended_at, cause, has_content)
+        INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
         SELECT seq, CASE WHEN lost.sink IS NULL THEN 'done' ELSE 'dead' END, server_millis(),
-            lost.sink || ': ' || coalesce(lost.last_error, ''), true
+            lost.sink || ': ' || coalesce(lost.last_error, ''), lost.cause_code, true
         FROM unnest($1::bigint[]) AS over (seq) LEFT JOIN LATERAL
-            (SELECT sink, last_error FROM deliveries WHERE event = seq AND state = 'dead' ORDER BY sink LIMIT 1) AS lost
-            ON true
+            (SELECT sink, last_error, cause_code FROM deliveries WHERE event = seq AND state = 'dead' ORDER BY sink LIMIT 1)
+            AS lost ON true
         WHERE NOT EXISTS (SELECT FROM work WHERE event = seq AND task <> 'refresh')
         ON CONFLICT (event) DO NOTHING
         RETURNING event, state),
@@ -106,8 +114,8 @@ pub(super) struct Writes {
     pub(super) retrieved: Vec<i64>,
     pub(super) looks: (Vec<i64>, Vec<i64>),
     pub(super) delivered: Vec<Delivered>,
-    pub(super) history: Vec<(i64, String, String)>,
-    pub(super) dead: (Vec<i64>, Vec<String>),
+    pub(super) history: Vec<Line>,
+    pub(super) dead: (Vec<i64>, Vec<String>, Vec<&'static str>),
     /// Confirmations that are waited for: of which event, at which sink, and for how long.
     pub(super) unapplied: (Vec<i64>, Vec<String>, Vec<i64>),
     /// Events that are done since another one has had the same content delivered.
@@ -124,7 +132,17 @@ pub(super) struct Again {
     pub(super) due_in: Millis,
     pub(super) tries: i32,
     pub(super) tried_ms: Option<i64>,
-    pub(super) cause: Option<String>,
+    pub(super) reason: Option<Reason>,
+}
+
+/// One line of an event's history: what somebody did, or an attempt that did not succeed.
+pub(super) struct Line {
+    event: i64,
+    what: String,
+    detail: String,
+    cause: Option<Cause>,
+    http_status: Option<u16>,
+    took: Option<Duration>,
 }
 
 /// A delivery that is over.
@@ -135,7 +153,8 @@ pub(super) struct Delivered {
     pub(super) attempts: i32,
     pub(super) started_at: i64,
     pub(super) delivered_at: Option<i64>,
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<Reason>,
+    pub(super) took: Duration,
 }
 
 impl Writes {
@@ -151,7 +170,7 @@ impl Writes {
         due_in: Millis,
         tries: i32,
         tried_ms: Option<i64>,
-        cause: Option<&str>,
+        reason: Option<&Reason>,
     ) {
         self.again.push(Again {
             lease: lease.clone(),
@@ -159,7 +178,7 @@ impl Writes {
             due_in,
             tries,
             tried_ms,
-            cause: cause.map(|cause| row::text(cause).into_owned()),
+            reason: reason.cloned(),
         });
     }
 
@@ -177,9 +196,16 @@ impl Writes {
         }
     }
 
-    pub(super) fn note(&mut self, event: i64, what: &str, detail: &str) {
-        let text = |text: &str| row::text(text).into_owned();
-        self.history.push((event, text(what), text(detail)));
+    /// An attempt that did not succeed.
+    pub(super) fn failed(&mut self, event: i64, what: &str, reason: &Reason, took: Duration) {
+        self.history.push(Line {
+            event,
+            what: row::text(what).into_owned(),
+            detail: row::text(&reason.text).into_owned(),
+            cause: Some(reason.cause),
+            http_status: reason.http_status,
+            took: Some(took),
+        });
     }
 
     pub(super) fn moves(&mut self, from: EventState, to: EventState) {
@@ -221,7 +247,9 @@ impl Writes {
             first.push((LOOK, columns));
         }
         if !self.dead.0.is_empty() {
-            first.push((DEAD, vec![Box::new(self.dead.0), Box::new(self.dead.1)]));
+            let (events, texts, causes) = self.dead;
+            let columns: Vec<Column> = vec![Box::new(events), Box::new(texts), Box::new(causes)];
+            first.push((DEAD, columns));
         }
         if !self.unapplied.0.is_empty() {
             let (events, sinks, due_in) = self.unapplied;
@@ -234,9 +262,12 @@ impl Writes {
         if !self.history.is_empty() {
             let lines = &self.history;
             let columns = vec![
-                column(lines, |(event, ..)| *event),
-                column(lines, |(_, what, _)| what.clone()),
-                column(lines, |(.., detail)| detail.clone()),
+                column(lines, |line| line.event),
+                column(lines, |line| line.what.clone()),
+                column(lines, |line| line.detail.clone()),
+                column(lines, |line| line.cause.map(Cause::as_str)),
+                column(lines, |line| line.http_status.map(i32::from)),
+                column(lines, |line| line.took.map(took_ms)),
             ];
             first.push((HISTORY, columns));
         }
@@ -333,6 +364,19 @@ async fn execute(
     Ok(())
 }
 
+/// A reason's sentence as PostgreSQL can keep it.
+pub(super) fn text(reason: &Reason) -> String {
+    row::text(&reason.text).into_owned()
+}
+
+fn cause(reason: &Reason) -> &'static str {
+    reason.cause.as_str()
+}
+
+fn took_ms(took: Duration) -> i64 {
+    i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// One column of these rows.
 fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Column
 where
@@ -349,7 +393,8 @@ fn again_columns(rows: &[Again]) -> Vec<Column> {
         column(rows, |again| again.due_in),
         column(rows, |again| again.tries),
         column(rows, |again| again.tried_ms),
-        column(rows, |again| again.cause.clone()),
+        column(rows, |again| again.reason.as_ref().map(text)),
+        column(rows, |again| again.reason.as_ref().map(cause)),
     ]
 }
 
@@ -381,6 +426,12 @@ fn delivered_columns(rows: &[Delivered]) -> Vec<Column> {
         column(rows, |delivered| delivered.attempts),
         column(rows, |delivered| delivered.started_at),
         column(rows, |delivered| delivered.delivered_at),
-        column(rows, |delivered| delivered.reason.clone()),
+        column(rows, |delivered| delivered.reason.as_ref().map(text)),
+        column(rows, |delivered| delivered.reason.as_ref().map(cause)),
+        column(rows, |delivered| {
+            let reason = delivered.reason.as_ref();
+            reason.and_then(|reason| reason.http_status).map(i32::from)
+        }),
+        column(rows, |delivered| took_ms(delivered.took)),
     ]
 }

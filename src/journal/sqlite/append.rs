@@ -17,8 +17,8 @@ const INSERT: &str = "INSERT INTO receipts
     ON CONFLICT (dedupe) DO NOTHING";
 const WORK: &str =
     "INSERT INTO work (event, task, due, owner, fence, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?3)";
-const JUNK: &str =
-    "INSERT INTO endings (event, state, ended_at, has_content) VALUES (?1, 'quarantined', ?2, 1)";
+const JUNK: &str = "INSERT INTO endings (event, state, ended_at, cause_code, has_content)
+    VALUES (?1, 'quarantined', ?2, ?3, 1)";
 
 /// The key under which a notification is stored: half of it, which is as good and makes a shorter index.
 pub(super) fn stored(key: &DedupeKey) -> &[u8] {
@@ -61,7 +61,7 @@ pub(super) fn append(
         NewContent::Malformed {
             body,
             dedupe,
-            reason,
+            malformed,
         } => {
             let dedupe = stored(dedupe);
             let inserted = insert.execute(params![
@@ -77,7 +77,7 @@ pub(super) fn append(
                 Outcome::Unknown.as_str(),
                 SessionKind::Unknown.as_str(),
                 None::<&str>,
-                reason,
+                malformed.to_string(),
                 &body[..],
             ])?;
             (dedupe, inserted)
@@ -120,10 +120,14 @@ fn plan(
     fence: i64,
     now: Millis,
 ) -> Result<Option<Lease>, Error> {
-    let NewContent::Notification(notification) = &event.content else {
-        tx.prepare_cached(JUNK)?.execute([seq, now])?;
-        tx.enters(EventState::Quarantined);
-        return Ok(None);
+    let notification = match &event.content {
+        NewContent::Notification(notification) => notification,
+        NewContent::Malformed { malformed, .. } => {
+            let cause = malformed.cause().as_str();
+            tx.prepare_cached(JUNK)?.execute(params![seq, now, cause])?;
+            tx.enters(EventState::Quarantined);
+            return Ok(None);
+        }
     };
     let task = first_task(notification.needs_sdp());
     let holder = owner.as_ref().map(Uuid::as_bytes);

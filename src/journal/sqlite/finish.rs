@@ -1,13 +1,15 @@
 //! Ending work. Every end is fenced: it is written only while the lease it was made under still stands.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::progress::{PLAN, end_event, history, look_at, standing, start_waiting};
+use super::progress::{PLAN, end_event, failed, history, look_at, standing, start_waiting};
 use super::{applied, content, expectation, operate, repeat};
-use crate::domain::{EventState, Millis, Source};
-use crate::journal::contents;
+use crate::domain::{EventState, Millis, Reason, Source};
+use crate::journal::contents::{self, millis};
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{
     DeliveryEnd, End, Ended, Error, Found, How, Lease, Planned, Retrieval, Seen, Task,
@@ -18,7 +20,7 @@ const END: &str = "DELETE FROM work WHERE event = ?1 AND task = ?2 AND fence = ?
     RETURNING tries, started_at";
 /// The attempt counts, and the work is somebody's no more.
 const AGAIN: &str =
-    "UPDATE work SET owner = NULL, due = ?5, tries = tries + 1, tried_ms = ?6, cause = ?7
+    "UPDATE work SET owner = NULL, due = ?5, tries = tries + 1, tried_ms = ?6, cause = ?7, cause_code = ?8
     WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4 RETURNING tries";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?5
     WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4";
@@ -32,15 +34,17 @@ const RETRIEVED: &str = "INSERT INTO retrievals (event, outcome, kind, session_s
 const MENTION: &str = "INSERT OR IGNORE INTO mentions (name, event)
     SELECT session_id, seq FROM receipts WHERE seq = ?1
     UNION ALL SELECT encounter_id, seq FROM receipts WHERE seq = ?1 AND encounter_id IS NOT NULL";
-const DELIVERED: &str = "INSERT OR REPLACE INTO deliveries (event, sink, state, attempts, started_at, delivered_at, last_error)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const DELIVERED: &str = "INSERT OR REPLACE INTO deliveries
+    (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 /// The vendor, or somebody, has told of another note since this time.
 const NOTED: &str = "SELECT noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
 /// The same content, fetched later.
 const SAME: &str = "UPDATE retrievals SET links = ?2 WHERE event = ?1 AND bodies IS NOT NULL";
 /// Done, since another event has had the same content delivered.
 const DONE: &str = "INSERT INTO endings (event, state, ended_at, has_content, same_as) VALUES (?1, 'done', ?2, 1, ?3)";
-const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content) VALUES (?1, 'dead', ?2, ?3, 1)";
+const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
+    VALUES (?1, 'dead', ?2, ?3, ?4, 1)";
 /// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
 const AMEND: &str = "INSERT INTO receipts
     (id, dedupe, session_id, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code, body)
@@ -63,10 +67,10 @@ impl Ending<'_> {
     pub(super) fn finish(self, ends: &[End]) -> Result<Vec<Ended>, Error> {
         let waits = operate::is_any_replay_waiting(self.tx)?;
         let mut ended = Vec::with_capacity(ends.len());
-        for End { lease, how } in ends {
+        for End { lease, how, took } in ends {
             ended.push(match how {
-                How::Retrieval(end) => self.retrieval(lease, end)?,
-                How::Delivery(end) => self.delivery(lease, end)?,
+                How::Retrieval(end) => self.retrieval(lease, end, *took)?,
+                How::Delivery(end) => self.delivery(lease, end, *took)?,
                 How::Look {
                     next,
                     noted_at,
@@ -83,7 +87,7 @@ impl Ending<'_> {
     }
 
     /// Ends an attempt at retrieving.
-    fn retrieval(self, lease: &Lease, end: &Retrieval) -> Result<Ended, Error> {
+    fn retrieval(self, lease: &Lease, end: &Retrieval, took: Duration) -> Result<Ended, Error> {
         let (tx, event) = (self.tx, lease.event);
         match end {
             Retrieval::Deliver {
@@ -144,7 +148,7 @@ impl Ending<'_> {
                 self.write_found(event, found, tries, None)?;
                 self.announce(event, sinks)?;
                 self.is_looked_at(lease)?;
-                history(tx, event, self.now, "retrieve", reason)?;
+                failed(tx, event, self.now, "retrieve", (reason, took))?;
                 Ok(Ended::kept(None))
             }
             Retrieval::Announced { sinks } => {
@@ -165,19 +169,23 @@ impl Ending<'_> {
                 };
                 self.write_found(event, found, tries + 1, None)?;
                 self.announce(event, sinks)?;
-                tx.prepare_cached(DEAD)?
-                    .execute(params![event, self.now, reason])?;
+                tx.prepare_cached(DEAD)?.execute(params![
+                    event,
+                    self.now,
+                    reason.text,
+                    reason.cause.as_str()
+                ])?;
                 tx.leaves(standing(&lease.task));
                 tx.enters(EventState::Dead);
-                let detail = format!("given up: {reason}");
-                history(tx, event, self.now, "retrieve", &detail)?;
+                let given_up = reason.clone().after("given up");
+                failed(tx, event, self.now, "retrieve", (&given_up, took))?;
                 Ok(Ended::kept(Some(EventState::Dead)))
             }
         }
     }
 
     /// Ends a delivery attempt.
-    fn delivery(self, lease: &Lease, end: &DeliveryEnd) -> Result<Ended, Error> {
+    fn delivery(self, lease: &Lease, end: &DeliveryEnd, took: Duration) -> Result<Ended, Error> {
         let (tx, event) = (self.tx, lease.event);
         let Some(sink) = lease.task.sink() else {
             return Ok(Ended::Lost);
@@ -187,7 +195,13 @@ impl Ending<'_> {
                 if self.again(lease, *at, 0, reason)?.is_none() {
                     return Ok(Ended::Lost);
                 }
-                history(tx, event, self.now, &format!("deliver to {sink}"), reason)?;
+                failed(
+                    tx,
+                    event,
+                    self.now,
+                    &format!("deliver to {sink}"),
+                    (reason, took),
+                )?;
                 return Ok(Ended::kept(None));
             }
             DeliveryEnd::Delivered { at, .. } => ("delivered", Some(at.as_millisecond()), None),
@@ -203,7 +217,10 @@ impl Ending<'_> {
             tries + 1,
             started_at,
             delivered_at,
-            reason
+            reason.map(|reason| &reason.text),
+            reason.map(|reason| reason.cause.as_str()),
+            reason.and_then(|reason| reason.http_status),
+            millis(took)
         ])?;
         if let DeliveryEnd::Delivered {
             applied_by: Some(due),
@@ -213,7 +230,13 @@ impl Ending<'_> {
             applied::await_it(tx, event, sink, *due)?;
         }
         if let Some(reason) = reason {
-            history(tx, event, self.now, &format!("deliver to {sink}"), reason)?;
+            failed(
+                tx,
+                event,
+                self.now,
+                &format!("deliver to {sink}"),
+                (reason, took),
+            )?;
         }
         Ok(Ended::kept(end_event(tx, event, self.now)?))
     }
@@ -323,7 +346,7 @@ impl Ending<'_> {
         lease: &Lease,
         at: Millis,
         tried_ms: Millis,
-        reason: &str,
+        reason: &Reason,
     ) -> Result<Option<u32>, Error> {
         Ok(self
             .tx
@@ -336,7 +359,8 @@ impl Ending<'_> {
                     self.owner.as_bytes(),
                     at,
                     tried_ms,
-                    reason
+                    reason.text,
+                    reason.cause.as_str()
                 ],
                 |row| row.get(0),
             )

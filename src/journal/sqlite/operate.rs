@@ -1,4 +1,4 @@
-//! What operators change: replays, purges, audit entries.
+//! What operators change: replays and purges.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -6,7 +6,7 @@ use super::counts::Tx;
 use super::{progress, retain, row};
 use crate::domain::{EventId, EventState, Millis};
 use crate::journal::lease::{WHEN_RETRIEVED, first_task, new_fence};
-use crate::journal::{AuditEntry, Error, ReplayFrom, Replayed, Task};
+use crate::journal::{Error, ReplayFrom, Replayed, Task};
 
 const FIND: &str = "SELECT seq, body IS NOT NULL, junk IS NOT NULL,
     (SELECT retrieved_at FROM retrievals WHERE event = seq) IS NOT NULL FROM receipts WHERE id = ?1";
@@ -109,14 +109,10 @@ fn start_again(
     now: Millis,
 ) -> Result<(), Error> {
     leave(tx, event)?;
+    let had = sinks_of(tx, event)?;
     let again: Vec<String> = if sinks.is_empty() {
-        let mut had = tx.prepare_cached(SINKS)?;
-        let had = had.query_map([event], |row| row.get(0))?;
-        had.collect::<Result<_, _>>()?
+        had
     } else {
-        let mut had = tx.prepare_cached(SINKS)?;
-        let had = had.query_map([event], |row| row.get::<_, String>(0))?;
-        let had: Vec<String> = had.collect::<Result<_, _>>()?;
         // From the start only what it had waits; to whom it goes else is decided then.
         let is_wanted = |sink: &&String| from == ReplayFrom::Deliver || had.contains(sink);
         sinks.iter().filter(is_wanted).cloned().collect()
@@ -168,6 +164,13 @@ fn start_again(
     Ok(())
 }
 
+/// The sinks that an event was, is or failed to be delivered to.
+pub(super) fn sinks_of(connection: &Connection, event: i64) -> Result<Vec<String>, Error> {
+    let mut sinks = connection.prepare_cached(SINKS)?;
+    let sinks = sinks.query_map([event], |row| row.get(0))?;
+    Ok(sinks.collect::<Result<_, _>>()?)
+}
+
 /// Whether the event needs a call to the vendor's API, as its notification says.
 fn needs_sdp(connection: &Connection, event: i64) -> Result<bool, Error> {
     let content = super::content::event(connection, event)?;
@@ -210,8 +213,8 @@ pub(super) fn purge(tx: &Tx<'_>, id: EventId, actor: &str, now: Millis) -> Resul
     retain::purge_content(tx, seq)?;
     retain::give_up_work(tx, seq, "purged by an operator")?;
     tx.execute(
-        "INSERT INTO endings (event, state, ended_at, cause, has_content, purged_at)
-         VALUES (?1, 'dead', ?2, 'purged by an operator', 0, ?2)
+        "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content, purged_at)
+         VALUES (?1, 'dead', ?2, 'purged by an operator', 'purged', 0, ?2)
          ON CONFLICT (event) DO UPDATE SET has_content = 0, purged_at = coalesce(purged_at, excluded.purged_at)",
         params![seq, now],
     )?;
@@ -226,17 +229,4 @@ pub(super) fn purge(tx: &Tx<'_>, id: EventId, actor: &str, now: Millis) -> Resul
     }
     progress::history(tx, seq, now, "purge", &format!("by {actor}"))?;
     Ok(true)
-}
-
-/// Writes down who read or changed what.
-pub(super) fn audit(connection: &Connection, entry: &AuditEntry) -> Result<(), Error> {
-    connection
-        .prepare_cached("INSERT INTO audit (at, actor, action, event) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![
-            entry.at.as_millisecond(),
-            entry.actor,
-            entry.action,
-            entry.event.as_ref().map(EventId::as_bytes)
-        ])?;
-    Ok(())
 }

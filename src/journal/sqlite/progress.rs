@@ -1,10 +1,13 @@
 //! What moves a single event on, within the transaction of whoever does more.
 
+use std::time::Duration;
+
 use rusqlite::params;
 
 use super::counts::Tx;
 use super::row;
-use crate::domain::{EventState, Millis};
+use crate::domain::{EventState, Millis, Reason};
+use crate::journal::contents::millis;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{Error, Task};
 
@@ -19,10 +22,11 @@ const LOOK: &str =
     "INSERT INTO work (event, task, due, fence, started_at) VALUES (?1, 'refresh', ?2, ?3, ?2)
     ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN noted_at IS NULL THEN excluded.due ELSE due END";
 /// Done when all sinks have it, dead when one has given up and none is left to try.
-const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, has_content)
-    SELECT ?1, CASE WHEN sink IS NULL THEN 'done' ELSE 'dead' END, ?2, sink || ': ' || coalesce(last_error, ''), 1
+const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
+    SELECT ?1, CASE WHEN sink IS NULL THEN 'done' ELSE 'dead' END, ?2, sink || ': ' || coalesce(last_error, ''),
+        cause_code, 1
     FROM (SELECT 1) LEFT JOIN
-        (SELECT sink, last_error FROM deliveries WHERE event = ?1 AND state = 'dead' ORDER BY sink LIMIT 1)
+        (SELECT sink, last_error, cause_code FROM deliveries WHERE event = ?1 AND state = 'dead' ORDER BY sink LIMIT 1)
     WHERE NOT EXISTS (SELECT 1 FROM work WHERE event = ?1 AND task <> 'refresh')
     ON CONFLICT (event) DO NOTHING
     RETURNING state";
@@ -36,7 +40,7 @@ pub(super) fn standing(task: &Task) -> EventState {
     }
 }
 
-/// One line of an event's history.
+/// One line of an event's history: what somebody did.
 pub(super) fn history(
     tx: &Tx<'_>,
     event: i64,
@@ -46,6 +50,30 @@ pub(super) fn history(
 ) -> Result<(), Error> {
     tx.prepare_cached("INSERT INTO attempts (event, at, what, detail) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![event, now, what, detail])?;
+    Ok(())
+}
+
+/// One line of an event's history: an attempt that did not succeed.
+pub(super) fn failed(
+    tx: &Tx<'_>,
+    event: i64,
+    now: Millis,
+    what: &str,
+    (reason, took): (&Reason, Duration),
+) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT INTO attempts (event, at, what, detail, cause_code, http_status, took_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        event,
+        now,
+        what,
+        reason.text,
+        reason.cause.as_str(),
+        reason.http_status,
+        millis(took)
+    ])?;
     Ok(())
 }
 

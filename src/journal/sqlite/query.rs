@@ -1,14 +1,12 @@
-//! Reads: one event, a list, bodies, counts.
+//! Reads: one event, bodies, counts.
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params, params_from_iter, types::Value};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{content, row};
 use crate::domain::{EventId, EventState};
 use crate::journal::lease::WHEN_RETRIEVED;
-use crate::journal::{
-    Attempt, AuditEntry, Delivery, Error, Event, EventDetail, Filter, Found, Page, Stats,
-};
+use crate::journal::{Attempt, Delivery, Error, Event, EventDetail, Found, Stats};
 
 /// One event with all that belongs to it.
 pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<EventDetail>, Error> {
@@ -30,10 +28,11 @@ pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Event
 /// Those that were made and those that are to be made.
 fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT sink, state, attempts, NULL, delivered_at, last_error, applied_at FROM deliveries WHERE event = ?1
+        "SELECT sink, state, attempts, NULL, delivered_at, last_error, applied_at, cause_code, http_status, took_ms
+         FROM deliveries WHERE event = ?1
          UNION ALL
          SELECT substr(task, 9), 'pending', tries + (owner IS NOT NULL),
-             CASE WHEN owner IS NULL AND due < ?2 THEN due END, NULL, cause, NULL
+             CASE WHEN owner IS NULL AND due < ?2 THEN due END, NULL, cause, NULL, cause_code, NULL, NULL
          FROM work WHERE event = ?1 AND task LIKE 'deliver:%'
          ORDER BY 1",
     )?;
@@ -48,6 +47,9 @@ fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error>
             delivered_at: row::optional_time(found.get(4)?)?,
             last_error: found.get(5)?,
             applied_at: row::optional_time(found.get(6)?)?,
+            cause: row::optional_word(found, 7, "cause")?,
+            http_status: found.get(8)?,
+            took: row::took(found, 9)?,
         });
     }
     Ok(deliveries)
@@ -55,7 +57,7 @@ fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error>
 
 fn attempts(connection: &Connection, seq: i64) -> Result<Vec<Attempt>, Error> {
     let mut statement = connection
-        .prepare_cached("SELECT at, what, detail FROM attempts WHERE event = ?1 ORDER BY rowid")?;
+        .prepare_cached("SELECT at, what, detail, cause_code, http_status, took_ms FROM attempts WHERE event = ?1 ORDER BY rowid")?;
     let mut rows = statement.query([seq])?;
     let mut attempts = Vec::new();
     while let Some(found) = rows.next()? {
@@ -63,6 +65,9 @@ fn attempts(connection: &Connection, seq: i64) -> Result<Vec<Attempt>, Error> {
             at: row::time(found.get(0)?)?,
             what: found.get(1)?,
             detail: found.get(2)?,
+            cause: row::optional_word(found, 3, "cause")?,
+            http_status: found.get(4)?,
+            took: row::took(found, 5)?,
         });
     }
     Ok(attempts)
@@ -110,109 +115,6 @@ pub(super) fn resource(
         .and_then(|linked| linked.body))
 }
 
-/// A page of events, newest first.
-pub(super) fn list(
-    connection: &Connection,
-    filter: &Filter,
-    limit: usize,
-    cursor: Option<i64>,
-) -> Result<Page, Error> {
-    let (mut wanted, mut values) = (Vec::new(), Vec::new());
-    if let Some(state) = filter.state {
-        wanted.push(in_state(state).to_owned());
-    }
-    let mut want = |condition: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            values.push(value);
-            wanted.push(condition.replace("{}", &format!("?{}", values.len())));
-        }
-    };
-    let text = |text: &str| Some(Value::Text(text.to_owned()));
-    want("seq < {}", cursor.map(Value::Integer));
-    want(
-        "coalesce(found.outcome, receipts.outcome) = {}",
-        filter.outcome.and_then(|outcome| text(outcome.as_str())),
-    );
-    // What nobody has looked at yet is mentioned nowhere but in its receipt.
-    for (column, name) in [
-        ("session_id", &filter.session_id),
-        ("encounter_id", &filter.encounter_id),
-    ] {
-        want(
-            &format!(
-                "{column} = {{}} AND seq IN (SELECT event FROM mentions WHERE name = {{}}
-                 UNION ALL SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve'))"
-            ),
-            name.as_deref().and_then(text),
-        );
-    }
-    want(
-        "received_at >= {}",
-        filter
-            .since
-            .map(|time| Value::Integer(time.as_millisecond())),
-    );
-    want(
-        "received_at < {}",
-        filter
-            .until
-            .map(|time| Value::Integer(time.as_millisecond())),
-    );
-    let condition = if wanted.is_empty() {
-        "1".to_owned()
-    } else {
-        wanted.join(" AND ")
-    };
-    // One more than asked for tells whether there is a next page.
-    let sql = format!(
-        "{} WHERE {condition} ORDER BY seq DESC LIMIT {}",
-        row::EVENT,
-        limit.saturating_add(1)
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params_from_iter(values))?;
-    let mut page = Page {
-        events: Vec::new(),
-        next: None,
-    };
-    let mut last = None;
-    while let Some(found) = rows.next()? {
-        if page.events.len() == limit {
-            page.next = last;
-            break;
-        }
-        last = Some(found.get(17)?);
-        page.events.push(row::event(found)?);
-    }
-    Ok(page)
-}
-
-/// The events that operators see in this state.
-fn in_state(state: EventState) -> &'static str {
-    match state {
-        EventState::Received => {
-            "seq IN (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task IN ('forward', 'new'))"
-        }
-        EventState::Retrieving => {
-            "seq IN (SELECT event FROM work WHERE task = 'retrieve' OR (task IN ('forward', 'new') AND owner IS NOT NULL))"
-        }
-        EventState::Delivering => {
-            "seq IN (SELECT event FROM work WHERE task LIKE 'deliver:%') AND endings.state IS NULL AND pending.task IS NULL"
-        }
-        // Most are done: they are found as they come, and not gathered first, which the sign in front of the column sees to.
-        EventState::Done => "+endings.state = 'done'",
-        EventState::Dead => {
-            "seq IN (SELECT event FROM endings WHERE state = 'dead' AND purged_at IS NULL)"
-        }
-        EventState::Quarantined => {
-            "seq IN (SELECT event FROM endings WHERE state = 'quarantined' AND purged_at IS NULL)"
-        }
-        EventState::Purged => {
-            "seq IN (SELECT event FROM endings WHERE purged_at IS NOT NULL AND state <> 'done')"
-        }
-    }
-}
-
 /// How many events stand where.
 pub(super) fn stats(connection: &Connection) -> Result<Stats, Error> {
     let mut stats = Stats::default();
@@ -256,21 +158,4 @@ fn purged(connection: &Connection) -> Result<Vec<(EventState, u64)>, Error> {
         purged.push((row::word(found, 0, "state")?, found.get(1)?));
     }
     Ok(purged)
-}
-
-/// The newest audit entries.
-pub(super) fn audit_log(connection: &Connection, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-    let mut statement = connection
-        .prepare_cached("SELECT at, actor, action, event FROM audit ORDER BY seq DESC LIMIT ?1")?;
-    let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
-    let mut entries = Vec::new();
-    while let Some(found) = rows.next()? {
-        entries.push(AuditEntry {
-            at: row::time(found.get(0)?)?,
-            actor: found.get(1)?,
-            action: found.get(2)?,
-            event: found.get::<_, Option<[u8; 16]>>(3)?.map(row::id),
-        });
-    }
-    Ok(entries)
 }

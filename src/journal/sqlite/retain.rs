@@ -111,8 +111,8 @@ pub(super) fn remove(tx: &Tx<'_>, seq: i64) -> Result<(), Error> {
 /// Gives up what an event had still to have done: without its content nobody could do it.
 pub(super) fn give_up_work(tx: &Tx<'_>, seq: i64, reason: &str) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT OR REPLACE INTO deliveries (event, sink, state, attempts, started_at, last_error)
-         SELECT event, substr(task, 9), 'dead', tries, started_at, ?2 FROM work
+        "INSERT OR REPLACE INTO deliveries (event, sink, state, attempts, started_at, last_error, cause_code)
+         SELECT event, substr(task, 9), 'dead', tries, started_at, ?2, 'purged' FROM work
          WHERE event = ?1 AND task LIKE 'deliver:%'",
     )?
     .execute(params![seq, reason])?;

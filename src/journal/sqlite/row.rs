@@ -1,10 +1,12 @@
 //! Between columns and types.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::Row;
+use rusqlite::types::ValueRef;
 
 use crate::domain::{EncounterId, EventId, LinkGroup, SessionId, SessionKind};
 use crate::journal::contents;
@@ -12,16 +14,17 @@ use crate::journal::{Error, Event, Link, Task};
 
 /// An event as operators see it, without a condition.
 pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, source,
-    coalesce(found.outcome, receipts.outcome), status, session_id, encounter_id, coalesce(found.kind, receipts.kind),
+    coalesce(found.outcome, receipts.outcome) AS outcome, status, session_id, encounter_id,
+    coalesce(found.kind, receipts.kind),
     session_status,
     CASE WHEN purged_at IS NOT NULL AND endings.state <> 'done' THEN 'purged'
          WHEN endings.state IS NOT NULL THEN endings.state
          WHEN pending.task IS NULL THEN 'delivering'
          WHEN pending.owner IS NULL AND pending.task <> 'retrieve' THEN 'received'
-         ELSE 'retrieving' END,
+         ELSE 'retrieving' END AS state,
     stale, coalesce(pending.tries + (pending.owner IS NOT NULL), found.attempts, 0),
     CASE WHEN pending.owner IS NULL THEN pending.due END, coalesce(pending.cause, endings.cause, junk), error_code,
-    coalesce(has_content = 0, 0), seq, same_as
+    coalesce(has_content = 0, 0), seq, same_as, coalesce(pending.cause_code, endings.cause_code) AS cause_code
     FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
     LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
 
@@ -43,6 +46,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
         attempts: row.get(12)?,
         next_attempt_at: optional_time(row.get(13)?)?,
         last_error: row.get(14)?,
+        cause: optional_word(row, 19, "cause")?,
         error_code: row.get(15)?,
         content_purged: row.get(16)?,
         same_as: row.get::<_, Option<[u8; 16]>>(18)?.map(id),
@@ -62,6 +66,7 @@ pub(super) fn link(row: &Row<'_>) -> Result<Link, Error> {
         http_status: row.get(4)?,
         bytes: row.get(5)?,
         fetched_at: optional_time(row.get(6)?)?,
+        took: None,
         reason,
     })
 }
@@ -100,4 +105,22 @@ pub(super) fn word<T: FromStr>(
         .map_err(|_| Error::Corrupt { what })?
         .parse()
         .map_err(|_| Error::Corrupt { what })
+}
+
+/// One of a closed set of words, where there is one.
+pub(super) fn optional_word<T: FromStr>(
+    row: &Row<'_>,
+    column: usize,
+    what: &'static str,
+) -> Result<Option<T>, Error> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => word(row, column, what).map(Some),
+    }
+}
+
+/// A length of time.
+pub(super) fn took(row: &Row<'_>, column: usize) -> Result<Option<Duration>, Error> {
+    let millis: Option<u64> = row.get(column)?;
+    Ok(millis.map(Duration::from_millis))
 }

@@ -15,7 +15,7 @@ use crate::journal::{Error, NewEvent};
 pub(in crate::journal) type Spooled = (i64, Result<NewEvent, Error>);
 
 const OLDEST: &str =
-    "SELECT seq, id, received_at, generated_at, source, stale, junk, body FROM receipts
+    "SELECT seq, id, received_at, generated_at, source, stale, junk IS NULL, body FROM receipts
     WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2";
 
 /// The oldest events after number `after`, in order, with their numbers: at most `limit`, and no more than fit into
@@ -41,17 +41,15 @@ pub(super) fn oldest(
 }
 
 fn new_event(event: &Row<'_>, body: Bytes) -> Result<NewEvent, Error> {
-    let content = if let Some(reason) = event.get(6)? {
-        NewContent::Malformed {
+    let was_read: bool = event.get(6)?;
+    let content = match Notification::parse(body.clone()) {
+        Ok(notification) => NewContent::Notification(Arc::new(notification)),
+        Err(_) if was_read => return Err(Error::Corrupt { what: "body" }),
+        Err(malformed) => NewContent::Malformed {
             dedupe: DedupeKey::of_raw(&body),
             body,
-            reason,
-        }
-    } else {
-        let notification = Notification::parse(body);
-        NewContent::Notification(Arc::new(
-            notification.map_err(|_| Error::Corrupt { what: "body" })?,
-        ))
+            malformed,
+        },
     };
     Ok(NewEvent {
         id: row::id(event.get(1)?),

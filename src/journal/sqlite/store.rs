@@ -11,15 +11,15 @@ use super::checkpoint::Checkpointer;
 use super::finish::Ending;
 use super::work::Claims;
 use super::{
-    LOOK, SqliteStore, address, append, applied, checkpoint, inspect, lock, operate, query,
-    rejected, repeat, requeue, retain, work,
+    LOOK, SqliteStore, address, append, applied, audit, checkpoint, inspect, list, lock, operate,
+    query, rejected, repeat, requeue, retain, work,
 };
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{
-    Access, Applied, AuditEntry, Bounds, Claimed, End, Ended, Error, Event, EventDetail, Expiry,
-    Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest, ReplayFrom, Replayed,
-    Requeued, Stats, Store, Wanted,
+    Access, Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
+    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
+    ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
 };
 
 #[async_trait]
@@ -108,7 +108,7 @@ impl Store for SqliteStore {
 
     async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
         self.looks
-            .read(move |connection| query::list(connection, &filter, limit, cursor))
+            .read(move |connection| list::page(connection, &filter, limit, cursor))
             .await
     }
 
@@ -227,13 +227,18 @@ impl Store for SqliteStore {
 
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
         self.writer()?
-            .write(move |connection| operate::audit(connection, &entry))
+            .write(move |connection| audit::write(connection, &entry))
             .await
     }
 
-    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+    async fn audit_log(
+        &self,
+        filter: AuditFilter,
+        limit: usize,
+        cursor: Option<i64>,
+    ) -> Result<AuditPage, Error> {
         self.looks
-            .read(move |connection| query::audit_log(connection, limit))
+            .read(move |connection| audit::page(connection, &filter, limit, cursor))
             .await
     }
 

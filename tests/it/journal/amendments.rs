@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use suki_receiver::domain::{EventId, EventState, Outcome, Source};
+use suki_receiver::domain::{Cause, EventId, EventState, Outcome, Reason, Source};
 use suki_receiver::journal::{
     Amendment, Ended, Found, How, LateEvent, ReplayFrom, Replayed, Retrieval, Seen, Task,
 };
@@ -21,7 +21,7 @@ fn retry(s: &Opened, tried_for: Duration) -> Retrieval {
         found: found(Vec::new()),
         at: s.clock.monotonic(),
         tried_for,
-        reason: "HTTP 404".to_owned(),
+        reason: Reason::new(Cause::Internal, "HTTP 404"),
         sinks: Vec::new(),
     }
 }
@@ -81,7 +81,7 @@ pub async fn a_dead_event_is_delivered_to_the_sinks_that_are_named(s: Opened) {
     let claimed = s.event().await;
     let end = Retrieval::Dead {
         found: found(vec![missing(0)]),
-        reason: "contents: HTTP 410".to_owned(),
+        reason: Reason::new(Cause::Internal, "contents: HTTP 410"),
         sinks: names(&["lean"]),
     };
     let ended = s.end(&claimed.lease, end).await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use suki_receiver::domain::{Clock, EventId, EventState};
+use suki_receiver::domain::{Cause, Clock, EventId, EventState, Reason};
 use suki_receiver::journal::{
     Access, Appended, Ended, Error, Expiry, Inbox, Journal, ReplayFrom, Replayed, Retrieval,
     SqliteStore, Store,
@@ -102,7 +102,7 @@ async fn a_clock_that_was_an_hour_ahead_at_the_last_start_stalls_nothing() {
         found: found(vec![]),
         at: ahead.monotonic_in(Duration::from_secs(300)),
         tried_for: Duration::ZERO,
-        reason: "later".to_owned(),
+        reason: Reason::new(Cause::Internal, "later"),
         sinks: Vec::new(),
     };
     end(&*before, &waiting.unwrap().lease, retry).await;

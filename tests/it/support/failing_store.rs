@@ -8,10 +8,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use suki_receiver::domain::{EventId, Expected, Millis, Notification, Poll, SessionId};
 use suki_receiver::journal::{
-    Applied, AuditEntry, Bounds, Change, Claimed, End, Ended, Error, Event, EventDetail,
-    Expectations, ExpectedFilter, ExpectedPage, ExpectedStats, Expiry, Filter, Found, Kept, Lease,
-    NewEvent, NewExpected, Page, PollEnded, Polled, Purged, Registered, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
+    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Cancelled, CauseGroup, Change, Claimed,
+    End, Ended, Error, Event, EventDetail, Expectations, ExpectedFilter, ExpectedPage,
+    ExpectedStats, Expiry, Filter, Found, Kept, Lease, NewEvent, NewExpected, NewReplayJob, Page,
+    PollEnded, Polled, Preview, Progress, Purged, Registered, RejectedRequest, ReplayFrom,
+    ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -97,6 +98,49 @@ fn check(switch: &AtomicBool) -> Result<(), Error> {
         Err(Error::Commit("on demand".to_owned()))
     } else {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Replays for FailingStore {
+    async fn count(&self, filter: Filter, most: u32) -> Result<u64, Error> {
+        self.inner.count(filter, most).await
+    }
+
+    async fn preview(&self, filter: Filter) -> Result<Preview, Error> {
+        self.inner.preview(filter).await
+    }
+
+    async fn begin_job(&self, job: NewReplayJob) -> Result<i64, Error> {
+        self.inner.begin_job(job).await
+    }
+
+    async fn job(&self, id: i64) -> Result<Option<ReplayJob>, Error> {
+        self.inner.job(id).await
+    }
+
+    async fn jobs(&self, limit: usize) -> Result<Vec<ReplayJob>, Error> {
+        self.inner.jobs(limit).await
+    }
+
+    async fn progress(&self, id: i64) -> Result<Progress, Error> {
+        self.inner.progress(id).await
+    }
+
+    async fn cancel_job(&self, id: i64, actor: String) -> Result<Cancelled, Error> {
+        self.inner.cancel_job(id, actor).await
+    }
+
+    async fn claim_jobs(&self) -> Result<Vec<ReplayJob>, Error> {
+        self.inner.claim_jobs().await
+    }
+
+    async fn advance_job(&self, step: ReplayStep) -> Result<bool, Error> {
+        self.inner.advance_job(step).await
+    }
+
+    async fn causes(&self) -> Result<Vec<CauseGroup>, Error> {
+        self.inner.causes().await
     }
 }
 
@@ -322,8 +366,13 @@ impl Store for FailingStore {
         self.inner.audit(entry).await
     }
 
-    async fn audit_log(&self, limit: usize) -> Result<Vec<AuditEntry>, Error> {
-        self.inner.audit_log(limit).await
+    async fn audit_log(
+        &self,
+        filter: AuditFilter,
+        limit: usize,
+        cursor: Option<i64>,
+    ) -> Result<AuditPage, Error> {
+        self.inner.audit_log(filter, limit, cursor).await
     }
 
     async fn check(&self) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use suki_receiver::domain::EventState;
+use suki_receiver::domain::{Cause, EventState, Reason};
 use suki_receiver::journal::{DeliveryEnd, End, Ended, How, Retrieval, Task, Wanted};
 use tokio::time::timeout;
 
@@ -65,7 +65,7 @@ pub async fn what_is_due_first_is_claimed_first(s: Opened) {
         waits += Duration::from_secs(1);
         due_first = Some(delivery.document.id);
         let at = now - i64::try_from(waits.as_millis()).unwrap();
-        let reason = "down".to_owned();
+        let reason = Reason::new(Cause::Internal, "down");
         s.end(&delivery.lease, DeliveryEnd::Retry { at, reason })
             .await;
     }
@@ -249,7 +249,15 @@ pub async fn what_is_worked_on_is_given_back_by_no_look(mut s: Opened) {
         }
     };
     nothing().await;
-    let ended = s.journal.finish(vec![End { lease, how }]).await.unwrap();
+    let ended = s
+        .journal
+        .finish(vec![End {
+            lease,
+            how,
+            took: std::time::Duration::ZERO,
+        }])
+        .await
+        .unwrap();
     assert!(matches!(&ended[0], Ended::Kept { deliveries, .. } if deliveries.len() == 1));
     nothing().await;
     assert_eq!(s.store.held().await.unwrap().len(), 2);

@@ -89,7 +89,7 @@ pub async fn what_is_worked_on_is_seen_as_retrieving_and_as_received_when_it_is_
         let stats = s.store.stats().await.unwrap();
         let state = detail.event.state;
         let of_state = Filter {
-            state: Some(state),
+            states: vec![state],
             ..Filter::default()
         };
         assert_eq!((stats.count(state), stats.total()), (1, 1));

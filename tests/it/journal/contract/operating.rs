@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use suki_receiver::domain::{Clock, EventId, EventState, Notification};
+use suki_receiver::domain::{Cause, Clock, EventId, EventState, Notification, Reason};
 use suki_receiver::journal::{
     Appended, Bounds, DeliveryEnd, Ended, Expiry, Filter, RejectedRequest, ReplayFrom, Replayed,
     Requeued, Retrieval,
@@ -86,7 +86,7 @@ pub async fn what_an_operator_purged_is_dead_no_more_and_keeps_its_reason(s: Ope
         (EventState::Purged, 2),
     ] {
         let filter = Filter {
-            state: Some(state),
+            states: vec![state],
             ..Filter::default()
         };
         let page = s.store.list(filter, 10, None).await.unwrap();
@@ -107,7 +107,7 @@ pub async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another
         } else {
             DeliveryEnd::Retry {
                 at: s.clock.monotonic(),
-                reason: "down".to_owned(),
+                reason: Reason::new(Cause::Internal, "down"),
             }
         };
         s.end(&claimed.lease, end).await;
@@ -226,7 +226,7 @@ pub async fn what_a_dead_event_had_still_to_deliver_goes_with_its_content(s: Ope
     let claimed = s.event().await;
     let end = Retrieval::Dead {
         found: found(vec![]),
-        reason: "HTTP 410".to_owned(),
+        reason: Reason::new(Cause::Internal, "HTTP 410"),
         sinks: names(&["down"]),
     };
     s.end(&claimed.lease, end).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use suki_receiver::domain::{EventState, LinkState, SessionKind};
+use suki_receiver::domain::{Cause, EventState, LinkState, Reason, SessionKind};
 use suki_receiver::journal::{Appended, DeliveryEnd, End, Ended, Filter, How, Retrieval, Task};
 
 use super::*;
@@ -107,7 +107,7 @@ fn retry(s: &Opened) -> Retrieval {
         found: found(vec![fetched(0, "{}")]),
         at: s.clock.monotonic(),
         tried_for: Duration::ZERO,
-        reason: "not yet".to_owned(),
+        reason: Reason::new(Cause::Internal, "not yet"),
         sinks: Vec::new(),
     }
 }
@@ -143,7 +143,7 @@ pub async fn each_sink_has_its_own_state(s: Opened) {
     s.delivering("s", &["a", "b"]).await;
     let retry = DeliveryEnd::Retry {
         at: s.clock.monotonic_in(Duration::from_secs(60)),
-        reason: "down".to_owned(),
+        reason: Reason::new(Cause::Internal, "down"),
     };
     assert_eq!(s.make("a", retry).await, kept(None));
     assert_eq!(s.make("b", s.delivered()).await, kept(None));
@@ -180,7 +180,13 @@ pub async fn many_ends_are_written_down_together_each_by_its_own_lease(s: Opened
         How::Retrieval(Box::new(retry(&s))),
     ];
     let ends = leases.into_iter().zip(hows);
-    let ends = ends.map(|(lease, how)| End { lease, how }).collect();
+    let ends = ends
+        .map(|(lease, how)| End {
+            lease,
+            how,
+            took: std::time::Duration::ZERO,
+        })
+        .collect();
     let ended = s.store.finish(ends).await.unwrap();
     assert_eq!(ended, [kept(None), Ended::Lost, kept(None)]);
     assert_eq!(s.deliveries("a").await.len(), 1);
@@ -197,6 +203,7 @@ pub async fn an_event_whose_deliveries_end_together_is_said_to_be_over_once(s: O
         ends.push(End {
             lease: s.delivery(sink).await.lease,
             how: How::Delivery(s.delivered()),
+            took: std::time::Duration::ZERO,
         });
     }
     let ended = s.store.finish(ends).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use suki_receiver::domain::{
-    Clock, EventState, LinkGroup, LinkState, Outcome, Session, SessionKind,
+    Cause, Clock, EventState, LinkGroup, LinkState, Outcome, Reason, Session, SessionKind,
 };
 use suki_receiver::journal::{
     Claimed, ClaimedDelivery, ClaimedEvent, DeliveryEnd, End, Ended, Found, How, LateEvent, Lease,
@@ -77,6 +77,7 @@ pub async fn end(store: &dyn Store, lease: &Lease, how: impl Into<Ending>) -> En
     let end = End {
         lease: lease.clone(),
         how: how.into().0,
+        took: std::time::Duration::ZERO,
     };
     store.finish(vec![end]).await.unwrap().remove(0)
 }
@@ -148,6 +149,7 @@ fn deliver_as(sinks: &[&str], is_held: bool, links: Vec<Linked>) -> Retrieval {
 pub fn fetched(n: u32, body: impl AsRef<[u8]>) -> Linked {
     let body = body.as_ref();
     let link = Link {
+        took: None,
         n,
         group: LinkGroup::new("contents"),
         href: format!("/{n}"),
@@ -184,6 +186,6 @@ pub fn delivered(clock: Clock) -> DeliveryEnd {
 
 pub fn dead() -> DeliveryEnd {
     DeliveryEnd::Dead {
-        reason: "HTTP 400".to_owned(),
+        reason: Reason::new(Cause::Internal, "HTTP 400"),
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use suki_receiver::domain::{Clock, DeliveryState, EventId, EventState, LinkState};
-use suki_receiver::journal::{Appended, Ended, Event, EventDetail, Filter, Journal, Received};
+use suki_receiver::journal::{
+    Appended, AuditFilter, Ended, Event, EventDetail, Filter, Journal, Received,
+};
 
 use super::content::Key;
 use super::drive::deliver;
@@ -56,7 +58,11 @@ pub async fn check(
     {
         return Err(format!("{key} is there and was never sent"));
     }
-    let log = journal.audit_log(10_000).await.map_err(text)?;
+    let log = journal
+        .audit_log(AuditFilter::default(), 10_000, None)
+        .await
+        .map_err(text)?
+        .entries;
     next.audited = log.into_iter().map(|entry| entry.action).collect();
     if let Some(lost) = knowledge.audited.difference(&next.audited).next() {
         return Err(format!("the audit entry {lost} is lost"));

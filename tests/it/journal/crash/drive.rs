@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
-use suki_receiver::domain::{Clock, EventId};
+use suki_receiver::domain::{Cause, Clock, EventId, Reason};
 use suki_receiver::journal::{
     self, Appended, Claimed, ClaimedEvent, DeliveryEnd, Ended, Filter, How, Inbox, Journal, Lease,
     Linked, Planned, Received, Retrieval, SqliteStore, Task,
@@ -261,14 +261,14 @@ impl Shared {
                     sinks: Vec::new(),
                     found: found(linked),
                     at: self.clock.monotonic(),
-                    reason: "later".to_owned(),
+                    reason: Reason::new(Cause::Internal, "later"),
                 };
                 (Retrieved::Retry, retry)
             }
             _ => {
                 let dead = Retrieval::Dead {
                     found: found(linked),
-                    reason: "never".to_owned(),
+                    reason: Reason::new(Cause::Internal, "never"),
                     sinks: Vec::new(),
                 };
                 (Retrieved::Dead, dead)
@@ -304,7 +304,7 @@ impl Shared {
             let Task::Deliver(sink) = lease.task().clone() else {
                 panic!("no delivery: {lease:?}");
             };
-            let reason = "no".to_owned();
+            let reason = Reason::new(Cause::Internal, "no");
             let (end, how) = match chance.random_range(0..10) {
                 0..7 => {
                     let at = self.clock.now();
@@ -324,7 +324,11 @@ impl Shared {
             };
             said.push((sink, end));
             let (lease, how) = (lease.clone(), How::Delivery(how));
-            ends.push(journal::End { lease, how });
+            ends.push(journal::End {
+                lease,
+                how,
+                took: std::time::Duration::ZERO,
+            });
         }
         let number = self.teller.begin(Act::Deliveries(key, said));
         let ended = self.journal.finish(ends).await.unwrap();

@@ -102,6 +102,7 @@ impl Shared {
 
     async fn audit(&self, note: String) {
         let entry = AuditEntry {
+            reason: None,
             at: self.clock.now(),
             actor: "me".to_owned(),
             action: note.clone(),

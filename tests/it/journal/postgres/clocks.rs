@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use suki_receiver::domain::Clock;
+use suki_receiver::domain::{Cause, Clock, Reason};
 use suki_receiver::journal::{ClaimedEvent, PostgresStore, Retrieval, Store};
 
 use super::journal;
@@ -34,7 +34,7 @@ impl Instance {
             sinks: Vec::new(),
             found: found(Vec::new()),
             at: self.clock.monotonic_in(after),
-            reason: "not yet".to_owned(),
+            reason: Reason::new(Cause::Internal, "not yet"),
         };
         end(&*self.store, &event.lease, retry).await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use suki_receiver::domain::Clock;
 use suki_receiver::journal::{
-    Appended, AuditEntry, Error, Filter, Journal, PostgresStore, Received, Store,
+    Appended, AuditEntry, AuditFilter, Error, Filter, Journal, PostgresStore, Received, Store,
 };
 use suki_receiver::lab::simulator::Proxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -133,6 +133,7 @@ async fn a_call_that_is_dropped_in_the_middle_leaves_no_connection_in_its_state(
     // As many as there are connections, each cut off while the server makes it wait.
     for _ in 0..4 {
         let entry = AuditEntry {
+            reason: None,
             at: Clock::start().now(),
             actor: "ops".to_owned(),
             action: "read".to_owned(),
@@ -235,7 +236,7 @@ async fn looks_of_operators_that_hang_hold_up_neither_the_health_check_nor_the_w
     let mut looks = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let store = Arc::clone(&store);
-        looks.spawn(async move { store.audit_log(10).await });
+        looks.spawn(async move { store.audit_log(AuditFilter::default(), 10, None).await });
     }
     eventually("some of them hang", || async {
         let waiting = other
@@ -258,6 +259,10 @@ async fn looks_of_operators_that_hang_hold_up_neither_the_health_check_nor_the_w
         .expect("nothing waits for them");
     looks.abort_all();
     other.batch_execute("ROLLBACK").await.unwrap();
-    assert!(store.audit_log(10).await.unwrap().is_empty());
+    let log = store
+        .audit_log(AuditFilter::default(), 10, None)
+        .await
+        .unwrap();
+    assert!(log.entries.is_empty());
     store.close().await;
 }

@@ -1,0 +1,165 @@
+//! Replay jobs, their previews, and causes as JSON, field by field.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::journal::{self, CauseGroup, Preview, PreviewGroup, Progress, ReplayFrom, ReplayJob};
+
+/// A replay job.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the admin API's replay job, field by field")]
+pub struct Job {
+    pub id: i64,
+    pub state: &'static str,
+    pub created_at: String,
+    pub actor: String,
+    pub reason: Option<String>,
+    pub filter: Value,
+    pub from: &'static str,
+    pub sinks: Vec<String>,
+    pub rate: Option<u32>,
+    pub total: u64,
+    pub scheduled: u64,
+    pub skipped: Skipped,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<JobProgress>,
+    pub ended_at: Option<String>,
+    pub cancelled_by: Option<String>,
+}
+
+/// Events that were not replayed, by why.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "named after what they count")]
+pub struct Skipped {
+    pub no_content: u64,
+    pub not_retrieved: u64,
+    pub no_sink: u64,
+}
+
+/// Where the events stand that a job made due again.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "named after what they count")]
+pub struct JobProgress {
+    pub in_progress: u64,
+    pub done: u64,
+    pub dead: u64,
+}
+
+impl Job {
+    /// How a job stands, with its events where they were looked up.
+    pub fn of(job: &ReplayJob, progress: Option<&Progress>) -> Self {
+        let asked = &job.asked;
+        Self {
+            id: job.id,
+            state: job.state.as_str(),
+            created_at: asked.created_at.to_string(),
+            actor: asked.actor.clone(),
+            reason: asked.reason.clone(),
+            filter: asked.filter.to_json(),
+            from: asked.from.as_str(),
+            sinks: asked.sinks.clone(),
+            rate: asked.rate,
+            total: job.total,
+            scheduled: job.tally.scheduled,
+            skipped: Skipped::of(&job.tally),
+            progress: progress.map(|progress| JobProgress {
+                in_progress: progress.in_progress,
+                done: progress.done,
+                dead: progress.dead,
+            }),
+            ended_at: job.ended_at.map(|at| at.to_string()),
+            cancelled_by: job.cancelled_by.clone(),
+        }
+    }
+}
+
+impl Skipped {
+    fn of(tally: &journal::Tally) -> Self {
+        Self {
+            no_content: tally.no_content,
+            not_retrieved: tally.not_retrieved,
+            no_sink: tally.no_sink,
+        }
+    }
+}
+
+/// What a replay of all that a filter finds would do.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "named after what they count")]
+pub struct Planned {
+    pub dry_run: bool,
+    pub events: u64,
+    /// Whether there may be more than were counted.
+    pub is_capped: bool,
+    pub scheduled: u64,
+    pub skipped: Skipped,
+    pub by_state: BTreeMap<&'static str, u64>,
+    pub by_outcome: BTreeMap<&'static str, u64>,
+    pub by_cause: BTreeMap<&'static str, u64>,
+    pub oldest: Option<String>,
+    pub newest: Option<String>,
+}
+
+impl Planned {
+    /// What a preview says of a replay from there.
+    pub fn of(preview: &Preview, from: ReplayFrom) -> Self {
+        let tally = preview.tally(from);
+        let by = |word: fn(&PreviewGroup) -> Option<&'static str>| {
+            let mut counts = BTreeMap::new();
+            for group in &preview.groups {
+                if let Some(word) = word(group) {
+                    *counts.entry(word).or_default() += group.events;
+                }
+            }
+            counts
+        };
+        let groups = &preview.groups;
+        let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        Self {
+            dry_run: true,
+            events: preview.total(),
+            is_capped: preview.total() >= u64::from(journal::MOST_COUNTED),
+            scheduled: tally.scheduled,
+            skipped: Skipped::of(&tally),
+            by_state: by(|group| Some(group.state.as_str())),
+            by_outcome: by(|group| Some(group.outcome.as_str())),
+            by_cause: by(|group| group.cause.map(|cause| cause.as_str())),
+            oldest: shown(groups.iter().map(|group| group.oldest).min()),
+            newest: shown(groups.iter().map(|group| group.newest).max()),
+        }
+    }
+}
+
+/// Events, or kept requests, that did not succeed for one cause.
+#[derive(Debug, Clone, Serialize)]
+#[allow(missing_docs, reason = "the admin API's cause, field by field")]
+pub struct Cause {
+    pub state: &'static str,
+    pub stage: &'static str,
+    pub cause: &'static str,
+    pub title: &'static str,
+    pub advice: &'static str,
+    pub sink: Option<String>,
+    pub events: u64,
+    pub first_at: String,
+    pub last_at: String,
+}
+
+impl From<&CauseGroup> for Cause {
+    fn from(group: &CauseGroup) -> Self {
+        Self {
+            state: group.standing.as_str(),
+            stage: group.cause.stage(),
+            cause: group.cause.as_str(),
+            title: group.cause.title(),
+            advice: group.cause.advice(),
+            sink: group.sink.clone(),
+            events: group.events,
+            first_at: group.first_at.to_string(),
+            last_at: group.last_at.to_string(),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Replay jobs: all that a filter finds, looked over first, at a pace, and stopped when it was a mistake.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{RawQuery, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::auth::audit;
+use super::error::Error;
+use super::jobs_view::{Job, Planned};
+use super::path::Number;
+use super::replay::{Wish, read, wish};
+use super::{Caller, State, filter};
+use crate::journal::{Cancelled, Filter, JobState, NewReplayJob, ReplayJob};
+
+/// Events a second where the caller does not say: a backlog replayed at full speed knocks over what was just mended.
+const RATE: u32 = 5;
+/// Most events a second that may be asked for.
+const MOST_RATE: u32 = 1000;
+/// How often it is looked whether a job is over that a caller waits for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What `POST /replay` takes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Many {
+    from: Option<String>,
+    #[serde(default)]
+    sinks: Option<Vec<String>>,
+    #[serde(default)]
+    filter: Map<String, Value>,
+    /// Only tell what it would do.
+    #[serde(default)]
+    dry_run: bool,
+    /// Events a second.
+    rate: Option<NonZeroU32>,
+    /// Answer when all is scheduled, and go as fast as can be where no rate is given.
+    #[serde(default)]
+    wait: bool,
+    reason: Option<String>,
+}
+
+/// `POST /replay`. The job goes on if the caller leaves.
+pub(super) async fn begin(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Error> {
+    let many: Many = read(body)?;
+    let wish = wish(&state, many.from.as_deref(), many.sinks)?;
+    let filter = filter_of(&many.filter).map_err(Error::BadRequest)?;
+    if many.dry_run {
+        let preview = state.journal.preview(filter).await?;
+        return Ok(Json(Planned::of(&preview, wish.from)).into_response());
+    }
+    let rate = match many.rate.map(NonZeroU32::get) {
+        Some(rate) if rate > MOST_RATE => {
+            return Err(Error::BadRequest(format!(
+                "rate: use a number of events a second from 1 to {MOST_RATE}"
+            )));
+        }
+        Some(rate) => Some(rate),
+        None => (!many.wait).then_some(RATE),
+    };
+    let caller = caller.for_reason(many.reason);
+    let job = start(&state, &caller, wish, filter, rate).await?;
+    if many.wait {
+        return Ok(wait(&state, job.id).await?.into_response());
+    }
+    let location = format!("/api/v1/replays/{}", job.id);
+    let answer = Json(Job::of(&job, None));
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], answer).into_response())
+}
+
+/// Begins a job.
+pub(super) async fn start(
+    state: &State,
+    caller: &Caller,
+    wish: Wish,
+    filter: Filter,
+    rate: Option<u32>,
+) -> Result<ReplayJob, Error> {
+    let now = state.clock.now();
+    let action = format!("{} of all with {}", wish.action(), filter.to_json());
+    audit(state, caller, action, None).await?;
+    // What comes meanwhile is not touched.
+    let until = filter.until.map_or(now, |until| until.min(now));
+    let job = NewReplayJob {
+        filter: Filter {
+            until: Some(until),
+            ..filter
+        },
+        from: wish.from,
+        sinks: wish.sinks,
+        rate,
+        actor: caller.name.clone(),
+        reason: caller.reason.clone(),
+        created_at: now,
+    };
+    let id = state.journal.begin_job(job).await?;
+    state.journal.tell_job_begun();
+    state.journal.job(id).await?.ok_or_else(no_job)
+}
+
+/// Waits until a job is over. Says what the call said before there were jobs, and the job's number.
+async fn wait(state: &State, id: i64) -> Result<impl IntoResponse + use<>, Error> {
+    loop {
+        let job = state.journal.job(id).await?.ok_or_else(no_job)?;
+        if job.state != JobState::Running {
+            let answer = json!({
+                "id": job.id,
+                "scheduled": job.tally.scheduled,
+                "skipped": job.tally.skipped(),
+            });
+            return Ok((StatusCode::ACCEPTED, Json(answer)));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// `GET /replays`: the newest first.
+pub(super) async fn list(
+    Shared(state): Shared<State>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Error> {
+    let limit = filter::only_limit(query.as_deref()).map_err(Error::BadRequest)?;
+    let jobs = state.journal.jobs(limit).await?;
+    let jobs: Vec<Job> = jobs.iter().map(|job| Job::of(job, None)).collect();
+    Ok(Json(json!({"replays": jobs})))
+}
+
+/// `GET /replays/{id}`: with where its events stand now.
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    Number(id): Number,
+) -> Result<Json<Job>, Error> {
+    let job = state.journal.job(id).await?.ok_or_else(no_job)?;
+    let progress = state.journal.progress(id).await?;
+    Ok(Json(Job::of(&job, Some(&progress))))
+}
+
+/// `POST /replays/{id}/cancel`: what was scheduled stays so.
+pub(super) async fn cancel(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    Number(id): Number,
+) -> Result<Json<Job>, Error> {
+    audit(&state, &caller, format!("cancel replay job {id}"), None).await?;
+    let end = state.journal.cancel_job(id, caller.name.clone()).await?;
+    match end {
+        Cancelled::Stopped => {}
+        Cancelled::Over => return Err(Error::Conflict("this job is over".to_owned())),
+        Cancelled::NotFound => return Err(no_job()),
+    }
+    let job = state.journal.job(id).await?.ok_or_else(no_job)?;
+    Ok(Json(Job::of(&job, None)))
+}
+
+fn no_job() -> Error {
+    Error::NotFound("there is no replay job with this number")
+}
+
+/// A filter with at least one field: everything at once is hardly ever meant.
+fn filter_of(fields: &Map<String, Value>) -> Result<Filter, String> {
+    let filter = Filter::from_json(fields).map_err(|why| format!("filter: {why}"))?;
+    if filter.is_empty() {
+        return Err(format!("filter: give at least one of {}", Filter::FIELDS));
+    }
+    Ok(filter)
+}

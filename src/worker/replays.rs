@@ -1,0 +1,95 @@
+//! Replay jobs: takes the running ones further, each at its pace. What they make due is worked on like everything else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Shared;
+use crate::journal::{Error, Filter, Order, ReplayJob, ReplayStep};
+use crate::lifecycle::TaskGroup;
+
+/// How often it is looked for jobs that another instance has begun.
+const IDLE: Duration = Duration::from_secs(2);
+/// Most events of one step: they are replayed in one transaction.
+const STEP: u32 = 64;
+
+/// Works on jobs until `tasks` stops.
+pub(super) async fn run(shared: Arc<Shared>, configured: Vec<String>, tasks: TaskGroup) {
+    let mut due: HashMap<i64, Instant> = HashMap::new();
+    loop {
+        let next = match advance_all(&shared, &configured, &mut due).await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::warn!(error = %error, "replay jobs cannot go on now; trying again");
+                Instant::now() + IDLE
+            }
+        };
+        tokio::select! {
+            () = tasks.stopping() => return,
+            () = shared.journal.job_begun() => {}
+            () = tokio::time::sleep_until(next) => {}
+        }
+    }
+}
+
+/// Takes every job further that is due, and tells when the next one is.
+async fn advance_all(
+    shared: &Shared,
+    configured: &[String],
+    due: &mut HashMap<i64, Instant>,
+) -> Result<Instant, Error> {
+    let jobs = shared.journal.claim_jobs().await?;
+    due.retain(|id, _| jobs.iter().any(|job| job.id == *id));
+    for job in &jobs {
+        let now = Instant::now();
+        if due.get(&job.id).is_some_and(|at| *at > now) {
+            continue;
+        }
+        let is_over = advance(shared, configured, job).await?;
+        if is_over {
+            tracing::info!(job = job.id, actor = job.asked.actor, "replay job is done");
+        }
+        due.insert(job.id, now + wait(job));
+    }
+    let idle = Instant::now() + IDLE;
+    Ok(due.values().copied().min().unwrap_or(idle).min(idle))
+}
+
+/// Takes a job one step further. Whether that was its last.
+async fn advance(shared: &Shared, configured: &[String], job: &ReplayJob) -> Result<bool, Error> {
+    let filter = Filter {
+        order: Order::OldestFirst,
+        ..job.asked.filter.clone()
+    };
+    let limit = usize::try_from(step_of(job)).unwrap_or(1);
+    let page = shared.journal.list(filter, limit, Some(job.cursor)).await?;
+    let step = ReplayStep {
+        job: job.id,
+        cursor: job.cursor,
+        next: page.next.unwrap_or(job.cursor),
+        events: page.events.iter().map(|event| event.id).collect(),
+        is_last: page.next.is_none(),
+        configured: configured.to_vec(),
+    };
+    let is_last = step.is_last;
+    let advanced = shared.journal.advance_job(step).await?;
+    if advanced {
+        shared.journal.wake();
+    }
+    Ok(advanced && is_last)
+}
+
+/// Events of a job's next step.
+fn step_of(job: &ReplayJob) -> u32 {
+    job.asked.rate.map_or(STEP, |rate| rate.clamp(1, STEP))
+}
+
+/// How long a job waits after a step.
+fn wait(job: &ReplayJob) -> Duration {
+    match job.asked.rate {
+        None => Duration::ZERO,
+        Some(rate) => Duration::from_secs(1) * step_of(job) / rate.max(1),
+    }
+}
