@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::LinkState;
-use crate::journal::{EventDetail, Link};
+use super::view::millis;
+use crate::domain::{Cause, LinkState};
+use crate::journal::{Attempt, Delivery, Event, EventDetail, Link};
 
 /// One thing that happened to an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,49 +16,66 @@ pub struct Moment {
     pub what: String,
     /// How it ended, or who did it.
     pub detail: String,
+    /// Of which sort it is, where it did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<&'static str>,
+    /// The status of the answer, when it was an HTTP answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_status: Option<u16>,
+    /// How long it took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
 }
 
 /// What happened, oldest first.
 pub(super) fn of(detail: &EventDetail) -> Vec<Moment> {
-    let event = &detail.event;
-    let stale = if event.stale { ", stale" } else { "" };
-    let received = (
-        event.received_at,
-        "received".to_owned(),
-        format!("by {}{stale}", event.source),
-    );
-    let fetched = detail.links.iter().filter_map(fetched);
-    let delivered = detail.deliveries.iter().filter_map(|delivery| {
-        let attempts = format!("attempt {}", delivery.attempts);
-        Some((
-            delivery.delivered_at?,
-            format!("deliver to {}", delivery.sink),
-            format!("delivered, {attempts}"),
-        ))
-    });
-    let others = detail
-        .attempts
-        .iter()
-        .map(|attempt| (attempt.at, attempt.what.clone(), attempt.detail.clone()));
-
-    let mut moments: Vec<(Timestamp, String, String)> = std::iter::once(received)
-        .chain(fetched)
-        .chain(delivered)
-        .chain(others)
-        .collect();
-    moments.sort_by_key(|(at, _, _)| *at);
-    moments
-        .into_iter()
-        .map(|(at, what, detail)| Moment {
-            at: at.to_string(),
-            what,
-            detail,
-        })
-        .collect()
+    let mut moments = vec![received(&detail.event)];
+    moments.extend(detail.links.iter().filter_map(fetched));
+    moments.extend(detail.deliveries.iter().filter_map(delivered));
+    moments.extend(detail.attempts.iter().map(failed_or_done_by_somebody));
+    moments.sort_by_key(|(at, _)| *at);
+    moments.into_iter().map(|(_, moment)| moment).collect()
 }
 
-fn fetched(link: &Link) -> Option<(Timestamp, String, String)> {
-    let at = link.fetched_at?;
+/// A moment of which no more is known.
+fn moment(at: Timestamp, what: String, detail: String) -> (Timestamp, Moment) {
+    let moment = Moment {
+        at: at.to_string(),
+        what,
+        detail,
+        cause: None,
+        http_status: None,
+        took_ms: None,
+    };
+    (at, moment)
+}
+
+fn received(event: &Event) -> (Timestamp, Moment) {
+    let stale = if event.stale { ", stale" } else { "" };
+    let detail = format!("by {}{stale}", event.source);
+    moment(event.received_at, "received".to_owned(), detail)
+}
+
+fn delivered(delivery: &Delivery) -> Option<(Timestamp, Moment)> {
+    let what = format!("deliver to {}", delivery.sink);
+    let detail = format!("delivered, attempt {}", delivery.attempts);
+    let (at, moment) = moment(delivery.delivered_at?, what, detail);
+    let took_ms = delivery.took.map(millis);
+    Some((at, Moment { took_ms, ..moment }))
+}
+
+fn failed_or_done_by_somebody(attempt: &Attempt) -> (Timestamp, Moment) {
+    let (at, moment) = moment(attempt.at, attempt.what.clone(), attempt.detail.clone());
+    let moment = Moment {
+        cause: attempt.cause.map(Cause::as_str),
+        http_status: attempt.http_status,
+        took_ms: attempt.took.map(millis),
+        ..moment
+    };
+    (at, moment)
+}
+
+fn fetched(link: &Link) -> Option<(Timestamp, Moment)> {
     let status = link
         .http_status
         .map_or_else(String::new, |status| format!(", HTTP {status}"));
@@ -66,9 +84,8 @@ fn fetched(link: &Link) -> Option<(Timestamp, String, String)> {
         (_, Some(reason)) => format!(", {reason}"),
         (_, None) => String::new(),
     };
-    Some((
-        at,
-        format!("fetch {}", link.group),
-        format!("{}{status}{end}", link.state),
-    ))
+    let detail = format!("{}{status}{end}", link.state);
+    let (at, moment) = moment(link.fetched_at?, format!("fetch {}", link.group), detail);
+    let took_ms = link.took.map(millis);
+    Some((at, Moment { took_ms, ..moment }))
 }

@@ -268,7 +268,8 @@ pub fn registered(registered: &journal::Registered) -> Value {
     answer
 }
 
-fn millis(took: Duration) -> u64 {
+/// A length of time in milliseconds.
+pub(super) fn millis(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 

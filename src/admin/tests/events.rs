@@ -64,20 +64,21 @@ async fn an_event_is_shown_as_the_contract_has_it() {
         "id": "*", "received_at": "*", "generated_at": "2025-12-17T13:22:28.432Z", "source": "webhook",
         "outcome": "completed", "status": "success", "session_id": "s", "encounter_id": "s-visit",
         "kind": "ambient", "state": "done", "stale": false, "attempts": 1, "next_attempt_at": null,
-        "last_error": null, "error_code": null, "same_as": null,
+        "last_error": null, "cause": null, "error_code": null, "same_as": null,
     });
     let mut expected = event.clone();
     expected["links"] = json!([{
         "group": "contents", "href": "/api/v1/ambient/s/contents", "state": "fetched", "http_status": 200,
-        "bytes": 27, "fetched_at": "*", "reason": null,
+        "bytes": 27, "fetched_at": "*", "took_ms": null, "reason": null,
     }]);
     expected["deliveries"] = json!([{
-        "sink": "ehr", "state": "delivered", "attempts": 1, "delivered_at": "*", "applied_at": null, "last_error": null,
+        "sink": "ehr", "state": "delivered", "attempts": 1, "delivered_at": "*", "next_attempt_at": null, "applied_at": null,
+        "http_status": null, "took_ms": 0, "cause": null, "last_error": null,
     }]);
     expected["timeline"] = json!([
         {"at": "*", "what": "received", "detail": "by webhook"},
         {"at": "*", "what": "fetch contents", "detail": "fetched, HTTP 200, 27 bytes"},
-        {"at": "*", "what": "deliver to ehr", "detail": "delivered, attempt 1"},
+        {"at": "*", "what": "deliver to ehr", "detail": "delivered, attempt 1", "took_ms": 0},
     ]);
     assert_eq!(shown, expected);
 

@@ -72,8 +72,47 @@ async fn many_are_replayed_by_a_filter_that_names_something() {
         );
     }
     let all = json!({"from": "deliver", "sinks": ["archive"], "filter": {"since": "2001-01-01T00:00:00Z"}});
-    let answer = admin.post("/api/v1/replay", &all).await;
-    assert_eq!(answer.status, 202);
-    assert_eq!(answer.json(), json!({"scheduled": 3, "skipped": 1}));
+    let mut look = all.clone();
+    look["dry_run"] = json!(true);
+    let planned = admin.post("/api/v1/replay", &look).await;
+    assert_eq!(planned.status, 200);
+    let planned = planned.json();
+    assert_eq!(
+        (&planned["events"], &planned["scheduled"]),
+        (&json!(4), &json!(3))
+    );
+    assert_eq!(planned["skipped"]["no_content"], 1);
+    assert!(admin.audit().await.is_empty(), "nothing was done");
+
+    let begun = admin.post("/api/v1/replay", &all).await;
+    assert_eq!(begun.status, 202);
+    let begun = begun.json();
+    assert_eq!(
+        (&begun["state"], &begun["total"]),
+        (&json!("running"), &json!(4))
+    );
+    assert_eq!(begun["rate"], 5, "not at full speed");
     assert!(admin.audit().await[0].contains("replay from deliver to archive of all with"));
+    let path = format!("/api/v1/replays/{}", begun["id"]);
+    assert_eq!(admin.get(&path).await.json()["progress"]["done"], 0);
+    let cancelled = admin
+        .post(&format!("{path}/cancel"), &json!({}))
+        .await
+        .json();
+    assert_eq!(
+        (&cancelled["state"], &cancelled["cancelled_by"]),
+        (&json!("cancelled"), &json!("ops"))
+    );
+    assert_eq!(
+        admin
+            .post(&format!("{path}/cancel"), &json!({}))
+            .await
+            .status,
+        409
+    );
+    assert_eq!(
+        admin.get("/api/v1/replays").await.json()["replays"][0]["id"],
+        begun["id"]
+    );
+    assert_eq!(admin.get("/api/v1/replays/99").await.status, 404);
 }

@@ -7,6 +7,7 @@ mod content;
 mod deployment;
 mod metrics;
 mod reload;
+mod replays;
 mod restore;
 mod shell;
 

@@ -149,12 +149,35 @@ impl Binary {
         answer["id"].as_str().unwrap().to_owned()
     }
 
-    /// The event by the API, with the token that the service made itself.
+    /// The event by the API.
     pub async fn event(&self, id: &str) -> Value {
+        self.api(&format!("/events/{id}")).await
+    }
+
+    /// What the API answers to a GET.
+    pub async fn api(&self, path: &str) -> Value {
+        self.call(http().get(self.api_url(path))).await.1
+    }
+
+    /// What the API answers to a POST.
+    pub async fn api_post(&self, path: &str, body: Value) -> (u16, Value) {
+        let request = http().post(self.api_url(path)).body(body.to_string());
+        self.call(request).await
+    }
+
+    fn api_url(&self, path: &str) -> String {
+        format!("http://{}/api/v1{path}", self.admin)
+    }
+
+    /// Calls with the token that the service made itself.
+    async fn call(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
         let token = std::fs::read_to_string(self.dir.join("data/admin-token")).unwrap();
-        let url = format!("http://{}/api/v1/events/{id}", self.admin);
-        let answer = http().get(url).bearer_auth(token.trim()).send().await;
-        serde_json::from_str(&answer.unwrap().text().await.unwrap()).unwrap()
+        let answer = request.bearer_auth(token.trim()).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (
+            status,
+            serde_json::from_str(&answer.text().await.unwrap()).unwrap(),
+        )
     }
 
     /// Waits until the event has this state; the event by the API.

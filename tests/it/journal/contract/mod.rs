@@ -1,6 +1,7 @@
 //! The contract of `Store`, run against each implementation and against the failing store while it does not fail.
 
 mod holding;
+mod jobs;
 mod looking;
 mod operating;
 mod replaying;
@@ -238,6 +239,13 @@ contract! {
         what_is_abandoned_is_given_back_at_the_next_look,
         what_is_worked_on_is_given_back_by_no_look,
         all_that_is_held_is_released,
+    }
+    jobs {
+        what_did_not_succeed_is_grouped_by_its_cause_and_found_by_it,
+        a_job_replays_each_event_once_and_tells_what_became_of_it,
+        a_job_that_is_stopped_replays_no_more,
+        a_job_passes_over_what_is_for_sinks_that_are_gone,
+        the_audit_log_is_read_by_pages_and_by_who_did_what,
     }
     replaying {
         a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named,
