@@ -45,6 +45,9 @@ pub(super) enum Error {
     /// The look into the store took too long and was ended.
     #[error("this took too long and was ended; narrow the filter, for instance by since and until")]
     TooSlow,
+    /// As many watch the stream as may.
+    #[error("too many clients watch the stream; close one, or try again later")]
+    TooManyWatchers,
     /// The store failed.
     #[error("the store cannot do this now; try again later")]
     Store(#[source] journal::Error),
@@ -83,7 +86,7 @@ impl Error {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::GATEWAY_TIMEOUT,
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyWatchers | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
@@ -96,6 +99,11 @@ impl IntoResponse for Error {
                 response
                     .headers_mut()
                     .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::TooManyWatchers => {
+                response
+                    .headers_mut()
+                    .insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             Self::Store(cause) => {
                 response

@@ -132,6 +132,26 @@ pub(super) fn wait(query: Option<&str>) -> Result<Duration, String> {
     Ok(found)
 }
 
+/// Minutes of the history where the caller does not say, and the most of it.
+const MINUTES: (usize, usize) = (60, 1440);
+
+/// Reads a query of `minutes` only.
+pub(super) fn minutes(query: Option<&str>) -> Result<usize, String> {
+    let (mut found, most) = MINUTES;
+    for (name, value) in pairs(query)? {
+        match name.as_str() {
+            "minutes" => {
+                let minutes = value.parse().ok();
+                found = minutes
+                    .filter(|minutes| (1..=most).contains(minutes))
+                    .ok_or_else(|| format!("minutes: use a number from 1 to {most}"))?;
+            }
+            _ => return Err(unknown(&name, "minutes")),
+        }
+    }
+    Ok(found)
+}
+
 /// Reads a query of `limit` only.
 pub(super) fn only_limit(query: Option<&str>) -> Result<usize, String> {
     let mut found = DEFAULT_LIMIT;

@@ -24,6 +24,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
             tracing::warn!(error = %error, "cannot count the events; the metrics show the last count");
         }
     }
+    state.metrics.set_stream_clients(state.watchers.count());
     state.metrics.set_ready(state.readiness.report().is_ready);
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, state.metrics.render())

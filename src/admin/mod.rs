@@ -21,6 +21,7 @@ pub mod requeue;
 mod sessions;
 mod sinks;
 mod stats;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -47,6 +48,7 @@ use crate::net::health_routes;
 
 use auth::Needs;
 pub use auth::{Caller, DenialLimit, Tokens};
+pub use stream::Watchers;
 
 /// Largest body of a request: a replay's filter and sinks, with plenty of room.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -74,6 +76,8 @@ pub struct State {
     pub can_poll: bool,
     /// What an operator should know at once.
     pub alerts: Alerts,
+    /// Who watches the stream.
+    pub watchers: Watchers,
 }
 
 /// The routes of the admin listener. Layers cover what stands above them, so those for every answer come last.
@@ -115,6 +119,8 @@ fn viewing() -> Router<State> {
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", get(sessions::show))
         .route("/stats", get(stats::show))
+        .route("/stats/history", get(stats::history))
+        .route("/stream", get(stream::show))
         .route("/causes", get(causes::list))
         .route("/replays", get(replays::list))
         .route("/replays/{id}", get(replays::show))

@@ -122,6 +122,7 @@ pub(super) async fn build(
             reconcile: config.reconcile,
             can_poll: sdp.is_some(),
             alerts: alerts.clone(),
+            watchers: admin::Watchers::default(),
         },
         worker: worker::Parts {
             journal,

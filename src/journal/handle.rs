@@ -17,10 +17,10 @@ use super::handover::{Handover, Reserved, handover};
 use super::record::NewContent;
 use super::spool::{Drain, Spool};
 use super::{
-    Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Found, Inbox, Kept, Lease,
+    Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Feed, Found, Inbox, Kept, Lease,
     NewEvent, Receipt, Received, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
 };
-use crate::domain::{Clock, Notification, Session};
+use crate::domain::{Clock, EventState, Notification, Session};
 use crate::metrics::Metrics;
 
 /// Keeps events. Cheap to clone. Dereferences to its [`Store`] for everything but appending and working.
@@ -36,6 +36,7 @@ pub struct Journal {
     expects: Arc<AtomicBool>,
     /// Rings when a replay job has begun.
     jobs: Arc<Notify>,
+    feed: Feed,
 }
 
 /// What this process works on.
@@ -65,6 +66,7 @@ impl Journal {
             deadline,
             expects: Arc::default(),
             jobs: Arc::default(),
+            feed: Feed::default(),
         };
         (journal, inbox)
     }
@@ -102,6 +104,13 @@ impl Journal {
             None => within(self.deadline, store.append(Arc::clone(event), hold)).await,
         }?;
         self.announce(event, &kept, reserved);
+        if let Appended::New(id) = kept.appended {
+            let state = match event.content {
+                NewContent::Notification(_) => EventState::Received,
+                NewContent::Malformed { .. } => EventState::Quarantined,
+            };
+            self.feed.tell(id, state);
+        }
         Ok(kept)
     }
 
@@ -118,6 +127,11 @@ impl Journal {
     /// Tells the worker that something is due.
     pub fn wake(&self) {
         self.handover.notify();
+    }
+
+    /// Which events change, as it happens.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
     }
 
     /// Tells the worker that a replay job has begun.

@@ -10,6 +10,7 @@ mod deadline;
 mod end;
 mod error;
 mod expected;
+mod feed;
 pub mod filter;
 mod handle;
 mod handover;
@@ -36,6 +37,7 @@ pub use expected::{
     Change, Expectations, ExpectedFilter, ExpectedPage, ExpectedStats, Follows, NewExpected,
     POLLER_LEASE, PollAnswer, PollEnded, Polled, Recovered, Registered,
 };
+pub use feed::{Change as FeedChange, Feed, Watch};
 pub use filter::{Filter, Order};
 pub use handle::Journal;
 pub use handover::{Admission, Inbox, Permit};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 /// What readiness depends on, or what is worth a note beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Component {
@@ -74,7 +76,7 @@ pub struct Readiness(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    draining: AtomicBool,
+    draining: CancellationToken,
     successor: AtomicBool,
     /// Parts that are not well, and why. Absent means well.
     troubles: Mutex<BTreeMap<Component, String>>,
@@ -137,7 +139,12 @@ impl Readiness {
 
     /// From now on the answer is no, for good, unless there is a successor.
     pub fn drain(&self) {
-        self.0.draining.store(true, Ordering::Relaxed);
+        self.0.draining.cancel();
+    }
+
+    /// Waits until a drain begins.
+    pub async fn drain_begun(&self) {
+        self.0.draining.cancelled().await;
     }
 
     /// Whether another process accepts from the same sockets. While one does, a drain of this one is no reason to send
@@ -153,7 +160,7 @@ impl Readiness {
 
     /// Whether a drain has begun.
     pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Ordering::Relaxed)
+        self.0.draining.is_cancelled()
     }
 
     /// The present state.

@@ -13,7 +13,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         Recorder::describe_gauge,
         Recorder::describe_histogram,
     );
-    let texts: [(Describe, &str, &'static str); 51] = [
+    let texts: Vec<(Describe, &str, &'static str)> = vec![
         (counters, "notifications_total", "Notifications by answer."),
         (
             histograms,
@@ -178,6 +178,11 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             histograms,
             "canary_seconds",
             "From the sending of a synthetic notification to its answer.",
+        ),
+        (
+            gauges,
+            "stream_clients",
+            "Clients that watch the admin API's stream.",
         ),
         (gauges, "alerts", "Alerts that are on, by type."),
         (counters, "alerts_total", "Alerts raised by type."),

@@ -33,7 +33,8 @@ impl Answer {
         }
     }
 
-    pub(super) const ALL: [Self; 7] = [
+    /// Every answer.
+    pub const ALL: [Self; 7] = [
         Self::Accepted,
         Self::Duplicate,
         Self::Unauthorized,

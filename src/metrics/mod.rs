@@ -3,6 +3,7 @@
 //! No identifier of a patient, session or encounter is ever a label.
 
 mod describe;
+mod history;
 mod labels;
 
 use std::collections::HashMap;
@@ -15,6 +16,8 @@ use metrics_exporter_prometheus::{
 };
 
 use self::describe::describe;
+use self::history::History;
+pub use self::history::{Minute, Times};
 pub use self::labels::{Answer, Bound};
 use crate::domain::{EventState, ExpectedState, Outcome, Source};
 
@@ -40,6 +43,7 @@ struct Inner {
     process: metrics_process::Collector,
     /// By the secret's name, which is known only when it is used.
     signatures: RwLock<HashMap<String, Counter>>,
+    history: History,
 }
 
 /// The metrics of the request path, looked up once.
@@ -132,6 +136,7 @@ impl Metrics {
             hot,
             process,
             signatures: RwLock::default(),
+            history: History::default(),
         }))
     }
 
@@ -160,6 +165,7 @@ impl Metrics {
             }
         }
         hot.ack_seconds.record(took);
+        self.0.history.answered(answer, took);
     }
 
     /// A notification came to another path than the webhook's.
@@ -259,6 +265,15 @@ impl Metrics {
         }
     }
 
+    /// How many watch the admin API's stream.
+    pub fn set_stream_clients(&self, count: usize) {
+        self.set(
+            "stream_clients",
+            &[],
+            u64::try_from(count).unwrap_or(u64::MAX),
+        );
+    }
+
     /// Whether a notification can be taken.
     pub fn set_ready(&self, is_ready: bool) {
         self.set("ready", &[], u64::from(is_ready));
@@ -296,6 +311,17 @@ impl Metrics {
     /// An event is done, `took` after its receipt.
     pub fn end_to_end(&self, took: Duration) {
         histogram(&self.0.recorder, "end_to_end_seconds", &[]).record(took);
+        self.0.history.done(took);
+    }
+
+    /// An event is dead.
+    pub fn dead(&self) {
+        self.0.history.dead();
+    }
+
+    /// At most the last `most` minutes with when each began, the oldest first; the last one still goes on.
+    pub fn history(&self, most: usize) -> Vec<(jiff::Timestamp, Minute)> {
+        self.0.history.last(most)
     }
 
     /// Log lines dropped because the log could not be written as fast.
@@ -437,6 +463,7 @@ impl Metrics {
     pub fn session(&self, outcome: Outcome, source: Source) {
         let labels = [("outcome", outcome.as_str()), ("source", source.as_str())];
         counter(&self.0.recorder, "sessions_total", &labels).increment(1);
+        self.0.history.session(outcome);
     }
 
     /// A sink fails as a whole, or no longer.

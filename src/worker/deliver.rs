@@ -146,9 +146,11 @@ impl Deliverer {
         {
             let took = self.shared.clock.now().duration_since(document.received_at);
             let took = Duration::try_from(took).unwrap_or_default();
-            if state == EventState::Done {
-                self.shared.metrics.end_to_end(took);
+            match state {
+                EventState::Done => self.shared.metrics.end_to_end(took),
+                _ => self.shared.metrics.dead(),
             }
+            self.shared.journal.feed().tell(document.id, state);
             report::end(document, state, took);
         }
     }

@@ -14,7 +14,7 @@ use super::claims::Work;
 use super::deliver::Outlet;
 use super::{Shared, report};
 use crate::config::{Follow, Include, Reconcile, Refresh};
-use crate::domain::{Cause, Outcome, Reason, Sequence};
+use crate::domain::{Cause, EventState, Outcome, Reason, Sequence};
 use crate::journal::{
     self, Claimed, ClaimedDelivery, ClaimedEvent, End, Ended, How, Lease, Permit, Retrieval, Task,
     Wanted,
@@ -154,12 +154,12 @@ impl Work for Retriever {
         });
         match ended.await {
             Some(Ended::Kept {
+                event,
                 deliveries,
                 sequence,
-                ..
             }) => {
                 self.start(&claimed, &end, (deliveries, sequence), permits);
-                self.kept(&claimed, &end);
+                self.kept(&claimed, &end, event);
                 self.expect_siblings(&claimed).await;
             }
             Some(Ended::Lost) => {
@@ -228,7 +228,7 @@ impl Retriever {
     }
 
     /// An attempt's end is written down: whoever has to go on is told, and it is counted.
-    fn kept(&self, claimed: &ClaimedEvent, end: &Retrieval) {
+    fn kept(&self, claimed: &ClaimedEvent, end: &Retrieval, over: Option<EventState>) {
         let source = claimed.receipt.source;
         let mut is_any_due = true;
         match end {
@@ -247,5 +247,14 @@ impl Retriever {
                 .iter()
                 .for_each(|outlet| outlet.wakeup.notify_one());
         }
+        let stands = over.unwrap_or(match end {
+            Retrieval::Deliver { .. } | Retrieval::Same { .. } => EventState::Delivering,
+            Retrieval::Retry { .. } | Retrieval::Announced { .. } => EventState::Retrieving,
+            Retrieval::Dead { .. } => EventState::Dead,
+        });
+        if stands == EventState::Dead {
+            self.shared.metrics.dead();
+        }
+        self.shared.journal.feed().tell(claimed.receipt.id, stands);
     }
 }

@@ -89,6 +89,7 @@ impl Admin {
                 reconcile: crate::config::Reconcile::default(),
                 can_poll: true,
                 alerts: crate::lifecycle::Alerts::default(),
+                watchers: crate::admin::Watchers::default(),
                 journal,
                 metrics,
                 readiness: Readiness::default(),

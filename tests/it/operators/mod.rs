@@ -10,6 +10,7 @@ mod reload;
 mod replays;
 mod restore;
 mod shell;
+mod stream;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

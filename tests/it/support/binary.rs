@@ -165,14 +165,19 @@ impl Binary {
         self.call(request).await
     }
 
-    fn api_url(&self, path: &str) -> String {
+    /// The address of a path of the API.
+    pub fn api_url(&self, path: &str) -> String {
         format!("http://{}/api/v1{path}", self.admin)
     }
 
-    /// Calls with the token that the service made itself.
-    async fn call(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+    /// The operator's token that the service made itself.
+    pub fn token(&self) -> String {
         let token = std::fs::read_to_string(self.dir.join("data/admin-token")).unwrap();
-        let answer = request.bearer_auth(token.trim()).send().await.unwrap();
+        token.trim().to_owned()
+    }
+
+    async fn call(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let answer = request.bearer_auth(self.token()).send().await.unwrap();
         let status = answer.status().as_u16();
         (
             status,

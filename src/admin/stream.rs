@@ -1,0 +1,176 @@
+//! `GET /api/v1/stream`: server-sent events for whoever watches. A doorbell: it says what changed and not what it holds.
+//!
+//! It ends at the first moment of a drain and when tokens are loaded anew, and never holds up whoever writes.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::Stream;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::error::Error;
+use super::{State, stats};
+use crate::journal::{FeedChange, Watch};
+use crate::lifecycle::Report;
+
+/// Most watchers at once.
+const MOST: usize = 50;
+/// How often it is looked whether there is news beside the changes of events.
+const TICK: Duration = Duration::from_secs(1);
+/// How often something is sent, so that what stands in between sees a living connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Messages that wait for a watcher that reads slowly. One that has not read these gets `resync` in place of the rest.
+const WAITING: usize = 256;
+
+/// Room for watchers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Watchers(Arc<Semaphore>);
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST)))
+    }
+}
+
+impl Watchers {
+    /// How many watch now.
+    pub fn count(&self) -> usize {
+        MOST - self.0.available_permits()
+    }
+}
+
+/// `GET /stream`, from the change behind `Last-Event-ID` on where that is given.
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Error> {
+    let after = headers.get("last-event-id");
+    open(&state, after.and_then(|after| after.to_str().ok()))
+}
+
+/// A stream of what changes.
+pub(super) fn open(state: &State, after: Option<&str>) -> Result<impl IntoResponse + use<>, Error> {
+    let permit = Arc::clone(&state.watchers.0)
+        .try_acquire_owned()
+        .map_err(|_| Error::TooManyWatchers)?;
+    let (messages, told) = mpsc::channel(WAITING);
+    let watcher = Watcher {
+        watch: state.journal.feed().watch(after),
+        state: state.clone(),
+        messages,
+        _permit: permit,
+    };
+    tokio::spawn(watcher.run());
+    let stream = Sse::new(stream(told)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // A proxy in between would gather it.
+    let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
+    Ok((unbuffered, stream))
+}
+
+fn stream(told: mpsc::Receiver<Event>) -> impl Stream<Item = Result<Event, Infallible>> {
+    futures_util::stream::unfold(told, async |mut told| {
+        told.recv().await.map(|event| (Ok(event), told))
+    })
+}
+
+/// Whoever watches, and what is sent there.
+struct Watcher {
+    state: State,
+    watch: Watch,
+    messages: mpsc::Sender<Event>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    /// Sends until nobody reads any more.
+    async fn run(mut self) {
+        let (state, gone) = (self.state.clone(), self.messages.clone());
+        tokio::select! {
+            () = state.readiness.drain_begun() => {}
+            () = gone.closed() => {}
+            () = self.send_all() => {}
+        }
+    }
+
+    async fn send_all(&mut self) {
+        let tokens = self.state.tokens.load_full();
+        let missed = self.watch.missed.take();
+        if missed.is_none() && !self.send(Event::default().event("resync").data("{}")) {
+            return;
+        }
+        for change in missed.into_iter().flatten() {
+            if !self.send_change(&change) {
+                return;
+            }
+        }
+        let (mut ready, mut is_news) = (None, true);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                change = self.watch.changes.recv() => {
+                    is_news = true;
+                    let is_sent = match change {
+                        Ok(change) => self.send_change(&change),
+                        Err(RecvError::Lagged(_)) => self.send(Event::default().event("resync").data("{}")),
+                        Err(RecvError::Closed) => return,
+                    };
+                    if !is_sent {
+                        return;
+                    }
+                }
+                _ = tick.tick() => {
+                    // Whoever watches may have lost the right to.
+                    if !Arc::ptr_eq(&tokens, &self.state.tokens.load_full()) {
+                        return;
+                    }
+                    let report = self.state.readiness.report();
+                    if ready.as_ref() != Some(&report) {
+                        if !self.send(of_report(&report)) {
+                            return;
+                        }
+                        ready = Some(report);
+                    }
+                    if std::mem::take(&mut is_news) && !self.send_stats().await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn send_change(&self, change: &FeedChange) -> bool {
+        let data = json!({"id": change.event.to_string(), "state": change.state.as_str()});
+        let event = Event::default()
+            .event("event")
+            .id(self.state.journal.feed().mark(change))
+            .data(data.to_string());
+        self.send(event)
+    }
+
+    /// Sends how many events stand where. A store that cannot tell is told of by `ready`.
+    async fn send_stats(&self) -> bool {
+        match stats::events(&self.state).await {
+            Ok(stats) => self.send(Event::default().event("stats").data(stats.to_string())),
+            Err(_) => true,
+        }
+    }
+
+    /// `false` where the watcher is gone or does not read: it comes again, and says from where on.
+    fn send(&self, event: Event) -> bool {
+        self.messages.try_send(event).is_ok()
+    }
+}
+
+fn of_report(report: &Report) -> Event {
+    let data = json!({"status": report.word(), "failing": report.failing, "notes": report.notes});
+    Event::default().event("ready").data(data.to_string())
+}
