@@ -79,11 +79,12 @@ pub(super) async fn build(
         readiness: readiness.clone(),
         tasks: TaskGroup::new("public listener"),
     });
-    let limits = |max_connections, linger| Limits {
+    let limits = |max_connections, linger, half_close| Limits {
         max_connections,
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
         linger,
+        half_close,
     };
     let (public, admin) = sockets.try_clone()?.listen()?;
     Ok(App {
@@ -99,6 +100,7 @@ pub(super) async fn build(
             limits: limits(
                 net::connections_within(net::raise_open_files(), config.server.max_connections),
                 LINGER,
+                true,
             ),
             metrics: Some(metrics.clone()),
         },
@@ -106,7 +108,7 @@ pub(super) async fn build(
             name: "admin listener",
             socket: admin,
             tls: admin_tls,
-            limits: limits(ADMIN_CONNECTIONS, Duration::ZERO),
+            limits: limits(ADMIN_CONNECTIONS, Duration::ZERO, false),
             metrics: None,
         },
         ingress,

@@ -57,14 +57,13 @@ pub(super) struct Server {
 }
 
 /// HTTP/1.1 and HTTP/2, with bounds.
-pub(super) fn http() -> auto::Builder<TokioExecutor> {
+pub(super) fn http(half_close: bool) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
         // The library's own limit also runs while a connection is idle.
         .header_read_timeout(None)
-        // Who closes the sending half behind a request still reads the answer.
-        .half_close(true)
+        .half_close(half_close)
         .max_buf_size(HEAD);
     http.http2()
         .timer(TokioTimer::new())

@@ -14,6 +14,9 @@ pub struct Limits {
     /// How long an open connection has at a stop to bring a request that is on its way; its answer closes it. As long
     /// again when the request has begun to come.
     pub linger: Duration,
+    /// Whether a client may end its half of the connection behind a request and still read the answer. Where it may, one
+    /// that has gone is only noticed when something is sent to it.
+    pub half_close: bool,
 }
 
 impl Limits {

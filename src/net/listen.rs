@@ -52,7 +52,7 @@ impl Listener {
         let acceptor = Acceptor {
             open: OpenConnections::new(self.limits.max_connections, self.metrics.clone()),
             server: Server {
-                http: connection::http(),
+                http: connection::http(self.limits.half_close),
                 router,
                 readiness,
                 limits: self.limits,

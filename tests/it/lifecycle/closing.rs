@@ -38,6 +38,7 @@ impl Bare {
                     header_timeout: Duration::from_secs(5),
                     idle_timeout: Duration::from_secs(5),
                     linger: Duration::from_secs(2),
+                    half_close: true,
                 },
                 metrics: None,
             },

@@ -1,11 +1,9 @@
 //! The stream of what changes: it rings, goes on where it was, is bounded, and holds up no stop.
 
-use std::time::{Duration, Instant};
-
 use nix::sys::signal::Signal;
 use reqwest::Response;
 
-use crate::support::{Binary, PATIENCE, failure, http};
+use crate::support::{Binary, PATIENCE, eventually, failure, http};
 
 /// A stream, and what has come of it.
 struct Stream {
@@ -104,13 +102,10 @@ async fn no_more_than_fifty_watch_at_once() {
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
     drop(streams.pop());
-    let mut one = Stream::open(&binary, None).await;
-    let deadline = Instant::now() + PATIENCE;
-    while one.status() != 200 {
-        assert!(Instant::now() < deadline, "the room is never free");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        one = Stream::open(&binary, None).await;
-    }
+    eventually("the room of one that has gone is free", async || {
+        Stream::open(&binary, None).await.status() == 200
+    })
+    .await;
 }
 
 #[tokio::test]
