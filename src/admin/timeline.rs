@@ -1,9 +1,10 @@
 //! An event's history in the order of time, put together from what the journal knows. Says nothing of the content.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::view::millis;
 use crate::domain::{Cause, LinkState};
 use crate::journal::{Attempt, Delivery, Event, EventDetail, Link};
 
@@ -48,6 +49,11 @@ fn moment(at: Timestamp, what: String, detail: String) -> (Timestamp, Moment) {
         took_ms: None,
     };
     (at, moment)
+}
+
+/// A length of time in milliseconds.
+pub(super) fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn received(event: &Event) -> (Timestamp, Moment) {

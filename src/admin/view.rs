@@ -1,12 +1,10 @@
 //! The journal's events as JSON, field by field. No clinical content.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::timeline::{self, Moment};
+use super::timeline::{self, Moment, millis};
 use crate::domain::{Cause, Expected};
 use crate::journal;
 
@@ -266,11 +264,6 @@ pub fn registered(registered: &journal::Registered) -> Value {
         answer["event_id"] = event.to_string().into();
     }
     answer
-}
-
-/// A length of time in milliseconds.
-pub(super) fn millis(took: Duration) -> u64 {
-    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn text(time: Option<Timestamp>) -> Option<String> {

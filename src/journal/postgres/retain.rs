@@ -50,6 +50,10 @@ const SESSIONS: &str = "WITH old AS (
     DELETE FROM expected WHERE seq IN (SELECT seq FROM expected
         WHERE due IS NULL AND settled_at < server_millis() + $2::bigint AND context IS NULL LIMIT $3::bigint)";
 
+/// Replay jobs that ended long ago.
+const JOBS: &str = "WITH gone AS (DELETE FROM replay_jobs WHERE ended_at < server_millis() + $1::bigint RETURNING id)
+    DELETE FROM replayed WHERE job IN (SELECT id FROM gone)";
+
 /// Removes at most `limit` of each kind.
 pub(super) async fn retain(
     client: &Client,
@@ -99,6 +103,8 @@ pub(super) async fn retain(
     client
         .execute(&sessions, &[&content, &gone, &row::limit(limit)])
         .await?;
+    let jobs = client.prepare_cached(JOBS).await?;
+    client.execute(&jobs, &[&gone]).await?;
     counts::fold(client).await?;
     Ok(purged)
 }

@@ -64,6 +64,7 @@ pub(super) fn retain(tx: &Tx<'_>, expiry: Expiry, limit: usize) -> Result<Purged
         }
     }
     forget_sessions(tx, expiry, limit)?;
+    forget_jobs(tx, expiry)?;
     purged.is_all &= !remove_copies(tx, limit)?;
     Ok(purged)
 }
@@ -80,6 +81,17 @@ fn forget_sessions(tx: &Tx<'_>, expiry: Expiry, limit: usize) -> Result<(), Erro
             (SELECT seq FROM expected WHERE due IS NULL AND settled_at < ?1 LIMIT ?2)",
     )?
     .execute(params![expiry.receipts, limit])?;
+    Ok(())
+}
+
+/// Removes replay jobs that ended long ago.
+fn forget_jobs(tx: &Tx<'_>, expiry: Expiry) -> Result<(), Error> {
+    for sql in [
+        "DELETE FROM replayed WHERE job IN (SELECT id FROM replay_jobs WHERE ended_at < ?1)",
+        "DELETE FROM replay_jobs WHERE ended_at < ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([expiry.receipts])?;
+    }
     Ok(())
 }
 

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use suki_receiver::domain::Cause;
+
 use crate::support::{Receiver, failure, files_below, http};
 
 fn root() -> PathBuf {
@@ -54,6 +56,18 @@ fn every_alert_has_its_heading_in_the_runbook_and_every_such_heading_its_alert()
         .collect();
     let names: BTreeSet<_> = alerts().into_iter().map(|alert| alert.name).collect();
     assert_eq!(names, headings);
+}
+
+#[test]
+fn every_cause_has_its_heading_in_the_runbook_and_every_such_heading_its_cause() {
+    let runbook = read("docs/RUNBOOK.md");
+    let causes = runbook.split_once("\n## Causes\n").unwrap().1;
+    let headings: BTreeSet<_> = causes
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
+    let words: BTreeSet<_> = Cause::ALL.iter().map(|cause| cause.as_str()).collect();
+    assert_eq!(words, headings);
 }
 
 #[test]
