@@ -6,6 +6,7 @@ use super::{Poller, now};
 use crate::domain::{Expected, ExpectedState, Outcome, SessionKind, SessionStatus};
 use crate::journal::{Follows, PollEnded, Polled};
 use crate::sdp::{Failure, Subject};
+use crate::worker::report;
 
 /// What is said of an answer once it is written down.
 struct Found {
@@ -27,6 +28,9 @@ impl Poller {
         let schedule = &self.settings.schedule;
         let Answer { answer, label } = answer::of(schedule, session, result, (at, chance));
         self.metrics.poll(label);
+        if let Follows::Again { poll, .. } = &answer.follows {
+            report::closing_session(session, at.as_millisecond(), poll.due);
+        }
         let found = Found::of(&answer.follows);
         let polled = Polled {
             number: session.number,
