@@ -57,7 +57,7 @@ impl Caller {
 /// Characters of a reason that are kept.
 const LONGEST_REASON: usize = 500;
 /// The header that says why a call is made.
-const REASON: &str = "x-reason";
+const REASON: &str = "x-audit-reason";
 
 /// Which roles may use a route.
 #[derive(Debug, Clone, Copy)]

@@ -15,6 +15,8 @@ use crate::lifecycle::{Alert, Component, TaskGroup};
 /// How often the store is asked while it is well, and while it is not.
 const WHILE_HEALTHY: Duration = Duration::from_secs(5);
 const WHILE_UNHEALTHY: Duration = Duration::from_millis(500);
+/// From when on what is left of the vendor's retention is urgent.
+const URGENT: Duration = Duration::from_secs(24 * 3600);
 
 /// What is looked at beside the store.
 pub(super) struct Looks {
@@ -161,6 +163,16 @@ async fn count_expected(state: &admin::State) {
     state
         .metrics
         .set_expected(&stats.counts, overdue, lag, left);
+    match left.filter(|left| *left < URGENT) {
+        Some(left) => state.readiness.set_unhealthy(
+            Component::Retention,
+            format!(
+                "Suki deletes the transcript of a session whose end is not known within {} hours; see `suki-receiver sessions list --overdue`",
+                left.as_secs() / 3600 + 1
+            ),
+        ),
+        None => state.readiness.set_healthy(Component::Retention),
+    }
 }
 
 /// Is there a sink whose target should have confirmed by now?

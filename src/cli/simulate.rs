@@ -23,18 +23,23 @@ Faults are rules with commas between them. The first that fits a call and is not
             encounter-content, encounter-structured-data, form-filling-status,
             form-filling-structured-data
   kind      an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, empty, redirect, expire,
-            only-for (a 403 for the token of any provider but this one)
+            only-for (a 403 for the token of any provider but this one),
+            linger (a session that has not ended), wrong-kind (another status in place of a 404)
   part      3 (so many times), 25% (with this chance), 2s (how long: slow, drip)
   option    message=<error id>, retry-after=<seconds> (a status), to=<address> (redirect),
-            provider=<name> (only-for)
+            provider=<name> (only-for), in=<state> (linger; running), as=<status> (wrong-kind; 412)
   e.g.      login=401:1;message=provider_not_registered,status=slow:2s,any=429:1;retry-after=2
+            status=linger:20%;in=paused,form-filling-status=wrong-kind;as=400
 
 Driving it while it runs:
   GET    /simulator/faults    the faults in force, with the times that are left
   POST   /simulator/faults    puts the faults in the body in force; an empty body clears them
   POST   /simulator/sessions  adds a session, or an array of them; only session_id is needed:
                               {\"session_id\":…, \"kind\":\"ambient|form_filling\",
-                              \"encounter_id\":…, \"provider\":…, \"status\":…}
+                              \"encounter_id\":…, \"provider\":…, \"status\":…, \"note\":…}
+                              A list of states is gone through, one for each question:
+                              [\"running\", \"aborted\", \"completed\"]. One that is added again
+                              with \"note\": 2 was resumed, and has another note
   GET    /simulator/calls     the calls that came, as JSON
   DELETE /simulator/calls     forgets them";
 

@@ -15,6 +15,8 @@ pub struct Clock {
     wall_at_start: Millis,
     start: Instant,
     ahead: Duration,
+    /// What passes in place of both clocks, in a test.
+    played: Option<fn() -> Instant>,
 }
 
 impl Clock {
@@ -29,18 +31,33 @@ impl Clock {
             wall_at_start: (Timestamp::now() + ahead).as_millisecond(),
             start: Instant::now(),
             ahead,
+            played: None,
+        }
+    }
+
+    /// A clock that starts at the present wall time and goes by `instants` from then on: for tests of a day that pass in
+    /// seconds.
+    pub fn played(instants: fn() -> Instant) -> Self {
+        Self {
+            start: instants(),
+            played: Some(instants),
+            ..Self::start()
         }
     }
 
     /// The wall time. It may jump.
     pub fn now(&self) -> Timestamp {
-        Timestamp::now() + self.ahead
+        match self.played {
+            Some(_) => Timestamp::from_millisecond(self.monotonic()).unwrap_or(Timestamp::MAX),
+            None => Timestamp::now() + self.ahead,
+        }
     }
 
     /// Wall time at start plus the time that has passed since. It never jumps, and between two processes it is about
     /// as comparable as their system clocks are.
     pub fn monotonic(&self) -> Millis {
-        self.wall_at_start + millis(self.start.elapsed())
+        let now = self.played.map_or_else(Instant::now, |instants| instants());
+        self.wall_at_start + millis(now.saturating_duration_since(self.start))
     }
 
     /// The monotonic time `delay` from now.

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Millis, Registration};
+use super::{Millis, Registration, RetentionClock};
 
-/// How long the vendor keeps transcripts and audio, counted from the earliest time that is known of a session
-/// (docs/VENDOR.md, "Retention").
-pub const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 /// From when on what is left of that time is urgent.
 const URGENT: Duration = Duration::from_secs(24 * 3600);
 /// How much sooner or later than planned a question may be, so that those of many sessions do not come together.
@@ -136,7 +133,7 @@ impl PollSchedule {
 
     /// A question at `due`, and its order.
     pub fn at(&self, session: &Registration, registered_at: Timestamp, due: Millis) -> Poll {
-        let lane = match kept_until(session, registered_at) - due {
+        let lane = match session.clock(registered_at).end() - due {
             left if (0..millis(URGENT)).contains(&left) => Lane::Closing,
             _ if session.ended_at.is_some() => Lane::Ended,
             _ => Lane::Other,
@@ -145,11 +142,16 @@ impl PollSchedule {
     }
 }
 
-/// Until when the vendor keeps what has a clock.
-fn kept_until(session: &Registration, registered_at: Timestamp) -> Millis {
-    let known = [session.started_at, session.ended_at, Some(registered_at)];
-    let earliest = known.into_iter().flatten().min().unwrap_or(registered_at);
-    after(earliest, KEPT_FOR)
+impl Registration {
+    /// The clock of what the vendor keeps of this session, which was registered then.
+    pub fn clock(&self, registered_at: Timestamp) -> RetentionClock {
+        let known = [self.started_at, self.ended_at];
+        let earliest = known
+            .into_iter()
+            .flatten()
+            .fold(registered_at, Timestamp::min);
+        RetentionClock::of_transcript(earliest)
+    }
 }
 
 fn after(time: Timestamp, wait: Duration) -> Millis {

@@ -29,6 +29,8 @@ pub enum Component {
     Certificate,
     /// Notifications come, as far as sessions are expected.
     Push,
+    /// Nothing that is waited for is deleted by the vendor within a day.
+    Retention,
 }
 
 /// What it means when a part is not well.
@@ -56,6 +58,7 @@ impl Component {
             Self::Orphans => "deliveries",
             Self::Certificate => "certificate",
             Self::Push => "push",
+            Self::Retention => "retention",
         }
     }
 
@@ -65,7 +68,7 @@ impl Component {
             Self::Spool | Self::Damage | Self::Sdp | Self::Sinks | Self::Orphans | Self::Push => {
                 Weight::Degrading
             }
-            Self::Worker | Self::Signature | Self::Certificate => Weight::Remark,
+            Self::Worker | Self::Signature | Self::Certificate | Self::Retention => Weight::Remark,
         }
     }
 }

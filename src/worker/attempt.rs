@@ -194,6 +194,18 @@ impl Retriever {
             let reason = reason.after(&format!("given up after {} attempts", claimed.attempt));
             return self.dead(claimed, found, reason);
         }
+        self.try_again(claimed, found, wait, counts, reason)
+    }
+
+    /// Another attempt after `wait`, however long it has been tried.
+    pub(super) fn try_again(
+        &self,
+        claimed: &ClaimedEvent,
+        found: Found,
+        wait: Duration,
+        counts: bool,
+        reason: Reason,
+    ) -> Retrieval {
         let sinks = if is_news(claimed, &found) {
             self.sinks(found.session.outcome, Some(Include::NotificationOnly))
         } else {

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::plan::{self, Verdict};
+use super::plan::{self, Times, Verdict};
+use super::report;
 use super::retrieve::Retriever;
-use super::session::{required_of, subject_of};
+use super::session::{clock_start, required_of, subject_of};
 use crate::domain::{self, Cause, LinkCause, LinkState, Reason, Session, json};
 use crate::journal::{ClaimedEvent, Found, Link, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
@@ -62,8 +63,12 @@ impl Retriever {
         }
         drop(pending);
         let required = required_of(&session, &self.follow.required).to_vec();
-        let tried = claimed.tried_for;
-        plan::judge(&self.follow, &required, &mut links, &calls.failed, tried);
+        let times = Times {
+            tried: claimed.tried_for,
+            start: clock_start(&claimed.receipt),
+            now: self.shared.clock.now().as_millisecond(),
+        };
+        plan::judge(&self.follow, &required, &mut links, &calls.failed, &times);
         let is_answering = !is_any_pending
             || calls.is_answered
             || self.is_answering(sdp, claimed, &session, start).await;
@@ -88,8 +93,13 @@ impl Retriever {
                 let wait = self
                     .wait(claimed, calls.asked)
                     .min(self.left(claimed, &required, link));
-                let reason = why(link, failure_of(link));
-                self.retry(claimed, found(session), wait, is_answering, reason)
+                let pending = links.iter().filter(|link| link.state == LinkState::Pending);
+                report::closing(claimed.receipt.id, pending, times.start, (times.now, wait));
+                let why = why(link, failure_of(link));
+                if plan::has_clock(&required, &links) {
+                    return self.try_again(claimed, found(session), wait, is_answering, why);
+                }
+                self.retry(claimed, found(session), wait, is_answering, why)
             }
         }
     }

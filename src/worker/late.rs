@@ -15,9 +15,10 @@ use super::breaker::Breaker;
 use super::claims::Work;
 use super::compare;
 use super::deliver::Outlet;
-use super::plan::{is_empty, is_late, next_look};
+use super::plan::{is_empty, is_kept, is_late, next_look};
+use super::report;
 use super::retrieve::Wants;
-use super::session::{required_of, subject_of};
+use super::session::{clock_start, required_of, subject_of};
 use crate::config::{Include, Refresh, Required};
 use crate::domain::{self, EventId, LinkState, Millis};
 use crate::journal::{
@@ -236,8 +237,18 @@ impl Late {
         let age = Duration::from_millis(
             u64::try_from(clock.monotonic().saturating_sub(late.retrieved_at)).unwrap_or(0),
         );
-        let is_left = found.links.iter().any(|linked| is_late(&linked.link));
-        let wait = next_look(&self.refresh, age).filter(|_| is_left);
+        let (start, now) = (clock_start(&late.receipt), clock.now().as_millisecond());
+        let lacking = || {
+            let links = found.links.iter().map(|linked| &linked.link);
+            links.filter(|link| is_late(link))
+        };
+        let wait = next_look(&self.refresh, age).filter(|wait| {
+            let at = now.saturating_add(Millis::try_from(wait.as_millis()).unwrap_or(Millis::MAX));
+            lacking().any(|link| is_kept(link, start, at))
+        });
+        if let Some(wait) = wait {
+            report::closing(late.id, lacking(), start, (now, wait));
+        }
         Written {
             next: wait.map(|wait| clock.monotonic_in(wait)),
             what: match (has_come, changed) {

@@ -150,8 +150,14 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     let guarded = Guarded::Sdp(parts.readiness.clone());
     let breaker = Arc::new(Breaker::new(parts.metrics, guarded));
     if let Some(sdp) = parts.sdp.clone().filter(|_| parts.reconcile.enabled) {
-        let (shared, breaker) = (Arc::clone(&shared), Arc::clone(&breaker));
-        let poller = Poller::new(shared, sdp, parts.reconcile, breaker, parts.readiness);
+        let book = shared.journal.clone();
+        let poller = Poller::new(
+            (Arc::new(sdp), Arc::new(book)),
+            parts.reconcile,
+            Arc::clone(&breaker),
+            (parts.readiness, shared.alerts.clone()),
+            (shared.metrics.clone(), shared.clock),
+        );
         tasks.spawn(
             "questions for expected sessions",
             Arc::new(poller).run(tasks.clone()),

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::config::{Follow, Refresh};
-use crate::domain::{self, LinkCause, LinkGroup, LinkState, json};
+use crate::domain::{self, LinkCause, LinkGroup, LinkState, Millis, RetentionClock, json};
 use crate::journal::Link;
 use crate::sdp::{self, Failure, Kind};
 
@@ -81,15 +83,39 @@ pub(super) fn unlinked(links: &[Link], group: &LinkGroup) -> Link {
     }
 }
 
-/// Decides how each failed fetch leaves its link. `tried` is how long the event was tried while the API answered;
-/// `failed` names the links by their place. Gives back the places whose links changed.
+/// When an event's links are judged.
+pub(super) struct Times {
+    /// How long it was tried while the API answered.
+    pub(super) tried: Duration,
+    /// From when the vendor's retention counts.
+    pub(super) start: Timestamp,
+    /// Now.
+    pub(super) now: Millis,
+}
+
+impl Times {
+    /// Whether the vendor has deleted what this link leads to.
+    fn is_deleted(&self, link: &Link) -> bool {
+        let clock = RetentionClock::of_group(&link.group, self.start);
+        clock.is_some_and(|clock| clock.is_over(self.now))
+    }
+}
+
+/// Decides how each failed fetch leaves its link; `failed` names the links by their place.
 pub(super) fn judge(
     follow: &Follow,
     required: &[LinkGroup],
     links: &mut [Link],
     failed: &[(usize, Failure)],
-    tried: Duration,
+    times: &Times,
 ) {
+    let tried = times.tried;
+    for (at, _) in failed {
+        if times.is_deleted(&links[*at]) {
+            links[*at].state = LinkState::Failed;
+            links[*at].reason = Some("Suki does not keep it for so long".to_owned());
+        }
+    }
     let is_required = |link: &Link| required.contains(&link.group);
     let is_over = |failure: &Failure| {
         let is_not_there = failure.kind == Kind::NotFound && tried >= follow.not_found_grace;
@@ -106,7 +132,7 @@ pub(super) fn judge(
         .any(|link| is_required(link) && link.state == LinkState::Pending);
     for (at, failure) in failed {
         let link = &mut links[*at];
-        if is_required(link) {
+        if is_required(link) || times.is_deleted(link) {
             continue;
         }
         link.state = if !failure.is_retryable() || (!waits && is_over(failure)) {
@@ -128,6 +154,34 @@ pub(super) fn is_late(link: &Link) -> bool {
         LinkState::Fetched => link.cause == Some(LinkCause::Empty),
         LinkState::Pending => false,
     }
+}
+
+/// Whether all that is waited for and must come has a clock of the vendor's, so that it is tried for as long as that runs.
+pub(super) fn has_clock(required: &[LinkGroup], links: &[Link]) -> bool {
+    let is_awaited =
+        |link: &&Link| link.state == LinkState::Pending && required.contains(&link.group);
+    let mut awaited = links.iter().filter(is_awaited).peekable();
+    awaited.peek().is_some()
+        && awaited
+            .all(|link| RetentionClock::of_group(&link.group, Timestamp::UNIX_EPOCH).is_some())
+}
+
+/// Of what is waited for, the group whose clock comes to a point within this time at which somebody should be told, and how
+/// much is left of it then.
+pub(super) fn closing<'a>(
+    mut links: impl Iterator<Item = &'a Link>,
+    start: Timestamp,
+    within: (Millis, Millis),
+) -> Option<(&'a LinkGroup, Duration)> {
+    links.find_map(|link| {
+        let left = RetentionClock::of_group(&link.group, start)?.warning(within)?;
+        Some((&link.group, left))
+    })
+}
+
+/// Whether what a link lacks may still be had then: the vendor keeps it, or it has no clock.
+pub(super) fn is_kept(link: &Link, start: Timestamp, at: Millis) -> bool {
+    RetentionClock::of_group(&link.group, start).is_none_or(|clock| !clock.is_over(at))
 }
 
 /// When to ask again for what an event lacks that was retrieved `age` ago. `None` when it is over.
@@ -169,175 +223,4 @@ pub(super) fn verdict<'a>(required: &[LinkGroup], links: &'a [Link]) -> Verdict<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn follow() -> Follow {
-        Follow {
-            groups: vec![LinkGroup::new("contents"), LinkGroup::new("transcripts")],
-            ..Follow::default()
-        }
-    }
-
-    fn required() -> [LinkGroup; 1] {
-        [LinkGroup::new("contents")]
-    }
-
-    fn link(group: &str) -> domain::Link {
-        domain::Link {
-            group: LinkGroup::new(group),
-            href: format!("/{group}"),
-            is_get: true,
-        }
-    }
-
-    fn failure(kind: Kind) -> Failure {
-        Failure {
-            kind,
-            status: None,
-            after: None,
-            reason: "test".to_owned(),
-        }
-    }
-
-    /// How `contents` and `transcripts` stand after these failures (none: fetched).
-    fn after(contents: Option<Kind>, transcripts: Kind, tried: Duration) -> [LinkState; 2] {
-        let follow = follow();
-        let mut links = plan(
-            vec![link("contents"), link("transcripts")],
-            &follow,
-            &required(),
-        );
-        let mut failed = vec![(1, failure(transcripts))];
-        match contents {
-            Some(kind) => failed.push((0, failure(kind))),
-            None => links[0].state = LinkState::Fetched,
-        }
-        judge(&follow, &required(), &mut links, &failed, tried);
-        [links[0].state, links[1].state]
-    }
-
-    #[test]
-    fn groups_that_are_not_listed_are_left_out_and_unknown_ones_are_named() {
-        let plan = plan(
-            vec![link("contents"), link("structured_data"), link("videos")],
-            &follow(),
-            &required(),
-        );
-        let seen: Vec<_> = plan
-            .iter()
-            .map(|link| (link.n, link.group.as_str(), link.state))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                (0, "contents", LinkState::Pending),
-                (1, "videos", LinkState::Missing)
-            ]
-        );
-    }
-
-    #[test]
-    fn the_same_address_in_two_groups_is_fetched_once_and_never_hidden_by_one_that_is_not_followed()
-    {
-        let same = |group: &str| domain::Link {
-            href: "/same".to_owned(),
-            ..link(group)
-        };
-        let plan = plan(
-            vec![same("videos"), same("contents"), same("transcripts")],
-            &follow(),
-            &required(),
-        );
-        let seen: Vec<_> = plan
-            .iter()
-            .map(|link| (link.group.as_str(), link.state))
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                ("videos", LinkState::Missing),
-                ("contents", LinkState::Pending)
-            ]
-        );
-    }
-
-    #[test]
-    fn a_required_group_has_its_link_though_another_group_leads_to_the_same_address() {
-        let required = [LinkGroup::new("transcripts")];
-        let same = |group: &str| domain::Link {
-            href: "/same".to_owned(),
-            ..link(group)
-        };
-        let links = vec![same("contents"), same("transcripts"), same("transcripts")];
-        let plan = plan(links, &follow(), &required);
-        let groups: Vec<_> = plan.iter().map(|link| link.group.as_str()).collect();
-        assert_eq!(groups, ["contents", "transcripts"]);
-    }
-
-    #[test]
-    fn the_name_of_a_status_is_all_the_content_that_a_status_has() {
-        let is_empty = |group: &str, body: &str| is_empty(&LinkGroup::new(group), body.as_bytes());
-        let status = r#"{"status":"completed"}"#;
-        assert!(!is_empty("status", status) && is_empty("contents", status));
-        assert!(is_empty("status", "{}") && !is_empty("status", r#"{"state":"done"}"#));
-    }
-
-    #[test]
-    fn what_is_missing_is_asked_for_after_1_h_6_h_and_then_daily_for_30_days() {
-        let (refresh, hour) = (Refresh::default(), Duration::from_secs(3600));
-        let mut looks = vec![Duration::ZERO];
-        while let Some(wait) = next_look(&refresh, looks[looks.len() - 1]) {
-            looks.push(looks[looks.len() - 1] + wait);
-        }
-        assert_eq!(looks[1..4], [hour, hour * 6, hour * 24]);
-        assert_eq!(looks[4], hour * 48);
-        assert_eq!(looks.last(), Some(&(hour * 720)));
-        let never = Refresh {
-            missing_for: None,
-            ..refresh
-        };
-        assert_eq!(next_look(&never, Duration::ZERO), None);
-    }
-
-    #[test]
-    fn a_404_is_not_ready_for_a_while_and_then_not_there() {
-        let at = |since| after(Some(Kind::NotFound), Kind::Retry, since)[0];
-        assert_eq!(at(Duration::ZERO), LinkState::Pending);
-        assert_eq!(at(follow().not_found_grace), LinkState::Failed);
-    }
-
-    #[test]
-    fn best_effort_ends_sooner_than_required_but_not_while_that_is_pending() {
-        let end = follow().best_effort_for;
-        let (fetched, pending) = (LinkState::Fetched, LinkState::Pending);
-        for kind in [Kind::Retry, Kind::Outage, Kind::NotFound] {
-            assert_eq!(after(None, kind, Duration::ZERO), [fetched, pending]);
-            assert_ne!(after(None, kind, end)[1], pending, "{kind:?}");
-            for required in [Kind::Retry, Kind::Outage] {
-                assert_eq!(after(Some(required), kind, end), [pending, pending]);
-            }
-        }
-        let refused = after(Some(Kind::Retry), Kind::Final, Duration::ZERO);
-        assert_eq!(refused, [pending, LinkState::Failed]);
-    }
-
-    #[test]
-    fn the_event_waits_for_what_is_pending_and_dies_of_what_is_required_and_lost() {
-        let (follow, required) = (follow(), required());
-        let links = vec![link("contents"), link("transcripts")];
-        let mut plan = plan(links, &follow, &required);
-        assert!(
-            matches!(verdict(&required, &plan), Verdict::Waiting(link) if link.group.as_str() == "contents")
-        );
-        plan[0].state = LinkState::Fetched;
-        assert!(
-            matches!(verdict(&required, &plan), Verdict::Waiting(link) if link.group.as_str() == "transcripts")
-        );
-        plan[1].state = LinkState::Missing;
-        assert_eq!(verdict(&required, &plan), Verdict::Complete);
-        plan[0].state = LinkState::Failed;
-        assert!(matches!(verdict(&required, &plan), Verdict::Hopeless(_)));
-        assert_eq!(verdict(&[], &plan), Verdict::Complete);
-    }
-}
+mod tests;

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{Document, EventState};
-use crate::journal::{ClaimedEvent, Retrieval};
+use jiff::Timestamp;
+
+use super::plan;
+use crate::domain::{Document, EventId, EventState, Expected, Millis};
+use crate::journal::{ClaimedEvent, Link, Retrieval};
 
 /// How an attempt at retrieving ended.
 pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
@@ -69,4 +72,38 @@ pub(super) fn end(document: &Document, state: EventState, took: Duration) {
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "event ended"
     );
+}
+
+/// What an event waits for is about to be deleted by the vendor: said with a quarter of its time left, and with a day. The
+/// time runs from `now` to the next attempt.
+pub(super) fn closing<'a>(
+    id: EventId,
+    awaited: impl Iterator<Item = &'a Link>,
+    start: Timestamp,
+    (now, wait): (Millis, Duration),
+) {
+    if let Some((group, left)) = plan::closing(awaited, start, (now, after(now, wait))) {
+        tracing::warn!(
+            event.id = %id,
+            group = group.as_str(),
+            hours_left = left.as_secs() / 3600,
+            "Suki is about to delete what this event waits for"
+        );
+    }
+}
+
+/// The same of a session that is expected, when it is asked for again at `due`.
+pub(super) fn closing_session(session: &Expected, now: Millis, due: Millis) {
+    let said = &session.registration;
+    if let Some(left) = said.clock(session.registered_at).warning((now, due)) {
+        tracing::warn!(
+            session.id = said.session_id.as_str(),
+            hours_left = left.as_secs() / 3600,
+            "Suki is about to delete the transcript of a session whose end is not known"
+        );
+    }
+}
+
+fn after(now: Millis, wait: Duration) -> Millis {
+    now.saturating_add(Millis::try_from(wait.as_millis()).unwrap_or(Millis::MAX))
 }

@@ -1,5 +1,7 @@
 //! What a session must have, whether its status has to be asked for first, and as what it is asked about. Pure.
 
+use jiff::Timestamp;
+
 use crate::config::Required;
 use crate::domain::{LinkGroup, Notification, Outcome, Session, SessionKind};
 use crate::journal::Receipt;
@@ -12,6 +14,17 @@ pub(super) fn subject_of(receipt: &Receipt) -> Subject<'_> {
         encounter: receipt.encounter_id.as_ref(),
         provider: provider_of(receipt),
     }
+}
+
+/// From when the vendor's retention counts: the earliest time that is known of the session.
+pub(super) fn clock_start(receipt: &Receipt) -> Timestamp {
+    let expected = receipt.expected.as_ref();
+    let known = [
+        expected.map(|expected| expected.registered_at),
+        expected.and_then(|expected| expected.ended_at),
+    ];
+    let known = known.into_iter().flatten();
+    known.fold(receipt.received_at, Timestamp::min)
 }
 
 /// Whose session it is, as the partner said.

@@ -1,9 +1,11 @@
 //! `send`: signed notifications, one or a load, as the vendor would send them.
 
 mod expected;
+mod late;
 mod result;
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +16,7 @@ use futures_util::stream;
 use url::Url;
 
 use self::expected::Expected;
+use self::late::Late;
 use super::{healthcheck, input};
 use crate::lab::simulator::{Load, Message, Mix, Plan, Report, Sender};
 use crate::terminal::ExitStatus;
@@ -47,6 +50,9 @@ pub(super) struct Args {
     /// How many a second; 0 is as fast as they are answered
     #[arg(long, value_name = "R", default_value = "0", value_parser = rate)]
     rate: f64,
+    /// Send the last of them so much later, as PERCENT:DURATION, e.g. 10%:30s
+    #[arg(long, value_name = "TEXT")]
+    late: Option<Late>,
     /// Over how many connections
     #[arg(long, value_name = "C", default_value = "8")]
     connections: NonZeroUsize,
@@ -72,19 +78,20 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
         None => planned(&args, Arc::clone(&expected))?,
     };
     let done = Arc::new(AtomicU64::new(0));
+    let (in_time, late) = args
+        .late
+        .map_or((args.count, 0), |late| late.split(args.count));
+    let message: Arc<dyn Fn(u64) -> Message + Send + Sync> = Arc::from(message);
     let sending = async {
-        if args.url.scheme() == "http" {
-            let load = Load {
-                url: args.url.clone(),
-                secret: secret.clone(),
-                count: args.count,
-                rate: args.rate,
-                connections: args.connections.get(),
-            };
-            Ok(load.run(message, Arc::clone(&done)).await?)
-        } else {
-            send_each(&args, &secret, message, &done).await
+        let mut report = send(&args, &secret, &message, 0..in_time, &done).await?;
+        if late > 0 {
+            let by = args.late.map_or(Duration::ZERO, |late| late.by);
+            tokio::time::sleep(by).await;
+            let later = send(&args, &secret, &message, in_time..args.count, &done).await?;
+            report.add(&later);
+            report.elapsed += later.elapsed;
         }
+        Ok::<_, anyhow::Error>(report)
     };
     let report = shown(sending, args.count, &done).await?;
     let problems = match &args.body {
@@ -116,17 +123,41 @@ fn planned(
     }))
 }
 
+/// Sends the messages of these numbers.
+async fn send(
+    args: &Args,
+    secret: &[u8],
+    message: &Arc<dyn Fn(u64) -> Message + Send + Sync>,
+    numbers: Range<u64>,
+    done: &Arc<AtomicU64>,
+) -> anyhow::Result<Report> {
+    let (message, first) = (Arc::clone(message), numbers.start);
+    let (count, message) = (numbers.end - first, move |number| message(first + number));
+    if args.url.scheme() != "http" {
+        return send_each(args, secret, count, message, done).await;
+    }
+    let load = Load {
+        url: args.url.clone(),
+        secret: secret.to_owned(),
+        count,
+        rate: args.rate,
+        connections: args.connections.get(),
+    };
+    Ok(load.run(message, Arc::clone(done)).await?)
+}
+
 /// The way for https. With a rate, latency counts from when a message was due, as it does in a load.
 async fn send_each(
     args: &Args,
     secret: &[u8],
+    count: u64,
     message: impl Fn(u64) -> Message,
     done: &AtomicU64,
 ) -> anyhow::Result<Report> {
     let sender = sender(args, secret)?;
     let start = Instant::now();
     let (sender, message) = (&sender, &message);
-    let mut answers = stream::iter(0..args.count)
+    let mut answers = stream::iter(0..count)
         .map(|number| async move {
             let mut due = None;
             if args.rate > 0.0 {

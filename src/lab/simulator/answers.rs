@@ -18,8 +18,8 @@ pub(super) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-pub(super) fn status(session: &Session) -> Value {
-    json!({ "status": session.status })
+pub(super) fn status(state: &str) -> Value {
+    json!({ "status": state })
 }
 
 /// The note of a session, or of an encounter with several.
@@ -171,7 +171,7 @@ const CONDITIONS: [Condition; 4] = [
     },
 ];
 
-/// What happened in a session: all of it follows from the id.
+/// What happened in a session: all of it follows from its id and the number of its note.
 struct Visit {
     digest: [u8; 32],
     condition: &'static Condition,
@@ -179,7 +179,11 @@ struct Visit {
 
 impl Visit {
     fn of(session: &Session) -> Self {
-        let digest: [u8; 32] = Sha256::digest(session.id.as_bytes()).into();
+        let mut hash = Sha256::new_with_prefix(&session.id);
+        if session.note > 1 {
+            hash.update(session.note.to_be_bytes());
+        }
+        let digest: [u8; 32] = hash.finalize().into();
         Self {
             digest,
             condition: &CONDITIONS[usize::from(digest[0]) % CONDITIONS.len()],

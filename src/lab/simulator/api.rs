@@ -107,8 +107,8 @@ impl Sdp {
 
     fn answer(&self, endpoint: Endpoint, id: &str, cumulative: bool) -> Result<Value, Refusal> {
         Ok(match endpoint {
-            Endpoint::Status => answers::status(&self.session(SessionKind::Ambient, id)?),
-            Endpoint::FormStatus => answers::status(&self.session(SessionKind::FormFilling, id)?),
+            Endpoint::Status => answers::status(&self.state(SessionKind::Ambient, id)?),
+            Endpoint::FormStatus => answers::status(&self.state(SessionKind::FormFilling, id)?),
             Endpoint::Content => {
                 let session = self.completed(SessionKind::Ambient, id)?;
                 match &session.encounter_id {
@@ -134,6 +134,11 @@ impl Sdp {
     pub(super) fn body(&self, endpoint: Endpoint, id: &str) -> Option<Bytes> {
         let body = self.answer(endpoint, id, false).ok()?;
         Some(Bytes::from(body.to_string()))
+    }
+
+    fn state(&self, kind: SessionKind, id: &str) -> Result<String, Refusal> {
+        let state = self.0.sessions.ask(kind, id);
+        state.ok_or_else(|| Refusal::not_found("no such session"))
     }
 
     fn session(&self, kind: SessionKind, id: &str) -> Result<Session, Refusal> {

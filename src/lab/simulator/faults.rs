@@ -7,8 +7,10 @@
 //! rule   = endpoint "=" kind { ":" part } { ";" option }
 //! endpoint = "any", or a name of Endpoint: login, status, content, transcript, structured-data, …
 //! kind   = an HTTP status | slow | drip | cut | huge | notjson | empty | redirect | expire | only-for
+//!        | linger (a session that has not ended) | wrong-kind (another status in place of a 404)
 //! part   = 3 (so many times) | 25% (with this chance) | 2s (how long: slow, drip)
 //! option = message=<error id> | retry-after=<seconds> (a status) | to=<address> (redirect) | provider=<name> (only-for)
+//!        | in=<state> (linger; running) | as=<HTTP status> (wrong-kind; 412)
 //! ```
 //!
 //! For example `login=401:1;message=provider_not_registered,status=slow:2s,any=500:10%,any=429:1;retry-after=2`.
@@ -75,6 +77,10 @@ pub enum Fault {
     Expire,
     /// A 403 for the token of any provider but this one.
     OnlyFor(String),
+    /// A session that is known is in this state: it lingers, whatever state it has.
+    Linger(String),
+    /// What would be a 404 is answered with this, as where the vendor answers so to a session of the other kind.
+    WrongKind(StatusCode),
 }
 
 /// A text that is no list of faults.
@@ -166,12 +172,14 @@ impl Fault {
             "redirect" => Self::Redirect(ELSEWHERE.to_owned()),
             "expire" => Self::Expire,
             "only-for" => Self::OnlyFor(String::new()),
+            "linger" => Self::Linger("running".to_owned()),
+            "wrong-kind" => Self::WrongKind(StatusCode::PRECONDITION_FAILED),
             number => match number.parse() {
                 Ok(status @ 200..=599) => Self::status(status),
                 _ => {
                     return Err(format!(
                         "unknown fault '{number}'; expected an HTTP status from 200 to 599, slow, drip, cut, huge, notjson, \
-                         empty, redirect, expire or only-for"
+                         empty, redirect, expire, only-for, linger or wrong-kind"
                     ));
                 }
             },
@@ -201,10 +209,19 @@ impl Fault {
             }
             (Self::Redirect(to), Some(("to", address))) => *to = address.to_owned(),
             (Self::OnlyFor(provider), Some(("provider", name))) => *provider = name.to_owned(),
+            (Self::Linger(state), Some(("in", word))) => *state = word.to_owned(),
+            (Self::WrongKind(status), Some(("as", number))) => {
+                let number = number
+                    .parse()
+                    .ok()
+                    .filter(|number| (200..=599).contains(number));
+                let number = number.and_then(|number| StatusCode::from_u16(number).ok());
+                *status = number.ok_or("as is an HTTP status from 200 to 599")?;
+            }
             _ => {
                 return Err(format!(
                     "unknown option '{option}'; a status takes message=… and retry-after=…, redirect takes to=…, \
-                     only-for takes provider=…"
+                     only-for takes provider=…, linger takes in=…, wrong-kind takes as=…"
                 ));
             }
         }
@@ -273,6 +290,10 @@ impl Fault {
             Self::OnlyFor(provider) => {
                 return ("only-for".to_owned(), format!(";provider={provider}"));
             }
+            Self::Linger(state) => return ("linger".to_owned(), format!(";in={state}")),
+            Self::WrongKind(status) => {
+                return ("wrong-kind".to_owned(), format!(";as={}", status.as_u16()));
+            }
             Self::Slow(delay) => format!("slow:{}", duration(delay)),
             Self::Drip(pause) => format!("drip:{}", duration(pause)),
             Self::Cut => "cut".to_owned(),
@@ -335,7 +356,7 @@ mod tests {
     fn what_is_printed_reads_back_as_the_same_faults() {
         let text = "transcript=cut,any=huge:3,content=drip:5ms:2:0.5%,login=redirect;to=http://a.example/,\
                     form-filling-status=503:1;message=down;retry-after=9,jwks=expire,any=notjson,any=empty,\
-                    status=only-for:2;provider=dr-a";
+                    status=only-for:2;provider=dr-a,status=linger:3;in=staged,status=wrong-kind:10%;as=400";
         let faults: Faults = text.parse().expect("parses");
         assert_eq!(faults.to_string(), text);
         assert_eq!(faults.to_string().parse(), Ok(faults));
@@ -361,6 +382,8 @@ mod tests {
             ("content=only-for", "needs the provider"),
             ("content=403;provider=dr-a", "only-for takes provider=…"),
             ("content=429;retry-after=soon", "number of seconds"),
+            ("status=linger;as=400", "linger takes in=…"),
+            ("status=wrong-kind;as=no", "an HTTP status"),
         ] {
             let error = text.parse::<Faults>().expect_err(text).to_string();
             assert!(error.contains(hint), "{text}: {error}");

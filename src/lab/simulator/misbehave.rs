@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
@@ -15,7 +16,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::sleep;
 
-use super::answers::error;
+use super::answers::{error, status};
 use super::{Endpoint, Fault, Faults};
 
 /// Between the first half of a body and the cut, so that the half has left before the connection breaks.
@@ -78,6 +79,16 @@ pub(super) async fn misbehave(
                 error(StatusCode::FORBIDDEN, &usual_message(StatusCode::FORBIDDEN))
             }
             Some(_) | None => answer.await,
+        },
+        Fault::Linger(state) => match answer.await {
+            known if known.status().is_success() => Json(status(&state)).into_response(),
+            refused => refused,
+        },
+        Fault::WrongKind(status) => match answer.await {
+            unknown if unknown.status() == StatusCode::NOT_FOUND => {
+                error(status, &usual_message(status))
+            }
+            known => known,
         },
         Fault::Status {
             status,

@@ -62,8 +62,8 @@ impl Report {
         self.count(format!("error: {error}"));
     }
 
-    /// Adds what another connection measured.
-    pub(super) fn add(&mut self, other: &Self) {
+    /// Adds what another connection measured, or a later part of the run.
+    pub fn add(&mut self, other: &Self) {
         for (answer, count) in &other.answers {
             *self.answers.entry(answer.clone()).or_default() += count;
         }

@@ -2,7 +2,7 @@
 //!
 //! The two kinds are apart, as the vendor's are: what the ambient endpoints know the form-filling ones do not.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock};
 
 use serde_json::Value;
@@ -22,6 +22,10 @@ pub struct Session {
     pub provider: Option<String>,
     /// Its state in the vendor's word (docs/VENDOR.md, "Session states"). Only a `completed` one has content.
     pub status: String,
+    /// The states that it is in before: each question for its status is answered with the next of them.
+    pub before: VecDeque<String>,
+    /// Which note it has, from 1: a session that is resumed makes another one.
+    pub note: u32,
 }
 
 impl Session {
@@ -62,12 +66,28 @@ impl Session {
         }
     }
 
-    /// Whether its note, transcript and data are there.
-    pub fn is_completed(&self) -> bool {
-        self.status == "completed"
+    /// The same session, in these states first, each for one question.
+    #[must_use]
+    pub fn after_states<'a>(self, before: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            before: before.into_iter().map(str::to_owned).collect(),
+            ..self
+        }
     }
 
-    /// Reads `{"session_id":…, "kind":"ambient|form_filling"?, "encounter_id":…?, "provider":…?, "status":…?}`.
+    /// The same session, resumed: with the note of this number.
+    #[must_use]
+    pub fn with_note(self, note: u32) -> Self {
+        Self { note, ..self }
+    }
+
+    /// Whether its note, transcript and data are there.
+    pub fn is_completed(&self) -> bool {
+        self.status == "completed" && self.before.is_empty()
+    }
+
+    /// Reads `{"session_id":…, "kind":"ambient|form_filling"?, "encounter_id":…?, "provider":…?, "status":…?, "note":…?}`;
+    /// the status is a word or a list of them.
     ///
     /// # Errors
     /// A text for the caller where the id is missing or the kind is no kind.
@@ -78,10 +98,22 @@ impl Session {
             SessionKind::Unknown => return Err("kind is ambient or form_filling".to_owned()),
             kind @ (SessionKind::Ambient | SessionKind::FormFilling) => kind,
         };
+        let mut states = states(value.get("status"))?;
+        let status = states.pop_back().ok_or("status is an empty list")?;
+        let note = match value.get("note") {
+            None => 1,
+            Some(note) => note
+                .as_u64()
+                .and_then(|note| u32::try_from(note).ok())
+                .ok_or("note is a number")?,
+        };
         Ok(Self {
             encounter_id: text("encounter_id").map(str::to_owned),
             provider: text("provider").map(str::to_owned),
-            ..Self::completed(id, kind).with_status(text("status").unwrap_or("completed"))
+            before: states,
+            ..Self::completed(id, kind)
+                .with_status(status)
+                .with_note(note)
         })
     }
 
@@ -92,8 +124,21 @@ impl Session {
             encounter_id: None,
             provider: None,
             status: "completed".to_owned(),
+            before: VecDeque::new(),
+            note: 1,
         }
     }
+}
+
+/// The states of a session, the last one to stay.
+fn states(status: Option<&Value>) -> Result<VecDeque<String>, String> {
+    let word = |word: &Value| word.as_str().map(str::to_owned);
+    let states = match status {
+        None => Some(VecDeque::from(["completed".to_owned()])),
+        Some(Value::Array(words)) => words.iter().map(word).collect(),
+        Some(one) => word(one).map(|word| VecDeque::from([word])),
+    };
+    states.ok_or_else(|| "status is a word, or a list of words".to_owned())
 }
 
 /// What is known, and whether an id that is not is made up on the spot.
@@ -138,6 +183,21 @@ impl Sessions {
                 .cloned(),
             None => self.every_id.then(|| Session::completed(id, kind)),
         }
+    }
+
+    /// The state of a session of this kind, for one question: what it was in before, then the one that stays.
+    pub(super) fn ask(&self, kind: SessionKind, id: &str) -> Option<String> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = known
+            .by_id
+            .get_mut(id)
+            .filter(|session| session.kind == kind)
+            && let Some(state) = session.before.pop_front()
+        {
+            return Some(state);
+        }
+        drop(known);
+        self.find(kind, id).map(|session| session.status)
     }
 
     /// The sessions of an encounter, oldest first; none where the encounter is not known.

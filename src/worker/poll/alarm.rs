@@ -1,5 +1,5 @@
-//! Whether notifications come at all: judged by the first questions for sessions, since each of those that finds an end has
-//! found a notification that did not come. A sample tells long before everything could be asked for. Pure.
+//! Whether notifications come at all: judged by the sessions that have ended of late. Some were met by their notification;
+//! of others the first question has found that none came. A sample tells long before everything could be asked for. Pure.
 
 use std::collections::VecDeque;
 
@@ -8,11 +8,13 @@ use std::collections::VecDeque;
 pub(super) struct Alarm {
     /// So many in a row, or half of five times as many.
     most: usize,
-    /// Whether each of the last first questions found a missed notification, the newest last.
+    /// Of each of the last sessions whether its notification was missed, the newest last.
     last: VecDeque<bool>,
     is_raised: bool,
-    /// How many sessions had been met when the last missed one was found.
+    /// How many sessions had been met at the last look.
     met: Option<u64>,
+    /// How many were met since the last one that was missed.
+    since_missed: u64,
     missed: u64,
 }
 
@@ -33,6 +35,7 @@ impl Alarm {
             last: VecDeque::with_capacity(most * 5),
             is_raised: false,
             met: None,
+            since_missed: 0,
             missed: 0,
         }
     }
@@ -48,13 +51,10 @@ impl Alarm {
 
     /// A session was asked for the first time.
     pub(super) fn first_poll(&mut self, is_missed: bool) -> Option<Change> {
-        if self.last.len() == self.most * 5 {
-            self.last.pop_front();
-        }
-        self.last.push_back(is_missed);
+        self.push(is_missed);
         if is_missed {
             self.missed += 1;
-            self.met = None;
+            self.since_missed = 0;
         }
         let in_a_row = self.last.iter().rev().take_while(|missed| **missed).count();
         let of_all = self.last.iter().filter(|missed| **missed).count();
@@ -68,13 +68,26 @@ impl Alarm {
 
     /// So many sessions have been met by their notification in all. It is over when as many came in a row as raise it.
     pub(super) fn met(&mut self, met: u64) -> Option<Change> {
-        let before = *self.met.get_or_insert(met);
-        let most = u64::try_from(self.most).unwrap_or(u64::MAX);
-        if !self.is_raised || met.saturating_sub(before) < most {
+        let new = met.saturating_sub(self.met.replace(met).unwrap_or(met));
+        for _ in 0..new.min(self.most as u64 * 5) {
+            self.push(false);
+        }
+        self.since_missed += new;
+        if !self.is_raised || self.since_missed < self.most as u64 {
             return None;
         }
-        *self = Self::new(self.most);
+        *self = Self {
+            met: self.met,
+            ..Self::new(self.most)
+        };
         Some(Change::Cleared)
+    }
+
+    fn push(&mut self, is_missed: bool) {
+        if self.last.len() == self.most * 5 {
+            self.last.pop_front();
+        }
+        self.last.push_back(is_missed);
     }
 }
 
@@ -111,6 +124,18 @@ mod tests {
     }
 
     #[test]
+    fn a_few_that_are_missed_among_many_that_come_are_no_alarm() {
+        let mut alarm = Alarm::new(10);
+        for n in 0..100 {
+            assert_eq!(alarm.met(n * 200), None);
+            assert_eq!(alarm.first_poll(true), None);
+        }
+        // What came before does not keep it from being raised.
+        let raised = (0..10).filter_map(|_| alarm.first_poll(true)).count();
+        assert_eq!(raised, 1);
+    }
+
+    #[test]
     fn it_is_over_when_ten_notifications_came_and_none_was_missed_meanwhile() {
         let mut alarm = Alarm::new(10);
         for _ in 0..10 {
@@ -120,8 +145,8 @@ mod tests {
         assert_eq!(alarm.met(109), None);
         alarm.first_poll(true);
         assert_eq!(alarm.met(110), None);
-        assert_eq!(alarm.met(119), None);
-        assert_eq!(alarm.met(120), Some(Change::Cleared));
+        assert_eq!(alarm.met(118), None);
+        assert_eq!(alarm.met(119), Some(Change::Cleared));
         assert!(!alarm.is_raised());
     }
 }

@@ -6,7 +6,12 @@
 
 mod alarm;
 mod answer;
+#[cfg(test)]
+mod day;
 mod pace;
+mod ports;
+mod question;
+mod watch;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,16 +19,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use self::alarm::{Alarm, Change};
-use self::answer::Answer;
+use self::alarm::Alarm;
 use self::pace::Pace;
-use super::Shared;
+use self::ports::{Book, Vendor};
 use super::breaker::{Admit, Breaker};
 use crate::config::Reconcile;
-use crate::domain::{Expected, ExpectedState, Outcome, SessionKind};
-use crate::journal::{Follows, POLLER_LEASE, PollEnded, Polled};
-use crate::lifecycle::{Alert, Component, Readiness, TaskGroup};
-use crate::sdp::{self, Subject};
+use crate::domain::{Clock, Expected, SessionKind};
+use crate::journal::{self, POLLER_LEASE};
+use crate::lifecycle::{Alerts, Readiness, TaskGroup};
+use crate::metrics::Metrics;
 
 /// How often it looks for what is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -35,11 +39,6 @@ const AT_ONCE: usize = 8;
 const AFTER_ERROR: Duration = Duration::from_secs(2);
 /// How long what was read is worked on before it is read anew, well within the lease of the instance that asks.
 const FRESH: Duration = POLLER_LEASE.checked_div(3).expect("not zero");
-/// Least time between two lines of the alarm in the log.
-const SAY_EVERY: Duration = Duration::from_secs(300);
-
-/// What the alarm says.
-const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found by asking for them; see that Suki has the right address";
 
 /// What came of a look for what is due.
 enum Round {
@@ -53,11 +52,14 @@ enum Round {
 
 /// The asking.
 pub(super) struct Poller {
-    pub(super) shared: Arc<Shared>,
-    pub(super) sdp: sdp::Client,
-    pub(super) settings: Reconcile,
-    pub(super) breaker: Arc<Breaker>,
-    pub(super) readiness: Readiness,
+    vendor: Arc<dyn Vendor>,
+    book: Arc<dyn Book>,
+    settings: Reconcile,
+    breaker: Arc<Breaker>,
+    readiness: Readiness,
+    alerts: Alerts,
+    metrics: Metrics,
+    clock: Clock,
     state: Mutex<State>,
 }
 
@@ -65,30 +67,37 @@ struct State {
     pace: Pace,
     alarm: Alarm,
     said_at: Option<Instant>,
-    /// The numbers of sessions that are being asked for.
+    /// The numbers of sessions that are being asked for, or were when the store was last read: what was read then may be
+    /// older than the answer.
     under_way: HashSet<i64>,
+    /// Those of them whose question is over.
+    over: Vec<i64>,
 }
 
 impl Poller {
     pub(super) fn new(
-        shared: Arc<Shared>,
-        sdp: sdp::Client,
+        (vendor, book): (Arc<dyn Vendor>, Arc<dyn Book>),
         settings: Reconcile,
         breaker: Arc<Breaker>,
-        readiness: Readiness,
+        (readiness, alerts): (Readiness, Alerts),
+        (metrics, clock): (Metrics, Clock),
     ) -> Self {
         let state = State {
             pace: Pace::new(f64::from(settings.max_requests_per_second)),
             alarm: Alarm::new(settings.alarm.first_polls),
             said_at: None,
             under_way: HashSet::new(),
+            over: Vec::new(),
         };
         Self {
-            shared,
-            sdp,
+            vendor,
+            book,
             settings,
             breaker,
             readiness,
+            alerts,
+            metrics,
+            clock,
             state: Mutex::new(state),
         }
     }
@@ -122,31 +131,23 @@ impl Poller {
         }
     }
 
-    /// Looks at the alarm until `tasks` stops: apart, since it asks the store, however many questions are asked meanwhile.
-    async fn watch(self: Arc<Self>, tasks: TaskGroup) {
-        loop {
-            tokio::select! {
-                () = async {
-                    self.look_at_the_alarm().await;
-                    tokio::time::sleep(LOOK).await;
-                } => {}
-                () = tasks.stopping() => return,
-            }
-        }
-    }
-
     /// Asks for what is due now.
     async fn round(
         self: &Arc<Self>,
         room: &Arc<Semaphore>,
         tasks: &TaskGroup,
-    ) -> Result<Round, crate::journal::Error> {
-        let journal = &self.shared.journal;
-        if !journal.is_alive() {
+    ) -> Result<Round, journal::Error> {
+        if !self.book.is_alive() {
             return Ok(Round::NotOurs);
         }
-        let (now, start) = (self.shared.clock.monotonic(), Instant::now());
-        let Some(due) = journal.due_sessions(now, PAGE).await? else {
+        self.with(|state| {
+            for number in state.over.drain(..) {
+                state.under_way.remove(&number);
+            }
+        });
+        let start = now();
+        let due = self.book.due_sessions(self.clock.monotonic(), PAGE).await?;
+        let Some(due) = due else {
             return Ok(Round::NotOurs);
         };
         let mut round = Round::NothingDue;
@@ -179,9 +180,9 @@ impl Poller {
         };
         let turn = async {
             let permit = Arc::clone(room).acquire_owned().await.ok()?;
-            self.sdp.give_way().await;
+            self.vendor.give_way().await;
             loop {
-                match self.with(|state| state.pace.take(Instant::now(), calls)) {
+                match self.with(|state| state.pace.take(now(), calls)) {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Some(permit),
                 }
@@ -191,178 +192,29 @@ impl Poller {
             biased;
             () = tasks.stopping() => None,
             // What was read is out of date by then, and perhaps another instance's.
-            () = tokio::time::sleep(FRESH.saturating_sub(start.elapsed())) => None,
+            () = tokio::time::sleep(FRESH.saturating_sub(now() - start)) => None,
             permit = turn => permit,
         };
         let Some(permit) = permit else { return false };
-        if self.breaker.admit(Instant::now()) == Admit::None {
+        if self.breaker.admit(now()) == Admit::None {
             return false;
         }
         let (poller, session) = (Arc::clone(self), session.clone());
         tasks.spawn("question for an expected session", async move {
             poller.ask(&session).await;
             poller.breaker.probe_ended();
-            poller.with(|state| state.under_way.remove(&session.number));
+            poller.with(|state| state.over.push(session.number));
             drop(permit);
         });
         true
     }
 
-    /// Asks for one session, and writes down what is answered.
-    async fn ask(&self, session: &Expected) {
-        let said = &session.registration;
-        let subject = Subject {
-            session: &said.session_id,
-            encounter: said.encounter_id.as_ref(),
-            provider: said.provider.as_deref(),
-        };
-        let result = self.sdp.status(&subject, said.kind).await;
-        match &result {
-            Ok(_) => self.breaker.success(Instant::now()),
-            Err(failure) if failure.is_outage() => {
-                self.breaker.failure(Instant::now(), &failure.reason);
-            }
-            Err(failure) if failure.status.is_some() => self.breaker.success(Instant::now()),
-            Err(_) => {}
-        }
-        if let Err(failure) = &result
-            && failure.is_throttled()
-        {
-            self.with(|state| state.pace.throttled(Instant::now(), failure.after));
-        }
-        let clock = &self.shared.clock;
-        let chance = rand::random::<f64>();
-        let Answer { answer, label } = answer::of(
-            &self.settings.schedule,
-            session,
-            result,
-            (clock.now(), chance),
-        );
-        self.shared.metrics.poll(label);
-        let (outcome, status) = match &answer.follows {
-            Follows::Recovered(recovered) => (
-                Some(recovered.session.outcome),
-                recovered.session.status.clone().unwrap_or_default(),
-            ),
-            Follows::Again { .. } | Follows::Over(_) => (None, String::new()),
-        };
-        let over = match &answer.follows {
-            Follows::Over(state) => Some(*state),
-            Follows::Again {
-                state: ExpectedState::Denied,
-                ..
-            } => Some(ExpectedState::Denied),
-            _ => None,
-        };
-        let polled = Polled {
-            number: session.number,
-            polls: session.polls,
-            at: clock.now(),
-            answer,
-        };
-        let written = match self.shared.journal.polled(vec![polled]).await {
-            Ok(written) => written.into_iter().next(),
-            Err(error) => {
-                // It is due still, and asked for again.
-                tracing::debug!(error = %error, "what came of a question could not be written down");
-                return;
-            }
-        };
-        let is_first = session.polls == 0 && !matches!(written, Some(PollEnded::Lost) | None);
-        if is_first {
-            self.first_poll(matches!(written, Some(PollEnded::Recovered(_))));
-        }
-        match written {
-            Some(PollEnded::Recovered(id)) => {
-                self.shared
-                    .metrics
-                    .push_missed(outcome.unwrap_or(Outcome::Unknown));
-                tracing::warn!(
-                    event.id = %id,
-                    session.id = said.session_id.as_str(),
-                    encounter.id = said.encounter_id.as_ref().map(|id| id.as_str()),
-                    status,
-                    "a session has ended and no notification came; it is recovered"
-                );
-                self.charge(outcome, session);
-                self.shared.journal.wake();
-            }
-            Some(PollEnded::Kept) => {
-                if let Some(state) = over {
-                    tracing::warn!(
-                        session.id = said.session_id.as_str(),
-                        state = state.as_str(),
-                        polls = session.polls + 1,
-                        "an expected session has no end that could be found"
-                    );
-                }
-            }
-            Some(PollEnded::Met | PollEnded::Lost) | None => {}
-        }
-    }
-
-    /// What is fetched for a recovered session counts as well.
-    fn charge(&self, outcome: Option<Outcome>, session: &Expected) {
-        if outcome != Some(Outcome::Completed) {
-            return;
-        }
-        let said = &session.registration;
-        let links =
-            self.sdp
-                .standard_links(said.kind, &said.session_id, said.encounter_id.as_ref());
-        let count = u32::try_from(links.len()).unwrap_or(0);
-        self.with(|state| state.pace.charge(Instant::now(), count));
-    }
-
-    fn first_poll(&self, is_missed: bool) {
-        let change = self.with(|state| state.alarm.first_poll(is_missed));
-        if change == Some(Change::Raised) {
-            self.shared.alerts.raise(Alert::PushMissed, "", PUSH_MISSED);
-        }
-    }
-
-    /// Says the alarm while it is on, and ends it once notifications come again.
-    async fn look_at_the_alarm(&self) {
-        self.shared
-            .metrics
-            .reconcile_rate(self.with(|state| state.pace.rate(Instant::now())));
-        if !self.with(|state| state.alarm.is_raised()) {
-            return;
-        }
-        let Ok(stats) = self.shared.journal.expected_stats().await else {
-            return;
-        };
-        let met = stats.count(ExpectedState::Met);
-        let (change, missed) = self.with(|state| (state.alarm.met(met), state.alarm.missed()));
-        if change == Some(Change::Cleared) {
-            tracing::info!("notifications come again; none was missed of late");
-            self.readiness.set_healthy(Component::Push);
-            self.shared.alerts.resolve(Alert::PushMissed, "");
-            self.with(|state| state.said_at = None);
-            return;
-        }
-        self.readiness.set_unhealthy(Component::Push, PUSH_MISSED);
-        let now = Instant::now();
-        let is_due = self.with(|state| {
-            let is_due = state
-                .said_at
-                .is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
-            if is_due {
-                state.said_at = Some(now);
-            }
-            is_due
-        });
-        if is_due {
-            tracing::error!(
-                missed,
-                recovered = stats.count(ExpectedState::Recovered),
-                open = stats.count(ExpectedState::Open) + stats.count(ExpectedState::Polling),
-                "notifications do not come: sessions that have ended are found by asking for them"
-            );
-        }
-    }
-
     fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> T {
         use_it(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The time by which calls are spaced: the runtime's, which a test can let pass.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }

@@ -73,6 +73,12 @@ impl Vendor {
         ]
     }
 
+    /// The session of [`Vendor::completed`] was resumed, and has another note.
+    pub fn resumed(&self, session: &str) {
+        let resumed = Session::ambient(session).in_encounter(format!("e-{session}"));
+        self.sdp.add_session(resumed.with_note(2));
+    }
+
     /// Changes what goes wrong; empty for nothing.
     pub fn faults(&self, text: &str) {
         self.sdp.set_faults(text.parse().unwrap());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use suki_receiver::config::{AdminToken, Config, Role, Secret};
-use suki_receiver::lab::simulator::{Canned, Session};
+use suki_receiver::lab::simulator::Session;
 
 use crate::support::{
     OPERATOR, Receiver, Signed, Vendor, completed, eventually, failure, http, send, until,
@@ -127,21 +127,23 @@ async fn each_end_that_is_found_is_an_event_of_its_kind() {
 #[tokio::test]
 async fn an_aborted_session_that_is_resumed_is_waited_for() {
     let vendor = Vendor::start().await;
-    vendor
-        .sdp
-        .add_session(Session::ambient("s").with_status("aborted"));
+    let states = [
+        "created", "running", "aborted", "paused", "aborted", "staged",
+    ];
+    vendor.sdp.add_session(
+        Session::ambient("s")
+            .in_encounter("e-s")
+            .after_states(states),
+    );
     let receiver = start_with(&vendor, |config| {
         config.reconcile.schedule.aborted_grace = Duration::from_millis(600);
     })
     .await;
     register(&receiver, "s").await;
-    eventually("it was asked for", || async {
-        session(&receiver, "s").await["last_status"] == "aborted"
-    })
-    .await;
-    vendor.completed("s");
     let envelope = receiver.delivers_one().await;
     assert_eq!(envelope["type"], "ai.suki.session.completed");
+    // The seventh question found its end.
+    assert_eq!(session(&receiver, "s").await["polls"], 7);
 }
 
 #[tokio::test]
@@ -149,13 +151,7 @@ async fn a_form_filling_session_is_found_though_its_kind_is_not_known() {
     for wrong_kind in [404, 400, 412] {
         let vendor = Vendor::start().await;
         vendor.sdp.add_session(Session::form_filling("s"));
-        let mut answer = Canned::json(r#"{"code":412,"message":"failed_precondition"}"#);
-        answer.status = wrong_kind;
-        if wrong_kind != 404 {
-            vendor
-                .sdp
-                .answer_with("/api/v1/ambient/session/s/status", answer);
-        }
+        vendor.faults(&format!("status=wrong-kind;as={wrong_kind}"));
         let receiver = start(&vendor).await;
         register(&receiver, "s").await;
         let envelope = receiver.delivers_one().await;
@@ -223,10 +219,7 @@ async fn a_late_notification_of_other_content_is_a_revision_that_replaces_what_w
     let receiver = start(&vendor).await;
     register(&receiver, "s").await;
     let first = receiver.delivers_one().await;
-    let other = Canned::json(r#"{"summary":[{"title":"PLAN","content":"PHI-other"}]}"#);
-    vendor
-        .sdp
-        .answer_with("/api/v1/ambient/session/s/content", other);
+    vendor.resumed("s");
     let id = receiver.post(completed("s", &links)).await;
     let all = receiver.delivers(2).await;
     let revised = all.iter().find(|envelope| envelope["id"] == *id).unwrap();
@@ -246,7 +239,7 @@ async fn a_second_note_that_is_told_of_in_the_same_words_is_delivered_as_a_revis
     let receiver = start(&vendor).await;
     let body = completed("s", &links);
     let id = receiver.post(body.clone()).await;
-    receiver.delivers_one().await;
+    let first = receiver.delivers_one().await;
     receiver.becomes(&id, "done").await;
     let repeat = |seconds: i64| {
         let at = jiff::Timestamp::now().as_millisecond() + seconds * 1000;
@@ -264,10 +257,7 @@ async fn a_second_note_that_is_told_of_in_the_same_words_is_delivered_as_a_revis
     })
     .await;
     assert!(asked() > before);
-    let other = Canned::json(r#"{"summary":[{"title":"PLAN","content":"PHI-other"}]}"#);
-    vendor
-        .sdp
-        .answer_with("/api/v1/ambient/session/s/content", other);
+    vendor.resumed("s");
     assert_eq!(repeat(200).await["result"], "duplicate");
     let all = receiver.delivers(2).await;
     let revised = all.iter().find(|envelope| envelope["id"] != *id).unwrap();
@@ -277,8 +267,8 @@ async fn a_second_note_that_is_told_of_in_the_same_words_is_delivered_as_a_revis
         (&json!(2), &json!(id))
     );
     assert_eq!(data["source"], "refresh");
-    let note = &data["resources"]["contents"][0]["body"]["summary"][0]["content"];
-    assert_eq!(note, "PHI-other");
+    let note = |envelope: &Value| envelope["data"]["resources"]["contents"][0]["body"].clone();
+    assert_ne!(note(revised), note(&first));
     assert_eq!(data["sequence"], json!({"session": 2, "encounter": 2}));
 }
 
@@ -300,10 +290,7 @@ async fn a_refresh_delivers_what_has_changed_and_nothing_else() {
     })
     .await;
     receiver.delivers(1).await;
-    let other = Canned::json(r#"{"final_transcript":[{"transcript":"PHI-other"}]}"#);
-    vendor
-        .sdp
-        .answer_with("/api/v1/ambient/session/s/transcript", other);
+    vendor.resumed("s");
     assert_eq!(refresh().await.0, 202);
     receiver.delivers(2).await;
 }

@@ -1,0 +1,132 @@
+//! One question: asks for a session, says how the vendor's API did, and writes down what follows. What an answer means is
+//! in `answer`.
+
+use super::answer::{self, Answer};
+use super::{Poller, now};
+use crate::domain::{Expected, ExpectedState, Outcome, SessionKind, SessionStatus};
+use crate::journal::{Follows, PollEnded, Polled};
+use crate::sdp::{Failure, Subject};
+use crate::worker::report;
+
+/// What is said of an answer once it is written down.
+struct Found {
+    /// How it ended, where it has, and the vendor's word for that.
+    ended: Option<(Outcome, String)>,
+    /// Where it stands without an end that could be found, where that is so.
+    without_end: Option<ExpectedState>,
+}
+
+impl Poller {
+    /// Asks for one session, and writes down what is answered.
+    pub(super) async fn ask(&self, session: &Expected) {
+        let result = self
+            .vendor
+            .status(&subject(session), session.registration.kind)
+            .await;
+        self.note_health(&result);
+        let (at, chance) = (self.clock.now(), rand::random::<f64>());
+        let schedule = &self.settings.schedule;
+        let Answer { answer, label } = answer::of(schedule, session, result, (at, chance));
+        self.metrics.poll(label);
+        if let Follows::Again { poll, .. } = &answer.follows {
+            report::closing_session(session, at.as_millisecond(), poll.due);
+        }
+        let found = Found::of(&answer.follows);
+        let polled = Polled {
+            number: session.number,
+            polls: session.polls,
+            at,
+            answer,
+        };
+        match self.book.polled(polled).await {
+            Ok(Some(written)) => self.written(session, &found, written),
+            Ok(None) => {}
+            // It is due still, and asked for again.
+            Err(error) => {
+                tracing::debug!(error = %error, "what came of a question could not be written down");
+            }
+        }
+    }
+
+    /// Tells the breaker and the pace how the API answered.
+    fn note_health(&self, result: &Result<(SessionKind, SessionStatus), Failure>) {
+        match result {
+            Ok(_) => self.breaker.success(now()),
+            Err(failure) if failure.is_outage() => self.breaker.failure(now(), &failure.reason),
+            Err(failure) if failure.status.is_some() => self.breaker.success(now()),
+            Err(_) => {}
+        }
+        if let Err(failure) = result
+            && failure.is_throttled()
+        {
+            self.with(|state| state.pace.throttled(now(), failure.after));
+        }
+    }
+
+    fn written(&self, session: &Expected, found: &Found, written: PollEnded) {
+        let said = &session.registration;
+        if session.polls == 0 && written != PollEnded::Lost {
+            self.first_poll(matches!(written, PollEnded::Recovered(_)));
+        }
+        match written {
+            PollEnded::Recovered(id) => {
+                let (outcome, status) = match &found.ended {
+                    Some((outcome, status)) => (*outcome, &**status),
+                    None => (Outcome::Unknown, ""),
+                };
+                self.metrics.push_missed(outcome);
+                tracing::warn!(
+                    event.id = %id,
+                    session.id = said.session_id.as_str(),
+                    encounter.id = said.encounter_id.as_ref().map(|id| id.as_str()),
+                    status,
+                    "a session has ended and no notification came; it is recovered"
+                );
+                // What is fetched for it counts as well.
+                if outcome == Outcome::Completed {
+                    let calls = self.vendor.calls_to_fetch(&subject(session), said.kind);
+                    self.with(|state| state.pace.charge(now(), calls));
+                }
+                self.book.wake();
+            }
+            PollEnded::Kept => {
+                if let Some(state) = found.without_end {
+                    tracing::warn!(
+                        session.id = said.session_id.as_str(),
+                        state = state.as_str(),
+                        polls = session.polls + 1,
+                        "an expected session has no end that could be found"
+                    );
+                }
+            }
+            PollEnded::Met | PollEnded::Lost => {}
+        }
+    }
+}
+
+impl Found {
+    fn of(follows: &Follows) -> Self {
+        let (ended, without_end) = match follows {
+            Follows::Recovered(recovered) => {
+                let session = &recovered.session;
+                let status = session.status.clone().unwrap_or_default();
+                (Some((session.outcome, status)), None)
+            }
+            Follows::Over(state) => (None, Some(*state)),
+            Follows::Again { state, .. } => (
+                None,
+                Some(*state).filter(|state| *state == ExpectedState::Denied),
+            ),
+        };
+        Self { ended, without_end }
+    }
+}
+
+fn subject(session: &Expected) -> Subject<'_> {
+    let said = &session.registration;
+    Subject {
+        session: &said.session_id,
+        encounter: said.encounter_id.as_ref(),
+        provider: said.provider.as_deref(),
+    }
+}
