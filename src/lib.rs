@@ -11,6 +11,7 @@ pub mod sdp;
 pub mod sinks;
 
 pub mod admin;
+pub mod console;
 
 pub mod app;
 pub mod cli;

@@ -85,6 +85,12 @@ impl Tokens {
         Self(tokens.iter().map(known).collect())
     }
 
+    /// The token of this name: its hash, which a session of the console is bound to, and whose it is.
+    pub(crate) fn named(&self, name: &str) -> Option<([u8; 32], &Caller)> {
+        let found = self.0.iter().find(|known| known.caller.name == name)?;
+        Some((found.hash, &found.caller))
+    }
+
     /// Whose token it is. Hashes are compared, so the time it takes tells nothing of the token.
     pub fn find(&self, token: &str) -> Option<&Caller> {
         let presented = hash(token);
@@ -268,7 +274,7 @@ impl Allowance {
 }
 
 /// Writes down what a caller is about to do. Where this fails, it must not be done.
-pub(super) async fn audit(
+pub(crate) async fn audit(
     state: &State,
     caller: &Caller,
     action: String,

@@ -13,7 +13,7 @@ use super::{Caller, State};
 use crate::domain::EventState;
 
 /// `GET /events/{id}/payload`: the notification as received.
-pub(super) async fn payload(
+pub(crate) async fn payload(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
@@ -34,7 +34,7 @@ pub(super) async fn payload(
 }
 
 /// `GET /events/{id}/resources/{n}`: what was fetched for a link.
-pub(super) async fn resource(
+pub(crate) async fn resource(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
@@ -52,7 +52,7 @@ pub(super) async fn resource(
 }
 
 /// `DELETE /events/{id}`: removes the content, keeps the receipt.
-pub(super) async fn purge(
+pub(crate) async fn purge(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,

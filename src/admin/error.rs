@@ -16,7 +16,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a call is not answered as wished.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     /// No token, or none that is known.
     #[error("send a valid token as 'Authorization: Bearer TOKEN'")]
     Unauthorized,
@@ -68,16 +68,17 @@ impl From<journal::Error> for Error {
 
 impl Error {
     /// There is no such event.
-    pub(super) fn no_event() -> Self {
+    pub(crate) fn no_event() -> Self {
         Self::NotFound("there is no event with this id")
     }
 
     /// There is no such session.
-    pub(super) fn no_session() -> Self {
+    pub(crate) fn no_session() -> Self {
         Self::NotFound("no session of this id is expected")
     }
 
-    fn status(&self) -> StatusCode {
+    /// The status that it is answered with.
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,

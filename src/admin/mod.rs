@@ -6,7 +6,7 @@ mod applied;
 mod audit;
 mod auth;
 mod causes;
-mod content;
+pub(crate) mod content;
 mod error;
 mod events;
 pub mod filter;
@@ -16,10 +16,10 @@ mod metrics;
 mod path;
 pub mod registration;
 pub mod replay;
-mod replays;
+pub(crate) mod replays;
 pub mod requeue;
-mod sessions;
-mod sinks;
+pub(crate) mod sessions;
+pub(crate) mod sinks;
 mod stats;
 mod stream;
 #[cfg(test)]
@@ -48,7 +48,12 @@ use crate::net::health_routes;
 
 use auth::Needs;
 pub use auth::{Caller, DenialLimit, Tokens};
+pub(crate) use auth::audit;
+pub(crate) use error::Error;
+pub(crate) use path::{Id, Number, Place, Session as SessionPath};
+pub(crate) use replay::Wish;
 pub use stream::Watchers;
+pub(crate) use stream::open as open_stream;
 
 /// Largest body of a request: a replay's filter and sinks, with plenty of room.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -80,8 +85,9 @@ pub struct State {
     pub watchers: Watchers,
 }
 
-/// The routes of the admin listener. Layers cover what stands above them, so those for every answer come last.
-pub fn router(state: State) -> Router {
+/// The routes of the admin listener, with the console's. Layers cover what stands above them, so those for every answer
+/// come last.
+pub fn router(state: State, console: Router) -> Router {
     let health = health_routes(state.readiness.clone());
     Router::new()
         .route("/metrics", get(metrics::show))
@@ -90,6 +96,7 @@ pub fn router(state: State) -> Router {
         .fallback(|| async { net::not_found() })
         .with_state(state)
         .merge(health)
+        .merge(console)
         .layer(from_fn(error::log_cause))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))

@@ -10,10 +10,10 @@ use super::error::Error;
 use crate::domain::{EventId, SessionId};
 
 /// `{id}`: an event.
-pub(super) struct Id(pub(super) EventId);
+pub(crate) struct Id(pub(crate) EventId);
 
 /// `{id}`: a session.
-pub(super) struct Session(pub(super) SessionId);
+pub(crate) struct Session(pub(crate) SessionId);
 
 impl<S: Send + Sync> FromRequestParts<S> for Session {
     type Rejection = Error;
@@ -29,10 +29,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 }
 
 /// `{n}`: the place of one of its links, from 0.
-pub(super) struct Place(pub(super) u32);
+pub(crate) struct Place(pub(crate) u32);
 
 /// `{id}`: the number of a replay job.
-pub(super) struct Number(pub(super) i64);
+pub(crate) struct Number(pub(crate) i64);
 
 impl<S: Send + Sync> FromRequestParts<S> for Number {
     type Rejection = Error;

@@ -27,13 +27,13 @@ struct One {
 }
 
 /// A replay as asked for, checked.
-pub(super) struct Wish {
-    pub(super) from: ReplayFrom,
-    pub(super) sinks: Vec<String>,
+pub(crate) struct Wish {
+    pub(crate) from: ReplayFrom,
+    pub(crate) sinks: Vec<String>,
 }
 
 /// `POST /events/{id}/replay`.
-pub(super) async fn one(
+pub(crate) async fn one(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
@@ -140,7 +140,7 @@ pub fn words(end: Replayed) -> &'static str {
 }
 
 /// A replay as asked for.
-pub(super) fn wish(
+pub(crate) fn wish(
     state: &State,
     from: Option<&str>,
     sinks: Option<Vec<String>>,
@@ -153,7 +153,7 @@ pub(super) fn wish(
 }
 
 /// Reads a body; no body at all stands for `{}`.
-pub(super) fn read<T: DeserializeOwned + Default>(
+pub(crate) fn read<T: DeserializeOwned + Default>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Error> {
     let body = body.map_err(|rejection| match rejection.status() {

@@ -80,7 +80,7 @@ pub(super) async fn begin(
 }
 
 /// Begins a job.
-pub(super) async fn start(
+pub(crate) async fn start(
     state: &State,
     caller: &Caller,
     wish: Wish,
@@ -147,7 +147,7 @@ pub(super) async fn show(
 }
 
 /// `POST /replays/{id}/cancel`: what was scheduled stays so.
-pub(super) async fn cancel(
+pub(crate) async fn cancel(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Number(id): Number,

@@ -13,7 +13,7 @@ use super::{Caller, State};
 use crate::journal::{self, Requeued};
 
 /// `POST /events/{id}/requeue`.
-pub(super) async fn one(
+pub(crate) async fn one(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,

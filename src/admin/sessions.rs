@@ -26,7 +26,7 @@ const BATCH: usize = 500;
 const NDJSON: &str = "application/x-ndjson";
 
 /// `POST /sessions`: registers one session, a list of them, or one a line.
-pub(super) async fn register(
+pub(crate) async fn register(
     Shared(state): Shared<State>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -147,7 +147,7 @@ pub(super) async fn show(
 }
 
 /// `POST /sessions/{id}/poll`: asks for its status now.
-pub(super) async fn poll(
+pub(crate) async fn poll(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Session(id): Session,
@@ -168,7 +168,7 @@ pub(super) async fn poll(
 }
 
 /// `POST /sessions/{id}/refresh`: fetches again what its last event was delivered with, and delivers what has changed.
-pub(super) async fn refresh(
+pub(crate) async fn refresh(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Session(id): Session,
@@ -201,7 +201,7 @@ pub(super) async fn refresh(
 }
 
 /// `DELETE /sessions/{id}`: it is not expected any more. A notification of it is taken all the same.
-pub(super) async fn withdraw(
+pub(crate) async fn withdraw(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Session(id): Session,

@@ -24,7 +24,7 @@ struct Readdress {
 }
 
 /// `POST /sinks/{name}/drop`: gives up what the sink does not have. What was dropped until a failure stays so.
-pub(super) async fn drop_deliveries(
+pub(crate) async fn drop_deliveries(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Path(sink): Path<String>,
@@ -42,7 +42,7 @@ pub(super) async fn drop_deliveries(
 }
 
 /// `POST /sinks/{name}/readdress` `{"to": "…"}`: gives what the sink does not have to a configured one.
-pub(super) async fn readdress(
+pub(crate) async fn readdress(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Path(from): Path<String>,

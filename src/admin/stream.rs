@@ -57,7 +57,7 @@ pub(super) async fn show(
 }
 
 /// A stream of what changes.
-pub(super) fn open(state: &State, after: Option<&str>) -> Result<impl IntoResponse + use<>, Error> {
+pub(crate) fn open(state: &State, after: Option<&str>) -> Result<impl IntoResponse + use<>, Error> {
     let permit = Arc::clone(&state.watchers.0)
         .try_acquire_owned()
         .map_err(|_| Error::TooManyWatchers)?;

@@ -1,5 +1,6 @@
 //! The service as a whole: built in the order of its dependencies, run until told to stop, drained in a written order.
 
+mod about;
 mod admin_token;
 mod canary;
 mod certificates;
@@ -32,7 +33,8 @@ use self::handover::Handover;
 pub use self::sockets::Inherited;
 
 use crate::admin::{self, Tokens};
-use crate::config::{Config, Server};
+use crate::config::{Config, Console, Server};
+use crate::console::{self, About};
 use crate::ingress;
 use crate::journal::{Journal, Store};
 use crate::lifecycle::TaskGroup;
@@ -54,6 +56,8 @@ pub struct App {
     ingress: ingress::State,
     rejected_requests: ingress::RejectedKeeper,
     admin_state: admin::State,
+    about: About,
+    console: Console,
     worker: worker::Parts,
     canary: Option<Canary>,
     reloader: Reloader,
@@ -135,6 +139,11 @@ impl App {
         self.ingress.metrics.clone()
     }
 
+    /// Has the console show this configuration, in which every secret is masked.
+    pub fn show_configuration(&mut self, effective: String) {
+        self.about.configuration = effective;
+    }
+
     /// Counts the log lines that were dropped.
     pub fn watch_log(&mut self, dropped: ErrorCounter) {
         self.log_dropped = Some(dropped);
@@ -178,9 +187,15 @@ impl App {
                     listener.serve(router, readiness, accepting, group.clone()),
                 );
             };
+        let console = console::router(
+            self.admin_state.clone(),
+            self.about,
+            self.console,
+            self.admin.tls.is_some(),
+        );
         listen(
             self.admin,
-            admin::router(self.admin_state),
+            admin::router(self.admin_state, console),
             &admin_accepting,
             &side,
         );

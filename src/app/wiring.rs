@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 
+use super::about::about;
 use super::canary::Canary;
 use super::disks::Disks;
 use super::handover::Handover;
@@ -113,6 +114,8 @@ pub(super) async fn build(
         },
         ingress,
         rejected_requests,
+        about: about(&config, instance(&config.server), clock.now()),
+        console: config.admin.console,
         admin_state: admin::State {
             journal: journal.clone(),
             metrics: metrics.clone(),

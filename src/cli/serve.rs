@@ -41,6 +41,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     }
     let is_https = loaded.config.server.tls.is_some();
     let in_force = loaded.effective;
+    let shown = in_force.to_string();
     // What a SIGHUP says while it starts: read anew what may have been read already.
     let is_reload_wanted = Cell::new(false);
     let mut app = tokio::select! {
@@ -52,6 +53,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
         }
     };
     announce(&app, is_https, loaded.file.as_deref());
+    app.show_configuration(shown);
     app.watch_log(logging.dropped());
     app.when_ready(|| notify(&[NotifyState::Ready]));
 

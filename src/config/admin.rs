@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::reader::Section;
 use super::secret_keys::{ENV_NAME, Found};
 use super::setting::Word;
-use super::{Secret, ServerTls, check, odd};
+use super::{Console, Secret, ServerTls, check, odd};
 
 /// The admin listener.
 #[derive(Debug, Clone)]
@@ -16,6 +16,10 @@ pub struct Admin {
     pub insecure: bool,
     /// `[admin.tls]`, when HTTPS ends here.
     pub tls: Option<ServerTls>,
+    /// What the console is headed with, such as the name of the environment. Empty: nothing.
+    pub label: String,
+    /// `[admin.console]`.
+    pub console: Console,
     /// Who may call the API. Empty: on loopback one operator token is made at start; elsewhere an error.
     pub tokens: Vec<AdminToken>,
 }
@@ -64,6 +68,8 @@ impl Default for Admin {
             listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
             insecure: false,
             tls: None,
+            label: String::new(),
+            console: Console::default(),
             tokens: Vec::new(),
         }
     }
@@ -82,7 +88,9 @@ impl Admin {
         let default = Self::default();
         let listen = section.get("listen", default.listen);
         let insecure = section.get("insecure", default.insecure);
+        let label = section.get("label", default.label);
         let tls = section.section("tls", ServerTls::read);
+        let console = section.section("console", Console::read);
         if tls.is_none() && !insecure && !listen.ip().is_loopback() {
             section.problem(
                 "listen",
@@ -111,6 +119,8 @@ impl Admin {
             listen,
             insecure,
             tls,
+            label,
+            console,
             tokens,
         }
     }

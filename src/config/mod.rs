@@ -7,6 +7,7 @@ mod admin;
 mod canary;
 mod check;
 mod command;
+mod console;
 mod dump;
 mod duration;
 mod env;
@@ -43,6 +44,7 @@ mod tree;
 
 pub use admin::{Admin, AdminToken, Role};
 pub use canary::Canary;
+pub use console::Console;
 pub use dump::Effective;
 pub use env::Env;
 pub use follow::{Follow, Required, Retry};

@@ -180,6 +180,16 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "From the sending of a synthetic notification to its answer.",
         ),
         (
+            counters,
+            "console_sign_ins_total",
+            "Sign-ins to the console by result: ok, denied or limited.",
+        ),
+        (
+            counters,
+            "content_reveals_total",
+            "Times that the console has shown clinical content.",
+        ),
+        (
             gauges,
             "stream_clients",
             "Clients that watch the admin API's stream.",

@@ -6,7 +6,7 @@ mod describe;
 mod history;
 mod labels;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LockResult, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ struct Inner {
     /// By the secret's name, which is known only when it is used.
     signatures: RwLock<HashMap<String, Counter>>,
     history: History,
+    sinks_down: RwLock<HashSet<String>>,
 }
 
 /// The metrics of the request path, looked up once.
@@ -111,6 +112,7 @@ impl Metrics {
         }
         counter(&recorder, "refused_not_kept_total", &[]).absolute(0);
         for name in [
+            "content_reveals_total",
             "misrouted_total",
             "connections_full_total",
             "sdp_breaker_opened_total",
@@ -127,6 +129,9 @@ impl Metrics {
             let labels = [("identity", "default"), ("result", result)];
             counter(&recorder, "sdp_logins_total", &labels).absolute(0);
         }
+        for result in ["ok", "denied", "limited"] {
+            counter(&recorder, "console_sign_ins_total", &[("result", result)]).absolute(0);
+        }
         for code in ["401", "403"] {
             counter(&recorder, "admin_refused_total", &[("code", code)]).absolute(0);
         }
@@ -137,6 +142,7 @@ impl Metrics {
             process,
             signatures: RwLock::default(),
             history: History::default(),
+            sinks_down: RwLock::default(),
         }))
     }
 
@@ -469,6 +475,28 @@ impl Metrics {
     /// A sink fails as a whole, or no longer.
     pub fn sink_down(&self, sink: &str, is_down: bool) {
         self.set("sink_down", &[("sink", sink)], u64::from(is_down));
+        let mut down = lock(self.0.sinks_down.write());
+        if is_down {
+            down.insert(sink.to_owned());
+        } else {
+            down.remove(sink);
+        }
+    }
+
+    /// Whether a sink fails as a whole.
+    pub fn is_sink_down(&self, sink: &str) -> bool {
+        lock(self.0.sinks_down.read()).contains(sink)
+    }
+
+    /// Somebody tried to sign in to the console.
+    pub fn console_sign_in(&self, result: &'static str) {
+        let labels = [("result", result)];
+        counter(&self.0.recorder, "console_sign_ins_total", &labels).increment(1);
+    }
+
+    /// An operator was shown clinical content by the console.
+    pub fn content_revealed(&self) {
+        counter(&self.0.recorder, "content_reveals_total", &[]).increment(1);
     }
 
     /// The breaker opened: the SDP API is down as a whole.

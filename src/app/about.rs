@@ -1,0 +1,47 @@
+//! What the console shows of the service: taken from the configuration, without anything that is secret.
+
+use jiff::Timestamp;
+
+use crate::config::{Config, Include, Sink, SinkTarget, StoreUrl};
+use crate::console::{About, SinkInfo};
+
+/// What there is to show of a service with this configuration.
+pub(super) fn about(config: &Config, instance: String, since: Timestamp) -> About {
+    About {
+        label: config.admin.label.clone(),
+        instance,
+        sdp: config
+            .sdp
+            .base_url
+            .host_str()
+            .unwrap_or_default()
+            .to_owned(),
+        sinks: config.sinks.iter().map(sink).collect(),
+        store: match &config.store.url {
+            StoreUrl::Sqlite(_) => "embedded (SQLite)",
+            StoreUrl::Postgres(_) => "shared (PostgreSQL)",
+        },
+        webhook_path: config.server.path.clone(),
+        since,
+        configuration: String::new(),
+    }
+}
+
+fn sink(sink: &Sink) -> SinkInfo {
+    let (kind, target, is_signed) = match &sink.target {
+        SinkTarget::Files(files) => ("files", files.dir.display().to_string(), false),
+        SinkTarget::Http(http) => {
+            // The path may hold a key.
+            let host = http.url.host_str().unwrap_or_default();
+            ("http", host.to_owned(), !http.secrets.is_empty())
+        }
+    };
+    SinkInfo {
+        name: sink.name.clone(),
+        kind,
+        target,
+        has_content: sink.include == Include::Everything,
+        is_signed,
+        outcomes: sink.events.iter().map(|outcome| outcome.as_str()).collect(),
+    }
+}

@@ -1,0 +1,135 @@
+//! What needs somebody: dead, quarantined and rejected, grouped by what went wrong, with what to do.
+
+use axum::extract::State as Shared;
+use maud::{Markup, html};
+use url::form_urlencoded::Serializer;
+
+use super::event::advice;
+use super::frame::Frame;
+use super::page::{Page, Problem};
+use super::visitor::Visitor;
+use super::{State, time, ui};
+use crate::journal::{CauseGroup, ReplayJob, Standing};
+
+/// Jobs that are looked through for the last one of a group.
+const JOBS: usize = 50;
+
+/// `GET /attention`.
+pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
+    let content = content(&state, &visitor).await;
+    let content = content.map_err(|error| Problem::of(&visitor, &error.into()))?;
+    let frame = Frame {
+        state: &state,
+        visitor: &visitor,
+        place: "/attention",
+        title: "Needs attention",
+        is_live: true,
+    };
+    frame.page(&content).await
+}
+
+async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
+    let groups = state.admin.journal.causes().await?;
+    let jobs = state.admin.journal.jobs(JOBS).await?;
+    let of = |standing: Standing| {
+        groups
+            .iter()
+            .filter(move |group| group.standing == standing)
+    };
+    let section = |standing: Standing, title: &str, hint: &str| {
+        let count: u64 = of(standing).map(|group| group.events).sum();
+        html! {
+            @if count > 0 {
+                section {
+                    div.heading {
+                        h2 { (title) }
+                        p.count-line { (ui::number(count)) }
+                    }
+                    p.hint { (hint) }
+                    @for group in of(standing) { (card(group, &jobs, state, visitor)) }
+                }
+            }
+        }
+    };
+    Ok(html! {
+        h1 { "Needs attention" }
+        div #groups data-refresh {
+            @if groups.is_empty() {
+                (ui::empty("Nothing needs you", &html! {
+                    p { "Whatever is given up, cannot be read, or has a signature that fits none of your secrets is listed here, by what went wrong." }
+                }))
+            }
+            (section(Standing::Dead, "Dead", "Given up. Mend the cause, replay one event, see it done, then replay the rest."))
+            (section(Standing::Quarantined, "Quarantined", "Authentic, and no notification that can be read. Nobody works on these."))
+            (section(Standing::Rejected, "Rejected", "Not authentic. Kept for the case that the secret was wrong here."))
+        }
+    })
+}
+
+fn card(group: &CauseGroup, jobs: &[ReplayJob], state: &State, visitor: &Visitor) -> Markup {
+    let now = state.admin.clock.now();
+    let last = jobs.iter().find(|job| {
+        let filter = &job.asked.filter;
+        filter.cause == Some(group.cause) && filter.sink == group.sink
+    });
+    let query = query(group);
+    let is_dead = group.standing == Standing::Dead;
+    html! {
+        article.group {
+            div.group-head {
+                h3 {
+                    (group.cause.title())
+                    @if let Some(sink) = &group.sink { ": " span.sink { (sink) } }
+                }
+                span.group-count { (ui::number(group.events)) }
+            }
+            p.group-facts {
+                span { "first " (time::ago(group.first_at, now, &visitor.zone)) }
+                span { "last " (time::ago(group.last_at, now, &visitor.zone)) }
+                @if is_dead {
+                    span {
+                        @match last {
+                            Some(job) => {
+                                "last replayed " (time::distance(job.asked.created_at, now)) " by "
+                                a href={ "/replays/" (job.id) } { "job " (job.id) }
+                            }
+                            None => "never replayed as a group",
+                        }
+                    }
+                }
+            }
+            (advice(group.cause))
+            div.actions {
+                @if group.standing == Standing::Rejected {
+                    p.hint { "Configure the right secret, reload, and run " code { "suki-receiver events reverify" } "." }
+                } @else {
+                    a.button href={ "/events?" (query) } { "Open the list" }
+                    @if is_dead && visitor.is_operator() {
+                        a.button.primary href={ "/replays/new?" (query) "&from=" (from(group)) } {
+                            "Replay " (ui::counted(group.events, "event", "events")) "…"
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The filter that finds the events of a group.
+fn query(group: &CauseGroup) -> String {
+    let mut query = Serializer::new(String::new());
+    query.append_pair("state", group.standing.as_str());
+    query.append_pair("cause", group.cause.as_str());
+    if let Some(sink) = &group.sink {
+        query.append_pair("sink", sink);
+    }
+    query.finish()
+}
+
+/// Where a replay of a group is best begun.
+fn from(group: &CauseGroup) -> &'static str {
+    match group.sink {
+        Some(_) => "deliver",
+        None => "retrieve",
+    }
+}

@@ -1,0 +1,178 @@
+//! What the service depends on: Suki's API and the sinks, how each does, and what waits for it.
+
+use axum::Extension;
+use axum::extract::{Path, State as Shared};
+use axum::response::Redirect;
+use bytes::Bytes;
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::frame::Frame;
+use super::page::{Page, Problem};
+use super::sign_in::field;
+use super::visitor::Visitor;
+use super::{SinkInfo, State, event, ui};
+use crate::admin::sinks;
+use crate::lifecycle::Component;
+
+/// `GET /dependencies`.
+pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
+    let content = content(&state, &visitor).await;
+    let content = content.map_err(|error| Problem::of(&visitor, &error.into()))?;
+    let frame = Frame {
+        state: &state,
+        visitor: &visitor,
+        place: "/dependencies",
+        title: "Sinks and Suki",
+        is_live: true,
+    };
+    frame.page(&content).await
+}
+
+async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
+    // With no sink taken as configured, these are all that deliveries wait for.
+    let waiting = state.admin.journal.orphans(Vec::new()).await?;
+    let failed = state.admin.journal.causes().await?;
+    let dead = |name: &str| -> u64 {
+        let of_sink = failed
+            .iter()
+            .filter(|group| group.sink.as_deref() == Some(name));
+        of_sink.map(|group| group.events).sum()
+    };
+    let pending = |name: &str| {
+        let found = waiting.iter().find(|(sink, _)| sink == name);
+        found.map_or(0, |(_, count)| *count)
+    };
+    let sinks = &state.about.sinks;
+    let is_configured = |name: &str| sinks.iter().any(|sink| sink.name == name);
+    let gone: Vec<&(String, u64)> = waiting
+        .iter()
+        .filter(|(name, _)| !is_configured(name))
+        .collect();
+    Ok(html! {
+        h1 { "Sinks and Suki" }
+        section {
+            h2 { "Suki's API" }
+            (suki(state))
+        }
+        section #sinks data-refresh {
+            h2 { "Sinks" }
+            @if sinks.is_empty() {
+                (ui::empty("No sink is configured", &html! {
+                    p { "Notes are kept for the API alone. Name where they go in " code { "[[sinks]]" } "." }
+                }))
+            }
+            @for sink in sinks { (card(sink, state, pending(&sink.name), dead(&sink.name))) }
+        }
+        @if !gone.is_empty() {
+            section {
+                h2 { "Deliveries for sinks that are not configured" }
+                p.hint { "Nobody delivers these. Give them to another sink, or give them up." }
+                @for (name, count) in gone { (orphan(name, *count, state, visitor)) }
+            }
+        }
+    })
+}
+
+fn suki(state: &State) -> Markup {
+    let report = state.admin.readiness.report();
+    let is_well = state.admin.readiness.is_healthy(Component::Sdp);
+    let prefix = Component::Sdp.as_str();
+    let note = report
+        .notes
+        .iter()
+        .find_map(|note| note.strip_prefix(prefix)?.strip_prefix(": "));
+    html! {
+        article #suki .group data-refresh {
+            div.group-head {
+                h3 { (state.about.sdp) }
+                @if !state.admin.can_poll { (ui::badge(ui::Tone::Quiet, "no credentials")) }
+                @else if is_well { (ui::badge(ui::Tone::Good, "reachable")) }
+                @else { (ui::badge(ui::Tone::Bad, "not reachable")) }
+            }
+            @if let Some(note) = note { p { (note) } }
+            @else if !state.admin.can_poll { p.hint { "Nothing is followed: set " code { "sdp.auth" } "." } }
+        }
+    }
+}
+
+fn card(sink: &SinkInfo, state: &State, pending: u64, dead: u64) -> Markup {
+    let is_down = state.admin.metrics.is_sink_down(&sink.name);
+    html! {
+        article.group {
+            div.group-head {
+                h3 { (sink.name) }
+                @if is_down { (ui::badge(ui::Tone::Bad, "fails")) } @else { (ui::badge(ui::Tone::Good, "takes deliveries")) }
+            }
+            dl.facts.wide {
+                dt { "Type" } dd { (sink.kind) " · " (sink.target) }
+                dt { "Waiting" } dd { a href={ "/events?delivery=pending&sink=" (sink.name) } { (ui::number(pending)) } }
+                dt { "Dead" } dd { a href={ "/events?state=dead&delivery=dead&sink=" (sink.name) } { (ui::number(dead)) } }
+                dt { "Content" } dd { @if sink.has_content { "notification and clinical content" } @else { "notification only" } }
+                @if sink.kind == "http" { dt { "Signed" } dd { @if sink.is_signed { "yes" } @else { "no" } } }
+                dt { "Takes" } dd { (sink.outcomes.join(", ")) }
+            }
+        }
+    }
+}
+
+fn orphan(name: &str, count: u64, state: &State, visitor: &Visitor) -> Markup {
+    html! {
+        article.group {
+            div.group-head {
+                h3 { (name) }
+                span.group-count { (ui::number(count)) }
+            }
+            @if visitor.is_operator() {
+                div.actions {
+                    @if !state.about.sinks.is_empty() {
+                        (ui::action("Give to another sink…", false, &html! {
+                            form method="post" action={ "/sinks/" (name) "/readdress" } {
+                                label.field {
+                                    span { "To" }
+                                    select name="to" { @for sink in &state.about.sinks { option { (sink.name) } } }
+                                }
+                                (event::reason(false))
+                                button.primary type="submit" { "Give " (ui::counted(count, "delivery", "deliveries")) }
+                            }
+                        }))
+                    }
+                    (ui::action("Give up…", true, &html! {
+                        form method="post" action={ "/sinks/" (name) "/drop" } {
+                            p { "Nobody gets these deliveries. An event that waited for nothing else is done." }
+                            (event::reason(false))
+                            button.grave type="submit" { "Give up " (ui::counted(count, "delivery", "deliveries")) }
+                        }
+                    }))
+                }
+            }
+        }
+    }
+}
+
+/// `POST /sinks/{name}/drop`.
+pub(super) async fn drop_deliveries(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Redirect, Problem> {
+    let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
+    let done = sinks::drop_deliveries(Shared(state.admin), caller, Path(name)).await;
+    done.map(drop).map_err(|error| Problem::of(&visitor, &error))?;
+    Ok(Redirect::to("/dependencies?said=dropped"))
+}
+
+/// `POST /sinks/{name}/readdress`.
+pub(super) async fn readdress(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Redirect, Problem> {
+    let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
+    let to = json!({"to": field(&body, "to")}).to_string();
+    let done = sinks::readdress(Shared(state.admin), caller, Path(name), Ok(to.into())).await;
+    done.map(drop).map_err(|error| Problem::of(&visitor, &error))?;
+    Ok(Redirect::to("/dependencies?said=readdressed"))
+}

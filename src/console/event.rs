@@ -1,0 +1,507 @@
+//! One event: where it stands and why, what happened to it, and what can be done.
+
+use axum::extract::{Path, State as Shared};
+use jiff::Timestamp;
+use maud::{Markup, html};
+
+use super::frame::Frame;
+use super::page::{Page, Problem};
+use super::visitor::Visitor;
+use super::{State, time, ui};
+use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
+use crate::journal::{
+    AuditFilter, AuditPage, Delivery, Event, EventDetail, Filter, Link, ReplayFrom, addressees,
+};
+
+/// Other events of its session or encounter that are listed.
+const OTHERS: usize = 20;
+/// Entries of the audit log that are listed.
+const ENTRIES: usize = 50;
+
+/// `GET /events/{id}`.
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Result<Page, Problem> {
+    let missing = || Problem::not_found(&visitor, "There is no event with this id.");
+    let id: EventId = id.parse().map_err(|_| missing())?;
+    let found = find(&state, id).await;
+    let found = found.map_err(|error| Problem::of(&visitor, &error.into()))?;
+    let found = found.ok_or_else(missing)?;
+    let content = content(&state, &visitor, &found);
+    let frame = Frame {
+        state: &state,
+        visitor: &visitor,
+        place: "/events",
+        title: "Event",
+        is_live: true,
+    };
+    frame.page(&content).await
+}
+
+/// An event with what stands around it.
+struct Found {
+    detail: EventDetail,
+    others: Vec<Event>,
+    audit: AuditPage,
+}
+
+async fn find(state: &State, id: EventId) -> Result<Option<Found>, crate::journal::Error> {
+    let journal = &state.admin.journal;
+    let Some(detail) = journal.event(id).await? else {
+        return Ok(None);
+    };
+    let event = &detail.event;
+    let mut others = Vec::new();
+    if let Some(session) = &event.session_id {
+        let of_session = Filter::of_session(session.as_str());
+        others = journal.list(of_session, OTHERS, None).await?.events;
+    }
+    if let Some(encounter) = &event.encounter_id {
+        let of_encounter = Filter {
+            encounter_id: Some(encounter.as_str().to_owned()),
+            ..Filter::default()
+        };
+        let page = journal.list(of_encounter, OTHERS, None).await?;
+        others.extend(page.events);
+    }
+    others.sort_by_key(|other| std::cmp::Reverse(other.id));
+    others.dedup_by_key(|other| other.id);
+    others.retain(|other| other.id != id);
+    let of_event = AuditFilter {
+        event: Some(id),
+        ..AuditFilter::default()
+    };
+    let audit = journal.audit_log(of_event, ENTRIES, None).await?;
+    Ok(Some(Found {
+        detail,
+        others,
+        audit,
+    }))
+}
+
+fn content(state: &State, visitor: &Visitor, found: &Found) -> Markup {
+    let (detail, now) = (&found.detail, state.admin.clock.now());
+    let event = &detail.event;
+    html! {
+        p.path { a href="/events" { "Events" } }
+        div.heading {
+            h1 { "Event " code { (ui::shortened(&event.id.to_string())) } (ui::copy(&event.id.to_string())) }
+            span #state data-refresh { (ui::state(event.state)) }
+        }
+        p #in-words .lead data-refresh { (in_words(detail, now)) }
+        @if let Some(cause) = event.cause.filter(|_| needs_attention(event.state)) { (advice(cause)) }
+        (actions(state, visitor, detail))
+        div.columns {
+            section {
+                h2 { "What happened" }
+                (timeline(detail, visitor))
+            }
+            section {
+                h2 { "Facts" }
+                (facts(event, now, visitor))
+            }
+        }
+        section #deliveries data-refresh {
+            h2 { "Deliveries" }
+            (deliveries(&detail.deliveries, now, visitor))
+        }
+        section #links data-refresh {
+            h2 { "Links" }
+            (links(&detail.links))
+        }
+        @if !found.others.is_empty() {
+            section {
+                h2 { "Other events of this session or encounter" }
+                (others(&found.others, now, visitor))
+            }
+        }
+        section #audit data-refresh {
+            h2 { "Audit" }
+            (audit(&found.audit, visitor))
+        }
+    }
+}
+
+fn needs_attention(state: EventState) -> bool {
+    matches!(state, EventState::Dead | EventState::Quarantined)
+}
+
+/// Where an event stands, in a sentence.
+fn in_words(detail: &EventDetail, now: Timestamp) -> String {
+    let event = &detail.event;
+    let next = event.next_attempt_at.map(|at| time::distance(at, now));
+    let waiting = detail
+        .links
+        .iter()
+        .filter(|link| link.state == LinkState::Pending);
+    let groups: Vec<&str> = waiting.map(|link| link.group.as_str()).collect();
+    let at = |state| {
+        let deliveries = detail.deliveries.iter();
+        let sinks = deliveries.filter(move |delivery| delivery.state == state);
+        sinks
+            .map(|delivery| delivery.sink.as_str())
+            .collect::<Vec<_>>()
+            .join(" and ")
+    };
+    match (event.state, next) {
+        (EventState::Received, _) => "It is on disk and waits to be worked on.".to_owned(),
+        (EventState::Retrieving, Some(next)) if !groups.is_empty() => {
+            format!(
+                "It waits for {} from Suki; next try {next}.",
+                groups.join(", ")
+            )
+        }
+        (EventState::Retrieving, Some(next)) => {
+            format!("It is fetched from Suki; next try {next}.")
+        }
+        (EventState::Retrieving, None) => "Its resources are being fetched from Suki.".to_owned(),
+        (EventState::Delivering, _) => {
+            format!("It is being delivered to {}.", at(DeliveryState::Pending))
+        }
+        (EventState::Done, _) => match (&event.same_as, at(DeliveryState::Delivered)) {
+            (Some(same), _) => format!("Event {same} has had the same content delivered."),
+            (None, sinks) if sinks.is_empty() => "It is done; no sink wants it.".to_owned(),
+            (None, sinks) => format!("It is delivered to {sinks}."),
+        },
+        (EventState::Dead, _) => {
+            let sinks = at(DeliveryState::Dead);
+            if sinks.is_empty() {
+                "It was given up before it could be delivered.".to_owned()
+            } else {
+                format!("Its delivery to {sinks} was given up.")
+            }
+        }
+        (EventState::Quarantined, _) => {
+            "Its signature is right, but it is no notification that can be read.".to_owned()
+        }
+        (EventState::Purged, _) => "Its content was removed before every sink had it.".to_owned(),
+    }
+}
+
+/// What a cause is and what to do about it.
+pub(super) fn advice(cause: Cause) -> Markup {
+    html! {
+        div.advice {
+            p { strong { (cause.title()) "." } " " span.cause { (cause.as_str()) } }
+            p { (cause.advice()) }
+        }
+    }
+}
+
+fn facts(event: &Event, now: Timestamp, visitor: &Visitor) -> Markup {
+    let zone = &visitor.zone;
+    let id = |id: Option<&str>| html! { @match id { Some(id) => (ui::id(id)), None => "–" } };
+    html! {
+        dl.facts {
+            dt { "Session" } dd { (id(event.session_id.as_ref().map(|id| id.as_str()))) }
+            dt { "Encounter" } dd { (id(event.encounter_id.as_ref().map(|id| id.as_str()))) }
+            dt { "Session ended" } dd { (ui::outcome(event.outcome)) }
+            dt { "Kind" } dd { (event.kind.as_str().replace('_', " ")) }
+            dt { "Source" } dd { (event.source.as_str()) }
+            dt { "Status as sent" } dd { (event.status.as_deref().unwrap_or("–")) }
+            dt { "Error code" } dd { (event.error_code.as_deref().unwrap_or("–")) }
+            dt { "Received" } dd { (time::exact(event.received_at, zone)) }
+            dt { "Sent by Suki" } dd {
+                @match event.generated_at { Some(at) => (time::exact(at, zone)), None => "–" }
+                @if event.stale { " " span.note { "stale" } }
+            }
+            dt { "Attempts to retrieve" } dd { (event.attempts) }
+            @if let Some(error) = &event.last_error { dt { "Last error" } dd { (error) } }
+            @if let Some(next) = event.next_attempt_at { dt { "Next attempt" } dd { (time::distance(next, now)) } }
+        }
+    }
+}
+
+/// What happened, oldest first, with how long each step took.
+fn timeline(detail: &EventDetail, visitor: &Visitor) -> Markup {
+    let moments = crate::admin::view::Detail::from(detail).timeline;
+    let longest = moments
+        .iter()
+        .filter_map(|moment| moment.took_ms)
+        .max()
+        .unwrap_or(1)
+        .max(1);
+    html! {
+        ol #timeline .timeline data-refresh {
+            @for moment in &moments {
+                li .bad[moment.cause.is_some()] {
+                    span.at {
+                        @match moment.at.parse() {
+                            Ok(at) => { time datetime=(moment.at) { (time::precise(at, &visitor.zone)) } }
+                            Err(_) => (moment.at),
+                        }
+                    }
+                    span.what { (moment.what) }
+                    span.how {
+                        (moment.detail)
+                        @if let Some(cause) = moment.cause { " " span.cause { (cause) } }
+                    }
+                    @if let Some(millis) = moment.took_ms {
+                        span.took {
+                            svg.length viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" focusable="false" {
+                                rect width=(length(millis, longest)) height="6" rx="1" {}
+                            }
+                            (time::took(std::time::Duration::from_millis(millis)))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A part of a hundred, and never nothing.
+fn length(millis: u64, longest: u64) -> u64 {
+    (millis.saturating_mul(100) / longest).clamp(1, 100)
+}
+
+fn deliveries(deliveries: &[Delivery], now: Timestamp, visitor: &Visitor) -> Markup {
+    html! {
+        @if deliveries.is_empty() {
+            p.hint { "None is planned." }
+        } @else {
+            table.list {
+                caption.unseen { "Deliveries" }
+                thead { tr {
+                    th scope="col" { "Sink" }
+                    th scope="col" { "State" }
+                    th scope="col" { "Attempts" }
+                    th scope="col" { "Delivered" }
+                    th scope="col" { "Took" }
+                    th scope="col" { "Last error" }
+                } }
+                tbody {
+                    @for delivery in deliveries {
+                        tr {
+                            th scope="row" data-label="Sink" { (delivery.sink) }
+                            td data-label="State" {
+                                (ui::delivery(delivery.state))
+                                @if let Some(next) = delivery.next_attempt_at {
+                                    " " span.note { "next " (time::distance(next, now)) }
+                                }
+                            }
+                            td.number data-label="Attempts" { (delivery.attempts) }
+                            td data-label="Delivered" {
+                                @match delivery.delivered_at {
+                                    Some(at) => (time::ago(at, now, &visitor.zone)),
+                                    None => "–",
+                                }
+                                @if delivery.applied_at.is_some() { " " span.note { "applied" } }
+                            }
+                            td.number data-label="Took" {
+                                @match delivery.took { Some(took) => (time::took(took)), None => "–" }
+                            }
+                            td.error data-label="Last error" {
+                                @if let Some(cause) = delivery.cause { span.cause { (cause.as_str()) } " " }
+                                (delivery.last_error.as_deref().unwrap_or("–"))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn links(links: &[Link]) -> Markup {
+    html! {
+        @if links.is_empty() {
+            p.hint { "It needed none." }
+        } @else {
+            table.list {
+                caption.unseen { "Links" }
+                thead { tr {
+                    th scope="col" { "Group" }
+                    th scope="col" { "State" }
+                    th scope="col" { "Answer" }
+                    th scope="col" { "Size" }
+                    th scope="col" { "Took" }
+                    th scope="col" { "Why" }
+                } }
+                tbody {
+                    @for link in links {
+                        tr {
+                            th scope="row" data-label="Group" { (link.group.as_str()) }
+                            td data-label="State" { (ui::link(link.state)) }
+                            td.number data-label="Answer" {
+                                @match link.http_status { Some(status) => { "HTTP " (status) }, None => "–" }
+                            }
+                            td.number data-label="Size" {
+                                @match link.bytes { Some(bytes) => { (ui::number(bytes)) " B" }, None => "–" }
+                            }
+                            td.number data-label="Took" {
+                                @match link.took { Some(took) => (time::took(took)), None => "–" }
+                            }
+                            td.error data-label="Why" { (link.reason.as_deref().unwrap_or("–")) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn others(others: &[Event], now: Timestamp, visitor: &Visitor) -> Markup {
+    html! {
+        ul.others {
+            @for other in others {
+                li {
+                    a href={ "/events/" (other.id) } { code { (ui::shortened(&other.id.to_string())) } }
+                    " " (ui::state(other.state)) " " (ui::outcome(other.outcome)) " · " (other.source.as_str()) " · "
+                    (time::ago(other.received_at, now, &visitor.zone))
+                }
+            }
+        }
+    }
+}
+
+fn audit(page: &AuditPage, visitor: &Visitor) -> Markup {
+    let reads = page
+        .entries
+        .iter()
+        .filter(|entry| entry.action.starts_with("read "))
+        .count();
+    let reads = u64::try_from(reads).unwrap_or(0);
+    html! {
+        p.hint {
+            @if reads == 0 { "Nobody has read its content." }
+            @else { "Its content was read " (ui::counted(reads, "time", "times")) "." }
+        }
+        @if !page.entries.is_empty() {
+            ul.audit {
+                @for entry in &page.entries {
+                    li {
+                        (time::exact(entry.at, &visitor.zone)) " · " strong { (entry.actor) } " · " (entry.action)
+                        @if let Some(reason) = &entry.reason { " · “" (reason) "”" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What can be done, each with what will happen.
+fn actions(state: &State, visitor: &Visitor, detail: &EventDetail) -> Markup {
+    let event = &detail.event;
+    let path = |action: &str| format!("/events/{}/{action}", event.id);
+    if !visitor.is_operator() {
+        return html! {
+            p.hint { "Replaying, purging and reading content need the role operator." }
+        };
+    }
+    let has_content = !event.content_purged && event.state != EventState::Purged;
+    let is_quarantined = event.state == EventState::Quarantined;
+    let had = detail.sinks();
+    let configured = &state.admin.sinks;
+    let has_addressee = addressees(ReplayFrom::Deliver, &[], &had, configured).is_ok();
+    html! {
+        div.actions {
+            @if !has_content {
+                p.hint { "Its content is removed, so it cannot be replayed." }
+            } @else if is_quarantined {
+                (ui::action("Take it up…", false, &html! {
+                    form method="post" action=(path("requeue")) {
+                        p { "Its bytes are read once more. Where this version can read them, it is retrieved and delivered like any other." }
+                        button.primary type="submit" { "Take it up" }
+                    }
+                }))
+                (reveal(&path("reveal"), &detail.links, true))
+                (purge(&path("purge"), event.id))
+            } @else {
+                (ui::action("Replay…", false, &html! {
+                    form method="post" action=(path("replay")) {
+                        fieldset {
+                            legend { "From where?" }
+                            label.radio {
+                                input type="radio" name="from" value="retrieve" checked;
+                                span { strong { "Fetch anew" } " all resources from Suki, then deliver to every sink that wants it." }
+                            }
+                            label.radio {
+                                input type="radio" name="from" value="deliver" disabled[!has_addressee && had.is_empty()];
+                                span { strong { "Deliver again" } " what was fetched before, as it was." }
+                            }
+                        }
+                        @if !configured.is_empty() {
+                            fieldset {
+                                legend { "To which sinks? (none: those that it had)" }
+                                @for sink in configured.iter() {
+                                    label.check { input type="checkbox" name="sink" value=(sink); (sink) }
+                                }
+                            }
+                        }
+                        p.hint { "The sinks get it under the same id." }
+                        (reason(false))
+                        button.primary type="submit" { "Replay" }
+                    }
+                }))
+                (reveal(&path("reveal"), &detail.links, false))
+                (purge(&path("purge"), event.id))
+            }
+        }
+    }
+}
+
+fn reveal(path: &str, links: &[Link], is_quarantined: bool) -> Markup {
+    let fetched = links.iter().filter(|link| link.state == LinkState::Fetched);
+    ui::action(
+        "Reveal clinical content…",
+        false,
+        &html! {
+            form method="post" action=(path) {
+                p { "You will see what a patient said. That you did, and why, is written to the audit log before anything is shown." }
+                fieldset {
+                    legend { "What?" }
+                    label.radio {
+                        input type="radio" name="part" value="payload" checked;
+                        span { @if is_quarantined { "The bytes as received" } @else { "The notification as received" } }
+                    }
+                    @for link in fetched {
+                        label.radio {
+                            input type="radio" name="part" value=(link.n);
+                            span { (link.group.as_str()) }
+                        }
+                    }
+                }
+                (reason(true))
+                button.primary type="submit" { (ui::icon("eye")) "Reveal" }
+            }
+        },
+    )
+}
+
+fn purge(path: &str, id: EventId) -> Markup {
+    let id = id.to_string();
+    let end = &id[id.len().saturating_sub(6)..];
+    ui::action(
+        "Purge…",
+        true,
+        &html! {
+            form method="post" action=(path) {
+                p { "Its content is removed for good, here and not at the sinks that have it. Its receipt stays." }
+                label for="confirm" { "Type the last six characters of its id: " code { (end) } }
+                input #confirm name="confirm" required autocomplete="off" spellcheck="false" maxlength="6" pattern=(end);
+                (reason(false))
+                button.grave type="submit" { "Purge its content" }
+            }
+        },
+    )
+}
+
+/// Why somebody does something.
+pub(super) fn reason(is_required: bool) -> Markup {
+    html! {
+        label.field {
+            span { "Reason" @if !is_required { " (optional)" } }
+            input name="reason" list="reasons" required[is_required] minlength=[is_required.then_some("10")] maxlength="500"
+                autocomplete="off" placeholder="For the audit log; nothing of a patient here";
+        }
+        datalist #reasons {
+            option value="Delivery problem under investigation" {}
+            option value="Patient safety: the note is needed now" {}
+            option value="Support case with Suki" {}
+            option value="Audit of what was delivered" {}
+        }
+    }
+}

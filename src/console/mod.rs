@@ -1,0 +1,177 @@
+//! The console: pages for operators, made on the server, at the root of the admin listener.
+//!
+//! Reads what the API reads and acts by calling what the API calls. Every page works without a script; the one script
+//! there is keeps pages fresh. No clinical content is on a page but where an operator has asked for it and said why.
+
+mod actions;
+mod asset;
+mod attention;
+mod audit;
+mod chart;
+mod dependencies;
+mod event;
+mod events;
+mod expected;
+mod frame;
+mod guard;
+mod overview;
+mod page;
+mod preferences;
+mod replays;
+mod reveal;
+mod search;
+mod session;
+mod sign_in;
+mod system;
+mod time;
+mod ui;
+mod visitor;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use jiff::Timestamp;
+
+use crate::admin;
+use crate::config::Console;
+
+use page::Problem;
+use session::Sessions;
+use sign_in::Attempts;
+use visitor::Visitor;
+
+/// Largest form.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What the console shows of the service beside its journal.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// What it is headed with.
+    pub label: String,
+    /// The name of this instance.
+    pub instance: String,
+    /// Where the vendor's API is.
+    pub sdp: String,
+    /// The sinks that are configured.
+    pub sinks: Vec<SinkInfo>,
+    /// Which store it is.
+    pub store: &'static str,
+    /// The path of the webhook.
+    pub webhook_path: String,
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// The effective configuration with every secret masked, as `check` prints it.
+    pub configuration: String,
+}
+
+/// A configured sink.
+#[derive(Debug, Clone)]
+pub struct SinkInfo {
+    /// Its name.
+    pub name: String,
+    /// `http` or `files`.
+    pub kind: &'static str,
+    /// The host or the folder that it delivers to.
+    pub target: String,
+    /// Whether it gets clinical content.
+    pub has_content: bool,
+    /// Whether its deliveries are signed.
+    pub is_signed: bool,
+    /// For which outcomes.
+    pub outcomes: Vec<&'static str>,
+}
+
+/// What the console's handlers may reach. Cheap to clone.
+#[derive(Clone)]
+struct State {
+    admin: admin::State,
+    about: Arc<About>,
+    sessions: Sessions,
+    attempts: Attempts,
+}
+
+/// The console's routes. `is_secure`: the listener speaks HTTPS.
+pub fn router(admin: admin::State, about: About, settings: Console, is_secure: bool) -> Router {
+    let state = State {
+        admin,
+        about: Arc::new(about),
+        sessions: Sessions::new(settings, is_secure),
+        attempts: Attempts::default(),
+    };
+    let operator =
+        acting().route_layer(from_fn_with_state(state.clone(), guard::require_operator));
+    let inside = looking()
+        .merge(operator)
+        .layer(from_fn_with_state(state.clone(), guard::require_session));
+    Router::new()
+        .merge(inside)
+        .route("/sign-in", get(sign_in::show).post(sign_in::enter))
+        .route("/assets/{file}", get(asset::show))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn(guard::same_origin))
+        .with_state(state)
+}
+
+/// For everyone who may enter.
+fn looking() -> Router<State> {
+    Router::new()
+        .route("/", get(overview::show))
+        .route("/attention", get(attention::show))
+        .route("/events", get(events::show))
+        .route("/events/{id}", get(event::show))
+        .route("/replays", get(replays::list))
+        .route("/replays/{id}", get(replays::show))
+        .route("/dependencies", get(dependencies::show))
+        .route("/expected", get(expected::show))
+        .route("/system", get(system::show))
+        .route("/go", get(search::go))
+        .route("/stream", get(stream))
+        .route("/preferences", post(preferences::set))
+        .route("/sign-out", post(sign_in::leave))
+}
+
+/// For operators.
+fn acting() -> Router<State> {
+    Router::new()
+        .route("/audit", get(audit::show))
+        .route("/events/{id}/replay", post(actions::replay))
+        .route("/events/{id}/requeue", post(actions::requeue))
+        .route("/events/{id}/purge", post(actions::purge))
+        .route("/events/{id}/reveal", post(reveal::show))
+        .route("/replays/new", get(replays::plan))
+        .route("/replays/start", post(replays::start))
+        .route("/replays/{id}/cancel", post(replays::cancel))
+        .route("/sinks/{name}/drop", post(dependencies::drop_deliveries))
+        .route("/sinks/{name}/readdress", post(dependencies::readdress))
+        .route("/expected/add", post(expected::add))
+        .route("/expected/{id}/poll", post(expected::poll))
+        .route("/expected/{id}/refresh", post(expected::refresh))
+        .route("/expected/{id}/withdraw", post(expected::withdraw))
+}
+
+/// `GET /stream`: the API's stream, for a browser that has signed in.
+async fn stream(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let after = headers
+        .get("last-event-id")
+        .and_then(|after| after.to_str().ok());
+    admin::open_stream(&state.admin, after)
+        .map(IntoResponse::into_response)
+        .map_err(|error| Problem::of(&visitor, &error))
+}
+
+/// What a page is of, for links that lead back to it.
+fn path_of(uri: &Uri) -> String {
+    uri.path_and_query()
+        .map_or("/", |path| path.as_str())
+        .to_owned()
+}

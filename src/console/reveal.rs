@@ -1,0 +1,99 @@
+//! Breaking the glass: clinical content is shown to an operator who has said why, after that is on record.
+//!
+//! It is in the answer to this one request and nowhere else: not in an address, a cache or a log.
+
+use axum::Extension;
+use axum::body::to_bytes;
+use axum::extract::{Path, State as Shared};
+use axum::response::Response;
+use bytes::Bytes;
+use maud::{Markup, html};
+
+use super::actions::caller;
+use super::frame::Frame;
+use super::page::{Page, Problem};
+use super::sign_in::field;
+use super::visitor::Visitor;
+use super::{State, time, ui};
+use crate::admin::{Error, Id, Place, content};
+
+/// The shortest reason that says something.
+const SHORTEST_REASON: usize = 10;
+/// The most of a content that a page shows.
+const MOST_SHOWN: usize = 4 << 20;
+
+/// `POST /events/{id}/reveal`.
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Page, Problem> {
+    let (caller, id) = caller(&visitor, &id, &body)?;
+    let is_told = caller
+        .reason
+        .as_ref()
+        .is_some_and(|reason| reason.chars().count() >= SHORTEST_REASON);
+    if !is_told {
+        let why = "Say in at least ten characters why you need to read this. Nothing was shown.";
+        return Err(Problem::bad_request(&visitor, why));
+    }
+    let reason = caller.reason.clone().unwrap_or_default();
+    let part = field(&body, "part").unwrap_or_default();
+    let (admin, extension) = (Shared(state.admin.clone()), Extension(caller));
+    let (name, read) = match part.parse() {
+        Ok(n) => (
+            format!("link {n}"),
+            content::resource(admin, extension, Id(id), Place(n)).await,
+        ),
+        Err(_) => (
+            "notification".to_owned(),
+            content::payload(admin, extension, Id(id)).await,
+        ),
+    };
+    let text = text(read)
+        .await
+        .map_err(|error| Problem::of(&visitor, &error))?;
+    state.admin.metrics.content_revealed();
+    let content = page(&state, &visitor, (&id.to_string(), &name, &reason), &text);
+    let frame = Frame {
+        state: &state,
+        visitor: &visitor,
+        place: "/events",
+        title: "Clinical content",
+        is_live: false,
+    };
+    frame.page(&content).await
+}
+
+/// What is shown: the bytes as text.
+async fn text(read: Result<Response, Error>) -> Result<String, Error> {
+    let body = to_bytes(read?.into_body(), usize::MAX)
+        .await
+        .unwrap_or_default();
+    let shown = &body[..body.len().min(MOST_SHOWN)];
+    let mut text = String::from_utf8_lossy(shown).into_owned();
+    if shown.len() < body.len() {
+        text.push_str("\n… (the rest is too long for a page; read it by the API)");
+    }
+    Ok(text)
+}
+
+fn page(
+    state: &State,
+    visitor: &Visitor,
+    (id, part, reason): (&str, &str, &str),
+    text: &str,
+) -> Markup {
+    let now = state.admin.clock.now();
+    html! {
+        p.path { a href="/events" { "Events" } " / " a href={ "/events/" (id) } { code { (ui::shortened(id)) } } }
+        h1 { "Clinical content: " (part) }
+        p.mark { (visitor.caller.name) " · " (time::exact(now, &visitor.zone)) " · " (reason) }
+        p.hint { "It is hidden after five minutes, and when you leave this tab." }
+        div #revealed {
+            pre.content tabindex="0" aria-label="Content" { (text) }
+        }
+        p #hidden .hint hidden { "The content is hidden again. " a href={ "/events/" (id) } { "Back to the event" } }
+    }
+}

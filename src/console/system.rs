@@ -1,0 +1,88 @@
+//! The service itself: its parts, its version, what it is configured with.
+
+use axum::extract::State as Shared;
+use maud::{Markup, html};
+
+use super::frame::Frame;
+use super::page::{Page, Problem};
+use super::visitor::Visitor;
+use super::{State, time, ui};
+use crate::lifecycle::Component;
+
+/// The parts that can be unwell.
+const PARTS: [(Component, &str); 8] = [
+    (Component::Store, "The store takes writes"),
+    (Component::Spool, "The shared store needs no spool"),
+    (Component::Damage, "No damaged store lies aside"),
+    (Component::Sdp, "Suki's API lets us in"),
+    (Component::Sinks, "There is somewhere to deliver to"),
+    (
+        Component::Orphans,
+        "No delivery waits for a sink that is gone",
+    ),
+    (Component::Push, "Notifications come as expected"),
+    (Component::Certificate, "No certificate ends soon"),
+];
+
+/// `GET /system`.
+pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
+    let content = content(&state, &visitor);
+    let frame = Frame {
+        state: &state,
+        visitor: &visitor,
+        place: "/system",
+        title: "System",
+        is_live: true,
+    };
+    frame.page(&content).await
+}
+
+fn content(state: &State, visitor: &Visitor) -> Markup {
+    let (about, readiness) = (&state.about, &state.admin.readiness);
+    let now = state.admin.clock.now();
+    html! {
+        h1 { "System" }
+        section #parts data-refresh {
+            h2 { "Parts" }
+            ul.parts {
+                @for (part, words) in PARTS {
+                    @let is_well = readiness.is_healthy(part);
+                    li {
+                        (ui::badge(if is_well { ui::Tone::Good } else { ui::Tone::Bad }, if is_well { "well" } else { "not well" }))
+                        span { (words) }
+                    }
+                }
+            }
+        }
+        section {
+            h2 { "This instance" }
+            dl.facts.wide {
+                dt { "Name" } dd { (about.instance) }
+                dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) }
+                dt { "Runs since" } dd { (time::exact(about.since, &visitor.zone)) " (" (time::distance(about.since, now)) ")" }
+                dt { "Store" } dd { (about.store) }
+                dt { "Webhook" } dd { code { (about.webhook_path) } }
+                dt { "Watching the stream" } dd { (state.admin.watchers.count()) }
+            }
+        }
+        section {
+            h2 { "More" }
+            ul {
+                li { a href="/metrics" { "Metrics" } " for Prometheus" }
+                li { a href="/readyz" { "Readiness" } " as a load balancer sees it" }
+            }
+        }
+        section {
+            h2 { "Configuration" }
+            p.hint {
+                "As it was at the start, with where each value was set and every secret masked. Secrets, tokens and certificates are taken up again by "
+                code { "SIGHUP" } "; all else by a restart."
+            }
+            @if visitor.is_operator() {
+                pre.configuration tabindex="0" aria-label="Configuration" { code { (about.configuration) } }
+            } @else {
+                p.hint { "It is shown to the role operator." }
+            }
+        }
+    }
+}
