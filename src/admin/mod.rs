@@ -47,8 +47,8 @@ use crate::net;
 use crate::net::health_routes;
 
 use auth::Needs;
-pub use auth::{Caller, DenialLimit, Tokens};
 pub(crate) use auth::audit;
+pub use auth::{Caller, DenialLimit, Tokens};
 pub(crate) use error::Error;
 pub(crate) use path::{Id, Number, Place, Session as SessionPath};
 pub(crate) use replay::Wish;

@@ -4,7 +4,6 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
 
-use super::event::advice;
 use super::frame::Frame;
 use super::page::{Page, Problem};
 use super::visitor::Visitor;
@@ -98,7 +97,10 @@ fn card(group: &CauseGroup, jobs: &[ReplayJob], state: &State, visitor: &Visitor
                     }
                 }
             }
-            (advice(group.cause))
+            div.advice {
+                p { strong { "What to do. " } (group.cause.advice()) }
+                p { span.cause { (group.cause.as_str()) } }
+            }
             div.actions {
                 @if group.standing == Standing::Rejected {
                     p.hint { "Configure the right secret, reload, and run " code { "suki-receiver events reverify" } "." }

@@ -159,7 +159,8 @@ pub(super) async fn drop_deliveries(
 ) -> Result<Redirect, Problem> {
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
     let done = sinks::drop_deliveries(Shared(state.admin), caller, Path(name)).await;
-    done.map(drop).map_err(|error| Problem::of(&visitor, &error))?;
+    done.map(drop)
+        .map_err(|error| Problem::of(&visitor, &error))?;
     Ok(Redirect::to("/dependencies?said=dropped"))
 }
 
@@ -173,6 +174,7 @@ pub(super) async fn readdress(
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
     let to = json!({"to": field(&body, "to")}).to_string();
     let done = sinks::readdress(Shared(state.admin), caller, Path(name), Ok(to.into())).await;
-    done.map(drop).map_err(|error| Problem::of(&visitor, &error))?;
+    done.map(drop)
+        .map_err(|error| Problem::of(&visitor, &error))?;
     Ok(Redirect::to("/dependencies?said=readdressed"))
 }

@@ -181,7 +181,7 @@ fn in_words(detail: &EventDetail, now: Timestamp) -> String {
 }
 
 /// What a cause is and what to do about it.
-pub(super) fn advice(cause: Cause) -> Markup {
+fn advice(cause: Cause) -> Markup {
     html! {
         div.advice {
             p { strong { (cause.title()) "." } " " span.cause { (cause.as_str()) } }

@@ -235,7 +235,7 @@ fn form(asked: &Asked, state: &State) -> Markup {
         .collect();
     let since = SINCE.map(|(value, words)| (value.to_owned(), words.to_owned()));
     html! {
-        details.filters open[asked.fields.is_empty()] {
+        details.filters {
             summary { "Filter" }
             form method="get" action="/events" {
                 (choice("state", "State", &words(&states)))

@@ -104,8 +104,7 @@ pub fn router(admin: admin::State, about: About, settings: Console, is_secure: b
         sessions: Sessions::new(settings, is_secure),
         attempts: Attempts::default(),
     };
-    let operator =
-        acting().route_layer(from_fn_with_state(state.clone(), guard::require_operator));
+    let operator = acting().route_layer(from_fn_with_state(state.clone(), guard::require_operator));
     let inside = looking()
         .merge(operator)
         .layer(from_fn_with_state(state.clone(), guard::require_session));

@@ -1,7 +1,7 @@
 //! The first page: does all that was acknowledged reach its sinks, and what happened in the last hour?
 
 use axum::extract::State as Shared;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::chart::{Chart, Series};
@@ -38,7 +38,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     let expected = journal.expected_stats().await?;
     let latest = journal.list(Filter::default(), LATEST, None).await?.events;
     let now = state.admin.clock.now();
-    let minutes = state.admin.metrics.history(MINUTES);
+    let minutes = an_hour(state.admin.metrics.history(MINUTES));
     Ok(html! {
         h1 { "Overview" }
         (sentence(&stats))
@@ -54,6 +54,20 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
             }
         }
     })
+}
+
+/// The last hour: minutes before the start are empty ones.
+fn an_hour(minutes: Vec<(Timestamp, Minute)>) -> Vec<(Timestamp, Minute)> {
+    let Some((first, _)) = minutes.first().copied() else {
+        return minutes;
+    };
+    let before = (1..).take(MINUTES.saturating_sub(minutes.len()));
+    let mut hour: Vec<(Timestamp, Minute)> = before
+        .map(|ago| (first - SignedDuration::from_mins(ago), Minute::default()))
+        .collect();
+    hour.reverse();
+    hour.extend(minutes);
+    hour
 }
 
 /// What matters most, in one sentence.

@@ -266,7 +266,8 @@ pub(super) async fn cancel(
 ) -> Result<Redirect, Problem> {
     let caller = Extension(visitor.caller.clone());
     let done = replays::cancel(Shared(state.admin), caller, Number(id)).await;
-    done.map(drop).map_err(|error| Problem::of(&visitor, &error))?;
+    done.map(drop)
+        .map_err(|error| Problem::of(&visitor, &error))?;
     Ok(Redirect::to(&format!("/replays/{id}?said=cancelled")))
 }
 
