@@ -12,6 +12,7 @@ mod sockets;
 mod start;
 pub mod stores;
 pub mod telemetry;
+mod told;
 mod upkeep;
 mod wiring;
 

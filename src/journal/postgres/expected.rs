@@ -553,7 +553,8 @@ async fn stats(client: &Client, clock: ServerClock) -> Result<ExpectedStats, Err
                 (SELECT min(due) FROM (SELECT min(due) AS due FROM expected WHERE lane = 0 AND due IS NOT NULL
                  UNION ALL SELECT min(due) FROM expected WHERE lane = 1 AND due IS NOT NULL
                  UNION ALL SELECT min(due) FROM expected WHERE lane = 2 AND due IS NOT NULL) AS lanes) AS oldest_due,
-                (SELECT min(least(registered_at, started_at, ended_at)) FROM expected WHERE due IS NOT NULL) AS earliest,
+                (SELECT least(registered_at, started_at, ended_at) FROM expected WHERE due IS NOT NULL
+                 ORDER BY least(registered_at, started_at, ended_at) LIMIT 1) AS earliest,
                 server_millis() AS now",
         )
         .await?;

@@ -455,8 +455,8 @@ fn stats(connection: &Connection) -> Result<ExpectedStats, Error> {
              UNION ALL SELECT min(due) FROM expected WHERE lane = 2 AND due IS NOT NULL) HAVING min(due) IS NOT NULL",
         )?,
         earliest: oldest(
-            "SELECT min(min(registered_at, coalesce(started_at, registered_at), coalesce(ended_at, registered_at)))
-             FROM expected WHERE due IS NOT NULL HAVING count(*) > 0",
+            "SELECT min(registered_at, coalesce(started_at, registered_at), coalesce(ended_at, registered_at)) AS earliest
+             FROM expected INDEXED BY expected_earliest WHERE due IS NOT NULL ORDER BY earliest LIMIT 1",
         )?,
     })
 }
