@@ -266,7 +266,7 @@ async fn the_end_of_an_alert_is_told_by_the_next_process_and_the_alert_itself_no
     let path = format!("/api/v1/events/{id}");
     let url = format!("http://{}{path}", receiver.admin);
     let purge = http().delete(url).bearer_auth(crate::support::OPERATOR);
-    assert_eq!(send(purge).await.unwrap().0, 200);
+    assert_eq!(send(purge).await.unwrap().0, 204);
     until("the other one's end is told", || told(&on_call).len() == 4).await;
     let wanted = [
         ("dead_events", "raised"),
