@@ -53,14 +53,19 @@ impl Canary {
         if !config.canary.enabled {
             return Ok(None);
         }
-        // It comes as from outside, so by no proxy of ours.
+        // Its own listener is on this machine; the address that Suki was given may be outside.
+        let proxy = match config.canary.url {
+            Some(_) => &config.net.proxy,
+            None => &Proxy::None,
+        };
         let client = build_client(&ClientOptions {
             timeout: config.canary.timeout,
             ca_file: None,
             reach: Reach::Anywhere,
-            proxy: &Proxy::None,
+            proxy,
         })
         .context("[canary]")?;
+        metrics.knows_canary();
         let told = sinks.iter().filter(|(sink, _)| sink.canary);
         Ok(Some(Self {
             client,
@@ -99,7 +104,7 @@ impl Canary {
             match sent {
                 Ok(()) => {
                     misses = 0;
-                    self.metrics.canary("answered", took);
+                    self.metrics.canary_answered(took);
                     self.alerts.resolve(Alert::CanarySilent, "");
                     tokio::select! {
                         () = self.tell(took) => {}
@@ -108,7 +113,7 @@ impl Canary {
                 }
                 Err(reason) => {
                     misses += 1;
-                    self.metrics.canary("missed", took);
+                    self.metrics.canary_missed();
                     tracing::warn!(
                         reason,
                         "the synthetic notification was not answered with 200"

@@ -13,6 +13,7 @@ mod sockets;
 mod start;
 pub mod stores;
 pub mod telemetry;
+mod told;
 mod upkeep;
 mod wiring;
 

@@ -13,7 +13,7 @@ use super::disks::Disks;
 use super::handover::Handover;
 use super::sockets::{self, Inherited};
 use super::start::Start;
-use super::{App, Reloader, admin_token, signing_secrets, stores};
+use super::{App, Reloader, admin_token, signing_secrets, stores, told};
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
 use crate::domain::Clock;
@@ -52,6 +52,7 @@ pub(super) async fn build(
     Alert::ALL
         .into_iter()
         .for_each(|alert| metrics.knows_alert(alert.as_str()));
+    let told = told::take_over(&config, &journal, (&alerts, &metrics)).await;
 
     let secrets = Arc::new(ArcSwap::from_pointee(signing_secrets(&config)));
     let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&admin_token::all(
@@ -146,6 +147,7 @@ pub(super) async fn build(
             metrics,
             readiness,
             alerts,
+            told,
         },
         disks: Disks::of(&config.store),
         server: config.server,
@@ -214,10 +216,11 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
             "no credentials (sdp.auth); what comes is kept, links are not followed",
         );
     }
-    if config.sinks.is_empty() {
+    // One that takes alerts alone is nowhere to deliver notes to.
+    if config.sinks.iter().all(|sink| sink.events.is_empty()) {
         readiness.set_unhealthy(
             Component::Sinks,
-            "none configured; what comes is kept for the admin API only",
+            "none is configured that takes sessions; what comes is kept for the admin API only",
         );
     }
 }

@@ -95,8 +95,11 @@ impl Config {
                  notification alone, ends dead; set one that needs none",
             );
         }
-        if self.sinks.is_empty() {
-            root.warn("no sinks are configured: notes are kept for the admin API only");
+        // One that takes alerts alone is nowhere to deliver notes to.
+        if self.sinks.iter().all(|sink| sink.events.is_empty()) {
+            root.warn(
+                "no sink is configured that takes sessions: notes are kept for the admin API only",
+            );
         }
     }
 }

@@ -199,7 +199,7 @@ mod tests {
             name: "ann".to_owned(),
             role: Role::Viewer,
             sink: None,
-            secret: Secret::new(secret.to_owned()),
+            secret: Secret::literal(secret),
         }])
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 /// Identifies one stored event: the `id` of the 200, of the admin API and of the envelope a sink gets.
@@ -13,6 +14,14 @@ impl EventId {
     /// A new id, later than all made before it by this process.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+
+    /// The id of something that is told in these words: the same words have the same id (RFC 9562, version 8).
+    pub fn of_content(content: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(content).into();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
     /// The 16 bytes that are stored.

@@ -26,6 +26,7 @@ mod reverify;
 mod spool;
 mod sqlite;
 mod store;
+mod told_alert;
 
 pub use access::Access;
 pub use claimed::{
@@ -61,3 +62,4 @@ pub use sqlite::{
     Examined, SqliteStore, adopt, backup, begin_empty, damaged_beside, examine, orphaned, restore,
 };
 pub use store::Store;
+pub use told_alert::ToldAlert;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged,
-    RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, Wanted,
+    RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, ToldAlert, Wanted,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
@@ -64,6 +64,15 @@ pub trait Store: Expectations + Replays {
 
     /// How many confirmations are overdue, by sink.
     async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error>;
+
+    /// The alerts that sinks were told of, and not of their end yet.
+    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error>;
+
+    /// A sink was told of an alert.
+    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error>;
+
+    /// A sink was told of an alert's end.
+    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error>;
 
     /// The notification's body. `None` when there is none or it is purged.
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error>;

@@ -50,6 +50,11 @@ impl Alert {
             Self::CanarySilent => "canary_silent",
         }
     }
+
+    /// The kind of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|alert| alert.as_str() == word)
+    }
 }
 
 /// Whether an alert is on.
@@ -74,6 +79,16 @@ pub struct AlertChange {
     pub message: String,
     /// When it was raised.
     pub since: Timestamp,
+}
+
+impl AlertChange {
+    /// What is the same each time that this is on, on every instance: by it a receiver tells what it knows already.
+    pub fn key(&self) -> String {
+        match &*self.about {
+            "" => self.alert.as_str().to_owned(),
+            about => format!("{}:{about}", self.alert.as_str()),
+        }
+    }
 }
 
 /// The alerts that are on. Cheap to clone.
@@ -111,6 +126,20 @@ impl Alerts {
         });
         drop(state);
         self.0.changed.notify_one();
+    }
+
+    /// Takes over an alert that was on when the process before ended: nobody is told of it again, and its end is told.
+    pub fn take_over(&self, alert: Alert, about: String, since: Timestamp, message: String) {
+        let mut state = self.lock();
+        state
+            .raised
+            .entry((alert, about))
+            .or_insert((since, message));
+    }
+
+    /// Whether an alert is on.
+    pub fn is_raised(&self, alert: Alert, about: &str) -> bool {
+        self.lock().raised.contains_key(&(alert, about.to_owned()))
     }
 
     /// Resolves an alert, if it is on.
@@ -186,5 +215,25 @@ mod tests {
             (AlertStatus::Resolved, "ehr")
         );
         assert!(alerts.raised().is_empty());
+    }
+
+    #[tokio::test]
+    async fn one_that_is_taken_over_is_not_told_of_again_but_its_end_is() {
+        let (alerts, since) = (Alerts::default(), Timestamp::UNIX_EPOCH);
+        alerts.take_over(
+            Alert::DeadEvents,
+            String::new(),
+            since,
+            "3 events".to_owned(),
+        );
+        alerts.raise(Alert::DeadEvents, "", "3 events");
+        alerts.resolve(Alert::DeadEvents, "");
+        let told = alerts.changes().await;
+        assert_eq!(told.len(), 1);
+        assert_eq!(
+            (told[0].status, told[0].since),
+            (AlertStatus::Resolved, since)
+        );
+        assert_eq!(told[0].key(), "dead_events");
     }
 }

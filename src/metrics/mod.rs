@@ -2,9 +2,13 @@
 //!
 //! No identifier of a patient, session or encounter is ever a label.
 
+mod alerts;
+mod console;
 mod describe;
 mod history;
 mod labels;
+mod outgoing;
+mod sessions;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LockResult, PoisonError, RwLock};
@@ -19,7 +23,7 @@ use self::describe::describe;
 use self::history::History;
 pub use self::history::{Minute, Times};
 pub use self::labels::{Answer, Bound};
-use crate::domain::{EventState, ExpectedState, Outcome, Source};
+use crate::domain::{EventState, Outcome};
 
 const PREFIX: &str = "suki_receiver_";
 const SECONDS: &[f64] = &[
@@ -27,8 +31,6 @@ const SECONDS: &[f64] = &[
     60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0,
 ];
 const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
-/// How attempts at a delivery end.
-const DELIVERIES: [&str; 3] = ["delivered", "retry", "rejected"];
 static METADATA: Metadata<'static> = Metadata::new("suki_receiver", Level::INFO, None);
 
 /// Counts what happens in one receiver. Cheap to clone.
@@ -230,56 +232,6 @@ impl Metrics {
         .increment(count);
     }
 
-    /// A call to the vendor's API ended; `code` is its HTTP status, or a word when there was none.
-    pub fn sdp_request(&self, endpoint: &'static str, code: &str, took: Duration) {
-        counter(
-            &self.0.recorder,
-            "sdp_requests_total",
-            &[("endpoint", endpoint), ("code", code)],
-        )
-        .increment(1);
-        histogram(&self.0.recorder, "sdp_request_seconds", &[]).record(took);
-    }
-
-    /// A login ended; `identity` is the name in the configuration.
-    pub fn sdp_login(&self, identity: &str, result: &'static str) {
-        let labels = [("identity", identity), ("result", result)];
-        counter(&self.0.recorder, "sdp_logins_total", &labels).increment(1);
-    }
-
-    /// There is a sink of this name: what is counted of it begins at nothing, so that its first failure is an increase.
-    pub fn sink(&self, sink: &str) {
-        for result in DELIVERIES {
-            let labels = [("sink", sink), ("result", result)];
-            counter(&self.0.recorder, "deliveries_total", &labels).absolute(0);
-        }
-        self.set("sink_last_success_timestamp_seconds", &[("sink", sink)], 0);
-        self.sink_down(sink, false);
-    }
-
-    /// A sink took a delivery.
-    pub fn sink_took(&self, sink: &str, at: jiff::Timestamp) {
-        self.at("sink_last_success_timestamp_seconds", &[("sink", sink)], at);
-    }
-
-    /// How many deliveries wait for each of these sinks; none where it is not in `waiting`.
-    pub fn set_deliveries_pending(&self, sinks: &[String], waiting: &[(String, u64)]) {
-        for sink in sinks {
-            let found = waiting.iter().find(|(name, _)| name == sink);
-            let count = found.map_or(0, |(_, count)| *count);
-            self.set("deliveries_pending", &[("sink", sink)], count);
-        }
-    }
-
-    /// How many watch the admin API's stream.
-    pub fn set_stream_clients(&self, count: usize) {
-        self.set(
-            "stream_clients",
-            &[],
-            u64::try_from(count).unwrap_or(u64::MAX),
-        );
-    }
-
     /// Whether a notification can be taken.
     pub fn set_ready(&self, is_ready: bool) {
         self.set("ready", &[], u64::from(is_ready));
@@ -301,33 +253,6 @@ impl Metrics {
         if let Some(at) = in_force {
             self.at("config_last_reload_success_timestamp_seconds", &[], at);
         }
-    }
-
-    /// A delivery attempt ended.
-    pub fn delivery(&self, sink: &str, result: &'static str, took: Duration) {
-        counter(
-            &self.0.recorder,
-            "deliveries_total",
-            &[("sink", sink), ("result", result)],
-        )
-        .increment(1);
-        histogram(&self.0.recorder, "delivery_seconds", &[("sink", sink)]).record(took);
-    }
-
-    /// An event is done, `took` after its receipt.
-    pub fn end_to_end(&self, took: Duration) {
-        histogram(&self.0.recorder, "end_to_end_seconds", &[]).record(took);
-        self.0.history.done(took);
-    }
-
-    /// An event is dead.
-    pub fn dead(&self) {
-        self.0.history.dead();
-    }
-
-    /// At most the last `most` minutes with when each began, the oldest first; the last one still goes on.
-    pub fn history(&self, most: usize) -> Vec<(jiff::Timestamp, Minute)> {
-        self.0.history.last(most)
     }
 
     /// Log lines dropped because the log could not be written as fast.
@@ -376,138 +301,6 @@ impl Metrics {
     )]
     fn set(&self, name: &'static str, labels: &[(&'static str, &str)], count: u64) {
         gauge(&self.0.recorder, name, labels).set(count as f64);
-    }
-
-    /// A synthetic notification was answered, or was not.
-    pub fn canary(&self, result: &'static str, took: Duration) {
-        counter(&self.0.recorder, "canary_total", &[("result", result)]).increment(1);
-        histogram(&self.0.recorder, "canary_seconds", &[]).record(took);
-    }
-
-    /// An alert of this type was raised, or is resolved.
-    pub fn alert(&self, alert: &'static str, is_raised: bool) {
-        let labels = [("type", alert)];
-        if is_raised {
-            counter(&self.0.recorder, "alerts_total", &labels).increment(1);
-        }
-        let on = gauge(&self.0.recorder, "alerts", &labels);
-        on.increment(if is_raised { 1.0 } else { -1.0 });
-    }
-
-    /// There is an alert of this type: what is counted of it begins at nothing.
-    pub fn knows_alert(&self, alert: &'static str) {
-        counter(&self.0.recorder, "alerts_total", &[("type", alert)]).absolute(0);
-        gauge(&self.0.recorder, "alerts", &[("type", alert)]).set(0.0);
-    }
-
-    /// A question for an expected session was answered, or was not.
-    pub fn poll(&self, result: &'static str) {
-        counter(
-            &self.0.recorder,
-            "reconcile_polls_total",
-            &[("result", result)],
-        )
-        .increment(1);
-    }
-
-    /// A session has ended, and no notification came.
-    pub fn push_missed(&self, outcome: Outcome) {
-        let labels = [("status", outcome.as_str())];
-        counter(&self.0.recorder, "push_missed_total", &labels).increment(1);
-    }
-
-    /// A notification came after its session was recovered.
-    pub fn push_late(&self) {
-        counter(&self.0.recorder, "push_late_total", &[]).increment(1);
-    }
-
-    /// A notification came, so long after its session's end.
-    pub fn push_delay(&self, delay: Duration) {
-        histogram(&self.0.recorder, "push_delay_seconds", &[]).record(delay);
-    }
-
-    /// A notification came of a session that nobody registered, though others are.
-    pub fn unexpected_notification(&self) {
-        counter(&self.0.recorder, "unexpected_notifications_total", &[]).increment(1);
-    }
-
-    /// What was delivered was fetched again.
-    pub fn refreshed(&self, has_changed: bool) {
-        let result = if has_changed { "changed" } else { "same" };
-        counter(&self.0.recorder, "refresh_total", &[("result", result)]).increment(1);
-    }
-
-    /// How many questions a second are asked at most, now.
-    pub fn reconcile_rate(&self, rate: f64) {
-        gauge(&self.0.recorder, "reconcile_rate", &[]).set(rate);
-    }
-
-    /// How expected sessions stand: how many in each state, for how long the longest overdue one is, how late the latest
-    /// question is, and how much is left of the shortest time for which the vendor keeps what has a clock.
-    pub fn set_expected(
-        &self,
-        counts: &[(ExpectedState, u64)],
-        overdue: Duration,
-        lag: Duration,
-        left: Option<Duration>,
-    ) {
-        for state in ExpectedState::ALL {
-            let of_it = counts.iter().filter(|(known, _)| known == state);
-            let count = of_it.map(|(_, count)| count).sum();
-            self.set("expected_sessions", &[("state", state.as_str())], count);
-        }
-        let set = |name, seconds: f64| gauge(&self.0.recorder, name, &[]).set(seconds);
-        set("expected_overdue_seconds", overdue.as_secs_f64());
-        set("reconcile_lag_seconds", lag.as_secs_f64());
-        if let Some(left) = left {
-            let labels = [("resource", "transcripts")];
-            gauge(&self.0.recorder, "retention_left_seconds", &labels).set(left.as_secs_f64());
-        }
-    }
-
-    /// What is to be had of a session is there, or given up.
-    pub fn session(&self, outcome: Outcome, source: Source) {
-        let labels = [("outcome", outcome.as_str()), ("source", source.as_str())];
-        counter(&self.0.recorder, "sessions_total", &labels).increment(1);
-        self.0.history.session(outcome);
-    }
-
-    /// A sink fails as a whole, or no longer.
-    pub fn sink_down(&self, sink: &str, is_down: bool) {
-        self.set("sink_down", &[("sink", sink)], u64::from(is_down));
-        let mut down = lock(self.0.sinks_down.write());
-        if is_down {
-            down.insert(sink.to_owned());
-        } else {
-            down.remove(sink);
-        }
-    }
-
-    /// Whether a sink fails as a whole.
-    pub fn is_sink_down(&self, sink: &str) -> bool {
-        lock(self.0.sinks_down.read()).contains(sink)
-    }
-
-    /// Somebody tried to sign in to the console.
-    pub fn console_sign_in(&self, result: &'static str) {
-        let labels = [("result", result)];
-        counter(&self.0.recorder, "console_sign_ins_total", &labels).increment(1);
-    }
-
-    /// An operator was shown clinical content by the console.
-    pub fn content_revealed(&self) {
-        counter(&self.0.recorder, "content_reveals_total", &[]).increment(1);
-    }
-
-    /// The breaker opened: the SDP API is down as a whole.
-    pub fn sdp_breaker_opened(&self) {
-        counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);
-        self.sdp_breaker_open(true);
-    }
-
-    /// Whether the breaker is open.
-    pub fn sdp_breaker_open(&self, is_open: bool) {
-        self.set("sdp_breaker_open", &[], u64::from(is_open));
     }
 
     /// Prometheus' text format.

@@ -85,7 +85,7 @@ impl HttpSink {
     }
 
     /// What is posted.
-    fn body(&self, delivery: &Delivery) -> Result<Bytes, String> {
+    pub(super) fn body(&self, delivery: &Delivery) -> Result<Bytes, String> {
         match &self.template {
             None => Ok(delivery.envelope.clone()),
             Some(template) => template.render(&delivery.envelope),

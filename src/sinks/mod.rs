@@ -7,6 +7,7 @@ mod files;
 mod http;
 mod notice;
 mod reloadable;
+mod sample;
 mod template;
 mod webhook_signature;
 
@@ -139,6 +140,34 @@ impl std::fmt::Debug for Delivery {
 pub fn build(sink: &config::Sink) -> Result<Box<dyn Sink>, SetupError> {
     Ok(match &sink.target {
         SinkTarget::Files(files) => Box::new(FilesSink::new(&sink.name, files)?),
-        SinkTarget::Http(http) => Box::new(HttpSink::new(&sink.name, http)?),
+        SinkTarget::Http(http) => {
+            let built = HttpSink::new(&sink.name, http)?;
+            try_template(sink, &built)?;
+            Box::new(built)
+        }
     })
+}
+
+/// Renders a sample of each type of event that a sink gets, so that its template fails now and not with the first patient.
+fn try_template(sink: &config::Sink, built: &HttpSink) -> Result<(), SetupError> {
+    let setting = |why: String| SetupError::Setting {
+        sink: sink.name.clone(),
+        key: "template",
+        why,
+    };
+    let SinkTarget::Http(config::HttpSink {
+        template: Some(template),
+        ..
+    }) = &sink.target
+    else {
+        return Ok(());
+    };
+    let samples = sample::of(sink).map_err(|error| setting(error.to_string()))?;
+    for (kind, delivery) in samples {
+        built.body(&delivery).map_err(|why| {
+            let file = template.file.display();
+            setting(format!("{file}: {why}, for {kind}"))
+        })?;
+    }
+    Ok(())
 }

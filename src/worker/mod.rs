@@ -14,6 +14,7 @@ mod deliver;
 mod ends;
 mod fetch;
 mod late;
+mod logins;
 mod notices;
 mod plan;
 mod poll;
@@ -24,6 +25,7 @@ mod retrieve;
 mod session;
 mod settle;
 mod sweep;
+mod teller;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +34,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::config::{Follow, Reconcile, Refresh, Retention, Sink as SinkConfig};
 use crate::domain::Clock;
-use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Permit};
+use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Permit, ToldAlert};
 use crate::lifecycle::{Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::sdp;
@@ -43,9 +45,9 @@ use self::claims::{Loop, Work};
 use self::deliver::{Deliverer, Outlet};
 use self::ends::Ends;
 use self::late::Late;
-use self::notices::Listener;
 use self::poll::Poller;
 use self::retrieve::{Retriever, Wants};
+use self::teller::Listener;
 
 /// Events whose late content is asked for at once; nobody waits for it.
 const LATE_AT_ONCE: usize = 2;
@@ -78,6 +80,8 @@ pub struct Parts {
     pub readiness: Readiness,
     /// Told what an operator should know at once.
     pub alerts: Alerts,
+    /// The alerts that sinks were told of before, and not of their end.
+    pub told: Vec<ToldAlert>,
 }
 
 /// How often it is seen to that all that this instance holds is worked on.
@@ -125,7 +129,8 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         let instance = parts.instance.clone();
         if config.alerts {
             let (sink, instance) = (Arc::clone(&sink), instance.clone());
-            listeners.push(Listener::spawn(&config, sink, instance, tasks));
+            let keeper = (shared.journal.clone(), instance);
+            listeners.push(Listener::spawn(&config, sink, keeper, &parts.told, tasks));
         }
         let deliverer = Arc::new(Deliverer::new(config, sink, Arc::clone(&shared), instance));
         let deliveries = new_loop(admission.clone(), &wakeup);
@@ -140,7 +145,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     if let Some(sdp) = parts.sdp.clone() {
         tasks.spawn(
             "alert of logins",
-            notices::watch_logins(sdp, shared.alerts.clone(), tasks.clone()),
+            logins::watch(sdp, shared.alerts.clone(), tasks.clone()),
         );
     }
     tasks.spawn(

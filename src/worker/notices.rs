@@ -1,54 +1,10 @@
-//! Alerts and other notices to the sinks that take them: told at least once while the process lives, and a sink that is
-//! down holds up no other. What is not told when the process ends is raised anew by the next one, if it is still so.
+//! Alerts to whom they concern: each change is logged, counted, and passed on to every sink that takes alerts.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use super::Shared;
-use super::backoff;
-use crate::config::{Retry, Sink as SinkConfig};
-use crate::lifecycle::{Alert, AlertChange, AlertStatus, Alerts, TaskGroup};
-use crate::sdp;
-use crate::sinks::{Delivery, Outcome, Sink};
-
-/// Notices that wait for one sink; the oldest goes when there are more.
-const MOST: usize = 64;
-
-/// One notice. Of those about the same thing the newest is told.
-struct Notice {
-    about: Option<(Alert, String)>,
-    delivery: Delivery,
-}
-
-/// Whom alerts are told.
-pub(super) struct Listener {
-    notices: mpsc::UnboundedSender<Arc<AlertChange>>,
-}
-
-impl Listener {
-    /// Starts telling this sink in `tasks`.
-    pub(super) fn spawn(
-        config: &SinkConfig,
-        sink: Arc<dyn Sink>,
-        instance: String,
-        tasks: &TaskGroup,
-    ) -> Self {
-        let (notices, told) = mpsc::unbounded_channel();
-        let teller = Teller {
-            name: config.name.clone(),
-            retry: config.retry,
-            sink,
-            instance,
-            tasks: tasks.clone(),
-        };
-        tasks.spawn("notices to a sink", teller.run(told));
-        Self { notices }
-    }
-}
+use super::teller::Listener;
+use crate::lifecycle::{AlertStatus, TaskGroup};
 
 /// Logs and counts alerts, and passes them on, until `tasks` stops.
 pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Listener>, tasks: TaskGroup) {
@@ -68,125 +24,106 @@ pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Listener>, tasks: Ta
             }
             let change = Arc::new(change);
             for listener in &listeners {
-                // The other end is there until the stop.
-                listener.notices.send(Arc::clone(&change)).ok();
+                listener.tell(&change);
             }
         }
     }
 }
 
-/// How long no login may succeed before that is an alert, and how often it is looked for.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_secs(2);
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::{Duration, Instant};
 
-/// Raises an alert while the vendor's API does not let an identity in.
-pub(super) async fn watch_logins(sdp: sdp::Client, alerts: Alerts, tasks: TaskGroup) {
-    let mut raised = BTreeSet::<String>::new();
-    loop {
-        let refused = sdp.refused();
-        raised.retain(|identity| {
-            let is_refused = refused.contains_key(identity);
-            if !is_refused {
-                alerts.resolve(Alert::TokenRefused, identity);
-            }
-            is_refused
+    use async_trait::async_trait;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::{FilesSink, Include, Retry, Sink as SinkConfig, SinkTarget};
+    use crate::domain::Clock;
+    use crate::journal::{Access, Journal, SqliteStore};
+    use crate::lifecycle::Alerts;
+    use crate::metrics::Metrics;
+    use crate::sinks::{Delivery, Outcome, Sink};
+    use crate::worker::ends::Ends;
+    use crate::worker::logins::Logins;
+
+    /// Passes on what it is told.
+    struct Collecting(mpsc::UnboundedSender<Delivery>);
+
+    #[async_trait]
+    impl Sink for Collecting {
+        async fn deliver(&self, delivery: &Delivery) -> Outcome {
+            self.0.send(delivery.clone()).ok();
+            Outcome::Delivered
+        }
+
+        async fn tidy(&self) {}
+
+        async fn check(&self) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    fn config() -> SinkConfig {
+        SinkConfig {
+            name: "on-call".to_owned(),
+            events: Vec::new(),
+            alerts: true,
+            canary: false,
+            include: Include::Everything,
+            max_concurrency: 1,
+            expect_applied: None,
+            retry: Retry::default(),
+            target: SinkTarget::Files(FilesSink {
+                dir: "unused".into(),
+            }),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_identity_that_is_not_let_in_is_told_to_a_sink_and_kept_for_the_next_process() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Clock::start();
+        let access = Access::Owner {
+            longest_wait: Duration::from_secs(60),
+        };
+        let path = folder.path().join("receiver.db");
+        let store = SqliteStore::open(&path, access, 100, clock, Metrics::new()).expect("a store");
+        let (journal, _inbox) = Journal::new(Arc::new(store), Duration::from_secs(10), 0, clock);
+        let (alerts, tasks) = (Alerts::default(), TaskGroup::new("test"));
+        let shared = Arc::new(Shared {
+            ends: Ends::spawn(journal.clone(), &tasks),
+            journal: journal.clone(),
+            clock,
+            metrics: Metrics::new(),
+            alerts: alerts.clone(),
         });
-        for (identity, since) in refused {
-            if since.elapsed() >= REFUSED_FOR {
-                alerts.raise(
-                    Alert::TokenRefused,
-                    &identity,
-                    format!("no login to the SDP API as the identity {identity} has succeeded for a minute: what needs it is kept and waits; see the log for the reason"),
-                );
-                raised.insert(identity);
+        let (told, mut telling) = mpsc::unbounded_channel();
+        let sink = Arc::new(Collecting(told));
+        let keeper = (journal.clone(), "test".to_owned());
+        let listener = Listener::spawn(&config(), sink, keeper, &[], &tasks);
+        tasks.spawn("alerts", run(shared, vec![listener], tasks.clone()));
+        let start = Instant::now();
+        let refused = BTreeMap::from([("default".to_owned(), start)]);
+        Logins::new(alerts, start).look(&refused, start + Duration::from_secs(60));
+        let told = telling.recv().await.expect("a notice");
+        let envelope: serde_json::Value = serde_json::from_slice(&told.envelope).expect("JSON");
+        assert_eq!(envelope["type"], "ai.suki.receiver.token_refused");
+        assert_eq!(envelope["data"]["key"], "token_refused:default");
+        let kept = loop {
+            match &*journal.told_alerts().await.expect("alerts") {
+                [] => tokio::task::yield_now().await,
+                kept => break kept.to_vec(),
             }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = tasks.stopping() => return,
-        }
-    }
-}
-
-/// Tells one sink.
-struct Teller {
-    name: String,
-    retry: Retry,
-    sink: Arc<dyn Sink>,
-    instance: String,
-    tasks: TaskGroup,
-}
-
-impl Teller {
-    async fn run(self, mut told: mpsc::UnboundedReceiver<Arc<AlertChange>>) {
-        let (mut waiting, mut attempt) = (Vec::<Notice>::new(), 0);
-        // What is added meanwhile does not put off the next try.
-        let mut next = Instant::now();
-        loop {
-            let at = (!waiting.is_empty()).then_some(next);
-            tokio::select! {
-                biased;
-                () = self.tasks.stopping() => return,
-                change = told.recv() => match change {
-                    Some(change) => self.add(&mut waiting, &change),
-                    None => return,
-                },
-                () = sleep_until(at) => {
-                    let outcome = tokio::select! {
-                        outcome = self.sink.deliver(&waiting[0].delivery) => outcome,
-                        () = self.tasks.stopping() => return,
-                    };
-                    let after = match &outcome {
-                        Outcome::Retry { after, .. } => *after,
-                        _ => None,
-                    };
-                    attempt = self.told(&mut waiting, attempt, outcome);
-                    next = match attempt {
-                        0 => Instant::now(),
-                        attempt => Instant::now() + backoff::wait(&self.retry, attempt, after),
-                    };
-                }
-            }
-        }
-    }
-
-    /// One that was not told yet gives way to what is said of the same thing since.
-    fn add(&self, waiting: &mut Vec<Notice>, change: &AlertChange) {
-        let about = Some((change.alert, change.about.clone()));
-        waiting.retain(|notice| notice.about != about);
-        if waiting.len() >= MOST {
-            waiting.remove(0);
-        }
-        let delivery = Delivery::of_alert(change, &self.instance);
-        waiting.push(Notice { about, delivery });
-    }
-
-    fn told(&self, waiting: &mut Vec<Notice>, attempt: u32, outcome: Outcome) -> u32 {
-        let sink = &*self.name;
-        match outcome {
-            Outcome::Delivered => {
-                waiting.remove(0);
-                0
-            }
-            Outcome::Rejected { reason } => {
-                tracing::error!(sink, %reason, "the sink does not take an alert");
-                waiting.remove(0);
-                0
-            }
-            Outcome::Retry { reason, .. } => {
-                if attempt == 0 {
-                    tracing::warn!(sink, %reason, "an alert is not told yet; trying again");
-                }
-                attempt.saturating_add(1)
-            }
-        }
-    }
-}
-
-/// For ever where there is nothing to wait for.
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+        };
+        assert_eq!((&*kept[0].sink, &*kept[0].about), ("on-call", "default"));
+        tasks.stop();
+        assert!(
+            tasks
+                .finished(Instant::now() + Duration::from_secs(10))
+                .await
+        );
+        journal.close().await;
     }
 }

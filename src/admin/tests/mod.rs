@@ -111,7 +111,7 @@ impl Admin {
         let request = request
             .body(Body::from(body.to_owned()))
             .expect("a request");
-        let response = router(self.state.clone())
+        let response = router(self.state.clone(), axum::Router::new())
             .oneshot(request)
             .await
             .expect("an answer");

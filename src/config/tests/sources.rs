@@ -22,7 +22,7 @@ fn with_nothing_but_the_signing_secret_the_service_starts() {
     assert_eq!(loaded.file, None);
     let warnings = loaded.warnings.join("\n");
     assert!(warnings.contains("no link is followed;"), "{warnings}");
-    assert!(warnings.contains("no sinks are configured"), "{warnings}");
+    assert!(warnings.contains("no sink is configured"), "{warnings}");
 }
 
 #[test]

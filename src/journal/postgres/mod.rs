@@ -5,6 +5,7 @@
 //! folder.
 
 mod address;
+mod alerts;
 mod append;
 mod applied;
 mod audit;

@@ -9,15 +9,15 @@ use jiff::Timestamp;
 
 use super::error::within;
 use super::{
-    CLOSING, INSPECTION, PostgresStore, WORK, address, applied, audit, counts, finish, inspect,
-    instance, list, look, operate, query, rejected, repeat, requeue, retain, work,
+    CLOSING, INSPECTION, PostgresStore, WORK, address, alerts, applied, audit, counts, finish,
+    inspect, instance, list, look, operate, query, rejected, repeat, requeue, retain, work,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
+    ReplayFrom, Replayed, Requeued, Stats, Store, ToldAlert, Wanted,
 };
 
 #[async_trait]
@@ -89,6 +89,24 @@ impl Store for PostgresStore {
         let lent = self.looks.lend().await?;
         let found = look(self.look_deadline, applied::overdue(&lent)).await;
         lent.settle(found)
+    }
+
+    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error> {
+        let lent = self.looks.lend().await?;
+        let told = look(self.look_deadline, alerts::told(&lent)).await;
+        lent.settle(told)
+    }
+
+    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error> {
+        let lent = self.pool.lend().await?;
+        let noted = within(WORK, alerts::note(&lent, &told)).await;
+        lent.settle(noted)
+    }
+
+    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error> {
+        let lent = self.pool.lend().await?;
+        let forgotten = within(WORK, alerts::forget(&lent, &told)).await;
+        lent.settle(forgotten)
     }
 
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {

@@ -3,6 +3,7 @@
 //! One thread writes, one checkpoints, a few connections read. All SQL is in this folder.
 
 mod address;
+mod alerts;
 mod append;
 mod applied;
 mod audit;

@@ -11,15 +11,15 @@ use super::checkpoint::Checkpointer;
 use super::finish::Ending;
 use super::work::Claims;
 use super::{
-    LOOK, SqliteStore, address, append, applied, audit, checkpoint, inspect, list, lock, operate,
-    query, rejected, repeat, requeue, retain, work,
+    LOOK, SqliteStore, address, alerts, append, applied, audit, checkpoint, inspect, list, lock,
+    operate, query, rejected, repeat, requeue, retain, work,
 };
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{
     Access, Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, Wanted,
+    ReplayFrom, Replayed, Requeued, Stats, Store, ToldAlert, Wanted,
 };
 
 #[async_trait]
@@ -91,6 +91,22 @@ impl Store for SqliteStore {
     async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error> {
         self.looks
             .read(move |connection| applied::overdue(connection, now))
+            .await
+    }
+
+    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error> {
+        self.looks.read(alerts::told).await
+    }
+
+    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error> {
+        self.writer()?
+            .write(move |tx| alerts::note(tx, &told))
+            .await
+    }
+
+    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error> {
+        self.writer()?
+            .write(move |tx| alerts::forget(tx, &told))
             .await
     }
 

@@ -40,6 +40,14 @@ impl Alarm {
         }
     }
 
+    /// The same, on since before.
+    pub(super) fn raised(most: usize) -> Self {
+        Self {
+            is_raised: true,
+            ..Self::new(most)
+        }
+    }
+
     pub(super) fn is_raised(&self) -> bool {
         self.is_raised
     }

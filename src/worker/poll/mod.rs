@@ -26,7 +26,7 @@ use super::breaker::{Admit, Breaker};
 use crate::config::Reconcile;
 use crate::domain::{Clock, Expected, SessionKind};
 use crate::journal::{self, POLLER_LEASE};
-use crate::lifecycle::{Alerts, Readiness, TaskGroup};
+use crate::lifecycle::{Alert, Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 
 /// How often it looks for what is due.
@@ -82,9 +82,14 @@ impl Poller {
         (readiness, alerts): (Readiness, Alerts),
         (metrics, clock): (Metrics, Clock),
     ) -> Self {
+        let most = settings.alarm.first_polls;
         let state = State {
             pace: Pace::new(f64::from(settings.max_requests_per_second)),
-            alarm: Alarm::new(settings.alarm.first_polls),
+            alarm: if alerts.is_raised(Alert::PushMissed, "") {
+                Alarm::raised(most)
+            } else {
+                Alarm::new(most)
+            },
             said_at: None,
             under_way: HashSet::new(),
             over: Vec::new(),

@@ -4,5 +4,6 @@ mod closing;
 mod database;
 mod handover;
 mod instances;
+mod polling;
 mod process;
 mod takeover;

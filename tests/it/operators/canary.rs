@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use suki_receiver::config::Config;
+use suki_receiver::config::{Config, Proxy, Via};
 
-use crate::support::{Receiver, Signed, eventually, files_below, until};
+use crate::support::{ConnectProxy, ProxyRules, Receiver, Signed, eventually, files_below, until};
 
 fn often(config: &mut Config) {
     config.canary.enabled = true;
@@ -64,6 +64,52 @@ async fn one_that_nobody_answers_is_an_alert() {
     eventually("it is an alert", || async {
         let metrics = receiver.metrics().await;
         metrics.contains("suki_receiver_alerts{type=\"canary_silent\"} 1")
+    })
+    .await;
+    let metrics = receiver.metrics().await;
+    assert!(
+        !metrics.contains("suki_receiver_canary_seconds_count"),
+        "what is missed took no time: {metrics}"
+    );
+}
+
+#[tokio::test]
+async fn its_counts_begin_at_nothing() {
+    let receiver = Receiver::start_with(|config| {
+        often(config);
+        config.canary.every = Duration::from_secs(3600);
+    })
+    .await;
+    let metrics = receiver.metrics().await;
+    for result in ["answered", "missed"] {
+        let line = format!("suki_receiver_canary_total{{result=\"{result}\"}} 0");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn one_to_an_address_outside_goes_by_the_proxy() {
+    let proxy = ConnectProxy::start(ProxyRules::default()).await;
+    let via = Via {
+        url: proxy.url(),
+        credentials: None,
+        no_proxy: String::new(),
+    };
+    let _receiver = Receiver::start_with(|config| {
+        often(config);
+        config.net.proxy = Proxy::Via(Box::new(via));
+        config.canary.url = Some(
+            "https://receiver.invalid/webhooks/notification"
+                .parse()
+                .unwrap(),
+        );
+    })
+    .await;
+    until("the proxy is asked", || {
+        let asked = proxy.asked();
+        asked
+            .iter()
+            .any(|line| line.starts_with("CONNECT receiver.invalid:443"))
     })
     .await;
 }

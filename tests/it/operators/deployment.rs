@@ -119,7 +119,7 @@ fn every_configuration_of_the_manifests_is_one_that_the_service_starts_with() {
             let expected = [
                 "certificate",
                 "sdp.auth is not set",
-                "no sinks are configured",
+                "no sink is configured",
             ];
             let warnings: Vec<_> = said
                 .lines()

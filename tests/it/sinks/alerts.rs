@@ -7,8 +7,10 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use suki_receiver::config::{
-    AdminToken, HttpSink, Proxy, Role, Secret, Sink, SinkTarget, Template,
+    AdminToken, HttpSink, Proxy, Role, Secret, ServerTls, Sink, SinkTarget, Template,
 };
+
+use suki_receiver::sinks::{self, SigningKeys};
 
 use crate::support::{HttpReceiver, Receiver, eventually, failure, http, send, sink, until};
 
@@ -76,6 +78,7 @@ async fn a_dead_event_is_an_alert_to_who_takes_alerts_and_its_end_is_told_as_wel
         (&json!("ehr"), &json!("ehr"))
     );
     assert_eq!(exhausted["specversion"], "1.0");
+    assert_eq!(exhausted["data"]["key"], "sink_exhausted:ehr");
     let text = json!(told(&on_call)).to_string();
     assert!(!text.contains("PHI") && !text.contains(&id), "{text}");
     assert!(
@@ -155,12 +158,20 @@ async fn the_documented_templates_make_the_bodies_that_slack_and_teams_take() {
             id: "a".to_owned(),
             secret: Secret::literal("a-secret-of-many-bytes"),
         }];
+        let keys = SigningKeys::new(&http.secrets).unwrap();
         let receiver = Receiver::start_with(|config| config.sinks = vec![sink, alerts]).await;
         receiver.post(failure("s")).await;
         until("it is told", || !on_call.taken().is_empty()).await;
         let one = on_call.taken().remove(0);
         assert_eq!(one.headers["content-type"], "application/json");
-        assert!(one.headers.contains_key("webhook-signature"));
+        let header = |name: &str| one.headers[name].to_str().unwrap();
+        let timestamp = header("webhook-timestamp").parse().unwrap();
+        let signed = keys.sign(header("webhook-id"), timestamp, &one.body);
+        assert_eq!(
+            header("webhook-signature"),
+            signed.unwrap(),
+            "of the body as it is sent"
+        );
         let body: Value = serde_json::from_slice(&one.body).unwrap();
         let told = body.pointer(text).unwrap().as_str().unwrap();
         assert!(told.contains("were given up"), "{name}: {body}");
@@ -208,4 +219,150 @@ async fn a_confirmation_that_does_not_come_is_an_alert_until_it_does() {
             == 403
     })
     .await;
+}
+
+/// What it was told, but for the time of telling and by whom.
+fn in_short(endpoint: &HttpReceiver) -> Vec<(String, String)> {
+    let told = told(endpoint).into_iter();
+    let mut told: Vec<_> = told
+        .map(|it| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&it["data"]["key"]), text(&it["data"]["status"]))
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+fn pairs(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pair = |(key, status): &(&str, &str)| ((*key).to_owned(), (*status).to_owned());
+    wanted.iter().map(pair).collect()
+}
+
+#[tokio::test]
+async fn the_end_of_an_alert_is_told_by_the_next_process_and_the_alert_itself_not_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let on_call = HttpReceiver::start().await;
+    let (_ehr, sink) = rejecting().await;
+    let alerts = alerts_to(&on_call, None);
+    let both = [sink, alerts.clone()];
+    let receiver = Receiver::start_in(dir.path(), |config| config.sinks = both.to_vec()).await;
+    let id = receiver.post(failure("s")).await;
+    receiver.becomes(&id, "dead").await;
+    until("both are told", || told(&on_call).len() == 2).await;
+    receiver.stop().await;
+    // With the same causes nothing is told; without its sink, one of them is over.
+    let receiver = Receiver::start_in(dir.path(), |config| config.sinks = vec![alerts]).await;
+    until("its end is told", || told(&on_call).len() == 3).await;
+    let metrics = receiver.metrics().await;
+    assert!(
+        metrics.contains("suki_receiver_alerts{type=\"dead_events\"} 1"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("suki_receiver_alerts{type=\"sink_exhausted\"} 0"),
+        "{metrics}"
+    );
+    let path = format!("/api/v1/events/{id}");
+    let url = format!("http://{}{path}", receiver.admin);
+    let purge = http().delete(url).bearer_auth(crate::support::OPERATOR);
+    assert_eq!(send(purge).await.unwrap().0, 204);
+    until("the other one's end is told", || told(&on_call).len() == 4).await;
+    let wanted = [
+        ("dead_events", "raised"),
+        ("dead_events", "resolved"),
+        ("sink_exhausted:ehr", "raised"),
+        ("sink_exhausted:ehr", "resolved"),
+    ];
+    assert_eq!(in_short(&on_call), pairs(&wanted));
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_not_told_and_neither_is_its_end() {
+    let on_call = HttpReceiver::start().await;
+    on_call.answers(|_| StatusCode::SERVICE_UNAVAILABLE.into_response());
+    let (ehr, sink) = rejecting().await;
+    let mut alerts = alerts_to(&on_call, None);
+    alerts.retry.give_up_after = Duration::ZERO;
+    let receiver = Receiver::start_with(|config| config.sinks = vec![sink, alerts]).await;
+    let id = receiver.post(failure("s")).await;
+    until("both are tried", || on_call.received().len() == 2).await;
+    on_call.answers(|_| StatusCode::NO_CONTENT.into_response());
+    ehr.answers(|_| StatusCode::NO_CONTENT.into_response());
+    let replay = json!({"from": "deliver"});
+    receiver
+        .admin_post(&format!("/api/v1/events/{id}/replay"), replay)
+        .await;
+    receiver.becomes(&id, "done").await;
+    eventually("none is on", || async {
+        let metrics = receiver.metrics().await;
+        metrics.contains("suki_receiver_alerts{type=\"dead_events\"} 0")
+            && metrics.contains("suki_receiver_alerts{type=\"sink_exhausted\"} 0")
+    })
+    .await;
+    ehr.answers(|_| StatusCode::UNPROCESSABLE_ENTITY.into_response());
+    receiver.post(failure("another")).await;
+    until("what comes then is told", || on_call.received().len() == 4).await;
+    let wanted = [("dead_events", "raised"), ("sink_exhausted:ehr", "raised")];
+    let told = in_short(&on_call)[..].to_vec();
+    assert_eq!(
+        told.iter()
+            .filter(|(_, status)| status == "resolved")
+            .count(),
+        0
+    );
+    assert!(
+        pairs(&wanted).iter().all(|one| told.contains(one)),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_is_told() {
+    let (dir, on_call) = (tempfile::tempdir().unwrap(), HttpReceiver::start().await);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let end = (jiff::Timestamp::now() + Duration::from_secs(10 * 24 * 3600)).to_string();
+    let mut parts = end[..10].split('-').map(|part| part.parse().unwrap());
+    let mut part = || parts.next().unwrap();
+    let (year, month, day): (i32, i32, i32) = (part(), part(), part());
+    params.not_after = rcgen::date_time_ymd(year, month as u8, day as u8);
+    let tls = ServerTls {
+        cert_file: dir.path().join("cert.pem"),
+        key_file: dir.path().join("key.pem"),
+    };
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(&tls.cert_file, certificate.pem()).unwrap();
+    std::fs::write(&tls.key_file, key.serialize_pem()).unwrap();
+    let alerts = alerts_to(&on_call, None);
+    let _receiver = Receiver::start_with(|config| {
+        config.server.tls = Some(tls);
+        config.sinks.push(alerts);
+    })
+    .await;
+    until("it is told", || !told(&on_call).is_empty()).await;
+    assert_eq!(
+        in_short(&on_call),
+        pairs(&[("certificate_ending:public", "raised")])
+    );
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_make_a_body_of_each_event_keeps_the_service_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("template");
+    let on_call = HttpReceiver::start().await;
+    for (template, why) in [
+        (
+            "{\"a\":\n{{ data.message.x.y() }}}",
+            "line 2 of the template",
+        ),
+        ("{\"a\": \"{{ data.message }}\"}", "not JSON"),
+    ] {
+        std::fs::write(&file, template).unwrap();
+        let sink = alerts_to(&on_call, Some(file.clone()));
+        let error = sinks::build(&sink).err().expect("no sink").to_string();
+        let wanted = [why, file.to_str().unwrap(), "sink on-call", "an alert"];
+        assert!(wanted.iter().all(|part| error.contains(part)), "{error}");
+    }
 }

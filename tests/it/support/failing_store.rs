@@ -12,7 +12,7 @@ use suki_receiver::journal::{
     End, Ended, Error, Event, EventDetail, Expectations, ExpectedFilter, ExpectedPage,
     ExpectedStats, Expiry, Filter, Found, Kept, Lease, NewEvent, NewExpected, NewReplayJob, Page,
     PollEnded, Polled, Preview, Progress, Purged, Registered, RejectedRequest, ReplayFrom,
-    ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, Wanted,
+    ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, ToldAlert, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -281,6 +281,18 @@ impl Store for FailingStore {
 
     async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
         self.inner.list(filter, limit, cursor).await
+    }
+
+    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error> {
+        self.inner.told_alerts().await
+    }
+
+    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error> {
+        self.inner.note_alert(told).await
+    }
+
+    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error> {
+        self.inner.forget_alert(told).await
     }
 
     async fn stats(&self) -> Result<Stats, Error> {

@@ -1,0 +1,59 @@
+//! The alerts that sinks were told of by an earlier process: taken over at the start, so that their ends are told.
+
+use crate::config::Config;
+use crate::journal::{Journal, ToldAlert};
+use crate::lifecycle::{Alert, Alerts};
+use crate::metrics::Metrics;
+
+/// Takes them over. What nothing watches any more is over.
+pub(super) async fn take_over(
+    config: &Config,
+    journal: &Journal,
+    (alerts, metrics): (&Alerts, &Metrics),
+) -> Vec<ToldAlert> {
+    let told = match journal.told_alerts().await {
+        Ok(told) => told,
+        Err(error) => {
+            tracing::warn!(error = %error, "which alerts were on is not known; their ends are not told");
+            return Vec::new();
+        }
+    };
+    for one in &told {
+        // Each sink was told by itself.
+        let alert =
+            Alert::of_word(&one.alert).filter(|alert| !alerts.is_raised(*alert, &one.about));
+        let Some(alert) = alert else {
+            continue;
+        };
+        alerts.take_over(alert, one.about.clone(), one.since, one.message.clone());
+        metrics.alert_taken_over(alert.as_str());
+    }
+    for (alert, about, ..) in alerts.raised() {
+        if !is_watched(config, alert, &about) {
+            alerts.resolve(alert, &about);
+        }
+    }
+    told
+}
+
+/// Whether an alert is raised and resolved with this configuration.
+fn is_watched(config: &Config, alert: Alert, about: &str) -> bool {
+    match alert {
+        Alert::DeadEvents => true,
+        Alert::PushMissed => config.reconcile.enabled && config.sdp.has_credentials(),
+        Alert::SinkExhausted => config.sinks.iter().any(|sink| sink.name == about),
+        Alert::AppliedOverdue => {
+            let mut sinks = config.sinks.iter();
+            sinks.any(|sink| sink.name == about && sink.expect_applied.is_some())
+        }
+        Alert::TokenRefused => {
+            let identities = config.sdp.all_identities();
+            identities.iter().any(|identity| identity.name == about)
+        }
+        Alert::CertificateEnding => match about {
+            "public" => config.server.tls.is_some(),
+            _ => config.admin.tls.is_some(),
+        },
+        Alert::CanarySilent => config.canary.enabled,
+    }
+}

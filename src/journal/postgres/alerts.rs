@@ -1,0 +1,55 @@
+//! Alerts that sinks were told of, and not of their end yet.
+
+use deadpool_postgres::Client;
+
+use super::row;
+use crate::journal::{Error, ToldAlert};
+
+/// All of them.
+pub(super) async fn told(client: &Client) -> Result<Vec<ToldAlert>, Error> {
+    let statement = client
+        .prepare_cached("SELECT sink, alert, about, since, message FROM told_alerts")
+        .await?;
+    let rows = client.query(&statement, &[]).await?;
+    rows.iter()
+        .map(|found| {
+            Ok(ToldAlert {
+                sink: row::get(found, "sink")?,
+                alert: row::get(found, "alert")?,
+                about: row::get(found, "about")?,
+                since: row::time(row::get(found, "since")?)?,
+                message: row::get(found, "message")?,
+            })
+        })
+        .collect()
+}
+
+/// A sink was told.
+pub(super) async fn note(client: &Client, told: &ToldAlert) -> Result<(), Error> {
+    let statement = client
+        .prepare_cached(
+            "INSERT INTO told_alerts (sink, alert, about, since, message) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (sink, alert, about) DO UPDATE SET since = excluded.since, message = excluded.message",
+        )
+        .await?;
+    let since = told.since.as_millisecond();
+    let message = row::text(&told.message);
+    client
+        .execute(
+            &statement,
+            &[&told.sink, &told.alert, &told.about, &since, &message],
+        )
+        .await?;
+    Ok(())
+}
+
+/// It was told of the end.
+pub(super) async fn forget(client: &Client, told: &ToldAlert) -> Result<(), Error> {
+    let statement = client
+        .prepare_cached("DELETE FROM told_alerts WHERE sink = $1 AND alert = $2 AND about = $3")
+        .await?;
+    client
+        .execute(&statement, &[&told.sink, &told.alert, &told.about])
+        .await?;
+    Ok(())
+}

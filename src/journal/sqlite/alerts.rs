@@ -1,0 +1,47 @@
+//! Alerts that sinks were told of, and not of their end yet.
+
+use rusqlite::{Connection, params};
+
+use super::counts::Tx;
+use super::row;
+use crate::journal::{Error, ToldAlert};
+
+/// All of them.
+pub(super) fn told(connection: &Connection) -> Result<Vec<ToldAlert>, Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT sink, alert, about, since, message FROM told_alerts")?;
+    let mut rows = statement.query([])?;
+    let mut told = Vec::new();
+    while let Some(found) = rows.next()? {
+        told.push(ToldAlert {
+            sink: found.get(0)?,
+            alert: found.get(1)?,
+            about: found.get(2)?,
+            since: row::time(found.get(3)?)?,
+            message: found.get(4)?,
+        });
+    }
+    Ok(told)
+}
+
+/// A sink was told.
+pub(super) fn note(tx: &Tx<'_>, told: &ToldAlert) -> Result<(), Error> {
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO told_alerts (sink, alert, about, since, message) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?
+    .execute(params![
+        told.sink,
+        told.alert,
+        told.about,
+        told.since.as_millisecond(),
+        told.message
+    ])?;
+    Ok(())
+}
+
+/// It was told of the end.
+pub(super) fn forget(tx: &Tx<'_>, told: &ToldAlert) -> Result<(), Error> {
+    tx.prepare_cached("DELETE FROM told_alerts WHERE sink = ?1 AND alert = ?2 AND about = ?3")?
+        .execute(params![told.sink, told.alert, told.about])?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! What is counted of calls to the vendor's API and of deliveries.
+
+use std::time::Duration;
+
+use super::{Metrics, counter, histogram, lock};
+
+/// How attempts at a delivery end.
+const DELIVERIES: [&str; 3] = ["delivered", "retry", "rejected"];
+
+impl Metrics {
+    /// A call to the vendor's API ended; `code` is its HTTP status, or a word when there was none.
+    pub fn sdp_request(&self, endpoint: &'static str, code: &str, took: Duration) {
+        counter(
+            &self.0.recorder,
+            "sdp_requests_total",
+            &[("endpoint", endpoint), ("code", code)],
+        )
+        .increment(1);
+        histogram(&self.0.recorder, "sdp_request_seconds", &[]).record(took);
+    }
+
+    /// A login ended; `identity` is the name in the configuration.
+    pub fn sdp_login(&self, identity: &str, result: &'static str) {
+        let labels = [("identity", identity), ("result", result)];
+        counter(&self.0.recorder, "sdp_logins_total", &labels).increment(1);
+    }
+
+    /// The breaker opened: the SDP API is down as a whole.
+    pub fn sdp_breaker_opened(&self) {
+        counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);
+        self.sdp_breaker_open(true);
+    }
+
+    /// Whether the breaker is open.
+    pub fn sdp_breaker_open(&self, is_open: bool) {
+        self.set("sdp_breaker_open", &[], u64::from(is_open));
+    }
+
+    /// There is a sink of this name: what is counted of it begins at nothing, so that its first failure is an increase.
+    pub fn sink(&self, sink: &str) {
+        for result in DELIVERIES {
+            let labels = [("sink", sink), ("result", result)];
+            counter(&self.0.recorder, "deliveries_total", &labels).absolute(0);
+        }
+        self.set("sink_last_success_timestamp_seconds", &[("sink", sink)], 0);
+        self.sink_down(sink, false);
+    }
+
+    /// A sink took a delivery.
+    pub fn sink_took(&self, sink: &str, at: jiff::Timestamp) {
+        self.at("sink_last_success_timestamp_seconds", &[("sink", sink)], at);
+    }
+
+    /// A sink fails as a whole, or no longer.
+    pub fn sink_down(&self, sink: &str, is_down: bool) {
+        self.set("sink_down", &[("sink", sink)], u64::from(is_down));
+        let mut down = lock(self.0.sinks_down.write());
+        if is_down {
+            down.insert(sink.to_owned());
+        } else {
+            down.remove(sink);
+        }
+    }
+
+    /// Whether a sink fails as a whole.
+    pub fn is_sink_down(&self, sink: &str) -> bool {
+        lock(self.0.sinks_down.read()).contains(sink)
+    }
+
+    /// How many deliveries wait for each of these sinks; none where it is not in `waiting`.
+    pub fn set_deliveries_pending(&self, sinks: &[String], waiting: &[(String, u64)]) {
+        for sink in sinks {
+            let found = waiting.iter().find(|(name, _)| name == sink);
+            let count = found.map_or(0, |(_, count)| *count);
+            self.set("deliveries_pending", &[("sink", sink)], count);
+        }
+    }
+
+    /// A delivery attempt ended.
+    pub fn delivery(&self, sink: &str, result: &'static str, took: Duration) {
+        counter(
+            &self.0.recorder,
+            "deliveries_total",
+            &[("sink", sink), ("result", result)],
+        )
+        .increment(1);
+        histogram(&self.0.recorder, "delivery_seconds", &[("sink", sink)]).record(took);
+    }
+
+    /// An event is done, `took` after its receipt.
+    pub fn end_to_end(&self, took: Duration) {
+        histogram(&self.0.recorder, "end_to_end_seconds", &[]).record(took);
+        self.0.history.done(took);
+    }
+
+    /// An event is dead.
+    pub fn dead(&self) {
+        self.0.history.dead();
+    }
+}

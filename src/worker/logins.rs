@@ -1,0 +1,95 @@
+//! Raises an alert while the vendor's API does not let an identity in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use crate::lifecycle::{Alert, Alerts, TaskGroup};
+use crate::sdp;
+
+/// How long no login may succeed before that is an alert, and how often it is looked for.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The identities for which the alert is on.
+pub(super) struct Logins {
+    alerts: Alerts,
+    raised: BTreeSet<String>,
+    started: Instant,
+}
+
+/// Looks until `tasks` stops.
+pub(super) async fn watch(sdp: sdp::Client, alerts: Alerts, tasks: TaskGroup) {
+    let mut logins = Logins::new(alerts, Instant::now());
+    loop {
+        logins.look(&sdp.refused(), Instant::now());
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = tasks.stopping() => return,
+        }
+    }
+}
+
+impl Logins {
+    /// With what was on when the process before ended.
+    pub(super) fn new(alerts: Alerts, started: Instant) -> Self {
+        let on = alerts.raised().into_iter();
+        let on = on.filter(|(alert, ..)| *alert == Alert::TokenRefused);
+        Self {
+            raised: on.map(|(_, identity, ..)| identity).collect(),
+            alerts,
+            started,
+        }
+    }
+
+    /// `refused` names who is not let in, and since when.
+    pub(super) fn look(&mut self, refused: &BTreeMap<String, Instant>, now: Instant) {
+        for (identity, since) in refused {
+            if now.duration_since(*since) >= REFUSED_FOR {
+                self.alerts.raise(
+                    Alert::TokenRefused,
+                    identity,
+                    format!("no login to the SDP API as the identity {identity} has succeeded for a minute: what needs it is kept and waits; see the log for the reason"),
+                );
+                self.raised.insert(identity.clone());
+            }
+        }
+        // Nobody may have logged in yet.
+        if now.duration_since(self.started) < REFUSED_FOR {
+            return;
+        }
+        let alerts = &self.alerts;
+        self.raised.retain(|identity| {
+            let is_refused = refused.contains_key(identity);
+            if !is_refused {
+                alerts.resolve(Alert::TokenRefused, identity);
+            }
+            is_refused
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_that_is_refused_for_a_minute_is_an_alert_until_it_is_let_in() {
+        let (alerts, start) = (Alerts::default(), Instant::now());
+        let mut logins = Logins::new(alerts.clone(), start);
+        let refused = BTreeMap::from([("default".to_owned(), start)]);
+        logins.look(&refused, start + REFUSED_FOR / 2);
+        assert!(alerts.raised().is_empty());
+        logins.look(&refused, start + REFUSED_FOR);
+        let raised = alerts.raised();
+        assert_eq!(
+            (raised[0].0, &*raised[0].1),
+            (Alert::TokenRefused, "default")
+        );
+        // The next process takes it up, and waits for a login of its own.
+        let mut next = Logins::new(alerts.clone(), start + REFUSED_FOR);
+        next.look(&BTreeMap::new(), start + REFUSED_FOR);
+        assert_eq!(alerts.raised().len(), 1);
+        next.look(&BTreeMap::new(), start + REFUSED_FOR * 2);
+        assert!(alerts.raised().is_empty());
+    }
+}
