@@ -12,8 +12,10 @@
 #   2. one that lets user postgres in without a password on 127.0.0.1:5432
 #   3. one of the run's own, in a temporary folder and stopped at the end, from the binaries in PATH or in
 #      /usr/lib/postgresql; TEST_POSTGRES=private goes straight here
-#   4. the same, after PostgreSQL has been installed by apt-get, as root or by sudo without a password. This is all that
-#      the script ever installs.
+#   4. the same, after PostgreSQL has been installed by apt-get, as root or by sudo without a password
+#
+# The tests of the console need Chromium and its driver, which are installed in the same way where they are missing, and
+# axe-core, which npm fetches into target/tools. That and PostgreSQL are all that the script ever installs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -27,6 +29,9 @@ done
 # shellcheck source=tests/postgres.sh
 . tests/postgres.sh
 provide_postgresql
+# shellcheck source=tests/browser.sh
+. tests/browser.sh
+provide_browser
 
 # --- The tests --------------------------------------------------------------------------------------------------------
 

@@ -83,6 +83,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "console",
+        &[
+            "admin",
+            "journal",
+            "domain",
+            "config",
+            "signature",
+            "net",
+            "lifecycle",
+            "metrics",
+        ],
+    ),
+    (
         "lab/simulator",
         &[
             "domain",

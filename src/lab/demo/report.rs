@@ -176,7 +176,11 @@ pub(super) fn kept(stage: &Stage) -> String {
     let (config, token) = (stage.config_file(), stage.token_file());
     let api = format!("http://{}/api/v1/", stage.admin);
     let mut table = Table::plain();
+    // What stands behind the # is sent nowhere.
+    let sign_in = std::fs::read_to_string(&token).map(|token| format!("#{}", token.trim()));
+    let console = format!("http://{}/sign-in{}", stage.admin, sign_in.unwrap_or_default());
     for (name, value) in [
+        ("console", console),
         ("admin API", api.clone()),
         ("its token", token.display().to_string()),
         ("metrics", format!("http://{}/metrics", stage.admin)),

@@ -3,6 +3,7 @@
 mod alerts;
 mod canary;
 mod configuration;
+mod console;
 mod content;
 mod deployment;
 mod metrics;

@@ -2,13 +2,16 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use super::{ANY_PORT, background, listen};
+use suki_receiver::config::{HttpSink, Proxy, Sink, SinkTarget};
+
+use super::{ANY_PORT, background, listen, sink};
 
 /// One delivery as it came.
 #[derive(Clone)]
@@ -54,6 +57,20 @@ impl HttpReceiver {
 
     pub fn url(&self) -> url::Url {
         format!("http://{}/suki", self.address).parse().unwrap()
+    }
+
+    /// A sink of this name that delivers here, unsigned.
+    pub fn sink(&self, name: &str) -> Sink {
+        let http = HttpSink {
+            url: self.url(),
+            secrets: Vec::new(),
+            headers: Vec::new(),
+            timeout: Duration::from_secs(5),
+            ca_file: None,
+            proxy: Proxy::None,
+            template: None,
+        };
+        sink(name, SinkTarget::Http(http))
     }
 
     pub fn received(&self) -> Vec<Received> {

@@ -1,0 +1,164 @@
+//! The console in a real browser: Chromium, driven by chromedriver. `tests/run.sh` installs both, and axe-core, where they
+//! are missing.
+
+mod console;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use axum::http;
+use fantoccini::error::CmdError;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::{Value, json};
+
+use crate::support::eventually;
+
+/// A browser of its own, closed with the test.
+pub struct Browser {
+    pub client: Client,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    pub async fn start() -> Self {
+        let port = free_port();
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is missing; tests/run.sh installs it (Debian: chromium-driver)");
+        let profile = tempfile::tempdir().unwrap();
+        let folder = format!("--user-data-dir={}", profile.path().display());
+        let options = json!({
+            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {"args": [
+                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", folder,
+            ]},
+        });
+        let Value::Object(options) = options else { unreachable!() };
+        let driver_url = format!("http://127.0.0.1:{port}");
+        let mut client = None;
+        eventually("the browser is there", async || {
+            let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+            client = builder.capabilities(options.clone()).connect(&driver_url).await.ok();
+            client.is_some()
+        })
+        .await;
+        Self {
+            client: client.unwrap(),
+            driver,
+            _profile: profile,
+        }
+    }
+
+    pub async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// The page's text, or what part of it this names.
+    pub async fn text(&self, selector: &str) -> Result<String, CmdError> {
+        self.client.find(Locator::Css(selector)).await?.text().await
+    }
+
+    /// Waits until a part of the page says so.
+    pub async fn says(&self, selector: &str, words: &str) {
+        eventually(&format!("{selector} says '{words}'"), async || {
+            self.text(selector).await.is_ok_and(|text| text.contains(words))
+        })
+        .await;
+    }
+
+    /// Presses keys as somebody does who has no mouse: on whatever has the focus.
+    pub async fn press(&self, keys: &str) {
+        let focused = self.client.active_element().await.unwrap();
+        focused.send_keys(keys).await.unwrap();
+    }
+
+    /// Goes on by the tabulator until what has the focus says so.
+    pub async fn tab_to(&self, words: &str) {
+        for _ in 0..80 {
+            let focused = self.client.active_element().await.unwrap();
+            let text = focused.text().await.unwrap_or_default();
+            let label = focused.attr("aria-label").await.unwrap_or_default();
+            let name = focused.attr("name").await.unwrap_or_default();
+            if text.contains(words) || label.as_deref() == Some(words) || name.as_deref() == Some(words) {
+                return;
+            }
+            self.press("\u{e004}").await;
+        }
+        panic!("no tabulator leads to '{words}'");
+    }
+
+    pub async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// The width of the window, and so of the page.
+    pub async fn set_width(&self, width: u32) {
+        self.client.set_window_size(width, 900).await.unwrap();
+    }
+
+    /// What axe-core finds wrong with the page, by WCAG 2.2 A and AA.
+    pub async fn violations(&self) -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/axe/package/axe.min.js");
+        let axe = std::fs::read_to_string(&path).unwrap_or_else(|_| {
+            panic!("{} is missing; tests/run.sh fetches it", path.display())
+        });
+        self.run(&axe).await;
+        let script = "const done = arguments[0];
+            const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa'];
+            axe.run(document, {runOnly: {type: 'tag', values: tags}}).then(
+                (found) => done(found.violations.flatMap((rule) =>
+                    rule.nodes.map((node) => rule.id + ': ' + node.target + ': ' + node.failureSummary))),
+                (error) => done(['axe: ' + error]));";
+        let found = self.client.execute_async(script, Vec::new()).await.unwrap();
+        let found = found.as_array().unwrap().iter();
+        found.map(|one| one.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What the browser's console has complained about: what failed to load, what the policy forbids, what broke.
+    pub async fn complaints(&self) -> Vec<String> {
+        let log = self.client.issue_cmd(BrowserLog).await.unwrap();
+        let lines = log.as_array().unwrap().iter();
+        lines
+            .filter(|line| line["level"] == "SEVERE")
+            .map(|line| line["message"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub async fn close(mut self) {
+        self.client.clone().close().await.unwrap();
+        self.driver.kill().unwrap();
+        self.driver.wait().unwrap();
+    }
+}
+
+/// Chromium's own command for the lines of its console.
+#[derive(Debug)]
+struct BrowserLog;
+
+impl WebDriverCompatibleCommand for BrowserLog {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({"type": "browser"}).to_string()))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // A test that failed leaves no browser behind.
+        self.driver.kill().ok();
+        self.driver.wait().ok();
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
