@@ -16,7 +16,7 @@ use super::error::Error;
 use super::path::Session;
 use super::registration::{self, Said};
 use super::{Caller, State, filter, view};
-use crate::domain::Expected;
+use crate::domain::{Expected, Origin, Registration};
 use crate::journal::{Filter, NewExpected, Registered};
 
 /// How often a wait for a session's end looks.
@@ -91,8 +91,18 @@ pub(super) async fn change(
     is_enabled(&state)?;
     let body = body.map_err(|_| Error::TooLarge(registration::MAX_BODY_BYTES))?;
     let change = registration::change(&body).map_err(Error::BadRequest)?;
-    let known = state.journal.expected(id.clone()).await?;
-    let mut known = known.ok_or_else(Error::no_session)?;
+    let Some(mut known) = state.journal.expected(id.clone()).await? else {
+        // Its registration is on its way: its end may be told by somebody else, and overtake it.
+        let registration = Registration {
+            ended_at: change.ended_at,
+            provider: change.provider,
+            deadline: change.deadline,
+            ..Registration::of(id, Origin::Registered)
+        };
+        let new = NewExpected::of(registration, &state.reconcile.schedule, state.clock.now());
+        let registered = state.journal.expect(vec![new]).await?.pop();
+        return shown(&state, registered.map(|registered| registered.expected));
+    };
     let said = &mut known.registration;
     said.ended_at = change.ended_at.or(said.ended_at);
     said.deadline = change.deadline.or(said.deadline);

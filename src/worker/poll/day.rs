@@ -2,7 +2,7 @@
 //! answers at once and the runtime's clock paused.
 //!
 //! The suite lives through a morning. A whole day, of which docs/decisions/push-and-pull.md has the figures:
-//! `DAY_SESSIONS=100000 tests/run.sh poll::day --release --no-capture`.
+//! `DAY_SESSIONS=100000 tests/run.sh poll::day --success-output final`.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

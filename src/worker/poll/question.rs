@@ -65,7 +65,9 @@ impl Poller {
 
     fn written(&self, session: &Expected, found: &Found, written: PollEnded) {
         let said = &session.registration;
-        if session.polls == 0 && written != PollEnded::Lost {
+        // Whether a notification tells of a session that was skipped is not known, so none was missed.
+        let is_skipped = matches!(found.ended, Some((Outcome::Skipped, _)));
+        if session.polls == 0 && written != PollEnded::Lost && !is_skipped {
             self.first_poll(matches!(written, PollEnded::Recovered(_)));
         }
         match written {
@@ -74,7 +76,9 @@ impl Poller {
                     Some((outcome, status)) => (*outcome, &**status),
                     None => (Outcome::Unknown, ""),
                 };
-                self.metrics.push_missed(outcome);
+                if !is_skipped {
+                    self.metrics.push_missed(outcome);
+                }
                 tracing::warn!(
                     event.id = %id,
                     session.id = said.session_id.as_str(),

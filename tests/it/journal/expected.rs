@@ -8,7 +8,7 @@ use suki_receiver::domain::{
 };
 use suki_receiver::journal::{
     Again, Applied, Change, ExpectedFilter, Follows, How, NewExpected, PollAnswer, PollEnded,
-    Polled, Recovered, Registered, Retrieval, Seen,
+    Polled, Recovered, Registered, Retrieval, Seen, ToldAlert,
 };
 
 use super::contract::{Opened, append, append_sent, deliver, fetched, found, id, kept, only};
@@ -437,4 +437,23 @@ pub async fn a_confirmation_is_kept_for_what_was_delivered_and_missed_after_its_
         .store
         .applied(EventId::generate(), "ehr".to_owned(), s.clock.now());
     assert_eq!(nobody.await.unwrap(), Applied::NotFound);
+}
+
+pub async fn what_a_sink_was_told_of_an_alert_is_kept_until_it_is_told_the_end(s: Opened) {
+    let told = |sink: &str, message: &str| ToldAlert {
+        sink: sink.to_owned(),
+        alert: "sink_exhausted".to_owned(),
+        about: "ehr".to_owned(),
+        since: jiff::Timestamp::UNIX_EPOCH,
+        message: message.to_owned(),
+    };
+    s.store.note_alert(told("on-call", "once")).await.unwrap();
+    s.store.note_alert(told("chat", "once")).await.unwrap();
+    s.store.note_alert(told("chat", "anew")).await.unwrap();
+    let mut kept = s.store.told_alerts().await.unwrap();
+    kept.sort_by(|one, other| one.sink.cmp(&other.sink));
+    assert_eq!(kept, [told("chat", "anew"), told("on-call", "once")]);
+    s.store.forget_alert(told("chat", "")).await.unwrap();
+    let kept = s.store.told_alerts().await.unwrap();
+    assert_eq!(kept, [told("on-call", "once")]);
 }

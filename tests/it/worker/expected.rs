@@ -122,6 +122,11 @@ async fn each_end_that_is_found_is_an_event_of_its_kind() {
         assert_eq!(event["outcome"], outcome);
         assert_eq!(event["error_code"], Value::Null);
     }
+    // Whether a notification tells of one that was skipped is not known.
+    for (outcome, missed) in [("failed", 1), ("skipped", 0), ("cancelled", 1)] {
+        let metric = format!("suki_receiver_push_missed_total{{status=\"{outcome}\"}} {missed}");
+        assert!(counts(&receiver, &metric).await, "{metric}");
+    }
 }
 
 #[tokio::test]
@@ -329,6 +334,25 @@ async fn who_waits_for_a_session_is_told_of_its_end() {
         assert_eq!(status, 400, "{wrong}");
     }
     assert_eq!(receiver.admin_get("/api/v1/sessions/nobody").await.0, 404);
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_may_be_told_before_it_is_registered() {
+    let vendor = Vendor::start().await;
+    vendor.completed("s");
+    let receiver = start(&vendor).await;
+    let now = jiff::Timestamp::now().to_string();
+    let request = http()
+        .patch(format!("http://{}/api/v1/sessions/s", receiver.admin))
+        .bearer_auth(OPERATOR)
+        .body(json!({"ended_at": now}).to_string());
+    let (status, ended) = send(request).await.unwrap();
+    assert_eq!((status, &ended["state"]), (200, &json!("open")));
+    let said = json!({"session_id": "s", "encounter_id": "e-s", "kind": "ambient"});
+    let (status, _) = receiver.admin_post("/api/v1/sessions", said).await;
+    assert_eq!(status, 200, "it is known");
+    let recovered = stands(&receiver, "s", "recovered").await;
+    assert_eq!(recovered["encounter_id"], "e-s");
 }
 
 #[tokio::test]

@@ -289,6 +289,7 @@ contract! {
         what_is_withdrawn_is_not_asked_for_and_a_change_is_kept,
         sessions_are_listed_by_state_provider_and_being_overdue,
         a_confirmation_is_kept_for_what_was_delivered_and_missed_after_its_time,
+        what_a_sink_was_told_of_an_alert_is_kept_until_it_is_told_the_end,
     }
     amendments {
         what_nobody_has_worked_on_is_announced_once_and_then_retrieved,
