@@ -8,7 +8,7 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::State;
-use super::page::Problem;
+use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use crate::admin::{Caller, Error, Id, content, replay, requeue};

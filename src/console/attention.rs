@@ -5,7 +5,8 @@ use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
 
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::journal::{CauseGroup, ReplayJob, Standing};
@@ -24,7 +25,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
         title: "Needs attention",
         is_live: true,
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {

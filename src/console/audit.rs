@@ -5,7 +5,8 @@ use maud::{Markup, html};
 use url::form_urlencoded::Serializer;
 
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{State, time, ui};
@@ -43,7 +44,7 @@ pub(super) async fn show(
         title: "Audit",
         is_live: false,
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 fn content(

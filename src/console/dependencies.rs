@@ -8,7 +8,8 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{SinkInfo, State, event, ui};
@@ -26,7 +27,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
         title: "Sinks and Suki",
         is_live: true,
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
@@ -37,7 +38,7 @@ pub(super) async fn show(
         title: "Event",
         is_live: true,
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 /// An event with what stands around it.

@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use url::form_urlencoded::{self, Serializer};
 
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{Cause, EventState, Outcome, Source};
@@ -51,7 +52,7 @@ pub(super) async fn show(
         title: "Events",
         is_live: asked.cursor.is_none(),
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 fn read(query: &str) -> Result<Asked, String> {

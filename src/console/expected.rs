@@ -11,7 +11,8 @@ use serde_json::json;
 use url::form_urlencoded;
 
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{State, time, ui};
@@ -46,7 +47,7 @@ pub(super) async fn show(
         title: "Expected sessions",
         is_live: cursor.is_none(),
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 async fn content(

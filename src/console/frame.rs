@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::page::{Page, Problem, head};
+use super::page::{Page, head};
 use super::visitor::{Theme, Visitor};
 use super::{State, ui};
 use crate::domain::EventState;
@@ -48,7 +48,7 @@ pub(super) struct Frame<'a> {
 
 impl Frame<'_> {
     /// The page with this content.
-    pub(super) async fn page(&self, content: &Markup) -> Result<Page, Problem> {
+    pub(super) async fn page(&self, content: &Markup) -> Page {
         let stats = self.state.admin.journal.stats().await;
         let waiting = stats.map(|stats| {
             stats.count(EventState::Dead) + stats.count(EventState::Quarantined) + stats.rejected
@@ -74,12 +74,12 @@ impl Frame<'_> {
             (keys())
         };
         let idle = self.state.sessions.idle_timeout().as_secs();
-        Ok(Page(whole(
+        Page(whole(
             self.visitor,
             self.title,
             (self.is_live, Some(idle)),
             &body,
-        )))
+        ))
     }
 }
 

@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use url::form_urlencoded;
 
-use super::page::Problem;
+use super::problem::Problem;
 use super::{State, Visitor};
 use crate::admin;
 

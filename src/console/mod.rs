@@ -17,6 +17,7 @@ mod guard;
 mod overview;
 mod page;
 mod preferences;
+mod problem;
 mod replays;
 mod reveal;
 mod search;
@@ -41,7 +42,7 @@ use jiff::Timestamp;
 use crate::admin;
 use crate::config::Console;
 
-use page::Problem;
+use problem::Problem;
 use session::Sessions;
 use sign_in::Attempts;
 use visitor::Visitor;

@@ -6,7 +6,8 @@ use maud::{Markup, html};
 
 use super::chart::{Chart, Series};
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{EventState, ExpectedState, Outcome};
@@ -29,7 +30,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
         title: "Overview",
         is_live: true,
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {

@@ -9,7 +9,8 @@ use url::form_urlencoded;
 
 use super::actions::all;
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{State, event, time, ui};
@@ -60,9 +61,9 @@ pub(super) async fn list(Shared(state): Shared<State>, visitor: Visitor) -> Resu
             }
         }
     };
-    frame(&state, &visitor, "Replay jobs", true)
+    Ok(frame(&state, &visitor, "Replay jobs", true)
         .page(&content)
-        .await
+        .await)
 }
 
 /// `GET /replays/{id}`.
@@ -82,9 +83,9 @@ pub(super) async fn show(
         .map_err(|error| Problem::of(&visitor, &error.into()))?;
     let job = job.ok_or_else(missing)?;
     let content = job_page(&job, progress, &visitor);
-    frame(&state, &visitor, "Replay job", true)
+    Ok(frame(&state, &visitor, "Replay job", true)
         .page(&content)
-        .await
+        .await)
 }
 
 fn job_page(job: &ReplayJob, progress: Progress, visitor: &Visitor) -> Markup {
@@ -162,9 +163,9 @@ pub(super) async fn plan(
     let preview = state.admin.journal.preview(filter.clone()).await;
     let preview = preview.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let content = plan_page(&state, &visitor, &filter, from, &preview);
-    frame(&state, &visitor, "Plan a replay", false)
+    Ok(frame(&state, &visitor, "Plan a replay", false)
         .page(&content)
-        .await
+        .await)
 }
 
 fn plan_page(

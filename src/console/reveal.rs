@@ -11,7 +11,8 @@ use maud::{Markup, html};
 
 use super::actions::caller;
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{State, time, ui};
@@ -63,7 +64,7 @@ pub(super) async fn show(
         title: "Clinical content",
         is_live: false,
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 /// What is shown: the bytes as text.
@@ -92,7 +93,7 @@ fn page(
         p.mark { (visitor.caller.name) " · " (time::exact(now, &visitor.zone)) " · " (reason) }
         p.hint { "It is hidden after five minutes, and when you leave this tab." }
         div #revealed {
-            pre.content tabindex="0" aria-label="Content" { (text) }
+            pre.content tabindex="0" role="region" aria-label="Content" { (text) }
         }
         p #hidden .hint hidden { "The content is hidden again. " a href={ "/events/" (id) } { "Back to the event" } }
     }

@@ -5,7 +5,7 @@ use axum::response::Redirect;
 use url::form_urlencoded;
 
 use super::State;
-use super::page::Problem;
+use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use crate::domain::EventId;

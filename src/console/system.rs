@@ -4,7 +4,8 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 
 use super::frame::Frame;
-use super::page::{Page, Problem};
+use super::page::Page;
+use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::lifecycle::Component;
@@ -34,7 +35,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
         title: "System",
         is_live: true,
     };
-    frame.page(&content).await
+    Ok(frame.page(&content).await)
 }
 
 fn content(state: &State, visitor: &Visitor) -> Markup {
@@ -79,7 +80,7 @@ fn content(state: &State, visitor: &Visitor) -> Markup {
                 code { "SIGHUP" } "; all else by a restart."
             }
             @if visitor.is_operator() {
-                pre.configuration tabindex="0" aria-label="Configuration" { code { (about.configuration) } }
+                pre.configuration tabindex="0" role="region" aria-label="Configuration" { code { (about.configuration) } }
             } @else {
                 p.hint { "It is shown to the role operator." }
             }

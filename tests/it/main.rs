@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod browser;
 mod circles;
 mod cli;
 mod documents;

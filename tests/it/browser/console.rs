@@ -5,9 +5,7 @@ use axum::response::IntoResponse;
 use suki_receiver::lab::simulator::Session;
 
 use super::Browser;
-use crate::support::{
-    HttpReceiver, OPERATOR, Receiver, Vendor, completed, eventually, failure,
-};
+use crate::support::{HttpReceiver, OPERATOR, Receiver, Vendor, completed, eventually, failure};
 
 const ENTER: &str = "\u{e007}";
 
@@ -25,7 +23,9 @@ async fn receiver(vendor: &Vendor, ehr: &HttpReceiver) -> (Receiver, String) {
     })
     .await;
     vendor.sdp.add_session(Session::ambient("done"));
-    let done = receiver.post(completed("done", &[])).await;
+    let link = "/api/v1/ambient/session/done/content".to_owned();
+    let done = completed("done", &[("contents", link)]);
+    let done = receiver.post(done).await;
     receiver.becomes(&done, "done").await;
     let dead = receiver.post(failure("dead")).await;
     receiver.becomes(&dead, "dead").await;
@@ -88,11 +88,16 @@ async fn content_is_revealed_with_a_reason_and_gone_when_the_tab_is_left() {
     browser.says("#revealed", "PHI-detail").await;
     browser.run("dispatchEvent(new Event('pagehide'))").await;
     eventually("it is hidden", async || {
-        browser.text("#revealed").await.is_ok_and(|text| text.is_empty())
+        browser
+            .text("#revealed")
+            .await
+            .is_ok_and(|text| text.is_empty())
     })
     .await;
     browser.open(&format!("{admin}/audit")).await;
-    browser.says("table", "A call of the clinic about this note").await;
+    browser
+        .says("table", "A call of the clinic about this note")
+        .await;
     browser.close().await;
 }
 
@@ -126,7 +131,9 @@ async fn no_page_has_anything_wrong_that_a_browser_or_axe_finds() {
     sign_in(&browser, &receiver).await;
     let event = format!("/events/{dead}");
     for theme in ["light", "dark"] {
-        browser.run(&format!("document.cookie = 'theme={theme}; path=/'")).await;
+        browser
+            .run(&format!("document.cookie = 'theme={theme}; path=/'"))
+            .await;
         for width in [320, 1280] {
             browser.set_width(width).await;
             for path in [

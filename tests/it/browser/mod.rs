@@ -5,11 +5,13 @@ mod console;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use axum::http;
 use fantoccini::error::CmdError;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 
 use crate::support::eventually;
@@ -38,17 +40,24 @@ impl Browser {
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", folder,
             ]},
         });
-        let Value::Object(options) = options else { unreachable!() };
+        let Value::Object(options) = options else {
+            unreachable!()
+        };
         let driver_url = format!("http://127.0.0.1:{port}");
-        let mut client = None;
-        eventually("the browser is there", async || {
-            let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
-            client = builder.capabilities(options.clone()).connect(&driver_url).await.ok();
-            client.is_some()
+        let client = Mutex::new(None);
+        eventually("the browser is there", || async {
+            let connector = HttpConnector::new();
+            let mut builder = ClientBuilder::new(connector);
+            let connected = builder
+                .capabilities(options.clone())
+                .connect(&driver_url)
+                .await;
+            *client.lock().unwrap() = connected.ok();
+            client.lock().unwrap().is_some()
         })
         .await;
         Self {
-            client: client.unwrap(),
+            client: client.into_inner().unwrap().unwrap(),
             driver,
             _profile: profile,
         }
@@ -66,7 +75,9 @@ impl Browser {
     /// Waits until a part of the page says so.
     pub async fn says(&self, selector: &str, words: &str) {
         eventually(&format!("{selector} says '{words}'"), async || {
-            self.text(selector).await.is_ok_and(|text| text.contains(words))
+            self.text(selector)
+                .await
+                .is_ok_and(|text| text.contains(words))
         })
         .await;
     }
@@ -81,10 +92,18 @@ impl Browser {
     pub async fn tab_to(&self, words: &str) {
         for _ in 0..80 {
             let focused = self.client.active_element().await.unwrap();
-            let text = focused.text().await.unwrap_or_default();
+            // Nothing has the focus at first, and the page as a whole says everything.
+            let is_page = focused.tag_name().await.is_ok_and(|tag| tag == "body");
+            let text = match is_page {
+                true => String::new(),
+                false => focused.text().await.unwrap_or_default(),
+            };
             let label = focused.attr("aria-label").await.unwrap_or_default();
             let name = focused.attr("name").await.unwrap_or_default();
-            if text.contains(words) || label.as_deref() == Some(words) || name.as_deref() == Some(words) {
+            if text.contains(words)
+                || label.as_deref() == Some(words)
+                || name.as_deref() == Some(words)
+            {
                 return;
             }
             self.press("\u{e004}").await;
@@ -103,10 +122,10 @@ impl Browser {
 
     /// What axe-core finds wrong with the page, by WCAG 2.2 A and AA.
     pub async fn violations(&self) -> Vec<String> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/axe/package/axe.min.js");
-        let axe = std::fs::read_to_string(&path).unwrap_or_else(|_| {
-            panic!("{} is missing; tests/run.sh fetches it", path.display())
-        });
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/axe/package/axe.min.js");
+        let axe = std::fs::read_to_string(&path)
+            .unwrap_or_else(|_| panic!("{} is missing; tests/run.sh fetches it", path.display()));
         self.run(&axe).await;
         let script = "const done = arguments[0];
             const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22a', 'wcag22aa'];
@@ -141,12 +160,19 @@ impl Browser {
 struct BrowserLog;
 
 impl WebDriverCompatibleCommand for BrowserLog {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+    fn endpoint(
+        &self,
+        base: &url::Url,
+        session: Option<&str>,
+    ) -> Result<url::Url, url::ParseError> {
         base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        (http::Method::POST, Some(json!({"type": "browser"}).to_string()))
+        (
+            http::Method::POST,
+            Some(json!({"type": "browser"}).to_string()),
+        )
     }
 }
 

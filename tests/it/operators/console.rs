@@ -212,7 +212,8 @@ async fn content_is_on_a_page_only_for_a_reason_that_is_on_record() {
     let vendor = Vendor::start().await;
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
     vendor.sdp.add_session(Session::ambient("s1"));
-    let id = receiver.post(completed("s1", &[])).await;
+    let link = "/api/v1/ambient/session/s1/content".to_owned();
+    let id = receiver.post(completed("s1", &[("contents", link)])).await;
     receiver.becomes(&id, "done").await;
     let operator = Visitor::sign_in(receiver.admin, OPERATOR).await;
     let event = format!("/events/{id}");

@@ -1,0 +1,113 @@
+//! What is shown where there is no page: why, and where to go.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use maud::html;
+
+use super::frame;
+use super::page::{Page, bare};
+use super::visitor::Visitor;
+use crate::admin::Error;
+
+/// Why there is no page.
+pub(super) struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    message: String,
+    visitor: Option<Visitor>,
+}
+
+impl Problem {
+    /// The role is not enough.
+    pub(super) fn forbidden(visitor: &Visitor) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            title: "Not allowed",
+            message: format!(
+                "This needs the role operator; you are signed in as '{}' with the role {}.",
+                visitor.caller.name,
+                visitor.caller.role.as_str()
+            ),
+            visitor: Some(visitor.clone()),
+        }
+    }
+
+    /// Another site has sent it.
+    pub(super) fn cross_site() -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            title: "Not allowed",
+            message: "Another site had your browser send this. Nothing was done.".to_owned(),
+            visitor: None,
+        }
+    }
+
+    /// There is nothing here.
+    pub(super) fn not_found(visitor: &Visitor, message: &str) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            title: "Not found",
+            message: message.to_owned(),
+            visitor: Some(visitor.clone()),
+        }
+    }
+
+    /// What was filled in cannot be.
+    pub(super) fn bad_request(visitor: &Visitor, message: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            title: "This cannot be",
+            message: message.into(),
+            visitor: Some(visitor.clone()),
+        }
+    }
+
+    /// The API would have refused it.
+    pub(super) fn of(visitor: &Visitor, error: &Error) -> Self {
+        let status = error.status();
+        let title = match status {
+            StatusCode::NOT_FOUND => "Not found",
+            StatusCode::BAD_REQUEST => "This cannot be",
+            StatusCode::CONFLICT => "Not now",
+            StatusCode::GATEWAY_TIMEOUT => "This took too long",
+            _ => "The store cannot be read",
+        };
+        tracing::debug!(
+            status = status.as_u16(),
+            "a page of the console cannot be shown"
+        );
+        Self {
+            status,
+            title,
+            message: sentence(&error.to_string()),
+            visitor: Some(visitor.clone()),
+        }
+    }
+}
+
+/// A message with a capital at its beginning and a stop at its end.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let text: String = first.chain(letters).collect();
+    if text.ends_with('.') {
+        text
+    } else {
+        text + "."
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let content = html! {
+            h1 { (self.title) }
+            p.lead { (self.message) }
+            p { a.button href="/" { "To the overview" } }
+        };
+        let page = match &self.visitor {
+            Some(visitor) => Page(frame::plain(visitor, self.title, &content)),
+            None => bare(self.title, "auto", &content),
+        };
+        (self.status, page).into_response()
+    }
+}
