@@ -74,8 +74,8 @@ impl Chart<'_> {
                 let order = if is_drawn { 'L' } else { 'M' };
                 path.push_str(&format!("{order}{x:.2} {y:.2}"));
                 if !is_drawn {
-                    // A value between two that are missing is a point.
-                    path.push_str(&format!("L{:.2} {y:.2}", x + 0.01));
+                    // A value between two that are missing is a dash, which can be seen.
+                    path.push_str(&format!("L{:.2} {y:.2}", x + step * 0.6));
                 }
                 is_drawn = true;
             }

@@ -92,11 +92,11 @@ impl Browser {
     pub async fn tab_to(&self, words: &str) {
         for _ in 0..80 {
             let focused = self.client.active_element().await.unwrap();
-            // Nothing has the focus at first, and the page as a whole says everything.
-            let is_page = focused.tag_name().await.is_ok_and(|tag| tag == "body");
-            let text = match is_page {
-                true => String::new(),
-                false => focused.text().await.unwrap_or_default(),
+            // The page as a whole, or a part that can be scrolled, is nothing to press.
+            let tag = focused.tag_name().await.unwrap_or_default();
+            let text = match &*tag {
+                "a" | "button" | "summary" => focused.text().await.unwrap_or_default(),
+                _ => String::new(),
             };
             let label = focused.attr("aria-label").await.unwrap_or_default();
             let name = focused.attr("name").await.unwrap_or_default();
@@ -115,9 +115,15 @@ impl Browser {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    /// The width of the window, and so of the page.
+    /// The width of the page. A window of Chromium cannot be as narrow as a telephone.
     pub async fn set_width(&self, width: u32) {
-        self.client.set_window_size(width, 900).await.unwrap();
+        let metrics =
+            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        let command = Chromium {
+            path: "goog/cdp/execute",
+            body: json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics}),
+        };
+        self.client.issue_cmd(command).await.unwrap();
     }
 
     /// What axe-core finds wrong with the page, by WCAG 2.2 A and AA.
@@ -140,7 +146,11 @@ impl Browser {
 
     /// What the browser's console has complained about: what failed to load, what the policy forbids, what broke.
     pub async fn complaints(&self) -> Vec<String> {
-        let log = self.client.issue_cmd(BrowserLog).await.unwrap();
+        let command = Chromium {
+            path: "se/log",
+            body: json!({"type": "browser"}),
+        };
+        let log = self.client.issue_cmd(command).await.unwrap();
         let lines = log.as_array().unwrap().iter();
         lines
             .filter(|line| line["level"] == "SEVERE")
@@ -155,24 +165,28 @@ impl Browser {
     }
 }
 
-/// Chromium's own command for the lines of its console.
+/// A command that only Chromium knows.
 #[derive(Debug)]
-struct BrowserLog;
+struct Chromium {
+    path: &'static str,
+    body: Value,
+}
 
-impl WebDriverCompatibleCommand for BrowserLog {
+impl WebDriverCompatibleCommand for Chromium {
     fn endpoint(
         &self,
         base: &url::Url,
         session: Option<&str>,
     ) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.path
+        ))
     }
 
     fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        (
-            http::Method::POST,
-            Some(json!({"type": "browser"}).to_string()),
-        )
+        (http::Method::POST, Some(self.body.to_string()))
     }
 }
 
