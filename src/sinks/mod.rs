@@ -7,6 +7,7 @@ mod files;
 mod http;
 mod notice;
 mod reloadable;
+pub mod schema;
 mod template;
 mod webhook_signature;
 
