@@ -220,14 +220,8 @@ mod tests {
         assert_eq!(filter.session_id.as_deref(), Some("a&b"));
         assert_eq!(filter.encounter_id.as_deref(), Some("e"));
         let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
-        assert_eq!(
-            shown(filter.since).as_deref(),
-            Some("2025-01-01T00:00:00Z")
-        );
-        assert_eq!(
-            shown(filter.until).as_deref(),
-            Some("2025-01-01T23:00:00Z")
-        );
+        assert_eq!(shown(filter.since).as_deref(), Some("2025-01-01T00:00:00Z"));
+        assert_eq!(shown(filter.until).as_deref(), Some("2025-01-01T23:00:00Z"));
         assert_eq!((limit, cursor), (500, Some(7)));
     }
 

@@ -109,7 +109,11 @@ impl IntoParams for Session {
             .schema_type(Type::String)
             .min_length(Some(1))
             .max_length(Some(SessionId::MAX_BYTES));
-        vec![parameter("id", "The session's id, percent-encoded.", schema)]
+        vec![parameter(
+            "id",
+            "The session's id, percent-encoded.",
+            schema,
+        )]
     }
 }
 

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::Serialize;
-use utoipa::ToSchema;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::auth::audit;
 use super::error::Error;

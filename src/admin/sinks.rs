@@ -1,8 +1,8 @@
 //! `/sinks/{name}/drop` and `/readdress`: what becomes of deliveries that a sink does not have, such as those to one that
 //! was removed or renamed.
 
-use axum::extract::rejection::BytesRejection;
 use axum::extract::State as Shared;
+use axum::extract::rejection::BytesRejection;
 use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

@@ -203,4 +203,3 @@ impl Watcher {
         self.messages.try_send(event).is_ok()
     }
 }
-

@@ -48,7 +48,8 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: &'static [Self] = &[Self::Viewer, Self::Operator, Self::Registrar, Self::Applier];
+    pub const ALL: &'static [Self] =
+        &[Self::Viewer, Self::Operator, Self::Registrar, Self::Applier];
 
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {

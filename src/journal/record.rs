@@ -221,9 +221,7 @@ impl ReplayFrom {
 
     /// The one of this word.
     pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|from| from.as_str() == word)
+        Self::ALL.into_iter().find(|from| from.as_str() == word)
     }
 }
 

@@ -38,7 +38,10 @@ pub(super) async fn show() -> Response {
     responses((status = 200, description = "A stylesheet.", body = String, content_type = "text/css")),
 )]
 pub(super) async fn stylesheet() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], STYLESHEET)
+    (
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8")],
+        STYLESHEET,
+    )
 }
 
 /// The page, for whoever has made sure that the caller may see it.
@@ -55,7 +58,11 @@ pub(crate) fn page() -> Response {
 fn render(description: &Value) -> Markup {
     let operations = Operation::all(description);
     let title = word(&description["info"]["title"]);
-    let tags: Vec<&Value> = description["tags"].as_array().into_iter().flatten().collect();
+    let tags: Vec<&Value> = description["tags"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -123,7 +130,9 @@ fn of_tag<'a>(
     tag: &'a Value,
 ) -> impl Iterator<Item = &'a Operation<'a>> {
     let tag = word(&tag["name"]);
-    operations.iter().filter(move |operation| operation.tag() == tag)
+    operations
+        .iter()
+        .filter(move |operation| operation.tag() == tag)
 }
 
 /// A paragraph in which what stands between backticks is code.

@@ -38,11 +38,7 @@ const UNAUTHORIZED: Refusal = Refusal {
     status: 401,
     meaning: "There is no token, or none that is known.",
     message: "send a valid token as 'Authorization: Bearer TOKEN'",
-    header: Some((
-        "WWW-Authenticate",
-        Type::String,
-        "The scheme: `Bearer`.",
-    )),
+    header: Some(("WWW-Authenticate", Type::String, "The scheme: `Bearer`.")),
 };
 const FORBIDDEN: Refusal = Refusal {
     name: "Forbidden",
@@ -160,6 +156,8 @@ pub(super) fn add_to(components: &mut Components) {
     ];
     for refusal in all {
         let component = RefOr::T(refusal.component());
-        components.responses.insert(refusal.name.to_owned(), component);
+        components
+            .responses
+            .insert(refusal.name.to_owned(), component);
     }
 }

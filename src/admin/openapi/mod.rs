@@ -84,10 +84,7 @@ fn describe() -> OpenApi {
         let routes = guarded(routes.into_openapi(), needs);
         api = api.nest("/api/v1", routes);
     }
-    api.merge(guarded(
-        super::describing().into_openapi(),
-        Needs::VIEWER,
-    ));
+    api.merge(guarded(super::describing().into_openapi(), Needs::VIEWER));
     api.merge(super::open().into_openapi());
     api.merge(net::health_description());
     let components = api.components.get_or_insert_with(Components::new);

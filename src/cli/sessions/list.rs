@@ -1,6 +1,5 @@
 //! `sessions list`: a line for each expected session, or the JSON of the admin API.
 
-
 use crate::admin::{filter, view};
 use crate::cli::ConfigArgs;
 use crate::domain::{Clock, ExpectedState};
