@@ -34,7 +34,8 @@ format = "json"
 [reconcile]
 enabled = true
 
-[sinks.archive]
+[[sinks]]
+name = "archive"
 type = "files"
 dir = "{folder}/out"
 
@@ -64,7 +65,7 @@ def main():
                 env={"SUKI_RECEIVER__SIGNATURE__SECRET": SECRET},
             )
         try:
-            public, admin = (address(folder / "log", which) for which in ("public", "admin"))
+            public, admin = (address(service, folder / "log", which) for which in ("server", "admin"))
             send(folder, public)
             deliveries_fit(folder, admin)
             for role in ("viewer", "operator"):
@@ -75,9 +76,9 @@ def main():
         panics_are_none(folder / "log")
 
 
-def address(log, which):
+def address(service, log, which):
     """The address that a listener got, from the log."""
-    for _ in range(600):
+    while service.poll() is None:
         said = re.search(rf'"{which}\.address":"([^"]+)"', log.read_text())
         if said:
             return said[1]

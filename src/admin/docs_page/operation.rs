@@ -96,6 +96,8 @@ impl<'a> Operation<'a> {
     fn of_answer(&self, status: &str, answer: &'a Value) -> Markup {
         let reference = answer["$ref"].as_str();
         let name = reference.and_then(|reference| reference.rsplit('/').next());
+        // A refusal: what these look like is said once for all.
+        let is_refusal = name.is_some();
         let answer = name.map_or(answer, |name| &self.answers[name]);
         html! {
             dt { code { (status) } }
@@ -104,7 +106,7 @@ impl<'a> Operation<'a> {
                 @for (name, header) in entries(&answer["headers"]) {
                     " Header " code { (name) } ": " (inline(word(&header["description"])))
                 }
-                (contents(&answer["content"]))
+                @if !is_refusal { (contents(&answer["content"])) }
             }
         }
     }

@@ -44,7 +44,7 @@ const BEARER: &str = "bearer";
         (name = "operations", description = "How the service stands, who called, and this description."),
         (name = "health", description = "For load balancers, orchestrators and Prometheus. Open to whoever reaches the listener."),
     ),
-    components(schemas(net::ErrorBody)),
+    components(schemas(net::ErrorBody, words::Order)),
 )]
 struct Base;
 
@@ -79,11 +79,12 @@ pub(super) async fn show() -> impl IntoResponse {
 }
 
 fn describe() -> OpenApi {
-    let mut api = Base::openapi();
-    for (routes, needs) in super::groups() {
-        let routes = guarded(routes.into_openapi(), needs);
-        api = api.nest("/api/v1", routes);
+    let mut routes = OpenApi::default();
+    for (group, needs) in super::groups() {
+        routes.merge(guarded(group.into_openapi(), needs));
     }
+    // Once: of two that are nested at one place, the second hides what the first has at the same path.
+    let mut api = Base::openapi().nest("/api/v1", routes);
     api.merge(guarded(super::describing().into_openapi(), Needs::VIEWER));
     api.merge(super::open().into_openapi());
     api.merge(net::health_description());

@@ -27,7 +27,8 @@ async fn every_route_is_described_and_nothing_else_is() {
     let routed: BTreeSet<&str> = router
         .split("RouteId(")
         .filter_map(|route| route.split_once("): \"")?.1.split('"').next())
-        .filter(|path| !path.contains("{*"))
+        // The last two are what answers for a path that is not there.
+        .filter(|path| !path.contains("{*") && !["/", "/api/v1"].contains(path))
         .collect();
     assert!(routed.len() > 20, "the router cannot be read: {router}");
     assert_eq!(described, routed);
