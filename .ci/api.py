@@ -35,7 +35,7 @@ format = "json"
 enabled = true
 
 [[sinks]]
-name = "archive"
+name = "ehr"
 type = "files"
 dir = "{folder}/out"
 
@@ -53,12 +53,24 @@ role = "operator"
 value = "operator-token-for-one-check"
 """
 
+# A sink must be one of the configured ones, and a filter hold more than nulls, which no description can say: these refuse
+# some of what fits their schema.
+RULES = "".join(
+    f"""
+[[operations]]
+include-name = "POST /api/v1/{path}"
+checks.positive_data_acceptance.enabled = false
+"""
+    for path in ("replay", "events/{id}/replay", "events/{id}/applied", "sinks/{name}/readdress")
+)
+
 
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "receiver.toml").write_text(CONFIGURATION.format(folder=folder))
         (folder / "secret").write_text(SECRET)
+        (folder / "schemathesis.toml").write_text(RULES)
         with open(folder / "log", "w") as log:
             service = subprocess.Popen(
                 [BINARY, "serve", "--config", folder / "receiver.toml"], cwd=folder, stderr=log,
@@ -69,7 +81,7 @@ def main():
             send(folder, public)
             deliveries_fit(folder, admin)
             for role in ("viewer", "operator"):
-                conforms(admin, role)
+                conforms(folder, admin, role)
         finally:
             service.terminate()
             service.wait(timeout=60)
@@ -122,17 +134,17 @@ def deliveries_fit(folder, admin):
     print(f"-- {len(files)} deliveries fit /schemas/cloudevent.json", flush=True)
 
 
-def conforms(admin, role):
+def conforms(folder, admin, role):
     """The API answers as its description says."""
     print(f"-- Schemathesis as {role}", flush=True)
     token = f"Authorization: Bearer {role}-token-for-one-check"
-    # The stream never ends, and a session that is waited for holds up the rest.
+    # The stream never ends, and a call may ask to wait for a session, up to a minute.
     command = [
-        pathlib.Path(sys.executable).parent / "st", "run", f"http://{admin}/openapi.json",
+        pathlib.Path(sys.executable).parent / "st", "--config-file", folder / "schemathesis.toml", "run", f"http://{admin}/openapi.json",
         "--header", token, "--exclude-path", "/api/v1/stream",
         "--checks", "all", "--phases", "examples,coverage,fuzzing,stateful",
         "--max-examples", "20", "--seed", str(SEED), "--generation-database", "none",
-        "--max-time", str(SECONDS), "--request-timeout", "70", "--warnings", "off", "--no-color",
+        "--max-time", str(SECONDS), "--request-timeout", "70", "--max-response-time", "65", "--warnings", "off", "--no-color",
     ]
     if subprocess.run(command).returncode != 0:
         sys.exit(f"the API does not answer as it describes itself, called as {role}")

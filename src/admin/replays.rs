@@ -64,7 +64,7 @@ pub(super) struct Many {
 #[serde(untagged)]
 #[allow(dead_code, reason = "only described")]
 enum Begun {
-    Job(Job),
+    Job(Box<Job>),
     End(JobEnd),
 }
 
@@ -106,10 +106,6 @@ pub(super) async fn begin(
     let many: Many = read(body)?;
     let wish = wish(&state, many.from.as_deref(), many.sinks)?;
     let filter = filter_of(&many.filter).map_err(Error::BadRequest)?;
-    if many.dry_run {
-        let preview = state.journal.preview(filter).await?;
-        return Ok(Json(Planned::of(&preview, wish.from)).into_response());
-    }
     let rate = match many.rate.map(NonZeroU32::get) {
         Some(rate) if rate > MOST_RATE => {
             return Err(Error::BadRequest(format!(
@@ -119,6 +115,10 @@ pub(super) async fn begin(
         Some(rate) => Some(rate),
         None => (!many.wait).then_some(RATE),
     };
+    if many.dry_run {
+        let preview = state.journal.preview(filter).await?;
+        return Ok(Json(Planned::of(&preview, wish.from)).into_response());
+    }
     let caller = caller.for_reason(many.reason);
     let job = start(&state, &caller, wish, filter, rate).await?;
     if many.wait {

@@ -10,7 +10,7 @@ use super::words;
 #[derive(Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-#[schema(as = Filter)]
+#[schema(as = Filter, min_properties = 1)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct FilterFields {
     /// In one of these states: one or several, separated by commas.
