@@ -5,29 +5,55 @@ use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
 use axum::{Extension, Json};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::error::Error;
+use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed, TooLarge};
 use super::path::Id;
 use super::replay::{known_sinks, read};
 use super::{Caller, State};
 use crate::journal::Applied;
 
 /// What it takes; an applier's token names its sink already.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Confirmation {
+pub(super) struct Confirmation {
+    /// The sink; may be left out by a token that is of one sink.
+    #[schema(example = "ehr")]
     sink: Option<String>,
 }
 
-/// `POST /events/{id}/applied`.
+/// What it answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Confirmed {
+    /// The event.
+    #[schema(format = "uuid")]
+    id: String,
+    /// Always `applied`.
+    result: &'static str,
+    /// The sink whose target has applied it.
+    sink: String,
+}
+
+/// Confirm that a target applied an event.
+///
+/// Delivered is not applied: what was taken may still wait in the target's own queue. May be said more than once.
+#[utoipa::path(
+    post, path = "/events/{id}/applied", tag = "events", operation_id = "confirm_applied",
+    params(Id),
+    request_body(content = Option<Confirmation>, example = json!({"sink": "ehr"})),
+    responses(
+        (status = 200, description = "It is noted.", body = Confirmed),
+        BadRequest, NotFound, Conflict, TooLarge, StoreFailed,
+    ),
+)]
 pub(super) async fn confirm(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Id(id): Id,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Confirmed>, Error> {
     let Confirmation { sink: named } = read(body)?;
     let sink = match (caller.sink, named) {
         (Some(own), Some(named)) if named != own => {
@@ -49,9 +75,11 @@ pub(super) async fn confirm(
         .map_err(|why| Error::BadRequest(format!("sink: {why}")))?;
     let at = state.clock.now();
     match state.journal.applied(id, sink.clone(), at).await? {
-        Applied::Noted => Ok(Json(
-            json!({"result": "applied", "id": id.to_string(), "sink": sink}),
-        )),
+        Applied::Noted => Ok(Json(Confirmed {
+            id: id.to_string(),
+            result: "applied",
+            sink,
+        })),
         Applied::NotFound => Err(Error::no_event()),
         Applied::NotDelivered => Err(Error::Conflict(format!(
             "the sink '{sink}' does not have this event"

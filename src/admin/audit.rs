@@ -4,9 +4,18 @@ use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 
 use super::error::Error;
+use super::openapi::answers::{BadRequest, StoreFailed};
+use super::openapi::query::{AuditFields, Paging};
 use super::{State, filter, view};
 
-/// `GET /audit?actor=&event=&since=&until=&limit=&cursor=`.
+/// List the audit log.
+///
+/// Who read or changed what, and why; the newest first.
+#[utoipa::path(
+    get, path = "/audit", tag = "operations", operation_id = "list_audit",
+    params(AuditFields, Paging),
+    responses((status = 200, description = "A page of entries.", body = view::AuditPage), BadRequest, StoreFailed),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     RawQuery(query): RawQuery,

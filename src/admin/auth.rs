@@ -64,10 +64,23 @@ const REASON: &str = "x-audit-reason";
 pub(super) struct Needs(&'static [Role]);
 
 impl Needs {
+    pub(super) const ANY: Self = Self(Role::ALL);
     pub(super) const VIEWER: Self = Self(&[Role::Viewer, Role::Operator]);
     pub(super) const OPERATOR: Self = Self(&[Role::Operator]);
     pub(super) const REGISTRAR: Self = Self(&[Role::Registrar, Role::Operator]);
     pub(super) const APPLIER: Self = Self(&[Role::Applier, Role::Operator]);
+}
+
+impl Needs {
+    /// The words of these roles.
+    pub(super) fn words(self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|role| role.as_str())
+    }
+
+    /// Whether there are roles that may not.
+    pub(super) fn excludes_some(self) -> bool {
+        self.0.len() < Role::ALL.len()
+    }
 }
 
 impl Tokens {
@@ -133,11 +146,10 @@ pub(super) async fn require_role(
         Some(caller) if needs.0.contains(&caller.role) => Ok(next.run(request).await),
         Some(caller) => {
             refused(&state, Call::of(&request), Some(&caller)).await;
-            let roles = needs.0.iter().map(|role| role.as_str());
             Err(Error::Forbidden {
                 name: caller.name,
                 role: caller.role.as_str(),
-                needs: roles.collect::<Vec<_>>().join(" or "),
+                needs: needs.words().collect::<Vec<_>>().join(" or "),
             })
         }
         None => Err(Error::Unauthorized),

@@ -8,11 +8,26 @@ use bytes::Bytes;
 
 use super::auth::audit;
 use super::error::Error;
+use super::openapi::answers::{BadRequest, NotFound, StoreFailed};
 use super::path::{Id, Place};
 use super::{Caller, State};
 use crate::domain::EventState;
 
-/// `GET /events/{id}/payload`: the notification as received.
+/// Read a notification as received.
+///
+/// The bytes as they came. What is in the quarantine may be anything, so it is sent as `application/octet-stream`.
+#[utoipa::path(
+    get, path = "/events/{id}/payload", tag = "events", operation_id = "read_payload",
+    params(Id),
+    responses(
+        (status = 200, description = "The notification. Clinical content.", content(
+            (serde_json::Value = "application/json"),
+            (Vec<u8> = "application/octet-stream"),
+        )),
+        BadRequest, NotFound, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true)), ("x-clinical-content" = json!(true))),
+)]
 pub(crate) async fn payload(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
@@ -33,7 +48,16 @@ pub(crate) async fn payload(
     })
 }
 
-/// `GET /events/{id}/resources/{n}`: what was fetched for a link.
+/// Read what was fetched for a link.
+#[utoipa::path(
+    get, path = "/events/{id}/resources/{n}", tag = "events", operation_id = "read_resource",
+    params(Id, Place),
+    responses(
+        (status = 200, description = "What Suki's API answered. Clinical content.", body = serde_json::Value),
+        BadRequest, NotFound, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true)), ("x-clinical-content" = json!(true))),
+)]
 pub(crate) async fn resource(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
@@ -51,7 +75,15 @@ pub(crate) async fn resource(
     Ok(send("application/json", body))
 }
 
-/// `DELETE /events/{id}`: removes the content, keeps the receipt.
+/// Purge an event's content.
+///
+/// Removes the notification and what was fetched; keeps the receipt. This cannot be undone.
+#[utoipa::path(
+    delete, path = "/events/{id}", tag = "events", operation_id = "purge_event",
+    params(Id),
+    responses((status = 204, description = "The content is removed."), BadRequest, NotFound, StoreFailed),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn purge(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,

@@ -4,23 +4,52 @@ use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 
 use super::error::Error;
+use super::filter::EventQuery;
+use super::openapi::answers::{BadRequest, NotFound, StoreFailed};
+use super::openapi::query::{EventListing, FilterFields, Paging};
 use super::path::Id;
 use super::{State, filter, view};
 use crate::journal::Filter;
 
-/// `GET /events`: newest first.
+/// List events.
+///
+/// The newest first, without clinical content. All that is given of the filter must fit.
+#[utoipa::path(
+    get, path = "/events", tag = "events", operation_id = "list_events",
+    params(FilterFields, EventListing, Paging),
+    responses(
+        (
+            status = 200, description = "A page of events.", body = view::Page,
+            links(
+                ("ShowEvent" = (
+                    operation_id = "show_event", parameters(("id" = "$response.body#/events/0/id")),
+                    description = "The first event of the page.",
+                )),
+                ("NextPage" = (
+                    operation_id = "list_events", parameters(("cursor" = "$response.body#/next_cursor")),
+                    description = "The next page, with the same filter.",
+                )),
+            ),
+        ),
+        BadRequest, StoreFailed,
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<view::Page>, Error> {
     let query = filter::events(query.as_deref()).map_err(Error::BadRequest)?;
-    let count = match query.count {
-        true => Some(count(&state, query.filter.clone()).await?),
+    let EventQuery {
+        filter,
+        count: is_counted,
+    } = query.filter;
+    let count = match is_counted {
+        true => Some(count(&state, filter.clone()).await?),
         false => None,
     };
     let page = state
         .journal
-        .list(query.filter, query.limit, query.cursor)
+        .list(filter, query.limit, query.cursor)
         .await?;
     Ok(Json(view::Page::of(&page, count)))
 }
@@ -37,7 +66,23 @@ pub(super) async fn count(state: &State, filter: Filter) -> Result<view::Count, 
     })
 }
 
-/// `GET /events/{id}`.
+/// Show one event.
+///
+/// With its links, its deliveries and its history; without clinical content.
+#[utoipa::path(
+    get, path = "/events/{id}", tag = "events", operation_id = "show_event",
+    params(Id),
+    responses(
+        (
+            status = 200, description = "The event.", body = view::Detail,
+            links(("ReplayEvent" = (
+                operation_id = "replay_event", parameters(("id" = "$response.body#/id")),
+                description = "Make it due again.",
+            ))),
+        ),
+        BadRequest, NotFound, StoreFailed,
+    ),
+)]
 pub(super) async fn show(
     Shared(state): Shared<State>,
     Id(id): Id,

@@ -21,25 +21,34 @@ pub(super) struct Query<F> {
     pub(super) filter: F,
     pub(super) limit: usize,
     pub(super) cursor: Option<i64>,
-    /// Whether to tell as well how many there are.
+}
+
+/// Which events, and whether to tell as well how many there are.
+#[derive(Debug, Default)]
+pub(super) struct EventQuery {
+    pub(super) filter: Filter,
     pub(super) count: bool,
 }
 
 /// Reads a query of the list of events.
-pub(super) fn events(query: Option<&str>) -> Result<Query<Filter>, String> {
+pub(super) fn events(query: Option<&str>) -> Result<Query<EventQuery>, String> {
     list(
         query,
         &format!("{}, order, count", Filter::FIELDS),
-        |filter: &mut Filter, name, value| match name {
+        |query: &mut EventQuery, name, value| match name {
+            "count" => {
+                query.count = yes_or_no(value).map_err(of(name))?;
+                Ok(true)
+            }
             "order" => {
-                filter.order = match value {
+                query.filter.order = match value {
                     "asc" => Order::OldestFirst,
                     "desc" => Order::NewestFirst,
                     _ => return Err("order: use asc or desc".to_owned()),
                 };
                 Ok(true)
             }
-            _ => filter.set(name, value),
+            _ => query.filter.set(name, value),
         },
     )
 }
@@ -96,13 +105,11 @@ fn list<F: Default>(
         filter: F::default(),
         limit: DEFAULT_LIMIT,
         cursor: None,
-        count: false,
     };
     for (name, value) in pairs(query)? {
         match name.as_str() {
             "limit" => found.limit = limit(&value)?,
             "cursor" => found.cursor = Some(cursor(&value)?),
-            "count" => found.count = yes_or_no(&value).map_err(of(&name))?,
             _ if set(&mut found.filter, &name, &value)? => {}
             _ => return Err(unknown(&name, &format!("{fields}, limit, cursor"))),
         }
@@ -202,21 +209,20 @@ mod tests {
     fn every_field_is_read() {
         let query = "state=dead&outcome=timed_out&session_id=a%26b&encounter_id=e&since=2025-01-01T00%3A00%3A00Z\
                      &until=2025-01-02T00:00:00%2B01:00&limit=500&cursor=7";
-        let found = events(Some(query)).expect("is right");
-        assert_eq!(found.filter.states, [EventState::Dead]);
-        assert_eq!(found.filter.outcome, Some(Outcome::TimedOut));
-        assert_eq!(found.filter.session_id.as_deref(), Some("a&b"));
-        assert_eq!(found.filter.encounter_id.as_deref(), Some("e"));
+        let Query {
+            filter: EventQuery { filter, count },
+            limit,
+            cursor,
+        } = events(Some(query)).expect("is right");
+        assert!(!count);
+        assert_eq!(filter.states, [EventState::Dead]);
+        assert_eq!(filter.outcome, Some(Outcome::TimedOut));
+        assert_eq!(filter.session_id.as_deref(), Some("a&b"));
+        assert_eq!(filter.encounter_id.as_deref(), Some("e"));
         let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
-        assert_eq!(
-            shown(found.filter.since).as_deref(),
-            Some("2025-01-01T00:00:00Z")
-        );
-        assert_eq!(
-            shown(found.filter.until).as_deref(),
-            Some("2025-01-01T23:00:00Z")
-        );
-        assert_eq!((found.limit, found.cursor), (500, Some(7)));
+        assert_eq!(shown(filter.since).as_deref(), Some("2025-01-01T00:00:00Z"));
+        assert_eq!(shown(filter.until).as_deref(), Some("2025-01-01T23:00:00Z"));
+        assert_eq!((limit, cursor), (500, Some(7)));
     }
 
     #[test]

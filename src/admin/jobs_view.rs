@@ -5,19 +5,27 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::openapi::query::FilterFields;
+use super::openapi::words;
 use crate::journal::{self, CauseGroup, Preview, PreviewGroup, Progress, ReplayFrom, ReplayJob};
 
 /// A replay job.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's replay job, field by field")]
+#[schema(as = ReplayJob)]
 pub struct Job {
     pub id: i64,
+    #[schema(value_type = words::JobState)]
     pub state: &'static str,
+    #[schema(format = DateTime)]
     pub created_at: String,
     pub actor: String,
     pub reason: Option<String>,
+    #[schema(value_type = FilterFields)]
     pub filter: Value,
+    #[schema(value_type = words::ReplayFrom)]
     pub from: &'static str,
     pub sinks: Vec<String>,
     pub rate: Option<u32>,
@@ -26,12 +34,13 @@ pub struct Job {
     pub skipped: Skipped,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgress>,
+    #[schema(format = DateTime)]
     pub ended_at: Option<String>,
     pub cancelled_by: Option<String>,
 }
 
 /// Events that were not replayed, by why.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they count")]
 pub struct Skipped {
     pub no_content: u64,
@@ -40,7 +49,7 @@ pub struct Skipped {
 }
 
 /// Where the events stand that a job made due again.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they count")]
 pub struct JobProgress {
     pub in_progress: u64,
@@ -87,8 +96,9 @@ impl Skipped {
 }
 
 /// What a replay of all that a filter finds would do.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they count")]
+#[schema(as = ReplayPreview)]
 pub struct Planned {
     pub dry_run: bool,
     pub events: u64,
@@ -96,10 +106,15 @@ pub struct Planned {
     pub is_capped: bool,
     pub scheduled: u64,
     pub skipped: Skipped,
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub by_state: BTreeMap<&'static str, u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub by_outcome: BTreeMap<&'static str, u64>,
+    #[schema(value_type = BTreeMap<String, u64>)]
     pub by_cause: BTreeMap<&'static str, u64>,
+    #[schema(format = DateTime)]
     pub oldest: Option<String>,
+    #[schema(format = DateTime)]
     pub newest: Option<String>,
 }
 
@@ -134,18 +149,51 @@ impl Planned {
 }
 
 /// Events, or kept requests, that did not succeed for one cause.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's cause, field by field")]
+#[schema(as = CauseGroup)]
 pub struct Cause {
+    #[schema(value_type = words::Standing)]
     pub state: &'static str,
+    #[schema(value_type = words::Stage)]
     pub stage: &'static str,
+    #[schema(value_type = words::Cause)]
     pub cause: &'static str,
     pub title: &'static str,
     pub advice: &'static str,
     pub sink: Option<String>,
     pub events: u64,
+    #[schema(format = DateTime)]
     pub first_at: String,
+    #[schema(format = DateTime)]
     pub last_at: String,
+}
+
+/// What needs attention.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Causes {
+    /// The groups, the largest first.
+    pub causes: Vec<Cause>,
+}
+
+/// The newest replay jobs.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ReplayJobs)]
+pub struct Jobs {
+    /// The jobs, the newest first.
+    pub replays: Vec<Job>,
+}
+
+/// What a caller that waited for a job is told.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ReplayEnd)]
+pub struct JobEnd {
+    /// The job's number.
+    pub id: i64,
+    /// How many events were made due again.
+    pub scheduled: u64,
+    /// How many were not.
+    pub skipped: u64,
 }
 
 impl From<&CauseGroup> for Cause {

@@ -6,8 +6,15 @@ use axum::response::IntoResponse;
 
 use super::{State, stats};
 
-/// Counts what stands in the store, then renders everything. A store that fails is no reason to answer nothing: its
-/// gauges keep their last values, and the rest is needed most just then.
+/// Show the metrics.
+///
+/// In Prometheus' text format. Holds no identifiers.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health", operation_id = "show_metrics",
+    responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
+)]
+// Counts what stands in the store, then renders everything. A store that fails is no reason to answer nothing: its
+// gauges keep their last values, and the rest is needed most just then.
 pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
     match state.journal.stats().await {
         Ok(found) => {

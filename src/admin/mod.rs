@@ -7,12 +7,14 @@ mod audit;
 mod auth;
 mod causes;
 pub(crate) mod content;
+mod docs_page;
 mod error;
 mod events;
 pub mod filter;
 pub mod jobs_view;
 mod me;
 mod metrics;
+mod openapi;
 mod path;
 pub mod registration;
 pub mod replay;
@@ -34,9 +36,10 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, patch, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::config::Reconcile;
 use crate::domain::Clock;
@@ -49,8 +52,9 @@ use crate::net::health_routes;
 use auth::Needs;
 pub(crate) use auth::audit;
 pub use auth::{Caller, DenialLimit, Tokens};
+pub(crate) use docs_page::page as docs;
 pub(crate) use error::Error;
-pub(crate) use path::{Id, Number, Place, Session as SessionPath};
+pub(crate) use path::{Id, Number, Place, Session as SessionPath, SinkName};
 pub(crate) use replay::Wish;
 pub use stream::Watchers;
 pub(crate) use stream::open as open_stream;
@@ -89,8 +93,8 @@ pub struct State {
 /// come last.
 pub fn router(state: State, console: Router) -> Router {
     let health = health_routes(state.readiness.clone());
-    Router::new()
-        .route("/metrics", get(metrics::show))
+    Router::from(open())
+        .merge(described(&state))
         .nest("/api/v1", api(&state))
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { net::not_found() })
@@ -102,15 +106,14 @@ pub fn router(state: State, console: Router) -> Router {
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 
-/// Everything that needs a token, what is not there included.
+/// Everything under `/api/v1`. All of it needs a token, what is not there included.
 fn api(state: &State) -> Router<State> {
-    let needs = |needs: Needs| from_fn_with_state((state.clone(), needs), auth::require_role);
-    Router::new()
-        .route("/me", get(me::show))
-        .merge(viewing().route_layer(needs(Needs::VIEWER)))
-        .merge(operating().route_layer(needs(Needs::OPERATOR)))
-        .merge(registering().route_layer(needs(Needs::REGISTRAR)))
-        .merge(applying().route_layer(needs(Needs::APPLIER)))
+    let routes = groups().into_iter().map(|(routes, needs)| {
+        let needs = from_fn_with_state((state.clone(), needs), auth::require_role);
+        Router::from(routes).route_layer(needs)
+    });
+    routes
+        .fold(Router::new(), Router::merge)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(|| async { net::not_found() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -118,50 +121,91 @@ fn api(state: &State) -> Router<State> {
         .layer(always(header::CACHE_CONTROL, "no-store"))
 }
 
+/// The description with its page and schemas, which need a token as well.
+fn described(state: &State) -> Router<State> {
+    let needs = (state.clone(), Needs::VIEWER);
+    Router::from(describing())
+        .route_layer(from_fn_with_state(needs, auth::require_role))
+        .route_layer(from_fn_with_state(state.clone(), auth::require_token))
+        .route_layer(always(header::CACHE_CONTROL, "no-store"))
+}
+
+/// The routes under `/api/v1`, by who may call them. Router and description are both made from these.
+fn groups() -> [(OpenApiRouter<State>, Needs); 5] {
+    [
+        (identifying(), Needs::ANY),
+        (viewing(), Needs::VIEWER),
+        (operating(), Needs::OPERATOR),
+        (registering(), Needs::REGISTRAR),
+        (applying(), Needs::APPLIER),
+    ]
+}
+
+/// For whoever reaches the listener.
+fn open() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .routes(routes!(metrics::show))
+        .routes(routes!(docs_page::stylesheet))
+}
+
+/// For who reads how to call.
+fn describing() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .routes(routes!(openapi::show))
+        .routes(routes!(docs_page::show))
+        .routes(routes!(openapi::schemas::cloudevent))
+        .routes(routes!(openapi::schemas::alert))
+}
+
+/// For every token.
+fn identifying() -> OpenApiRouter<State> {
+    OpenApiRouter::default().routes(routes!(me::show))
+}
+
 /// For who sees: nothing clinical, nothing that changes anything.
-fn viewing() -> Router<State> {
-    Router::new()
-        .route("/events", get(events::list))
-        .route("/events/{id}", get(events::show))
-        .route("/sessions", get(sessions::list))
-        .route("/sessions/{id}", get(sessions::show))
-        .route("/stats", get(stats::show))
-        .route("/stats/history", get(stats::history))
-        .route("/stream", get(stream::show))
-        .route("/causes", get(causes::list))
-        .route("/replays", get(replays::list))
-        .route("/replays/{id}", get(replays::show))
+fn viewing() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .routes(routes!(events::list))
+        .routes(routes!(events::show))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::show))
+        .routes(routes!(stats::show))
+        .routes(routes!(stats::history))
+        .routes(routes!(stream::show))
+        .routes(routes!(causes::list))
+        .routes(routes!(replays::list))
+        .routes(routes!(replays::show))
 }
 
 /// For the partner's software, which says what it has begun and sees nothing.
-fn registering() -> Router<State> {
-    Router::new()
-        .route("/sessions", post(sessions::register))
-        .route("/sessions/{id}", patch(sessions::change))
+fn registering() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .routes(routes!(sessions::register))
+        .routes(routes!(sessions::change))
         .layer(DefaultBodyLimit::max(registration::MAX_BODY_BYTES))
 }
 
 /// For a sink's target, which confirms and sees nothing.
-fn applying() -> Router<State> {
-    Router::new().route("/events/{id}/applied", post(applied::confirm))
+fn applying() -> OpenApiRouter<State> {
+    OpenApiRouter::default().routes(routes!(applied::confirm))
 }
 
 /// For operators.
-fn operating() -> Router<State> {
-    Router::new()
-        .route("/events/{id}", delete(content::purge))
-        .route("/events/{id}/payload", get(content::payload))
-        .route("/events/{id}/resources/{n}", get(content::resource))
-        .route("/events/{id}/replay", post(replay::one))
-        .route("/events/{id}/requeue", post(requeue::one))
-        .route("/replay", post(replays::begin))
-        .route("/replays/{id}/cancel", post(replays::cancel))
-        .route("/sessions/{id}", delete(sessions::withdraw))
-        .route("/sessions/{id}/poll", post(sessions::poll))
-        .route("/sessions/{id}/refresh", post(sessions::refresh))
-        .route("/sinks/{name}/drop", post(sinks::drop_deliveries))
-        .route("/sinks/{name}/readdress", post(sinks::readdress))
-        .route("/audit", get(audit::list))
+fn operating() -> OpenApiRouter<State> {
+    OpenApiRouter::default()
+        .routes(routes!(content::purge))
+        .routes(routes!(content::payload))
+        .routes(routes!(content::resource))
+        .routes(routes!(replay::one))
+        .routes(routes!(requeue::one))
+        .routes(routes!(replays::begin))
+        .routes(routes!(replays::cancel))
+        .routes(routes!(sessions::withdraw))
+        .routes(routes!(sessions::poll))
+        .routes(routes!(sessions::refresh))
+        .routes(routes!(sinks::drop_deliveries))
+        .routes(routes!(sinks::readdress))
+        .routes(routes!(audit::list))
 }
 
 fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

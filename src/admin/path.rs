@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::error::Error;
 use crate::domain::{EventId, SessionId};
@@ -33,6 +37,17 @@ pub(crate) struct Place(pub(crate) u32);
 
 /// `{id}`: the number of a replay job.
 pub(crate) struct Number(pub(crate) i64);
+
+/// `{name}`: a sink, which need not be configured any more.
+pub(crate) struct SinkName(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for SinkName {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        read(parts, "name", "a sink's name").await.map(Self)
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for Number {
     type Rejection = Error;
@@ -76,4 +91,68 @@ async fn read<T: FromStr>(parts: &mut Parts, name: &str, allowed: &str) -> Resul
         .ok()
         .and_then(|Path(params)| params.get(name)?.parse().ok())
         .ok_or_else(|| Error::BadRequest(format!("{name}: use {allowed}")))
+}
+
+impl IntoParams for Id {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let format = SchemaFormat::Custom("uuid".to_owned());
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(format));
+        vec![parameter("id", "The event's id.", schema)]
+    }
+}
+
+impl IntoParams for Session {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(SessionId::MAX_BYTES));
+        vec![parameter(
+            "id",
+            "The session's id, percent-encoded.",
+            schema,
+        )]
+    }
+}
+
+impl IntoParams for Number {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(format));
+        vec![parameter("id", "The job's number.", schema)]
+    }
+}
+
+impl IntoParams for Place {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(0))
+            .maximum(Some(u32::MAX));
+        let what = "The link's place in the event's list, from 0.";
+        vec![parameter("n", what, schema)]
+    }
+}
+
+impl IntoParams for SinkName {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let schema = ObjectBuilder::new().schema_type(Type::String);
+        let what = "The sink's name; it need not be configured any more.";
+        vec![parameter("name", what, schema)]
+    }
+}
+
+/// A part of a path, as the description shows it.
+fn parameter(name: &str, what: &str, schema: ObjectBuilder) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some(what))
+        .schema(Some(schema))
+        .build()
 }

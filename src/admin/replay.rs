@@ -6,24 +6,51 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use bytes::Bytes;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::auth::audit;
 use super::error::Error;
+use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed, TooLarge};
+use super::openapi::words;
 use super::path::Id;
 use super::{Caller, State};
 use crate::domain::EventId;
 use crate::journal::{NoSink, ReplayFrom, Replayed, addressees};
 
 /// What `POST /events/{id}/replay` takes; no body at all stands for `{}`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct One {
+#[schema(as = ReplayOne)]
+pub(super) struct One {
+    /// Where it starts; `retrieve` where nothing is said.
+    #[schema(value_type = Option<words::ReplayFrom>)]
     from: Option<String>,
+    /// To which sinks; to those that had it where none is named.
     #[serde(default)]
     sinks: Option<Vec<String>>,
+}
+
+/// What was made due.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Scheduled {
+    /// The event.
+    #[schema(format = "uuid")]
+    id: String,
+    /// Always `scheduled`.
+    result: &'static str,
+}
+
+impl Scheduled {
+    /// This event.
+    pub(super) fn of(id: EventId) -> (StatusCode, Json<Self>) {
+        let scheduled = Self {
+            id: id.to_string(),
+            result: "scheduled",
+        };
+        (StatusCode::ACCEPTED, Json(scheduled))
+    }
 }
 
 /// A replay as asked for, checked.
@@ -32,7 +59,25 @@ pub(crate) struct Wish {
     pub(crate) sinks: Vec<String>,
 }
 
-/// `POST /events/{id}/replay`.
+/// Replay one event.
+///
+/// Makes it due again; no body at all stands for `{}`. Sinks tell a repeated delivery by its id.
+#[utoipa::path(
+    post, path = "/events/{id}/replay", tag = "replays", operation_id = "replay_event",
+    params(Id),
+    request_body(content = Option<One>, example = json!({"from": "deliver", "sinks": ["ehr"]})),
+    responses(
+        (
+            status = 202, description = "It is scheduled.", body = Scheduled,
+            links(("ShowEvent" = (
+                operation_id = "show_event", parameters(("id" = "$response.body#/id")),
+                description = "What became of it.",
+            ))),
+        ),
+        BadRequest, NotFound, Conflict, TooLarge, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn one(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
@@ -51,8 +96,7 @@ pub(crate) async fn one(
         }
         Err(why) => return Err(Error::Conflict(why.to_string())),
     }
-    let answer = json!({"result": "scheduled", "id": id.to_string()});
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    Ok(Scheduled::of(id))
 }
 
 impl Wish {

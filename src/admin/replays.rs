@@ -9,12 +9,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::auth::audit;
 use super::error::Error;
-use super::jobs_view::{Job, Planned};
+use super::jobs_view::{Job, JobEnd, Jobs, Planned};
+use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed, TooLarge};
+use super::openapi::query::{FilterFields, Limit};
+use super::openapi::words;
 use super::path::Number;
 use super::replay::{Wish, read, wish};
 use super::{Caller, State, filter};
@@ -28,26 +32,72 @@ const MOST_RATE: u32 = 1000;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// What `POST /replay` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Many {
+#[schema(as = ReplayMany)]
+pub(super) struct Many {
+    /// Where each starts; `retrieve` where nothing is said.
+    #[schema(value_type = Option<words::ReplayFrom>)]
     from: Option<String>,
+    /// To which sinks; to those that had it where none is named.
     #[serde(default)]
     sinks: Option<Vec<String>>,
+    /// Which events, by at least one field.
     #[serde(default)]
+    #[schema(value_type = FilterFields, required)]
     filter: Map<String, Value>,
     /// Only tell what it would do.
     #[serde(default)]
     dry_run: bool,
-    /// Events a second.
+    /// Events a second; 5 where nothing is said.
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     rate: Option<NonZeroU32>,
     /// Answer when all is scheduled, and go as fast as can be where no rate is given.
     #[serde(default)]
     wait: bool,
+    /// Why, for the audit log; as in the header `X-Audit-Reason`.
     reason: Option<String>,
 }
 
-/// `POST /replay`. The job goes on if the caller leaves.
+/// What a replay job is answered with: the job, or its end where the caller waited.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only described")]
+enum Begun {
+    Job(Box<Job>),
+    End(JobEnd),
+}
+
+/// Begin a replay job.
+///
+/// Replays all that a filter finds, at a pace. Try it with `dry_run` first: that tells what it would do. The job goes on if
+/// the caller leaves; `wait` answers once all is scheduled.
+#[utoipa::path(
+    post, path = "/replay", tag = "replays", operation_id = "begin_replay",
+    request_body(
+        content = Many,
+        example = json!({"filter": {"state": "dead", "sink": "ehr"}, "from": "deliver", "dry_run": true}),
+    ),
+    responses(
+        (status = 200, description = "With `dry_run`: what it would do.", body = Planned),
+        (
+            status = 202, description = "The job has begun, or with `wait` is over.", body = Begun,
+            headers(("Location" = String, description = "The path of the job; without `wait`.")),
+            links(
+                ("ShowReplay" = (
+                    operation_id = "show_replay", parameters(("id" = "$response.body#/id")),
+                    description = "How the job stands.",
+                )),
+                ("CancelReplay" = (
+                    operation_id = "cancel_replay", parameters(("id" = "$response.body#/id")),
+                    description = "Stop it.",
+                )),
+            ),
+        ),
+        BadRequest, TooLarge, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(super) async fn begin(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
@@ -56,10 +106,6 @@ pub(super) async fn begin(
     let many: Many = read(body)?;
     let wish = wish(&state, many.from.as_deref(), many.sinks)?;
     let filter = filter_of(&many.filter).map_err(Error::BadRequest)?;
-    if many.dry_run {
-        let preview = state.journal.preview(filter).await?;
-        return Ok(Json(Planned::of(&preview, wish.from)).into_response());
-    }
     let rate = match many.rate.map(NonZeroU32::get) {
         Some(rate) if rate > MOST_RATE => {
             return Err(Error::BadRequest(format!(
@@ -69,6 +115,10 @@ pub(super) async fn begin(
         Some(rate) => Some(rate),
         None => (!many.wait).then_some(RATE),
     };
+    if many.dry_run {
+        let preview = state.journal.preview(filter).await?;
+        return Ok(Json(Planned::of(&preview, wish.from)).into_response());
+    }
     let caller = caller.for_reason(many.reason);
     let job = start(&state, &caller, wish, filter, rate).await?;
     if many.wait {
@@ -114,29 +164,53 @@ async fn wait(state: &State, id: i64) -> Result<impl IntoResponse + use<>, Error
     loop {
         let job = state.journal.job(id).await?.ok_or_else(no_job)?;
         if job.state != JobState::Running {
-            let answer = json!({
-                "id": job.id,
-                "scheduled": job.tally.scheduled,
-                "skipped": job.tally.skipped(),
-            });
+            let answer = JobEnd {
+                id: job.id,
+                scheduled: job.tally.scheduled,
+                skipped: job.tally.skipped(),
+            };
             return Ok((StatusCode::ACCEPTED, Json(answer)));
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// `GET /replays`: the newest first.
+/// List replay jobs.
+///
+/// The newest first.
+#[utoipa::path(
+    get, path = "/replays", tag = "replays", operation_id = "list_replays",
+    params(Limit),
+    responses(
+        (
+            status = 200, description = "The jobs.", body = Jobs,
+            links(("ShowReplay" = (
+                operation_id = "show_replay", parameters(("id" = "$response.body#/replays/0/id")),
+                description = "The newest job.",
+            ))),
+        ),
+        BadRequest, StoreFailed,
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Jobs>, Error> {
     let limit = filter::only_limit(query.as_deref()).map_err(Error::BadRequest)?;
     let jobs = state.journal.jobs(limit).await?;
-    let jobs: Vec<Job> = jobs.iter().map(|job| Job::of(job, None)).collect();
-    Ok(Json(json!({"replays": jobs})))
+    Ok(Json(Jobs {
+        replays: jobs.iter().map(|job| Job::of(job, None)).collect(),
+    }))
 }
 
-/// `GET /replays/{id}`: with where its events stand now.
+/// Show a replay job.
+///
+/// With where its events stand now.
+#[utoipa::path(
+    get, path = "/replays/{id}", tag = "replays", operation_id = "show_replay",
+    params(Number),
+    responses((status = 200, description = "The job.", body = Job), BadRequest, NotFound, StoreFailed),
+)]
 pub(super) async fn show(
     Shared(state): Shared<State>,
     Number(id): Number,
@@ -146,7 +220,15 @@ pub(super) async fn show(
     Ok(Json(Job::of(&job, Some(&progress))))
 }
 
-/// `POST /replays/{id}/cancel`: what was scheduled stays so.
+/// Cancel a replay job.
+///
+/// What was scheduled stays so.
+#[utoipa::path(
+    post, path = "/replays/{id}/cancel", tag = "replays", operation_id = "cancel_replay",
+    params(Number),
+    responses((status = 200, description = "The job, stopped.", body = Job), BadRequest, NotFound, Conflict, StoreFailed),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn cancel(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,

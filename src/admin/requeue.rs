@@ -1,18 +1,26 @@
 //! `POST /events/{id}/requeue`: takes an event out of the quarantine, now that it can be read.
 
+use axum::Extension;
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::{Extension, Json};
-use serde_json::json;
 
 use super::auth::audit;
 use super::error::Error;
+use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed};
 use super::path::Id;
+use super::replay::Scheduled;
 use super::{Caller, State};
 use crate::journal::{self, Requeued};
 
-/// `POST /events/{id}/requeue`.
+/// Take an event out of the quarantine.
+///
+/// Reads it again, now that it can be read, and makes it due.
+#[utoipa::path(
+    post, path = "/events/{id}/requeue", tag = "events", operation_id = "requeue_event",
+    params(Id),
+    responses((status = 202, description = "It is scheduled.", body = Scheduled), BadRequest, NotFound, Conflict, StoreFailed),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn one(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
@@ -25,8 +33,7 @@ pub(crate) async fn one(
         Requeued::NotFound => return Err(Error::no_event()),
         other => return Err(Error::Conflict(words(&other))),
     }
-    let answer = json!({"result": "scheduled", "id": id.to_string()});
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    Ok(Scheduled::of(id))
 }
 
 /// What came of it, for people.

@@ -8,16 +8,22 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use super::auth::audit;
 use super::error::Error;
+use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed, TooLarge};
+use super::openapi::bodies::{NewSession, NewSessions, SessionChange};
+use super::openapi::query::{Paging, SessionFields};
 use super::path::Session;
 use super::registration::{self, Said};
+use super::replay::Scheduled;
 use super::{Caller, State, filter, view};
-use crate::domain::{Expected, Origin, Registration};
+use crate::domain::Expected;
 use crate::journal::{Filter, NewExpected, Registered};
+use crate::net::ErrorBody;
 
 /// How often a wait for a session's end looks.
 const LOOK: Duration = Duration::from_millis(200);
@@ -25,7 +31,69 @@ const LOOK: Duration = Duration::from_millis(200);
 const BATCH: usize = 500;
 const NDJSON: &str = "application/x-ndjson";
 
-/// `POST /sessions`: registers one session, a list of them, or one a line.
+/// What one of many is answered with, in its place.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = RegisteredOrRefused)]
+pub(super) enum OneOfMany {
+    /// It is expected.
+    Registered(view::Registered),
+    /// It cannot be.
+    Refused {
+        /// What is wrong with it.
+        error: ErrorBody,
+    },
+}
+
+/// What a registration is answered with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only described")]
+enum RegisteredOneOrMany {
+    One(view::Registered),
+    Many(Vec<OneOfMany>),
+}
+
+/// What a registration is refused with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only described")]
+enum RefusedOneOrMany {
+    One(ErrorBody),
+    Many(Vec<OneOfMany>),
+}
+
+/// Register sessions.
+///
+/// One session, a list of them, or one a line as `application/x-ndjson`. When no notification of a session comes, its status
+/// is asked for, and it is fetched and delivered as if one had come. What is wrong with one of many stands in its place.
+/// May be said again.
+#[utoipa::path(
+    post, path = "/sessions", tag = "sessions", operation_id = "register_sessions",
+    request_body(content(
+        (NewSessions = "application/json", example = json!({
+            "session_id": "123dfg-456dfg-789dfg-012dfg", "kind": "ambient", "deadline": "2026-11-25T18:00:00Z",
+        })),
+        (NewSession = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 200, description = "All were known.", content(
+            (RegisteredOneOrMany = "application/json"), (String = "application/x-ndjson"),
+        )),
+        (
+            status = 201, description = "At least one is new.",
+            content((RegisteredOneOrMany = "application/json"), (String = "application/x-ndjson")),
+            links(("ShowSession" = (
+                operation_id = "show_session", parameters(("id" = "$response.body#/session_id")),
+                description = "How the session stands.",
+            ))),
+        ),
+        (status = 400, description = "The body cannot be read, or none of the sessions can be.", content(
+            (RefusedOneOrMany = "application/json"), (String = "application/x-ndjson"),
+        )),
+        Conflict, TooLarge, StoreFailed,
+    ),
+)]
 pub(crate) async fn register(
     Shared(state): Shared<State>,
     headers: HeaderMap,
@@ -46,7 +114,7 @@ pub(crate) async fn register(
             let registered = keep(&state, vec![new]).await?;
             let registered = registered.first().ok_or_else(Error::no_session)?;
             let status = status(registered.is_new);
-            Ok((status, Json(view::registered(registered))).into_response())
+            Ok((status, Json(view::Registered::from(registered))).into_response())
         }
         Said::Many(many) => {
             let read: Vec<Result<NewExpected, String>> = many
@@ -56,15 +124,17 @@ pub(crate) async fn register(
             let new = read.iter().flatten().cloned().collect();
             let mut registered = keep(&state, new).await?.into_iter();
             let (mut is_any_new, mut is_any_kept) = (false, false);
-            let answers: Vec<Value> = read
-                .iter()
-                .map(|read| match read {
-                    Ok(_) => registered.next().map_or(Value::Null, |registered| {
+            let answers: Vec<OneOfMany> = read
+                .into_iter()
+                .filter_map(|read| match read {
+                    Ok(_) => registered.next().map(|registered| {
                         is_any_new |= registered.is_new;
                         is_any_kept = true;
-                        view::registered(&registered)
+                        OneOfMany::Registered(view::Registered::from(&registered))
                     }),
-                    Err(why) => json!({"error": {"code": 400, "message": why}}),
+                    Err(why) => Some(OneOfMany::Refused {
+                        error: ErrorBody::new(StatusCode::BAD_REQUEST, why),
+                    }),
                 })
                 .collect();
             let status = if is_any_kept || answers.is_empty() {
@@ -73,8 +143,7 @@ pub(crate) async fn register(
                 StatusCode::BAD_REQUEST
             };
             Ok(if is_lines {
-                let lines: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
-                (status, [(header::CONTENT_TYPE, NDJSON)], lines).into_response()
+                (status, [(header::CONTENT_TYPE, NDJSON)], lines(&answers)).into_response()
             } else {
                 (status, Json(answers)).into_response()
             })
@@ -82,27 +151,38 @@ pub(crate) async fn register(
     }
 }
 
-/// `PATCH /sessions/{id}`: says what has become known of a session, in any order and as often as one likes.
+/// One a line.
+fn lines(answers: &[OneOfMany]) -> String {
+    let mut lines = String::new();
+    for answer in answers {
+        lines += &serde_json::to_string(answer).expect("an answer of strings is JSON");
+        lines.push('\n');
+    }
+    lines
+}
+
+/// Say what has become known of a session.
+///
+/// In any order and as often as one likes. Give at least one field.
+#[utoipa::path(
+    patch, path = "/sessions/{id}", tag = "sessions", operation_id = "change_session",
+    params(Session),
+    request_body(content = SessionChange, example = json!({"ended_at": "2026-11-25T17:42:00Z"})),
+    responses(
+        (status = 200, description = "How the session stands.", body = view::Session),
+        BadRequest, NotFound, Conflict, TooLarge, StoreFailed,
+    ),
+)]
 pub(super) async fn change(
     Shared(state): Shared<State>,
     Session(id): Session,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<view::Session>, Error> {
     is_enabled(&state)?;
     let body = body.map_err(|_| Error::TooLarge(registration::MAX_BODY_BYTES))?;
     let change = registration::change(&body).map_err(Error::BadRequest)?;
-    let Some(mut known) = state.journal.expected(id.clone()).await? else {
-        // Its registration is on its way: its end may be told by somebody else, and overtake it.
-        let registration = Registration {
-            ended_at: change.ended_at,
-            provider: change.provider,
-            deadline: change.deadline,
-            ..Registration::of(id, Origin::Registered)
-        };
-        let new = NewExpected::of(registration, &state.reconcile.schedule, state.clock.now());
-        let registered = state.journal.expect(vec![new]).await?.pop();
-        return shown(&state, registered.map(|registered| registered.expected));
-    };
+    let known = state.journal.expected(id.clone()).await?;
+    let mut known = known.ok_or_else(Error::no_session)?;
     let said = &mut known.registration;
     said.ended_at = change.ended_at.or(said.ended_at);
     said.deadline = change.deadline.or(said.deadline);
@@ -116,32 +196,60 @@ pub(super) async fn change(
     shown(&state, changed)
 }
 
-/// `GET /sessions`: the newest first.
+/// List expected sessions.
+///
+/// The newest first.
+#[utoipa::path(
+    get, path = "/sessions", tag = "sessions", operation_id = "list_sessions",
+    params(SessionFields, Paging),
+    responses(
+        (
+            status = 200, description = "A page of sessions.", body = view::SessionPage,
+            links(("ShowSession" = (
+                operation_id = "show_session", parameters(("id" = "$response.body#/sessions/0/session_id")),
+                description = "The first session of the page.",
+            ))),
+        ),
+        BadRequest, StoreFailed,
+    ),
+)]
 pub(super) async fn list(
     Shared(state): Shared<State>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<view::SessionPage>, Error> {
     let query = filter::sessions(query.as_deref(), state.clock.now()).map_err(Error::BadRequest)?;
     let page = state
         .journal
         .list_expected(query.filter, query.limit, query.cursor)
         .await?;
     let now = state.clock.now();
-    let sessions: Vec<view::Session> = page
-        .sessions
-        .iter()
-        .map(|expected| view::Session::of(expected, now))
-        .collect();
-    let next = page.next.map(|next| next.to_string());
-    Ok(Json(json!({"sessions": sessions, "next_cursor": next})))
+    let sessions = page.sessions.iter();
+    Ok(Json(view::SessionPage {
+        sessions: sessions.map(|it| view::Session::of(it, now)).collect(),
+        next_cursor: page.next.map(|next| next.to_string()),
+    }))
 }
 
-/// `GET /sessions/{id}`, with `wait=30s` once it has an end, or the time is over, or the service stops.
+/// Show one session.
+///
+/// With `wait` it answers once the session has an end, the time is over, or the service stops.
+#[utoipa::path(
+    get, path = "/sessions/{id}", tag = "sessions", operation_id = "show_session",
+    params(
+        Session,
+        ("wait" = Option<String>, Query, description = "How long to wait for its end: whole seconds from 0s to 60s.",
+            pattern = "^([0-9]|[1-5][0-9]|60)s$", example = "30s"),
+    ),
+    responses(
+        (status = 200, description = "How the session stands.", body = view::Session),
+        BadRequest, NotFound, StoreFailed,
+    ),
+)]
 pub(super) async fn show(
     Shared(state): Shared<State>,
     Session(id): Session,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<view::Session>, Error> {
     let wait = filter::wait(query.as_deref()).map_err(Error::BadRequest)?;
     let end = Instant::now() + wait;
     loop {
@@ -156,12 +264,21 @@ pub(super) async fn show(
     }
 }
 
-/// `POST /sessions/{id}/poll`: asks for its status now.
+/// Ask for a session's status now.
+#[utoipa::path(
+    post, path = "/sessions/{id}/poll", tag = "sessions", operation_id = "poll_session",
+    params(Session),
+    responses(
+        (status = 202, description = "It is asked for.", body = view::Session),
+        BadRequest, NotFound, Conflict, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn poll(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Session(id): Session,
-) -> Result<(StatusCode, Json<Value>), Error> {
+) -> Result<(StatusCode, Json<view::Session>), Error> {
     is_enabled(&state)?;
     if !state.can_poll {
         return Err(Error::Conflict(
@@ -177,12 +294,20 @@ pub(crate) async fn poll(
     Ok((StatusCode::ACCEPTED, shown(&state, asked)?))
 }
 
-/// `POST /sessions/{id}/refresh`: fetches again what its last event was delivered with, and delivers what has changed.
+/// Fetch a session's content again.
+///
+/// What its last event was delivered with; what has changed is delivered as an amendment.
+#[utoipa::path(
+    post, path = "/sessions/{id}/refresh", tag = "sessions", operation_id = "refresh_session",
+    params(Session),
+    responses((status = 202, description = "It is scheduled.", body = Scheduled), BadRequest, NotFound, Conflict, StoreFailed),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn refresh(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Session(id): Session,
-) -> Result<(StatusCode, Json<Value>), Error> {
+) -> Result<(StatusCode, Json<Scheduled>), Error> {
     if !state.can_poll {
         return Err(Error::Conflict(
             "there are no credentials for the SDP API (sdp.auth), so nothing can be fetched"
@@ -206,16 +331,26 @@ pub(crate) async fn refresh(
         ));
     }
     state.journal.wake();
-    let answer = json!({"result": "scheduled", "id": event.to_string()});
-    Ok((StatusCode::ACCEPTED, Json(answer)))
+    Ok(Scheduled::of(event))
 }
 
-/// `DELETE /sessions/{id}`: it is not expected any more. A notification of it is taken all the same.
+/// Expect a session no more.
+///
+/// A notification of it is taken all the same.
+#[utoipa::path(
+    delete, path = "/sessions/{id}", tag = "sessions", operation_id = "withdraw_session",
+    params(Session),
+    responses(
+        (status = 200, description = "How the session stands.", body = view::Session),
+        BadRequest, NotFound, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn withdraw(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
     Session(id): Session,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<view::Session>, Error> {
     let known = state.journal.expected(id.clone()).await?;
     known.ok_or_else(Error::no_session)?;
     audit(&state, &caller, format!("withdraw session {id}"), None).await?;
@@ -242,10 +377,9 @@ fn status(is_new: bool) -> StatusCode {
     }
 }
 
-fn shown(state: &State, expected: Option<Expected>) -> Result<Json<Value>, Error> {
+fn shown(state: &State, expected: Option<Expected>) -> Result<Json<view::Session>, Error> {
     let expected = expected.ok_or_else(Error::no_session)?;
-    let view = view::Session::of(&expected, state.clock.now());
-    Ok(Json(json!(view)))
+    Ok(Json(view::Session::of(&expected, state.clock.now())))
 }
 
 fn is_enabled(state: &State) -> Result<(), Error> {

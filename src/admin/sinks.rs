@@ -1,15 +1,17 @@
 //! `/sinks/{name}/drop` and `/readdress`: what becomes of deliveries that a sink does not have, such as those to one that
 //! was removed or renamed.
 
+use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State as Shared};
 use axum::{Extension, Json};
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::auth::audit;
 use super::error::Error;
+use super::openapi::answers::{BadRequest, StoreFailed, TooLarge};
+use super::path::SinkName;
 use super::replay::{known_sinks, read};
 use super::{Caller, State};
 
@@ -17,37 +19,71 @@ use super::{Caller, State};
 const BATCH: usize = 200;
 
 /// What `POST /sinks/{name}/readdress` takes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Readdress {
+pub(super) struct Readdress {
+    /// The configured sink that is to get it.
+    #[schema(value_type = String, example = "ehr")]
     to: Option<String>,
 }
 
-/// `POST /sinks/{name}/drop`: gives up what the sink does not have. What was dropped until a failure stays so.
+/// How many deliveries were given up.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Dropped {
+    dropped: usize,
+}
+
+/// How many deliveries go to another sink now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Readdressed {
+    readdressed: usize,
+}
+
+/// Give up what a sink does not have.
+///
+/// For a sink that was removed or renamed, whose deliveries would wait for ever. What was dropped until a failure stays so.
+#[utoipa::path(
+    post, path = "/sinks/{name}/drop", tag = "sinks", operation_id = "drop_deliveries",
+    params(SinkName),
+    responses((status = 200, description = "How many were given up.", body = Dropped), BadRequest, StoreFailed),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn drop_deliveries(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
-    Path(sink): Path<String>,
-) -> Result<Json<Value>, Error> {
+    SinkName(sink): SinkName,
+) -> Result<Json<Dropped>, Error> {
     let action = format!("drop what '{sink}' does not have");
     audit(&state, &caller, action, None).await?;
     let mut dropped = 0;
     loop {
         let (sink, actor) = (sink.clone(), caller.name.clone());
         match state.journal.drop_deliveries(sink, BATCH, actor).await? {
-            0 => return Ok(Json(json!({"dropped": dropped}))),
+            0 => return Ok(Json(Dropped { dropped })),
             more => dropped += more,
         }
     }
 }
 
-/// `POST /sinks/{name}/readdress` `{"to": "…"}`: gives what the sink does not have to a configured one.
+/// Give what a sink does not have to another one.
+///
+/// For a sink that was removed or renamed. The other one must be configured.
+#[utoipa::path(
+    post, path = "/sinks/{name}/readdress", tag = "sinks", operation_id = "readdress_deliveries",
+    params(SinkName),
+    request_body(content = Readdress, example = json!({"to": "ehr"})),
+    responses(
+        (status = 200, description = "How many go to the other one.", body = Readdressed),
+        BadRequest, TooLarge, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true))),
+)]
 pub(crate) async fn readdress(
     Shared(state): Shared<State>,
     Extension(caller): Extension<Caller>,
-    Path(from): Path<String>,
+    SinkName(from): SinkName,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json<Readdressed>, Error> {
     let wish: Readdress = read(body)?;
     let to = wish
         .to
@@ -63,7 +99,7 @@ pub(crate) async fn readdress(
     loop {
         let (from, to, actor) = (from.clone(), to.clone(), caller.name.clone());
         match state.journal.readdress(from, to, BATCH, actor).await? {
-            0 => return Ok(Json(json!({"readdressed": readdressed}))),
+            0 => return Ok(Json(Readdressed { readdressed })),
             more => readdressed += more,
         }
     }

@@ -1,96 +1,171 @@
 //! `GET /api/v1/stats`: how many events stand where, whether all is well, and the last day by minute.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::Error;
+use super::openapi::answers::{BadRequest, StoreFailed};
 use super::{State, filter};
 use crate::domain::{EventState, ExpectedState, Outcome};
-use crate::journal::Stats;
-use crate::metrics::{Answer, Minute, Times};
+use crate::journal;
+use crate::metrics::{self, Answer};
+use crate::net::Health;
 
-/// `GET /stats`.
-pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Value>, Error> {
-    let stats = state.journal.stats().await?;
-    let expected = state.journal.expected_stats().await?;
-    let sessions: Map<String, Value> = ExpectedState::ALL
-        .iter()
-        .map(|state| (state.as_str().to_owned(), expected.count(*state).into()))
-        .collect();
-    let report = state.readiness.report();
-    Ok(Json(json!({
-        "events": by_state(&stats),
-        "sessions": sessions,
-        "total": stats.total(),
-        "refused_kept": stats.rejected,
-        "oldest_pending_seconds": oldest_pending(&stats, state.clock.now()).as_secs_f64(),
-        "ready": {"status": report.word(), "failing": report.failing, "notes": report.notes},
-        "version": env!("CARGO_PKG_VERSION"),
-    })))
+/// How many events stand where.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EventCounts {
+    /// Events by their state.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    events: BTreeMap<&'static str, u64>,
+    /// How old the oldest event in progress is; zero where there is none.
+    oldest_pending_seconds: f64,
+    /// Requests that were refused and are kept to be verified again.
+    refused_kept: u64,
+    /// All events.
+    total: u64,
 }
 
-/// How many events stand where, and how old the oldest one in progress is.
-pub(super) async fn events(state: &State) -> Result<Value, Error> {
-    let stats = state.journal.stats().await?;
-    Ok(json!({
-        "events": by_state(&stats),
-        "total": stats.total(),
-        "refused_kept": stats.rejected,
-        "oldest_pending_seconds": oldest_pending(&stats, state.clock.now()).as_secs_f64(),
+/// How many events and sessions stand where, and whether all is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Stats {
+    #[serde(flatten)]
+    counts: EventCounts,
+    ready: Health,
+    /// Expected sessions by their state.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    sessions: BTreeMap<&'static str, u64>,
+    /// The version of the service.
+    version: &'static str,
+}
+
+/// The last minutes.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct History {
+    /// The oldest first; the last one still goes on.
+    minutes: Vec<Minute>,
+}
+
+/// What happened in one minute.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Minute {
+    /// How long answers took, in milliseconds; null where there were none.
+    ack_ms: Option<Times>,
+    /// Notifications by their answer.
+    #[schema(value_type = BTreeMap<String, u32>)]
+    answers: BTreeMap<&'static str, u32>,
+    /// When it began.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Events that were given up.
+    dead: u32,
+    /// Events that every sink has.
+    done: u32,
+    /// How long it took from receipt to the last sink, in milliseconds; null where nothing arrived.
+    end_to_end_ms: Option<Times>,
+    /// Sessions by how they ended.
+    #[schema(value_type = BTreeMap<String, u32>)]
+    outcomes: BTreeMap<&'static str, u32>,
+}
+
+/// The median and the 99th percentile, in milliseconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Times {
+    p50: f64,
+    p99: f64,
+}
+
+/// Show how the service stands.
+///
+/// How many events and sessions stand where, how old the oldest event in progress is, and whether all is well.
+#[utoipa::path(
+    get, path = "/stats", tag = "operations", operation_id = "show_stats",
+    responses((status = 200, description = "The counts.", body = Stats), StoreFailed),
+)]
+pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Stats>, Error> {
+    let counts = events(&state).await?;
+    let expected = state.journal.expected_stats().await?;
+    let sessions = ExpectedState::ALL.iter();
+    Ok(Json(Stats {
+        counts,
+        ready: Health::from(state.readiness.report()),
+        sessions: sessions
+            .map(|state| (state.as_str(), expected.count(*state)))
+            .collect(),
+        version: env!("CARGO_PKG_VERSION"),
     }))
 }
 
-fn by_state(stats: &Stats) -> Map<String, Value> {
+/// How many events stand where, and how old the oldest one in progress is.
+pub(super) async fn events(state: &State) -> Result<EventCounts, Error> {
+    let stats = state.journal.stats().await?;
     let states = EventState::ALL.iter();
-    states
-        .map(|state| (state.as_str().to_owned(), stats.count(*state).into()))
-        .collect()
-}
-
-/// `GET /stats/history`: the last day of this instance by minute.
-pub(super) async fn history(
-    Shared(state): Shared<State>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<Value>, Error> {
-    let most = filter::minutes(query.as_deref()).map_err(Error::BadRequest)?;
-    let minutes = state.metrics.history(most);
-    let minutes: Vec<Value> = minutes
-        .iter()
-        .map(|(at, minute)| of_minute(*at, minute))
-        .collect();
-    Ok(Json(json!({"minutes": minutes})))
-}
-
-fn of_minute(at: Timestamp, minute: &Minute) -> Value {
-    let counts = |words: &[&str], counts: &[u32]| -> Map<String, Value> {
-        let counts = words.iter().zip(counts);
-        counts
-            .map(|(word, count)| ((*word).to_owned(), (*count).into()))
-            .collect()
-    };
-    let times = |times: Option<Times>| {
-        times.map(|times| {
-            let millis = |time: Duration| time.as_secs_f64() * 1000.0;
-            json!({"p50": millis(times.p50), "p99": millis(times.p99)})
-        })
-    };
-    json!({
-        "at": at.to_string(),
-        "answers": counts(&Answer::ALL.map(Answer::as_str), &minute.answers),
-        "outcomes": counts(&Outcome::ALL.map(Outcome::as_str), &minute.outcomes),
-        "done": minute.done,
-        "dead": minute.dead,
-        "ack_ms": times(minute.ack),
-        "end_to_end_ms": times(minute.end_to_end),
+    Ok(EventCounts {
+        events: states
+            .map(|state| (state.as_str(), stats.count(*state)))
+            .collect(),
+        oldest_pending_seconds: oldest_pending(&stats, state.clock.now()).as_secs_f64(),
+        refused_kept: stats.rejected,
+        total: stats.total(),
     })
 }
 
+/// Show the last day by minute.
+///
+/// Of this process: it begins anew with each start, and with several instances each has its own.
+#[utoipa::path(
+    get, path = "/stats/history", tag = "operations", operation_id = "show_history",
+    params((
+        "minutes" = Option<u32>, Query, description = "How many minutes; 60 where nothing is said.",
+        minimum = 1, maximum = 1440,
+    )),
+    responses((status = 200, description = "The minutes.", body = History), BadRequest),
+)]
+pub(super) async fn history(
+    Shared(state): Shared<State>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<History>, Error> {
+    let most = filter::minutes(query.as_deref()).map_err(Error::BadRequest)?;
+    let minutes = state.metrics.history(most);
+    let minutes = minutes.iter().map(|(at, minute)| Minute::of(*at, minute));
+    Ok(Json(History {
+        minutes: minutes.collect(),
+    }))
+}
+
+impl Minute {
+    fn of(at: Timestamp, minute: &metrics::Minute) -> Self {
+        let answers = Answer::ALL.map(Answer::as_str);
+        let outcomes = Outcome::ALL.map(Outcome::as_str);
+        Self {
+            ack_ms: minute.ack.map(Times::of),
+            answers: answers.into_iter().zip(minute.answers).collect(),
+            at: at.to_string(),
+            dead: minute.dead,
+            done: minute.done,
+            end_to_end_ms: minute.end_to_end.map(Times::of),
+            outcomes: outcomes.into_iter().zip(minute.outcomes).collect(),
+        }
+    }
+}
+
+impl Times {
+    fn of(times: metrics::Times) -> Self {
+        let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+        Self {
+            p50: millis(times.p50),
+            p99: millis(times.p99),
+        }
+    }
+}
+
 /// How long the oldest event in progress has been waiting; zero where there is none.
-pub(super) fn oldest_pending(stats: &Stats, now: Timestamp) -> Duration {
+pub(super) fn oldest_pending(stats: &journal::Stats, now: Timestamp) -> Duration {
     stats
         .oldest_pending
         .and_then(|since| Duration::try_from(now.duration_since(since)).ok())

@@ -11,15 +11,17 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::error::Error;
+use super::openapi::answers::Unavailable;
 use super::{State, stats};
 use crate::journal::{FeedChange, Watch};
 use crate::lifecycle::Report;
+use crate::net::Health;
 
 /// Most watchers at once.
 const MOST: usize = 50;
@@ -47,7 +49,19 @@ impl Watchers {
     }
 }
 
-/// `GET /stream`, from the change behind `Last-Event-ID` on where that is given.
+/// Watch what changes.
+///
+/// Server-sent events: `event` (an event changed its state), `stats` (how many stand where), `ready` (how the service
+/// stands) and `resync` (changes were missed: look at everything anew). They say what changed and not what it holds. The
+/// stream ends when the service stops and when tokens are loaded anew; come again with `Last-Event-ID`.
+#[utoipa::path(
+    get, path = "/stream", tag = "operations", operation_id = "watch_stream",
+    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read.")),
+    responses(
+        (status = 200, description = "The events, until one of both ends it.", body = String, content_type = "text/event-stream"),
+        Unavailable,
+    ),
+)]
 pub(super) async fn show(
     Shared(state): Shared<State>,
     headers: HeaderMap,
@@ -79,6 +93,13 @@ fn stream(told: mpsc::Receiver<Event>) -> impl Stream<Item = Result<Event, Infal
     futures_util::stream::unfold(told, async |mut told| {
         told.recv().await.map(|event| (Ok(event), told))
     })
+}
+
+/// An event changed its state.
+#[derive(Serialize)]
+struct Changed {
+    id: String,
+    state: &'static str,
 }
 
 /// Whoever watches, and what is sent there.
@@ -134,7 +155,7 @@ impl Watcher {
                     }
                     let report = self.state.readiness.report();
                     if ready.as_ref() != Some(&report) {
-                        if !self.send(of_report(&report)) {
+                        if !self.send_health(&report) {
                             return;
                         }
                         ready = Some(report);
@@ -148,29 +169,37 @@ impl Watcher {
     }
 
     fn send_change(&self, change: &FeedChange) -> bool {
-        let data = json!({"id": change.event.to_string(), "state": change.state.as_str()});
+        let data = Changed {
+            id: change.event.to_string(),
+            state: change.state.as_str(),
+        };
         let event = Event::default()
             .event("event")
             .id(self.state.journal.feed().mark(change))
-            .data(data.to_string());
-        self.send(event)
+            .json_data(data);
+        event.is_ok_and(|event| self.send(event))
     }
 
     /// Sends how many events stand where. A store that cannot tell is told of by `ready`.
     async fn send_stats(&self) -> bool {
         match stats::events(&self.state).await {
-            Ok(stats) => self.send(Event::default().event("stats").data(stats.to_string())),
+            Ok(stats) => {
+                let event = Event::default().event("stats").json_data(stats);
+                event.is_ok_and(|event| self.send(event))
+            }
             Err(_) => true,
         }
+    }
+
+    fn send_health(&self, report: &Report) -> bool {
+        let event = Event::default()
+            .event("ready")
+            .json_data(Health::from(report.clone()));
+        event.is_ok_and(|event| self.send(event))
     }
 
     /// `false` where the watcher is gone or does not read: it comes again, and says from where on.
     fn send(&self, event: Event) -> bool {
         self.messages.try_send(event).is_ok()
     }
-}
-
-fn of_report(report: &Report) -> Event {
-    let data = json!({"status": report.word(), "failing": report.failing, "notes": report.notes});
-    Event::default().event("ready").data(data.to_string())
 }

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::words;
 use crate::domain::{Cause, LinkState};
 use crate::journal::{Attempt, Delivery, Event, EventDetail, Link};
 
 /// One thing that happened to an event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = TimelineEntry)]
 pub struct Moment {
     /// When.
+    #[schema(format = DateTime)]
     pub at: String,
     /// What, in a few words.
     pub what: String,
@@ -19,6 +23,7 @@ pub struct Moment {
     pub detail: String,
     /// Of which sort it is, where it did not succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<words::Cause>)]
     pub cause: Option<&'static str>,
     /// The status of the answer, when it was an HTTP answer.
     #[serde(skip_serializing_if = "Option::is_none")]

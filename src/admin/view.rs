@@ -2,38 +2,50 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use super::openapi::words;
 use super::timeline::{self, Moment, millis};
 use crate::domain::{Cause, Expected};
 use crate::journal;
 
 /// An event as it stands in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's Event, field by field")]
 pub struct Event {
+    #[schema(format = "uuid")]
     pub id: String,
+    #[schema(format = DateTime)]
     pub received_at: String,
+    #[schema(format = DateTime)]
     pub generated_at: Option<String>,
+    #[schema(value_type = words::Source)]
     pub source: &'static str,
+    #[schema(value_type = words::Outcome)]
     pub outcome: &'static str,
     pub status: Option<String>,
     pub session_id: Option<String>,
     pub encounter_id: Option<String>,
+    #[schema(value_type = words::Kind)]
     pub kind: &'static str,
+    #[schema(value_type = words::EventState)]
     pub state: &'static str,
     pub stale: bool,
     pub attempts: u32,
+    #[schema(format = DateTime)]
     pub next_attempt_at: Option<String>,
     pub last_error: Option<String>,
+    #[schema(value_type = Option<words::Cause>)]
     pub cause: Option<&'static str>,
     pub error_code: Option<String>,
+    #[schema(format = "uuid")]
     pub same_as: Option<String>,
 }
 
 /// An event with all that belongs to it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they hold")]
+#[schema(as = EventDetail)]
 pub struct Detail {
     #[serde(flatten)]
     pub event: Event,
@@ -43,37 +55,45 @@ pub struct Detail {
 }
 
 /// One link.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's link, field by field")]
 pub struct Link {
     pub group: String,
     pub href: String,
+    #[schema(value_type = words::LinkState)]
     pub state: &'static str,
     pub http_status: Option<u16>,
     pub bytes: Option<u64>,
+    #[schema(format = DateTime)]
     pub fetched_at: Option<String>,
     pub took_ms: Option<u64>,
     pub reason: Option<String>,
 }
 
 /// One sink's standing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's delivery, field by field")]
 pub struct Delivery {
     pub sink: String,
+    #[schema(value_type = words::DeliveryState)]
     pub state: &'static str,
     pub attempts: u32,
+    #[schema(format = DateTime)]
     pub delivered_at: Option<String>,
+    #[schema(format = DateTime)]
     pub next_attempt_at: Option<String>,
+    #[schema(format = DateTime)]
     pub applied_at: Option<String>,
     pub http_status: Option<u16>,
     pub took_ms: Option<u64>,
+    #[schema(value_type = Option<words::Cause>)]
     pub cause: Option<&'static str>,
     pub last_error: Option<String>,
 }
 
 /// A page of events, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = EventPage)]
 pub struct Page {
     /// The events.
     pub events: Vec<Event>,
@@ -85,7 +105,7 @@ pub struct Page {
 }
 
 /// How many there are, as far as they were counted.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Count {
     /// How many were counted.
     pub events: u64,
@@ -94,18 +114,20 @@ pub struct Count {
 }
 
 /// One entry of the audit log.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they hold")]
 pub struct AuditEntry {
+    #[schema(format = DateTime)]
     pub at: String,
     pub actor: String,
     pub action: String,
+    #[schema(format = "uuid")]
     pub event: Option<String>,
     pub reason: Option<String>,
 }
 
 /// A page of the audit log, newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AuditPage {
     /// The entries.
     pub entries: Vec<AuditEntry>,
@@ -203,26 +225,37 @@ impl From<&journal::AuditEntry> for AuditEntry {
 }
 
 /// An expected session.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's session, field by field")]
 pub struct Session {
     pub session_id: String,
     pub encounter_id: Option<String>,
+    #[schema(value_type = words::Kind)]
     pub kind: &'static str,
     pub provider: Option<String>,
+    #[schema(value_type = words::Origin)]
     pub origin: &'static str,
+    #[schema(value_type = words::SessionState)]
     pub state: &'static str,
+    #[schema(format = "uuid")]
     pub event_id: Option<String>,
+    #[schema(format = DateTime)]
     pub registered_at: String,
+    #[schema(format = DateTime)]
     pub started_at: Option<String>,
+    #[schema(format = DateTime)]
     pub ended_at: Option<String>,
+    #[schema(format = DateTime)]
     pub deadline: Option<String>,
     pub is_overdue: bool,
+    #[schema(format = DateTime)]
     pub due_at: String,
+    #[schema(format = DateTime)]
     pub next_poll_at: Option<String>,
     pub polls: u32,
     pub last_status: Option<String>,
     pub last_result: Option<String>,
+    #[schema(format = DateTime)]
     pub settled_at: Option<String>,
 }
 
@@ -253,17 +286,38 @@ impl Session {
     }
 }
 
+/// A page of sessions, newest first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<Session>,
+    /// Leads to the next page, when there is one.
+    pub next_cursor: Option<String>,
+}
+
 /// What a registration is answered with.
-pub fn registered(registered: &journal::Registered) -> Value {
-    let expected = &registered.expected;
-    let mut answer = json!({
-        "session_id": expected.registration.session_id.as_str(),
-        "state": expected.state.as_str(),
-    });
-    if let Some(event) = expected.event {
-        answer["event_id"] = event.to_string().into();
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Registered {
+    /// The session, with an id that was made here where none was given.
+    pub session_id: String,
+    /// Where it stands.
+    #[schema(value_type = words::SessionState)]
+    pub state: &'static str,
+    /// Its event, where there is one.
+    #[schema(format = "uuid")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+}
+
+impl From<&journal::Registered> for Registered {
+    fn from(registered: &journal::Registered) -> Self {
+        let expected = &registered.expected;
+        Self {
+            session_id: expected.registration.session_id.to_string(),
+            state: expected.state.as_str(),
+            event_id: expected.event.map(|id| id.to_string()),
+        }
     }
-    answer
 }
 
 fn text(time: Option<Timestamp>) -> Option<String> {

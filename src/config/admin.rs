@@ -51,6 +51,10 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: &'static [Self] =
+        &[Self::Viewer, Self::Operator, Self::Registrar, Self::Applier];
+
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -76,7 +80,7 @@ impl Default for Admin {
 }
 
 impl Word for Role {
-    const ALL: &'static [Self] = &[Self::Viewer, Self::Operator, Self::Registrar, Self::Applier];
+    const ALL: &'static [Self] = Self::ALL;
 
     fn word(self) -> &'static str {
         self.as_str()

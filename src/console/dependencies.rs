@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{SinkInfo, State, event, ui};
-use crate::admin::sinks;
+use crate::admin::{SinkName, sinks};
 use crate::lifecycle::Component;
 
 /// `GET /dependencies`.
@@ -159,7 +159,7 @@ pub(super) async fn drop_deliveries(
     body: Bytes,
 ) -> Result<Redirect, Problem> {
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
-    let done = sinks::drop_deliveries(Shared(state.admin), caller, Path(name)).await;
+    let done = sinks::drop_deliveries(Shared(state.admin), caller, SinkName(name)).await;
     done.map(drop)
         .map_err(|error| Problem::of(&visitor, &error))?;
     Ok(Redirect::to("/dependencies?said=dropped"))
@@ -174,7 +174,7 @@ pub(super) async fn readdress(
 ) -> Result<Redirect, Problem> {
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
     let to = json!({"to": field(&body, "to")}).to_string();
-    let done = sinks::readdress(Shared(state.admin), caller, Path(name), Ok(to.into())).await;
+    let done = sinks::readdress(Shared(state.admin), caller, SinkName(name), Ok(to.into())).await;
     done.map(drop)
         .map_err(|error| Problem::of(&visitor, &error))?;
     Ok(Redirect::to("/dependencies?said=readdressed"))

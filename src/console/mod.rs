@@ -132,6 +132,8 @@ fn looking() -> Router<State> {
         .route("/system", get(system::show))
         .route("/go", get(search::go))
         .route("/stream", get(stream))
+        // The page of the API's description, for a browser that has signed in.
+        .route("/reference", get(async || admin::docs()))
         .route("/preferences", post(preferences::set))
         .route("/sign-out", post(sign_in::leave))
 }

@@ -69,6 +69,7 @@ fn content(state: &State, visitor: &Visitor) -> Markup {
         section {
             h2 { "More" }
             ul {
+                li { a href="/reference" { "The admin API" } ", described call by call" }
                 li { a href="/metrics" { "Metrics" } " for Prometheus" }
                 li { a href="/readyz" { "Readiness" } " as a load balancer sees it" }
             }

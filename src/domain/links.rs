@@ -70,6 +70,9 @@ pub enum SessionKind {
 }
 
 impl SessionKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Ambient, Self::FormFilling, Self::Unknown];
+
     /// The kind that a link's path tells.
     pub fn of_href(href: &str) -> Self {
         if href.contains("/form-filling/") {

@@ -208,6 +208,9 @@ pub enum ReplayFrom {
 }
 
 impl ReplayFrom {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Retrieve, Self::Deliver];
+
     /// Its word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -218,9 +221,7 @@ impl ReplayFrom {
 
     /// The one of this word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Retrieve, Self::Deliver]
-            .into_iter()
-            .find(|from| from.as_str() == word)
+        Self::ALL.into_iter().find(|from| from.as_str() == word)
     }
 }
 

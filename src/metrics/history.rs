@@ -155,7 +155,7 @@ impl Ring {
     }
 }
 
-fn add<T: PartialEq, const N: usize>(counts: &mut [u32; N], all: &[T; N], one: T) {
+fn add<T: PartialEq + Copy, const N: usize>(counts: &mut [u32; N], all: &[T; N], one: T) {
     if let Some(at) = all.iter().position(|known| *known == one) {
         counts[at] += 1;
     }

@@ -1,12 +1,33 @@
 //! Refusals in the one shape of every listener: `{"code": …, "message": …}`, as the vendor's own (docs/VENDOR.md, "Errors").
 
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Json, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a refusal says, on every listener.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorBody {
+    /// The status of the answer.
+    pub code: u16,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+impl ErrorBody {
+    /// A refusal with this status.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            code: status.as_u16(),
+            message: message.into(),
+        }
+    }
+}
 
 /// A refusal. `message` goes to whoever called, so it says nothing internal.
 pub fn error_response(status: StatusCode, message: &str) -> Response {
-    let body = serde_json::json!({"code": status.as_u16(), "message": message}).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    (status, Json(ErrorBody::new(status, message))).into_response()
 }
 
 /// The path is there, but not for this method; `allowed` lists those that it takes.

@@ -6,24 +6,78 @@ use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{MethodRouter, get};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::openapi::OpenApi;
+use utoipa::{OpenApi as _, ToSchema};
 
 use super::answer::method_not_allowed;
-use crate::lifecycle::Readiness;
+use crate::lifecycle::{Readiness, Report};
+
+/// Whether the process runs.
+#[derive(Debug, Serialize, ToSchema)]
+struct Liveness {
+    /// Always `live`.
+    status: &'static str,
+}
+
+/// Whether a notification can be taken, and what prevents it or should be known.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Health {
+    /// What prevents it.
+    pub failing: Vec<String>,
+    /// What does not prevent it but should be known.
+    pub notes: Vec<String>,
+    /// `ready`, `degraded` (it can take a notification, but see the notes) or `unavailable`.
+    #[schema(pattern = "^(ready|degraded|unavailable)$")]
+    pub status: &'static str,
+}
+
+impl From<Report> for Health {
+    fn from(report: Report) -> Self {
+        Self {
+            status: report.word(),
+            failing: report.failing,
+            notes: report.notes,
+        }
+    }
+}
 
 /// The three paths, for any listener.
 pub fn routes(readiness: Readiness) -> Router {
     Router::new()
         .route("/livez", only_get(live))
         .route("/readyz", only_get(ready))
-        .route("/healthz", only_get(ready))
+        .route("/healthz", only_get(healthy))
         .with_state(readiness)
 }
 
-async fn live() -> Response {
-    Json(json!({"status": "live"})).into_response()
+/// What the three paths answer.
+pub fn description() -> OpenApi {
+    #[derive(utoipa::OpenApi)]
+    #[openapi(paths(live, ready, healthy))]
+    struct Paths;
+    Paths::openapi()
 }
 
+/// Whether the process runs.
+#[utoipa::path(
+    get, path = "/livez", tag = "health", operation_id = "show_liveness",
+    responses((status = 200, description = "It runs.", body = Liveness)),
+)]
+async fn live() -> Response {
+    Json(Liveness { status: "live" }).into_response()
+}
+
+/// Whether a notification can be taken.
+///
+/// Unavailable from the first moment of a drain.
+#[utoipa::path(
+    get, path = "/readyz", tag = "health", operation_id = "show_readiness",
+    responses(
+        (status = 200, description = "It can; the notes say what is not all well.", body = Health),
+        (status = 503, description = "It cannot; what fails is named.", body = Health),
+    ),
+)]
 async fn ready(State(readiness): State<Readiness>) -> Response {
     let report = readiness.report();
     let status = if report.is_ready {
@@ -31,8 +85,19 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({"status": report.word(), "failing": report.failing, "notes": report.notes});
-    (status, Json(body)).into_response()
+    (status, Json(Health::from(report))).into_response()
+}
+
+/// The same as `/readyz`.
+#[utoipa::path(
+    get, path = "/healthz", tag = "health", operation_id = "show_health",
+    responses(
+        (status = 200, description = "It can; the notes say what is not all well.", body = Health),
+        (status = 503, description = "It cannot; what fails is named.", body = Health),
+    ),
+)]
+async fn healthy(readiness: State<Readiness>) -> Response {
+    ready(readiness).await
 }
 
 /// Wraps a handler for `GET`, and answers other methods in the error shape.

@@ -21,11 +21,11 @@ mod stream;
 mod tls;
 mod tls_error;
 
-pub use answer::{error_response, method_not_allowed, not_found};
+pub use answer::{ErrorBody, error_response, method_not_allowed, not_found};
 pub use coding::{ACCEPTED_CODINGS, CodingError, decode};
 pub use describe::{NoAnswer, describe, no_answer};
 pub use handover::{BindError, LentSockets, Offer, Predecessor, Sockets, Withdraw, ask};
-pub use health::routes as health_routes;
+pub use health::{Health, description as health_description, routes as health_routes};
 pub use http_client::{
     BodyError, ClientError, ClientOptions, Reach, build_client, read_capped, read_decoded,
     retry_after,

@@ -7,68 +7,139 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
+use super::schema::{always, one_of, one_of_texts};
 use crate::config::Include;
-use crate::domain::{Document, Expectation, Missing, json};
+use crate::domain::{Document, Expectation, Missing, Outcome, Source, json};
 
-#[derive(Serialize)]
-struct Envelope<'a> {
+/// A session as a sink gets it: a CloudEvents 1.0 object. `id` is the idempotency key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Envelope<'a> {
+    /// The version of CloudEvents.
+    #[schema(schema_with = specversion)]
     specversion: &'static str,
+    /// The event's id; the same one where it is delivered again.
+    #[schema(format = "uuid")]
     id: String,
+    /// `suki-receiver/` and the name of the instance.
+    #[schema(pattern = "^suki-receiver/")]
     source: String,
+    /// `ai.suki.session.` and how the session ended.
+    #[schema(schema_with = session_types)]
     r#type: String,
+    /// The session's id.
     subject: &'a str,
+    /// When the notification was received.
+    #[schema(format = DateTime)]
     time: String,
+    /// What `data` is.
+    #[schema(schema_with = datacontenttype)]
     datacontenttype: &'static str,
     data: Data<'a>,
 }
 
-#[derive(Serialize)]
+/// What was received, and what was fetched for it.
+#[derive(Serialize, ToSchema)]
 struct Data<'a> {
+    /// The notification as received; null where none came and the session was asked for.
+    #[schema(value_type = Option<Object>, required)]
     notification: Box<RawValue>,
     /// The notification was not UTF-8 and stands repaired.
     #[serde(skip_serializing_if = "is_false")]
     repaired: bool,
+    /// The session's state in Suki's word, where it was asked for.
+    #[schema(required)]
     session_status: Option<&'a str>,
+    /// Whether it was sent too long before it came.
     stale: bool,
+    /// What was fetched, by the group of its link.
+    #[schema(value_type = BTreeMap<String, Vec<Resource<'static>>>)]
     resources: BTreeMap<&'a str, Vec<Resource<'a>>>,
+    /// What could not be fetched.
     missing: Vec<MissingLink<'a>>,
+    /// How the event came in.
+    #[schema(schema_with = sources)]
     source: &'static str,
+    /// 1, and one more with each amendment of the same session.
+    #[schema(minimum = 1)]
     revision: u32,
+    /// The id of the event that this one amends.
+    #[schema(format = "uuid", required)]
     replaces: Option<String>,
+    #[schema(required)]
     sequence: Option<SequenceNumbers>,
+    #[schema(required)]
     expected: Option<ExpectedSession<'a>>,
+    /// What the partner said of patient, encounter and provider.
+    #[schema(value_type = Option<Object>, required)]
     context: Option<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+/// Numbers that grow, to put deliveries in order.
+#[derive(Serialize, ToSchema)]
 struct SequenceNumbers {
+    /// Within the session.
     session: u64,
+    /// Within the encounter, where it is known.
+    #[schema(required)]
     encounter: Option<u64>,
 }
 
-#[derive(Serialize)]
+/// What was said of the session when it was registered.
+#[derive(Serialize, ToSchema)]
 struct ExpectedSession<'a> {
+    #[schema(format = DateTime)]
     registered_at: String,
+    #[schema(format = DateTime, required)]
     ended_at: Option<String>,
+    #[schema(required)]
     provider: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// What was fetched for one link.
+#[derive(Serialize, ToSchema)]
 struct Resource<'a> {
     href: &'a str,
     http_status: u16,
+    #[schema(format = DateTime)]
     fetched_at: String,
+    /// What Suki's API answered.
+    #[schema(value_type = serde_json::Value)]
     body: Box<RawValue>,
+    /// It was not UTF-8 and stands repaired.
     #[serde(skip_serializing_if = "is_false")]
     repaired: bool,
 }
 
-#[derive(Serialize)]
+/// A link without content, and why.
+#[derive(Serialize, ToSchema)]
 struct MissingLink<'a> {
     group: &'a str,
     href: &'a str,
     reason: &'a str,
+}
+
+pub(super) fn specversion() -> Schema {
+    always("1.0")
+}
+
+pub(super) fn datacontenttype() -> Schema {
+    always("application/json")
+}
+
+fn session_types() -> Schema {
+    one_of_texts(Outcome::ALL.map(session_type).to_vec())
+}
+
+fn sources() -> Schema {
+    one_of(Source::ALL.iter().map(|source| source.as_str()))
+}
+
+/// The type of an event of a session that ended so.
+fn session_type(outcome: Outcome) -> String {
+    format!("ai.suki.session.{outcome}")
 }
 
 /// Why a document has no envelope. Says nothing of its content.
@@ -120,7 +191,7 @@ pub fn envelope(
         specversion: "1.0",
         id: document.id.to_string(),
         source: format!("suki-receiver/{instance}"),
-        r#type: format!("ai.suki.session.{}", document.outcome),
+        r#type: session_type(document.outcome),
         subject: document.session_id.as_str(),
         time: rfc3339(document.received_at),
         datacontenttype: "application/json",

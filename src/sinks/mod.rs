@@ -8,6 +8,7 @@ mod http;
 mod notice;
 mod reloadable;
 mod sample;
+pub mod schema;
 mod template;
 mod webhook_signature;
 

@@ -3,67 +3,158 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::Schema;
 
 use super::Delivery;
+use super::envelope::{datacontenttype, specversion};
+use super::schema::{always, one_of, one_of_texts};
 use crate::domain::EventId;
-use crate::lifecycle::{AlertChange, AlertStatus};
+use crate::lifecycle::{Alert, AlertChange, AlertStatus};
 
 /// What stands before the name of what happened.
 const PREFIX: &str = "ai.suki.receiver";
+
+/// The name of word that the synthetic notification came through.
+const CANARY: &str = "canary";
+
+/// An alert as a sink gets it: a CloudEvents 1.0 object. `id` is the idempotency key.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Notice<'a> {
+    data: Data<'a>,
+    /// What `data` is.
+    #[schema(schema_with = datacontenttype)]
+    datacontenttype: &'static str,
+    /// The same one where it is delivered again.
+    #[schema(format = "uuid")]
+    id: String,
+    /// `suki-receiver/` and the name of the instance.
+    #[schema(pattern = "^suki-receiver/")]
+    source: String,
+    /// The version of CloudEvents.
+    #[schema(schema_with = specversion)]
+    specversion: &'static str,
+    /// Which sink or listener it is about; not there where it is about the service as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    time: String,
+    /// `ai.suki.receiver.` and the name of the alert, or `canary`.
+    #[schema(schema_with = types)]
+    r#type: String,
+}
+
+/// What happened.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = NoticeData)]
+enum Data<'a> {
+    /// An alert was raised or resolved.
+    Alert {
+        /// Which sink or listener it is about; null for the service as a whole.
+        #[schema(required)]
+        about: Option<&'a str>,
+        /// The name of the instance.
+        instance: &'a str,
+        /// What it is told apart by: the same for every repetition, and from every instance.
+        key: String,
+        /// What it is, in a sentence.
+        message: &'a str,
+        /// When it was raised.
+        #[schema(format = DateTime)]
+        since: String,
+        /// Whether it is on now.
+        #[schema(schema_with = statuses)]
+        status: &'static str,
+    },
+    /// The synthetic notification came through.
+    Canary {
+        /// The name of the instance.
+        instance: &'a str,
+        /// Always `answered`.
+        #[schema(schema_with = answered)]
+        status: &'static str,
+        /// How long after it was sent.
+        took_ms: u64,
+    },
+}
+
+fn types() -> Schema {
+    let names = Alert::ALL.map(Alert::as_str);
+    let types = names.into_iter().chain([CANARY]).map(notice_type);
+    one_of_texts(types.collect())
+}
+
+fn statuses() -> Schema {
+    one_of(["raised", "resolved"])
+}
+
+fn answered() -> Schema {
+    always("answered")
+}
+
+fn notice_type(name: &str) -> String {
+    format!("{PREFIX}.{name}")
+}
 
 impl Delivery {
     /// Word of an alert. Its id follows from what it says: the same one comes when it is delivered again, by a later process
     /// too.
     pub fn of_alert(change: &AlertChange, instance: &str) -> Self {
+        let about = (!change.about.is_empty()).then_some(change.about.as_str());
         let status = match change.status {
             AlertStatus::Raised => "raised",
             AlertStatus::Resolved => "resolved",
         };
-        let about = (!change.about.is_empty()).then_some(&change.about);
-        let data = json!({
-            "key": change.key(),
-            "status": status,
-            "message": change.message,
-            "about": about,
-            "since": change.since.to_string(),
-            "instance": instance,
-        });
-        let said = format!("{}\0{status}\0{}", change.key(), change.since);
+        let key = change.key();
+        let data = Data::Alert {
+            about,
+            key: key.clone(),
+            instance,
+            message: &change.message,
+            since: change.since.to_string(),
+            status,
+        };
+        let said = format!("{key}\0{status}\0{}", change.since);
         let id = EventId::of_content(said.as_bytes());
-        notice(id, change.alert.as_str(), about, &data, instance)
+        notice(id, change.alert.as_str(), about, data, instance)
     }
 
     /// Word that the synthetic notification came through, `took_ms` after it was sent.
     pub fn of_canary(took_ms: u64, instance: &str) -> Self {
-        let data = json!({"status": "answered", "took_ms": took_ms, "instance": instance});
-        notice(EventId::generate(), "canary", None, &data, instance)
+        let data = Data::Canary {
+            instance,
+            status: "answered",
+            took_ms,
+        };
+        notice(EventId::generate(), CANARY, None, data, instance)
     }
 }
 
 fn notice(
     id: EventId,
     name: &str,
-    subject: Option<&String>,
-    data: &Value,
+    subject: Option<&str>,
+    data: Data<'_>,
     instance: &str,
 ) -> Delivery {
     let now = Timestamp::now();
-    let mut envelope = json!({
-        "specversion": "1.0",
-        "id": id.to_string(),
-        "source": format!("suki-receiver/{instance}"),
-        "type": format!("{PREFIX}.{name}"),
-        "time": now.to_string(),
-        "datacontenttype": "application/json",
-        "data": data,
-    });
-    if let Some(subject) = subject {
-        envelope["subject"] = subject.clone().into();
-    }
+    let notice = Notice {
+        data,
+        datacontenttype: "application/json",
+        id: id.to_string(),
+        source: format!("suki-receiver/{instance}"),
+        specversion: "1.0",
+        subject,
+        time: now.to_string(),
+        r#type: notice_type(name),
+    };
+    let envelope = serde_json::to_vec(&notice).expect("texts and numbers are JSON");
     Delivery {
         id,
         received_at: now,
-        envelope: Bytes::from(envelope.to_string()),
+        envelope: Bytes::from(envelope),
     }
 }

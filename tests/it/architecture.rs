@@ -74,6 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "journal",
             "worker::status",
+            "sinks::schema",
             "domain",
             "config",
             "signature",

@@ -2,6 +2,7 @@
 
 mod access;
 mod content;
+mod description;
 mod events;
 mod replay;
 

@@ -87,7 +87,8 @@ pub(super) async fn add(
         "no session is expected here: reconcile.enabled is false"
     );
     for registered in store.expect(vec![new]).await? {
-        emit(format!("{}\n", view::registered(&registered)).as_bytes())?;
+        let registered = view::Registered::from(&registered);
+        emit(format!("{}\n", serde_json::to_string(&registered)?).as_bytes())?;
     }
     Ok(ExitStatus::Success)
 }

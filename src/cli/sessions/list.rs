@@ -1,7 +1,5 @@
 //! `sessions list`: a line for each expected session, or the JSON of the admin API.
 
-use serde_json::json;
-
 use crate::admin::{filter, view};
 use crate::cli::ConfigArgs;
 use crate::domain::{Clock, ExpectedState};
@@ -57,8 +55,10 @@ pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitSta
         }
     }
     if args.json {
-        let next = cursor.map(|next| next.to_string());
-        return emit_json(&json!({"sessions": sessions, "next_cursor": next}));
+        return emit_json(&view::SessionPage {
+            sessions,
+            next_cursor: cursor.map(|next| next.to_string()),
+        });
     }
     if sessions.is_empty() {
         note!("no sessions match");
