@@ -9,6 +9,7 @@ mod notice;
 mod reloadable;
 pub mod schema;
 mod template;
+mod texts;
 mod webhook_signature;
 
 use std::time::Duration;
