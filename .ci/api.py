@@ -53,7 +53,7 @@ role = "operator"
 value = "operator-token-for-one-check"
 """
 
-# A sink must be one of the configured ones, and a filter hold more than nulls, which no description can say: these refuse
+# A sink must be one of the configured ones, and a filter or a change hold more than nulls, which no description can say: these refuse
 # some of what fits their schema. A wait for a session may last a minute: nobody waits here.
 # What leads from one call to the next is said in the description; a guess takes the null of a session without event for an id.
 RULES = """
@@ -65,10 +65,16 @@ parameters = { "query.wait" = "0s" }
 """ + "".join(
     f"""
 [[operations]]
-include-name = "POST /api/v1/{path}"
+include-name = "{name}"
 checks.positive_data_acceptance.enabled = false
 """
-    for path in ("replay", "events/{id}/replay", "events/{id}/applied", "sinks/{name}/readdress")
+    for name in (
+        "POST /api/v1/replay",
+        "POST /api/v1/events/{id}/replay",
+        "POST /api/v1/events/{id}/applied",
+        "POST /api/v1/sinks/{name}/readdress",
+        "PATCH /api/v1/sessions/{id}",
+    )
 )
 
 
