@@ -53,15 +53,28 @@ role = "operator"
 value = "operator-token-for-one-check"
 """
 
-# A sink must be one of the configured ones, and a filter hold more than nulls, which no description can say: these refuse
-# some of what fits their schema.
-RULES = "".join(
+# A sink must be one of the configured ones, and a filter or a change hold more than nulls, which no description can say: these refuse
+# some of what fits their schema. A wait for a session may last a minute: nobody waits here.
+# What leads from one call to the next is said in the description; a guess takes the null of a session without event for an id.
+RULES = """
+[phases.stateful.inference]
+algorithms = ["location-headers"]
+[[operations]]
+include-name = "GET /api/v1/sessions/{id}"
+parameters = { "query.wait" = "0s" }
+""" + "".join(
     f"""
 [[operations]]
-include-name = "POST /api/v1/{path}"
+include-name = "{name}"
 checks.positive_data_acceptance.enabled = false
 """
-    for path in ("replay", "events/{id}/replay", "events/{id}/applied", "sinks/{name}/readdress")
+    for name in (
+        "POST /api/v1/replay",
+        "POST /api/v1/events/{id}/replay",
+        "POST /api/v1/events/{id}/applied",
+        "POST /api/v1/sinks/{name}/readdress",
+        "PATCH /api/v1/sessions/{id}",
+    )
 )
 
 
@@ -138,15 +151,15 @@ def conforms(folder, admin, role):
     """The API answers as its description says."""
     print(f"-- Schemathesis as {role}", flush=True)
     token = f"Authorization: Bearer {role}-token-for-one-check"
-    # The stream never ends, and a call may ask to wait for a session, up to a minute.
+    # The stream never ends. What is purged or withdrawn leaves a receipt, so it is there when it was deleted.
     command = [
-        pathlib.Path(sys.executable).parent / "st", "--config-file", folder / "schemathesis.toml", "run", f"http://{admin}/openapi.json",
+        pathlib.Path(sys.executable).absolute().parent / "st", "--config-file", folder / "schemathesis.toml", "run", f"http://{admin}/openapi.json",
         "--header", token, "--exclude-path", "/api/v1/stream",
-        "--checks", "all", "--phases", "examples,coverage,fuzzing,stateful",
+        "--exclude-checks", "use_after_free", "--phases", "examples,coverage,fuzzing,stateful",
         "--max-examples", "20", "--seed", str(SEED), "--generation-database", "none",
-        "--max-time", str(SECONDS), "--request-timeout", "70", "--max-response-time", "65", "--warnings", "off", "--no-color",
+        "--max-time", str(SECONDS), "--request-timeout", "30", "--warnings", "off", "--no-color",
     ]
-    if subprocess.run(command).returncode != 0:
+    if subprocess.run(command, cwd=folder).returncode != 0:
         sys.exit(f"the API does not answer as it describes itself, called as {role}")
 
 

@@ -152,7 +152,7 @@ impl Filter {
             let value = match value {
                 Value::Null => continue,
                 Value::String(value) => value.clone(),
-                Value::Bool(value) => value.to_string(),
+                Value::Bool(value) if name == "stale" => value.to_string(),
                 _ => return Err(format!("{name}: use a string")),
             };
             if !filter.set(name, &value)? {
@@ -289,6 +289,14 @@ mod tests {
             panic!("no object");
         };
         assert_eq!(Filter::from_json(&json), Ok(filter));
+    }
+
+    #[test]
+    fn yes_and_no_are_no_words_of_another_field() {
+        let from = |json: Value| Filter::from_json(json.as_object().expect("an object"));
+        let stale = from(serde_json::json!({"stale": true})).expect("is right");
+        assert_eq!(stale.stale, Some(true));
+        assert!(from(serde_json::json!({"sink": false})).is_err());
     }
 
     #[test]

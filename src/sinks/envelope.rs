@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
-use super::schema::{always, one_of, one_of_texts};
+use super::texts::{datacontenttype, one_of, one_of_texts, specversion};
 use crate::config::Include;
 use crate::domain::{Document, Expectation, Missing, Outcome, Source, json};
 
@@ -119,14 +119,6 @@ struct MissingLink<'a> {
     group: &'a str,
     href: &'a str,
     reason: &'a str,
-}
-
-pub(super) fn specversion() -> Schema {
-    always("1.0")
-}
-
-pub(super) fn datacontenttype() -> Schema {
-    always("application/json")
 }
 
 fn session_types() -> Schema {

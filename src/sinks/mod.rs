@@ -10,6 +10,7 @@ mod reloadable;
 mod sample;
 pub mod schema;
 mod template;
+mod texts;
 mod webhook_signature;
 
 use std::time::Duration;

@@ -8,8 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
 use super::Delivery;
-use super::envelope::{datacontenttype, specversion};
-use super::schema::{always, one_of, one_of_texts};
+use super::texts::{always, datacontenttype, one_of, one_of_texts, specversion};
 use crate::domain::EventId;
 use crate::lifecycle::{Alert, AlertChange, AlertStatus};
 

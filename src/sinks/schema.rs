@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{Object, Schema};
 
 use super::envelope::Envelope;
 use super::notice::Notice;
@@ -52,26 +50,6 @@ fn refer_inside(value: &mut Value) {
         Value::Array(values) => values.iter_mut().for_each(refer_inside),
         _ => {}
     }
-}
-
-/// A text that is always the same.
-pub(super) fn always(text: &'static str) -> Schema {
-    one_of([text])
-}
-
-/// One of these words.
-pub(super) fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
-    let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
-    one_of_texts(words)
-}
-
-/// One of these texts.
-pub(super) fn one_of_texts(texts: Vec<String>) -> Schema {
-    let text: Object = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .enum_values(Some(texts))
-        .build();
-    Schema::Object(text)
 }
 
 #[cfg(test)]

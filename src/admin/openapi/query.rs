@@ -42,6 +42,7 @@ pub(in crate::admin) struct FilterFields {
     #[schema(value_type = Option<words::DeliveryState>)]
     delivery: Option<String>,
     /// Whether it was sent too long before it came.
+    #[schema(value_type = Option<words::YesOrNo>)]
     stale: Option<bool>,
     /// The error code that Suki gave for a failed session.
     #[param(min_length = 1)]

@@ -87,6 +87,29 @@ impl ToSchema for EventStates {
     }
 }
 
+/// Yes or no, in the body of a replay job: a boolean, or its word, as a stored job has it.
+pub(in crate::admin) enum YesOrNo {}
+
+impl PartialSchema for YesOrNo {
+    fn schema() -> RefOr<Schema> {
+        let boolean = ObjectBuilder::new().schema_type(Type::Boolean);
+        let word = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(["true", "false"]));
+        AnyOfBuilder::new()
+            .item(boolean)
+            .item(word)
+            .description(Some("A boolean, or its word."))
+            .into()
+    }
+}
+
+impl ToSchema for YesOrNo {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("YesOrNo")
+    }
+}
+
 /// A moment as a caller may write it.
 pub(in crate::admin) enum Moment {}
 
