@@ -178,7 +178,11 @@ pub(super) fn kept(stage: &Stage) -> String {
     let mut table = Table::plain();
     // What stands behind the # is sent nowhere.
     let sign_in = std::fs::read_to_string(&token).map(|token| format!("#{}", token.trim()));
-    let console = format!("http://{}/sign-in{}", stage.admin, sign_in.unwrap_or_default());
+    let console = format!(
+        "http://{}/sign-in{}",
+        stage.admin,
+        sign_in.unwrap_or_default()
+    );
     for (name, value) in [
         ("console", console),
         ("admin API", api.clone()),
