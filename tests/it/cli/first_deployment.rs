@@ -17,19 +17,31 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     rest.map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-/// The calls of the binary in its shell blocks, without what is piped on and without comments.
-fn calls(text: &str) -> Vec<String> {
-    let blocks = blocks(text, "sh").concat().replace("\\\n", " ");
+/// The calls of the binary in its shell blocks and between its words, without comments and what is piped on.
+fn calls(text: &str) -> Vec<Vec<String>> {
+    let text = text.replace("<id>", "ID");
+    let blocks = blocks(&text, "sh").concat();
     let lines = blocks.lines().map(|line| line.split(" #").next().unwrap());
-    let parts = lines.flat_map(|line| line.split(['|', '&', ';', '>']));
+    let between = text
+        .split('`')
+        .filter(|code| code.starts_with("suki-receiver "));
+    let parts = lines.chain(between);
+    let parts = parts.flat_map(|part| part.split(['|', '&', ';', '>']));
     parts
-        .filter_map(|part| part.split_once("suki-receiver "))
-        // A path that ends in the name, or the name as an argument, is no call.
-        .filter(|(before, _)| {
-            before.is_empty() || before.ends_with([' ', '/']) && !before.contains("docker build")
-        })
-        .map(|(_, words)| words.trim().to_owned())
+        .filter_map(|part| call(&part.split_whitespace().collect::<Vec<_>>()))
         .collect()
+}
+
+/// What follows the binary's name in a command. The name is also that of a user, of a unit and of a file to install: there
+/// it stands behind a flag, or nothing or a path follows.
+fn call(words: &[&str]) -> Option<Vec<String>> {
+    let at = (0..words.len()).find(|&at| {
+        let is_value = at > 0 && words[at - 1].starts_with('-');
+        words[at] == "suki-receiver" && !is_value
+    })?;
+    let rest = &words[at + 1..];
+    let is_call = rest.first().is_some_and(|next| !next.contains('/'));
+    is_call.then(|| rest.iter().map(|&word| word.to_owned()).collect())
 }
 
 #[test]
@@ -61,15 +73,18 @@ fn every_command_and_flag_of_the_first_deployment_is_real() {
     let calls = calls(&text);
     assert!(calls.len() >= 8, "{calls:?}");
     for call in calls {
-        let words: Vec<&str> = call.split_whitespace().collect();
-        let known = (1..=words.len()).rev().find_map(|count| {
-            let called = &words[..count];
+        let known = (0..=call.len()).rev().find_map(|count| {
+            let called = &call[..count];
             commands.iter().find(|(command, _)| command == called)
         });
-        let (_, help) = known.unwrap_or_else(|| panic!("no such command: {call}"));
-        for flag in words.iter().filter(|word| word.starts_with("--")) {
-            let said = help.split_whitespace().any(|word| word == *flag);
-            assert!(said, "no {flag} in: {call}");
+        let (command, help) = known.unwrap();
+        let next = call.get(command.len());
+        let is_whole =
+            !help.contains("\nCommands:\n") || next.is_some_and(|next| next.starts_with('-'));
+        assert!(is_whole, "no such command: {call:?}");
+        for flag in call.iter().filter(|word| word.starts_with("--")) {
+            let is_there = help.split_whitespace().any(|word| word == flag);
+            assert!(is_there, "no {flag}: {call:?}");
         }
     }
 }
