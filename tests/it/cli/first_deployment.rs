@@ -48,7 +48,7 @@ fn call(words: &[&str]) -> Option<Vec<String>> {
 fn every_configuration_of_the_first_deployment_is_one_that_the_service_starts_with() {
     let temp = tempfile::tempdir().unwrap();
     let here = temp.path().display().to_string();
-    for secret in ["suki-hmac", "partner-token", "sink-secret"] {
+    for secret in ["suki-hmac", "partner-token", "sink-secret", "ehr"] {
         std::fs::write(temp.path().join(secret), "a secret for trying out").unwrap();
     }
     let text = document();
