@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -11,6 +12,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use suki_receiver::config::{HttpSink, NamedSecret, Proxy, Secret, SinkTarget};
@@ -26,31 +29,26 @@ const SECRETS: [&str; 2] = [
 /// The key that both of them are.
 const KEY: &[u8] = b"PHI-secret-of-the-sink";
 
-/// How each example is started, and whether its language must be there.
+/// How an example is started in docs/examples, and whether its language must be there.
 struct Language {
     command: &'static [&'static str],
-    file: &'static str,
     is_required: bool,
 }
 
 const PYTHON: Language = Language {
-    command: &["python3"],
-    file: "python/receive.py",
+    command: &["python3", "python/receive.py"],
     is_required: true,
 };
 const NODE: Language = Language {
-    command: &["node"],
-    file: "node/receive.mjs",
+    command: &["node", "node/receive.mjs"],
     is_required: true,
 };
 const JAVA: Language = Language {
-    command: &["java"],
-    file: "java/Receive.java",
+    command: &["java", "java/Receive.java"],
     is_required: false,
 };
 const CSHARP: Language = Language {
-    command: &["dotnet", "run"],
-    file: "csharp/Receive.cs",
+    command: &["dotnet", "run", "csharp/Receive.cs", "--"],
     is_required: false,
 };
 
@@ -69,16 +67,17 @@ impl Example {
         let temp = tempfile::tempdir().unwrap();
         std::fs::create_dir(temp.path().join("events")).unwrap();
         std::fs::write(temp.path().join("secret"), format!("{secret}\n")).unwrap();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples");
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
         let (program, words) = language.command.split_first().unwrap();
         let started = Command::new(program)
             .args(words)
-            .arg(root.join(language.file))
-            .args(["secret", "events", &address.port().to_string()])
-            .current_dir(temp.path())
+            .args([temp.path().join("secret"), temp.path().join("events")])
+            .arg(address.port().to_string())
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples"))
+            // What starts a program of its own, as `dotnet run` does, is ended with it.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn();
@@ -162,7 +161,10 @@ impl Example {
 
 impl Drop for Example {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let _ = killpg(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGKILL,
+        );
         let _ = self.child.wait();
     }
 }
