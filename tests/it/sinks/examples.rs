@@ -208,7 +208,7 @@ async fn keeps_an_event_once_though_it_is_delivered_twice(language: &Language) {
         let id = receiver.post(failure("s")).await;
         receiver.becomes(&id, "done").await;
         let file = example.folder().join(format!("{id}.json"));
-        assert_eq!(example.kept(), [file.clone()]);
+        assert_eq!(example.kept(), std::slice::from_ref(&file));
         let first = std::fs::read(&file).unwrap();
         let envelope: Value = serde_json::from_slice(&first).unwrap();
         assert_eq!(envelope["id"], id);
@@ -220,7 +220,7 @@ async fn keeps_an_event_once_though_it_is_delivered_twice(language: &Language) {
         assert!((200..300).contains(&status), "{answer}");
         example.says(&format!("kept before: {id}")).await;
         receiver.becomes(&id, "done").await;
-        assert_eq!(example.kept(), [file.clone()]);
+        assert_eq!(example.kept(), std::slice::from_ref(&file));
         assert_eq!(std::fs::read(&file).unwrap(), first);
     }
 }
