@@ -1,11 +1,11 @@
 // Takes what suki-receiver's `http` sink delivers, and keeps each event once, as a file. Its own library only.
 //
 //     mkdir -m 0700 events && printf 'a secret of your own' > sink-secret
-//     dotnet run Receive.cs -- sink-secret events 9000    # from .NET 10 on; before that in a project: dotnet new console
+//     dotnet run Receive.cs -- sink-secret events 9000    # .NET 10; before that, in a project: dotnet new console
 //
-// The sink has the same secret: url = "http://127.0.0.1:9000/", secret = { file = "sink-secret" }. An event is taken with
-// 204 once it is on disk; another process works on the files. Notes are patient data: where the receiver is on another
-// machine, put something in front that ends TLS.
+// The sink has the same secret: url = "http://127.0.0.1:9000/", secret = { file = "sink-secret" }. An event is taken
+// with 204 once it is on disk; another process works on the files. Notes are patient data: where the receiver is on
+// another machine, put something in front that ends TLS.
 
 using System;
 using System.IO;
@@ -124,7 +124,7 @@ public static class Receive
             }
             catch (IOException)
             {
-                // A full disk must not get fuller with every attempt. And another may have been quicker with this event.
+                // A full disk must not get fuller with every attempt. And another may have been quicker.
                 if (File.Exists(partial)) File.Delete(partial);
                 if (!File.Exists(path)) throw;
                 isNew = false;

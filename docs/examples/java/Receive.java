@@ -1,11 +1,11 @@
-// Takes what suki-receiver's `http` sink delivers, and keeps each event once, as a file. Java 17 and its own library only.
+// Takes what suki-receiver's `http` sink delivers, and keeps each event once, as a file. Needs Java 17 only.
 //
 //     mkdir -m 0700 events && printf 'a secret of your own' > sink-secret
 //     java Receive.java sink-secret events 9000
 //
-// The sink has the same secret: url = "http://127.0.0.1:9000/", secret = { file = "sink-secret" }. An event is taken with
-// 204 once it is on disk; another process works on the files. Notes are patient data: where the receiver is on another
-// machine, put something in front that ends TLS.
+// The sink has the same secret: url = "http://127.0.0.1:9000/", secret = { file = "sink-secret" }. An event is taken
+// with 204 once it is on disk; another process works on the files. Notes are patient data: where the receiver is on
+// another machine, put something in front that ends TLS.
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;

@@ -1,11 +1,11 @@
-// Takes what suki-receiver's `http` sink delivers, and keeps each event once, as a file. Node 18 and its own modules only.
+// Takes what suki-receiver's `http` sink delivers, and keeps each event once, as a file. Needs Node 18 only.
 //
 //     mkdir -m 0700 events && printf 'a secret of your own' > sink-secret
 //     node receive.mjs sink-secret events 9000
 //
-// The sink has the same secret: url = "http://127.0.0.1:9000/", secret = { file = "sink-secret" }. An event is taken with
-// 204 once it is on disk; another process works on the files. Notes are patient data: where the receiver is on another
-// machine, put something in front that ends TLS.
+// The sink has the same secret: url = "http://127.0.0.1:9000/", secret = { file = "sink-secret" }. An event is taken
+// with 204 once it is on disk; another process works on the files. Notes are patient data: where the receiver is on
+// another machine, put something in front that ends TLS.
 
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 import { access, open, readFile, rename, rm } from "node:fs/promises";
@@ -24,7 +24,8 @@ function signingKey(text) {
 // Standard Webhooks: HMAC-SHA256 of id.timestamp.body. During a rotation there are several signatures.
 function isAuthentic(key, id, timestamp, signatures, body) {
   if (!/^[0-9]{1,12}$/.test(timestamp) || Math.abs(Date.now() / 1000 - Number(timestamp)) > TOLERANCE_S) return false;
-  const expected = Buffer.from("v1," + createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body).digest("base64"));
+  const digest = createHmac("sha256", key).update(`${id}.${timestamp}.`).update(body).digest("base64");
+  const expected = Buffer.from(`v1,${digest}`);
   // In constant time, so that no signature can be guessed byte by byte.
   return signatures.split(" ").map((one) => Buffer.from(one))
     .some((one) => one.length === expected.length && timingSafeEqual(one, expected));

@@ -32,8 +32,8 @@ fn calls(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// What follows the binary's name in a command. The name is also that of a user, of a unit and of a file to install: there
-/// it stands behind a flag, or nothing or a path follows.
+/// What follows the binary's name in a command. The name is also that of a user, of a unit and of a file to install:
+/// there it stands behind a flag, or nothing or a path follows.
 fn call(words: &[&str]) -> Option<Vec<String>> {
     let at = (0..words.len()).find(|&at| {
         let is_value = at > 0 && words[at - 1].starts_with('-');
