@@ -15,7 +15,8 @@
 #   4. the same, after PostgreSQL has been installed by apt-get, as root or by sudo without a password
 #
 # The tests of the console need Chromium and its driver, which are installed in the same way where they are missing, and
-# axe-core, which npm fetches into target/tools. That and PostgreSQL are all that the script ever installs.
+# axe-core, which npm fetches into target/tools. Those of docs/examples need python3 and Node, installed likewise; Java and
+# .NET are used where they are there. That and PostgreSQL are all that the script ever installs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -32,6 +33,9 @@ provide_postgresql
 # shellcheck source=tests/browser.sh
 . tests/browser.sh
 provide_browser
+# shellcheck source=tests/languages.sh
+. tests/languages.sh
+provide_languages
 
 # --- The tests --------------------------------------------------------------------------------------------------------
 

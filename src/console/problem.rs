@@ -14,7 +14,7 @@ pub(super) struct Problem {
     status: StatusCode,
     title: &'static str,
     message: String,
-    visitor: Option<Visitor>,
+    visitor: Option<Box<Visitor>>,
 }
 
 impl Problem {
@@ -28,7 +28,7 @@ impl Problem {
                 visitor.caller.name,
                 visitor.caller.role.as_str()
             ),
-            visitor: Some(visitor.clone()),
+            visitor: Some(Box::new(visitor.clone())),
         }
     }
 
@@ -48,7 +48,7 @@ impl Problem {
             status: StatusCode::NOT_FOUND,
             title: "Not found",
             message: message.to_owned(),
-            visitor: Some(visitor.clone()),
+            visitor: Some(Box::new(visitor.clone())),
         }
     }
 
@@ -58,7 +58,7 @@ impl Problem {
             status: StatusCode::BAD_REQUEST,
             title: "This cannot be",
             message: message.into(),
-            visitor: Some(visitor.clone()),
+            visitor: Some(Box::new(visitor.clone())),
         }
     }
 
@@ -80,7 +80,7 @@ impl Problem {
             status,
             title,
             message: sentence(&error.to_string()),
-            visitor: Some(visitor.clone()),
+            visitor: Some(Box::new(visitor.clone())),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod first_deployment;
 mod help;
 mod packaging;
 mod send;

@@ -2,5 +2,6 @@
 
 mod alerts;
 mod compliance;
+mod examples;
 mod http;
 mod own_state;
