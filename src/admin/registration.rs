@@ -238,3 +238,13 @@ fn nothing_else(fields: &Map<String, Value>, allowed: &str) -> Result<(), String
         None => Ok(()),
     }
 }
+
+/// The registration of a session of which no more is known than this.
+pub(super) fn of_change(id: SessionId, change: Change) -> Registration {
+    Registration {
+        ended_at: change.ended_at,
+        provider: change.provider,
+        deadline: change.deadline,
+        ..Registration::of(id, Origin::Registered)
+    }
+}

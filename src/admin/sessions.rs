@@ -163,7 +163,7 @@ fn lines(answers: &[OneOfMany]) -> String {
 
 /// Say what has become known of a session.
 ///
-/// In any order and as often as one likes. Give at least one field.
+/// In any order and as often as one likes, before its registration too. Give at least one field.
 #[utoipa::path(
     patch, path = "/sessions/{id}", tag = "sessions", operation_id = "change_session",
     params(Session),
@@ -181,8 +181,13 @@ pub(super) async fn change(
     is_enabled(&state)?;
     let body = body.map_err(|_| Error::TooLarge(registration::MAX_BODY_BYTES))?;
     let change = registration::change(&body).map_err(Error::BadRequest)?;
-    let known = state.journal.expected(id.clone()).await?;
-    let mut known = known.ok_or_else(Error::no_session)?;
+    let Some(mut known) = state.journal.expected(id.clone()).await? else {
+        // Its registration is on its way: its end may be told by somebody else, and overtake it.
+        let registration = registration::of_change(id, change);
+        let new = NewExpected::of(registration, &state.reconcile.schedule, state.clock.now());
+        let registered = state.journal.expect(vec![new]).await?.pop();
+        return shown(&state, registered.map(|registered| registered.expected));
+    };
     let said = &mut known.registration;
     said.ended_at = change.ended_at.or(said.ended_at);
     said.deadline = change.deadline.or(said.deadline);
