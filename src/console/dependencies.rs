@@ -12,7 +12,7 @@ use super::page::Page;
 use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
-use super::{SinkInfo, State, event, ui};
+use super::{SinkInfo, State, forms, ui};
 use crate::admin::{SinkName, sinks};
 use crate::lifecycle::Component;
 
@@ -133,7 +133,7 @@ fn orphan(name: &str, count: u64, state: &State, visitor: &Visitor) -> Markup {
                                     span { "To" }
                                     select name="to" { @for sink in &state.about.sinks { option { (sink.name) } } }
                                 }
-                                (event::reason(false))
+                                (forms::reason(false))
                                 button.primary type="submit" { "Give " (ui::counted(count, "delivery", "deliveries")) }
                             }
                         }))
@@ -141,7 +141,7 @@ fn orphan(name: &str, count: u64, state: &State, visitor: &Visitor) -> Markup {
                     (ui::action("Give up…", true, &html! {
                         form method="post" action={ "/sinks/" (name) "/drop" } {
                             p { "Nobody gets these deliveries. An event that waited for nothing else is done." }
-                            (event::reason(false))
+                            (forms::reason(false))
                             button.grave type="submit" { "Give up " (ui::counted(count, "delivery", "deliveries")) }
                         }
                     }))

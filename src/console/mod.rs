@@ -12,6 +12,7 @@ mod dependencies;
 mod event;
 mod events;
 mod expected;
+mod forms;
 mod frame;
 mod guard;
 mod overview;

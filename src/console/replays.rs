@@ -13,7 +13,7 @@ use super::page::Page;
 use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
-use super::{State, event, time, ui};
+use super::{State, forms, time, ui};
 use crate::admin::{Number, Wish, replay, replays};
 use crate::journal::{Filter, JobState, Preview, Progress, ReplayFrom, ReplayJob};
 
@@ -224,7 +224,7 @@ fn plan_page(
                     span { "Events a second" }
                     input type="number" name="rate" value=(RATE) min="1" max="1000" required inputmode="numeric";
                 }
-                (event::reason(false))
+                (forms::reason(false))
                 p.hint { "The oldest go first. What comes from now on is not touched, and no event is replayed twice by the job." }
                 div.actions {
                     button.primary type="submit" { "Begin the job" }

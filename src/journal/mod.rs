@@ -5,6 +5,7 @@
 
 mod access;
 mod claimed;
+mod conditions;
 mod contents;
 mod deadline;
 mod end;

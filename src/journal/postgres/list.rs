@@ -5,7 +5,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::row;
-use crate::domain::{DeliveryState, EventState};
+use crate::domain::EventState;
+use crate::journal::conditions::Conditions;
 use crate::journal::{Error, Filter, MOST_COUNTED, Order, Page, Preview, PreviewGroup};
 
 type Value = Box<dyn ToSql + Sync + Send>;
@@ -17,7 +18,7 @@ pub(super) async fn page(
     limit: usize,
     cursor: Option<i64>,
 ) -> Result<Page, Error> {
-    let wanted = Wanted::of(filter, cursor);
+    let wanted = wanted(filter, cursor);
     let order = match filter.order {
         Order::NewestFirst => "DESC",
         Order::OldestFirst => "ASC",
@@ -26,10 +27,10 @@ pub(super) async fn page(
     let sql = format!(
         "{} WHERE {} ORDER BY seq {order} LIMIT {}",
         row::EVENT,
-        wanted.condition(),
+        wanted.sql(),
         row::limit(limit.saturating_add(1))
     );
-    let rows = wanted.query(client, &sql).await?;
+    let rows = query(client, &sql, &wanted).await?;
     let events = rows.iter().take(limit).map(row::event);
     let events = events.collect::<Result<Vec<_>, _>>()?;
     let next = match rows.get(..limit).and_then(<[_]>::last) {
@@ -41,13 +42,13 @@ pub(super) async fn page(
 
 /// How many events there are, at most `most`.
 pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result<u64, Error> {
-    let wanted = Wanted::of(filter, None);
+    let wanted = wanted(filter, None);
     let sql = format!(
         "SELECT count(*) AS n FROM ({} WHERE {} LIMIT {most}) AS counted",
         row::EVENT,
-        wanted.condition()
+        wanted.sql()
     );
-    let rows = wanted.query(client, &sql).await?;
+    let rows = query(client, &sql, &wanted).await?;
     match rows.first() {
         Some(counted) => row::total(counted, "n"),
         None => Ok(0),
@@ -56,7 +57,7 @@ pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result
 
 /// What a replay of them would do.
 pub(super) async fn preview(client: &Client, filter: &Filter) -> Result<Preview, Error> {
-    let wanted = Wanted::of(filter, None);
+    let wanted = wanted(filter, None);
     let sql = format!(
         "SELECT listed.state, listed.outcome, cause_code, body IS NOT NULL AND junk IS NULL AS has_content,
             EXISTS (SELECT FROM retrievals WHERE event = listed.seq AND retrieved_at IS NOT NULL) AS is_retrieved,
@@ -64,9 +65,9 @@ pub(super) async fn preview(client: &Client, filter: &Filter) -> Result<Preview,
          FROM ({} WHERE {} ORDER BY seq LIMIT {MOST_COUNTED}) AS listed JOIN receipts ON receipts.seq = listed.seq
          GROUP BY 1, 2, 3, 4, 5",
         row::EVENT,
-        wanted.condition()
+        wanted.sql()
     );
-    let rows = wanted.query(client, &sql).await?;
+    let rows = query(client, &sql, &wanted).await?;
     let groups = rows.iter().map(|found| {
         Ok(PreviewGroup {
             state: row::word(found, "state")?,
@@ -84,122 +85,48 @@ pub(super) async fn preview(client: &Client, filter: &Filter) -> Result<Preview,
     })
 }
 
-/// The conditions of a filter, and their values in the order of their numbers.
-struct Wanted {
-    conditions: Vec<String>,
-    values: Vec<Value>,
-}
-
-impl Wanted {
-    fn of(filter: &Filter, cursor: Option<i64>) -> Self {
-        let mut wanted = Self {
-            conditions: Vec::new(),
-            values: Vec::new(),
-        };
-        let millis = |time: jiff::Timestamp| number(time.as_millisecond());
-        let after = match filter.order {
-            Order::NewestFirst => "seq < {}",
-            Order::OldestFirst => "seq > {}",
-        };
-        wanted.that(after, cursor.map(number));
-        let of_outcome = "coalesce(found.outcome, receipts.outcome) = {}";
-        wanted.that(of_outcome, filter.outcome.map(|it| text(it.as_str())));
-        wanted.that("source = {}", filter.source.map(|it| text(it.as_str())));
-        let of_kind = "coalesce(found.kind, receipts.kind) = {}";
-        wanted.that(of_kind, filter.kind.map(|it| text(it.as_str())));
-        wanted.that(
-            "stale = {}",
-            filter.stale.map(|it| -> Value { Box::new(it) }),
-        );
-        wanted.that("error_code = {}", filter.error_code.as_deref().map(text));
-        wanted.deliveries(filter);
-        wanted.that("session_id = {}", filter.session_id.as_deref().map(text));
-        // The index has what was looked at; what was not is among the work.
-        wanted.that(
+/// The conditions of a filter.
+fn wanted(filter: &Filter, cursor: Option<i64>) -> Conditions<Value> {
+    let mut wanted = Conditions::new('$');
+    let millis = |time: jiff::Timestamp| number(time.as_millisecond());
+    let after = match filter.order {
+        Order::NewestFirst => "seq < {}",
+        Order::OldestFirst => "seq > {}",
+    };
+    wanted.that(after, cursor.map(number));
+    let of_outcome = "coalesce(found.outcome, receipts.outcome) = {}";
+    wanted.that(of_outcome, filter.outcome.map(|it| text(it.as_str())));
+    wanted.that("source = {}", filter.source.map(|it| text(it.as_str())));
+    let of_kind = "coalesce(found.kind, receipts.kind) = {}";
+    wanted.that(of_kind, filter.kind.map(|it| text(it.as_str())));
+    wanted.that(
+        "stale = {}",
+        filter.stale.map(|it| -> Value { Box::new(it) }),
+    );
+    wanted.that("error_code = {}", filter.error_code.as_deref().map(text));
+    wanted.deliveries(filter, text);
+    wanted.that("session_id = {}", filter.session_id.as_deref().map(text));
+    // The index has what was looked at; what was not is among the work.
+    wanted.that(
             "receipts.encounter_id = {} AND seq IN (SELECT event FROM retrievals WHERE encounter_id = {}
              UNION ALL SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve'))",
             filter.encounter_id.as_deref().map(text),
         );
-        wanted.that("received_at >= {}", filter.since.map(millis));
-        wanted.that("received_at < {}", filter.until.map(millis));
-        if !filter.states.is_empty() {
-            let states = filter.states.iter().map(|state| in_state(*state));
-            let states: Vec<String> = states.map(|state| format!("({state})")).collect();
-            wanted.conditions.push(format!("({})", states.join(" OR ")));
-        }
-        wanted
-    }
+    wanted.that("received_at >= {}", filter.since.map(millis));
+    wanted.that("received_at < {}", filter.until.map(millis));
+    wanted.any(filter.states.iter().map(|state| in_state(*state)));
+    wanted
+}
 
-    /// Adds a condition on a value, where there is one.
-    fn that(&mut self, condition: &str, value: Option<Value>) {
-        if let Some(value) = value {
-            let place = self.value(value);
-            self.conditions.push(condition.replace("{}", &place));
-        }
-    }
-
-    /// The conditions on deliveries and causes. A cause of a delivery is one at the sink, where one is named.
-    fn deliveries(&mut self, filter: &Filter) {
-        let cause = filter.cause;
-        let of_delivery = cause.filter(|cause| cause.stage() == "deliver");
-        if let Some(cause) = cause.filter(|_| of_delivery.is_none()) {
-            let of_event = "seq IN (SELECT event FROM endings WHERE state <> 'done' AND purged_at IS NULL \
-                            AND cause_code = {} UNION ALL SELECT event FROM work WHERE cause_code = {})";
-            self.that(of_event, Some(text(cause.as_str())));
-        }
-        if of_delivery.is_none() && filter.sink.is_none() && filter.delivery.is_none() {
-            return;
-        }
-        let (mut made, mut pending) = (
-            vec!["true".to_owned()],
-            vec!["task LIKE 'deliver:%'".to_owned()],
-        );
-        if let Some(cause) = of_delivery {
-            let place = self.value(text(cause.as_str()));
-            made.push(format!("cause_code = {place} AND state = 'dead'"));
-            pending.push(format!("cause_code = {place}"));
-        }
-        if let Some(sink) = &filter.sink {
-            let place = self.value(text(sink));
-            made.push(format!("sink = {place}"));
-            pending.push(format!("task = 'deliver:' || {place}"));
-        }
-        let made = made.join(" AND ");
-        let pending = pending.join(" AND ");
-        let made = |state: &str| format!("SELECT event FROM deliveries WHERE {made}{state}");
-        let pending = format!("SELECT event FROM work WHERE {pending}");
-        let of_it = match filter.delivery {
-            None => format!("{} UNION ALL {pending}", made("")),
-            Some(DeliveryState::Pending) => pending,
-            Some(DeliveryState::Delivered) => made(" AND state = 'delivered'"),
-            Some(DeliveryState::Dead) => made(" AND state = 'dead'"),
-        };
-        self.conditions.push(format!("seq IN ({of_it})"));
-    }
-
-    /// Adds a value and gives its place.
-    fn value(&mut self, value: Value) -> String {
-        self.values.push(value);
-        format!("${}", self.values.len())
-    }
-
-    fn condition(&self) -> String {
-        if self.conditions.is_empty() {
-            "true".to_owned()
-        } else {
-            self.conditions.join(" AND ")
-        }
-    }
-
-    async fn query(&self, client: &Client, sql: &str) -> Result<Vec<Row>, Error> {
-        let statement = client.prepare_cached(sql).await?;
-        let values: Vec<&(dyn ToSql + Sync)> = self
-            .values
-            .iter()
-            .map(|value| &**value as &(dyn ToSql + Sync))
-            .collect();
-        Ok(client.query(&statement, &values).await?)
-    }
+/// The rows of a query with these conditions.
+async fn query(client: &Client, sql: &str, wanted: &Conditions<Value>) -> Result<Vec<Row>, Error> {
+    let statement = client.prepare_cached(sql).await?;
+    let values: Vec<&(dyn ToSql + Sync)> = wanted
+        .values()
+        .iter()
+        .map(|value| &**value as &(dyn ToSql + Sync))
+        .collect();
+    Ok(client.query(&statement, &values).await?)
 }
 
 /// The events that operators see in this state.
