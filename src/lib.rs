@@ -18,10 +18,11 @@ pub mod cli;
 pub mod lab;
 mod terminal;
 
-// Support: owns no task and no table.
+// Support: owns no table.
 pub mod config;
 pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
 pub mod net;
 pub mod signature;
+pub mod traces;

@@ -22,6 +22,7 @@ pub(super) fn about(config: &Config, instance: String, since: Timestamp) -> Abou
             StoreUrl::Postgres(_) => "shared (PostgreSQL)",
         },
         webhook_path: config.server.path.clone(),
+        trace_url: config.admin.console.trace_url.clone(),
         since,
         configuration: String::new(),
     }

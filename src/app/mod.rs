@@ -43,6 +43,7 @@ use crate::metrics::Metrics;
 use crate::net::{Listener, ServerTls};
 use crate::signature::{SecretBytes, Secrets};
 use crate::sinks::ReloadableSink;
+use crate::traces::Exporter;
 use crate::worker;
 
 /// How long beyond the drain's time the store has to close.
@@ -61,6 +62,7 @@ pub struct App {
     console: Console,
     worker: worker::Parts,
     canary: Option<Canary>,
+    exporter: Option<Exporter>,
     reloader: Reloader,
     log_dropped: Option<ErrorCounter>,
     disks: Disks,
@@ -209,6 +211,9 @@ impl App {
         handover::spawn_worker(self.worker, self.handover.predecessor.is_some(), &workers);
         if let (Some(canary), Some(address)) = (self.canary, public_address) {
             side.spawn("canary", canary.run(address, side.clone()));
+        }
+        if let Some(exporter) = self.exporter {
+            side.spawn("export of spans", exporter.run(side.clone()));
         }
         let lent = self.handover.spawn(&readiness, &side).await;
         if let Some(tell) = self.on_ready {

@@ -6,7 +6,7 @@ use super::{stores, wiring};
 use crate::config::{Config, StoreUrl};
 use crate::metrics::Metrics;
 use crate::net::ServerTls;
-use crate::{sdp, sinks};
+use crate::{sdp, sinks, traces};
 
 /// Each thing that was tried, and how it went.
 pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
@@ -21,6 +21,11 @@ pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
     }
     results.push((format!("store {}", config.store.url), store(config).await));
     results.extend(sdp(config).await);
+    if let Some(endpoint) = &config.otel.endpoint {
+        let host = endpoint.host_str().unwrap_or_default();
+        let result = traces::check(&config.otel).await;
+        results.push((format!("collector of traces at {host}"), result));
+    }
     for sink in &config.sinks {
         let result = match sinks::build(sink) {
             Ok(sink) => sink.check().await,

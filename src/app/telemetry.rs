@@ -57,7 +57,7 @@ pub fn init(config: &Log, has_color: bool) -> anyhow::Result<Logging> {
         lines
             .json()
             .flatten_event(true)
-            .with_current_span(false)
+            .with_current_span(true)
             .with_span_list(false)
             .try_init()
     } else {

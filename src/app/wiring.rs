@@ -22,7 +22,7 @@ use crate::journal::Bounds;
 use crate::lifecycle::{Alert, Alerts, Component, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::net::{self, Limits, Listener, ServerTls};
-use crate::{sdp, sinks, worker};
+use crate::{sdp, sinks, traces, worker};
 
 /// How long open connections have at a stop to bring a notification that is on its way.
 const LINGER: Duration = Duration::from_secs(2);
@@ -72,6 +72,8 @@ pub(super) async fn build(
         tls: tls.iter().chain(&admin_tls).cloned().collect(),
         sinks: sinks.iter().map(|(_, sink)| sink.clone()).collect(),
     };
+    let traces::Setup { traces, exporter } =
+        traces::Setup::of(&config.otel, &instance(&config.server), &metrics).context("[otel]")?;
     let (ingress, rejected_requests) = ingress::State::new(ingress::Parts {
         secrets,
         journal: journal.clone(),
@@ -79,6 +81,7 @@ pub(super) async fn build(
         clock,
         metrics: metrics.clone(),
         readiness: readiness.clone(),
+        traces: traces.clone(),
         tasks: TaskGroup::new("public listener"),
     });
     let limits = |max_connections, linger, half_close| Limits {
@@ -145,6 +148,7 @@ pub(super) async fn build(
             retention: config.retention,
             clock,
             metrics,
+            traces,
             readiness,
             alerts,
             told,
@@ -152,6 +156,7 @@ pub(super) async fn build(
         disks: Disks::of(&config.store),
         server: config.server,
         canary,
+        exporter,
         reloader,
         log_dropped: None,
         on_ready: None,

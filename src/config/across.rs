@@ -2,8 +2,8 @@
 
 use super::reader::Section;
 use super::{
-    Admin, Canary, Config, Follow, Log, Net, Reconcile, Refresh, Retention, Sdp, Server, Signature,
-    Sink, Store,
+    Admin, Canary, Config, Follow, Log, Net, Otel, Reconcile, Refresh, Retention, Sdp, Server,
+    Signature, Sink, Store,
 };
 
 impl Config {
@@ -31,6 +31,7 @@ impl Config {
             sinks: Sink::read_all(root, &net.proxy),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
+            otel: root.section("otel", |otel| Otel::read(otel, &net.proxy)),
         };
         config.check_listeners(root);
         config.check_pull(root);

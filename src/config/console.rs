@@ -1,17 +1,22 @@
-//! `[admin.console]`: how long somebody who has signed in to the console may stay.
+//! `[admin.console]`: how long somebody who has signed in to the console may stay, and where it leads to.
 
 use std::time::Duration;
 
 use super::check;
 use super::reader::Section;
 
-/// How long a session of the console lasts.
-#[derive(Debug, Clone, Copy)]
+/// What stands for the id of a trace in `trace_url`.
+pub const TRACE_ID: &str = "{trace_id}";
+
+/// How long a session of the console lasts, and where it leads to.
+#[derive(Debug, Clone)]
 pub struct Console {
     /// After so long without a request it ends.
     pub idle_timeout: Duration,
     /// After so long it ends in any case.
     pub max_session: Duration,
+    /// Where an event's trace is shown, with `{trace_id}` in the place of its id; empty for no link.
+    pub trace_url: String,
 }
 
 impl Default for Console {
@@ -19,6 +24,7 @@ impl Default for Console {
         Self {
             idle_timeout: Duration::from_secs(30 * 60),
             max_session: Duration::from_secs(12 * 3600),
+            trace_url: String::new(),
         }
     }
 }
@@ -29,6 +35,17 @@ impl Console {
         Self {
             idle_timeout: section.checked("idle_timeout", default.idle_timeout, check::not_zero),
             max_session: section.checked("max_session", default.max_session, check::not_zero),
+            trace_url: section.checked("trace_url", default.trace_url, |url| trace_url(url)),
         }
     }
+}
+
+fn trace_url(template: &str) -> Result<(), String> {
+    let is_http = template.starts_with("https://") || template.starts_with("http://");
+    let names_trace = template.contains(TRACE_ID);
+    check::ensure(template.is_empty() || (is_http && names_trace), || {
+        format!(
+            "expected an address with {TRACE_ID}, such as https://jaeger.example/trace/{TRACE_ID}"
+        )
+    })
 }

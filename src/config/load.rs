@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::env;
 use super::file::{self, USUAL_PLACES};
+use super::otel_env;
 use super::problem::{Fault, Problem, Problems};
 use super::reader::Reader;
 use super::tree::{self, Table};
@@ -89,7 +90,8 @@ pub(super) fn load(
         Some(path) => file::read(path).map_err(Problems)?,
         None => Table::new(),
     };
-    let mut problems = env.apply(&mut tree);
+    let mut problems = otel_env::apply(env, &mut tree);
+    problems.extend(env.apply(&mut tree));
     problems.extend(apply_flags(&mut tree, overrides));
 
     let mut reader = Reader::new(env.clone(), problems);

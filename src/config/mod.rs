@@ -20,6 +20,8 @@ mod log;
 mod net;
 mod notes;
 mod odd;
+mod otel;
+mod otel_env;
 mod postgres_url;
 mod problem;
 mod provider;
@@ -44,7 +46,7 @@ mod tree;
 
 pub use admin::{Admin, AdminToken, Role};
 pub use canary::Canary;
-pub use console::Console;
+pub use console::{Console, TRACE_ID};
 pub use dump::Effective;
 pub use env::Env;
 pub use follow::{Follow, Required, Retry};
@@ -52,6 +54,7 @@ pub use identity::Identity;
 pub use load::{LoadOptions, Loaded};
 pub use log::{Log, LogFormat};
 pub use net::{Net, Proxy, Via};
+pub use otel::Otel;
 pub use postgres_url::PostgresUrl;
 pub use problem::{Fault, Problem, Problems};
 pub use provider::{ProviderCommand, ProviderPattern, for_provider};
@@ -96,4 +99,6 @@ pub struct Config {
     pub retention: Retention,
     /// `[log]`: what is logged, and how.
     pub log: Log,
+    /// `[otel]`: where traces go.
+    pub otel: Otel,
 }

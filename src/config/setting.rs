@@ -33,6 +33,10 @@ pub(super) trait Word: Copy + 'static {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ByteSize(pub(super) usize);
 
+/// A share, from 0 to 1.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ratio(pub(super) f64);
+
 impl Setting for String {
     fn parse(value: &Value) -> Result<Self, String> {
         value.text().map(str::to_owned)
@@ -133,6 +137,26 @@ impl Setting for u32 {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Setting for Ratio {
+    fn parse(value: &Value) -> Result<Self, String> {
+        let ratio = match value {
+            Value::Float(number) => Some(*number),
+            Value::Text(text) => text.trim().parse().ok(),
+            Value::Integer(0) => Some(0.0),
+            Value::Integer(1) => Some(1.0),
+            _ => None,
+        };
+        ratio
+            .filter(|ratio| (0.0..=1.0).contains(ratio))
+            .map(Self)
+            .ok_or_else(|| "expected a number from 0.0 to 1.0".to_owned())
+    }
+
+    fn show(&self) -> String {
+        format!("{:?}", self.0)
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) enum Value {
     Text(String),
     /// A TOML integer.
     Integer(i64),
+    /// A TOML float.
+    Float(f64),
     /// `true` or `false`.
     Boolean(bool),
     /// A list.
@@ -69,6 +71,7 @@ impl Value {
         match self {
             Self::String(_) | Self::Text(_) => "a string",
             Self::Integer(_) => "an integer",
+            Self::Float(_) => "a float",
             Self::Boolean(_) => "a boolean",
             Self::Array(_) => "a list",
             Self::Table(_) => "a table",
@@ -109,7 +112,11 @@ impl Node {
                     .collect(),
             ),
             DeValue::Table(table) => Value::Table(table_of_toml(table, source_at)),
-            DeValue::Float(_) => Value::Other("a float"),
+            DeValue::Float(number) => number
+                .as_str()
+                .replace('_', "")
+                .parse()
+                .map_or(Value::Other("a float"), Value::Float),
             DeValue::Boolean(value) => Value::Boolean(value),
             DeValue::Datetime(_) => Value::Other("a date"),
         };

@@ -9,8 +9,10 @@ use super::page::Page;
 use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, forms, time, ui};
+use crate::config::TRACE_ID;
 use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
 use crate::journal::{AuditFilter, AuditPage, Delivery, Event, EventDetail, Filter, Link};
+use crate::traces::SpanContext;
 
 /// Other events of its session or encounter that are listed.
 const OTHERS: usize = 20;
@@ -99,7 +101,7 @@ fn content(state: &State, visitor: &Visitor, found: &Found) -> Markup {
             }
             section {
                 h2 { "Facts" }
-                (facts(event, now, visitor))
+                (facts(state, event, now, visitor))
             }
         }
         section #deliveries data-refresh {
@@ -189,7 +191,13 @@ fn advice(cause: Cause) -> Markup {
     }
 }
 
-fn facts(event: &Event, now: Timestamp, visitor: &Visitor) -> Markup {
+/// Where the event's trace is shown.
+fn trace(state: &State, event: EventId) -> Option<String> {
+    let template = Some(&state.about.trace_url).filter(|template| !template.is_empty())?;
+    Some(template.replace(TRACE_ID, &SpanContext::of_event(event).trace_id()))
+}
+
+fn facts(state: &State, event: &Event, now: Timestamp, visitor: &Visitor) -> Markup {
     let zone = &visitor.zone;
     let id = |id: Option<&str>| html! { @match id { Some(id) => (ui::id(id)), None => "–" } };
     html! {
@@ -201,6 +209,9 @@ fn facts(event: &Event, now: Timestamp, visitor: &Visitor) -> Markup {
             dt { "Source" } dd { (event.source.as_str()) }
             dt { "Status as sent" } dd { (event.status.as_deref().unwrap_or("–")) }
             dt { "Error code" } dd { (event.error_code.as_deref().unwrap_or("–")) }
+            @if let Some(url) = trace(state, event.id) {
+                dt { "Trace" } dd { a href=(url) { (ui::shortened(&SpanContext::of_event(event.id).trace_id())) } }
+            }
             dt { "Received" } dd { (time::exact(event.received_at, zone)) }
             dt { "Sent by Suki" } dd {
                 @match event.generated_at { Some(at) => (time::exact(at, zone)), None => "–" }

@@ -66,6 +66,8 @@ pub struct About {
     pub store: &'static str,
     /// The path of the webhook.
     pub webhook_path: String,
+    /// Where an event's trace is shown, with [`TRACE_ID`](crate::config::TRACE_ID) in the place of its id; empty for no link.
+    pub trace_url: String,
     /// Since when it runs.
     pub since: Timestamp,
     /// The effective configuration with every secret masked, as `check` prints it.

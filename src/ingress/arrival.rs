@@ -3,9 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
+use axum::extract::MatchedPath;
 use axum::http::{HeaderMap, Request};
 
 use crate::net::Peer;
+use crate::traces::SpanContext;
 
 /// Most characters of a path that are logged.
 const PATH: usize = 200;
@@ -21,6 +23,10 @@ pub(super) struct Arrival {
     pub(super) forwarded_for: Option<IpAddr>,
     /// The path, where it is not that of the webhook.
     pub(super) other_path: Option<String>,
+    /// The webhook's path, where it is that one.
+    pub(super) route: Option<MatchedPath>,
+    /// The span of the sender, or of a load balancer, in which the request was made.
+    pub(super) caller: Option<SpanContext>,
 }
 
 impl Arrival {
@@ -31,6 +37,8 @@ impl Arrival {
             peer: request.extensions().get().map(|Peer(address)| *address),
             forwarded_for: forwarded_for(request.headers()),
             other_path: None,
+            route: request.extensions().get().cloned(),
+            caller: caller(request.headers()),
         }
     }
 
@@ -53,6 +61,10 @@ fn request_id(headers: &HeaderMap) -> String {
             (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
         })
         .map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+}
+
+fn caller(headers: &HeaderMap) -> Option<SpanContext> {
+    SpanContext::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
 /// Only an address is taken: a sender may write anything there.

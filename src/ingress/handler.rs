@@ -11,7 +11,7 @@ use super::State;
 use super::arrival::Arrival;
 use super::rejection::ElsewhereRejected;
 use super::unfinished::Unfinished;
-use super::{body, intake};
+use super::{body, intake, trace};
 use crate::net;
 
 /// `POST` on the webhook's path.
@@ -72,12 +72,18 @@ async fn receive(state: State, arrival: Arrival, request: Request<Body>) -> Resp
     let arrival = unfinished.finish();
     let incoming = match incoming {
         Ok(incoming) => incoming,
-        Err(rejection) => return intake::rejected(&state, &arrival, rejection),
+        Err(rejection) => {
+            let response = intake::rejected(&state, &arrival, rejection);
+            trace::request(&state, &arrival, &response);
+            return response;
+        }
     };
     // A task of its own: a request ends when its sender leaves, and what it has brought must not end with it.
     let tasks = state.tasks.clone();
     let taking = tasks.spawn("notification", async move {
-        intake::take(&state, &arrival, &parts.headers, incoming).await
+        let response = intake::take(&state, &arrival, &parts.headers, incoming).await;
+        trace::request(&state, &arrival, &response);
+        response
     });
     match taking.await {
         Ok(response) => response,

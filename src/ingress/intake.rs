@@ -2,7 +2,7 @@
 //! this is done whatever its sender does meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,7 @@ use super::State;
 use super::arrival::Arrival;
 use super::body::{self, Incoming};
 use super::rejection::{ElsewhereRejected, Rejection};
+use super::trace;
 use crate::config::OnStale;
 use crate::domain::{Canary, EncounterId, EventId};
 use crate::journal::{Appended, Kept, Received};
@@ -27,6 +28,8 @@ struct Receipt {
     kept: Kept,
     received: Received,
     secret_id: Arc<str>,
+    /// When keeping it began, and how long that took.
+    timing: (Instant, Duration),
 }
 
 /// Takes a notification and says how it is answered.
@@ -142,13 +145,16 @@ async fn keep(
         return Err(Rejection::Stale);
     }
     let received = Received::read(&verified, received_at, stale);
+    let began = Instant::now();
     let kept = stored(state, state.journal.append(&received).await)?;
+    let timing = (began, began.elapsed());
     match received.malformed() {
         Some(malformed) => Err(Rejection::Malformed(malformed)),
         None => Ok(Receipt {
             kept,
             received,
             secret_id: Arc::clone(verified.secret_id()),
+            timing,
         }),
     }
 }
@@ -193,11 +199,22 @@ fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
             stale = receipt.received.is_stale(),
             secret.id = &*receipt.secret_id,
             result = answer.as_str(),
+            trace_id = state.traces.origin(id).map(|origin| origin.trace_id()),
             "notification received"
         );
     }
     state.metrics.notification(answer, arrival.start.elapsed());
-    ok(answer, id)
+    let mut response = ok(answer, id);
+    if state.traces.are_on() {
+        let (began, took) = receipt.timing;
+        response.extensions_mut().insert(trace::Kept {
+            event: id,
+            is_new: answer == Answer::Accepted,
+            began,
+            took,
+        });
+    }
+    response
 }
 
 /// Counts whether a notification was expected, and how long after its session's end it came.

@@ -8,6 +8,7 @@ mod intake;
 mod rejected_requests;
 mod rejection;
 mod state;
+mod trace;
 mod unfinished;
 
 use axum::Router;

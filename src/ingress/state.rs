@@ -14,6 +14,7 @@ use crate::journal::{Bounds, Journal};
 use crate::lifecycle::{Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::signature::Secrets;
+use crate::traces::Traces;
 
 /// What the webhook's handler works with. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Told when the store fails.
     pub readiness: Readiness,
+    /// Opens the spans of requests.
+    pub traces: Traces,
     /// What is being kept, whether or not its sender still waits.
     pub tasks: TaskGroup,
 }

@@ -190,6 +190,16 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "Times that the console has shown clinical content.",
         ),
         (
+            counters,
+            "otel_spans_exported_total",
+            "Spans that the collector took.",
+        ),
+        (
+            counters,
+            "otel_spans_dropped_total",
+            "Spans that were dropped, by reason.",
+        ),
+        (
             gauges,
             "stream_clients",
             "Clients that watch the admin API's stream.",

@@ -9,6 +9,7 @@ mod history;
 mod labels;
 mod outgoing;
 mod sessions;
+mod traces;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LockResult, PoisonError, RwLock};
@@ -23,6 +24,7 @@ use self::describe::describe;
 use self::history::History;
 pub use self::history::{Minute, Times};
 pub use self::labels::{Answer, Bound};
+pub use self::traces::SpansDropped;
 use crate::domain::{EventState, Outcome};
 
 const PREFIX: &str = "suki_receiver_";

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use reqwest::header::HeaderValue;
 
 use super::{Failure, wire};
+use crate::traces;
 
 /// Life of a token that does not tell its end; the vendor's live for an hour.
 const ASSUMED_LIFE: Duration = Duration::from_secs(55 * 60);
@@ -110,7 +111,13 @@ impl Tokens {
                 },
             }
         };
-        login.await
+        // The login is a task of its own, for all who wait for it.
+        let mut waiting = traces::child(traces::Kind::Internal, || "await login".to_owned());
+        let result = login.await;
+        if result.is_err() {
+            waiting.failed("login");
+        }
+        result
     }
 
     /// The vendor took this token.

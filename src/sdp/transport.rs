@@ -16,6 +16,7 @@ use crate::config::Sdp;
 use crate::domain::json;
 use crate::metrics::Metrics;
 use crate::net::{ClientError, ClientOptions, Reach, build_client};
+use crate::traces::{self, Span};
 
 const TOKEN_HEADER: &str = "sdp_suki_token";
 const PROVIDER_HEADER: &str = "sdp_provider_id";
@@ -36,6 +37,22 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Says in the span of a call how it was answered.
+fn answered(span: &mut Span, result: &Result<Fetched, Failure>) {
+    let status = match result {
+        Ok(fetched) => Some(fetched.status),
+        Err(failure) => failure.status,
+    };
+    span.text("http.request.method", "GET");
+    if let Some(status) = status {
+        span.number("http.response.status_code", status);
+    }
+    if result.is_err() {
+        let unanswered = || "no_answer".to_owned();
+        span.failed(status.map_or_else(unanswered, |status| status.to_string()));
     }
 }
 
@@ -126,11 +143,14 @@ impl Transport {
             rate.until_ready().await;
         }
         let start = Instant::now();
+        let mut span = traces::child(traces::Kind::Client, || format!("GET {endpoint}"));
         let result = exchange(
             request.header(ACCEPT, "application/json"),
             self.max_body_bytes,
         )
         .await;
+        answered(&mut span, &result);
+        drop(span);
         let code = match &result {
             Ok(fetched) => fetched.status.to_string(),
             Err(failure) => failure

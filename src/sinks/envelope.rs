@@ -13,6 +13,7 @@ use utoipa::openapi::Schema;
 use super::texts::{datacontenttype, one_of, one_of_texts, specversion};
 use crate::config::Include;
 use crate::domain::{Document, Expectation, Missing, Outcome, Source, json};
+use crate::traces::SpanContext;
 
 /// A session as a sink gets it: a CloudEvents 1.0 object. `id` is the idempotency key.
 #[derive(Serialize, ToSchema)]
@@ -37,6 +38,10 @@ pub(super) struct Envelope<'a> {
     /// What `data` is.
     #[schema(schema_with = datacontenttype)]
     datacontenttype: &'static str,
+    /// The span in which the event was received (CloudEvents' Distributed Tracing extension), where traces are exported.
+    #[schema(pattern = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
     data: Data<'a>,
 }
 
@@ -151,14 +156,15 @@ pub enum Unrenderable {
     Envelope,
 }
 
-/// The envelope of a document. Resources are left out where only the notification is wanted.
+/// The envelope of a document, from an instance; `origin` is the span in which the event was received. Resources are left
+/// out where only the notification is wanted.
 ///
 /// # Errors
 /// [`Unrenderable`] where something stored is not JSON. It is never left out or replaced.
 pub fn envelope(
     document: &Document,
     include: Include,
-    instance: &str,
+    (instance, origin): (&str, Option<SpanContext>),
 ) -> Result<Bytes, Unrenderable> {
     let mut resources: BTreeMap<&str, Vec<Resource<'_>>> = BTreeMap::new();
     if include == Include::Everything {
@@ -187,6 +193,7 @@ pub fn envelope(
         subject: document.session_id.as_str(),
         time: rfc3339(document.received_at),
         datacontenttype: "application/json",
+        traceparent: origin.map(|origin| origin.traceparent()),
         data: Data {
             notification,
             repaired,
@@ -315,8 +322,8 @@ mod tests {
             ),
             (b"{\"a\":\"\xE2\x82\"}", "{\"a\":\"\u{FFFD}\"}", true),
         ] {
-            let envelope =
-                envelope(&document(b"{}", stored), Include::Everything, "i").expect(expected);
+            let envelope = envelope(&document(b"{}", stored), Include::Everything, ("i", None))
+                .expect(expected);
             let text = std::str::from_utf8(&envelope).expect("text");
             assert!(text.contains(&format!("\"body\":{expected}")), "{text}");
             assert_eq!(text.contains("\"repaired\":true"), is_repaired, "{text}");
@@ -326,7 +333,8 @@ mod tests {
     #[test]
     fn a_notification_that_is_no_utf8_is_repaired_and_marked_beside_it() {
         let document = document(b"{\"session_id\":\"s\",\"x\":\"\xFF\"}", b"{}");
-        let envelope = envelope(&document, Include::NotificationOnly, "i").expect("rendered");
+        let envelope =
+            envelope(&document, Include::NotificationOnly, ("i", None)).expect("rendered");
         let envelope: Value = serde_json::from_slice(&envelope).expect("JSON");
         assert_eq!(envelope["data"]["notification"]["x"], "\u{FFFD}");
         assert_eq!(envelope["data"]["repaired"], true);
@@ -339,9 +347,13 @@ mod tests {
             (b"{}", b"PHI", "contents"),
             (b"{}", b"", "contents"),
         ] {
-            let error = envelope(&document(notification, body), Include::Everything, "i")
-                .expect_err("no JSON")
-                .to_string();
+            let error = envelope(
+                &document(notification, body),
+                Include::Everything,
+                ("i", None),
+            )
+            .expect_err("no JSON")
+            .to_string();
             assert!(error.contains(group) && !error.contains("PHI"), "{error}");
         }
     }

@@ -14,7 +14,10 @@ use crate::domain::{Cause, Reason};
 use crate::net::{
     ClientOptions, NoAnswer, Reach, build_client, describe, no_answer, read_capped, retry_after,
 };
+use crate::traces;
 
+/// The header of W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
 /// An answer's body is read so that the connection can be used again, up to this size, and then forgotten.
 const ANSWER_BYTES: usize = 64 * 1024;
 
@@ -119,6 +122,12 @@ impl Sink for HttpSink {
         if let Some(signature) = self.keys.sign(&id, timestamp, &body) {
             request = request.header("webhook-signature", signature);
         }
+        // What the operator has set for it stays.
+        if let Some(span) = traces::current()
+            && !self.headers.contains_key(TRACEPARENT)
+        {
+            request = request.header(TRACEPARENT, span.traceparent());
+        }
         let request = request
             .header("webhook-id", id)
             .header("webhook-timestamp", timestamp)
@@ -132,6 +141,9 @@ impl Sink for HttpSink {
                 let (status, after) = (answer.status(), retry_after(answer.headers()));
                 // What the answer says is not looked at: it may quote the note.
                 read_capped(answer, ANSWER_BYTES).await.ok();
+                traces::on_current(|span| {
+                    span.number("http.response.status_code", status.as_u16());
+                });
                 outcome(status, after)
             }
         }

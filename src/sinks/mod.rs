@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use crate::config::{self, SinkTarget};
 use crate::domain::{Document, EventId, Reason};
 use crate::net::ClientError;
+use crate::traces::SpanContext;
 
 pub use envelope::{Unrenderable, envelope};
 pub use files::FilesSink;
@@ -109,19 +110,20 @@ pub enum SetupError {
 }
 
 impl Delivery {
-    /// The delivery of a document to a sink that wants `include`, from `instance`.
+    /// The delivery of a document to a sink that wants `include`, from an instance; `origin` is the span in which the event
+    /// was received, where it has a trace.
     ///
     /// # Errors
     /// [`Unrenderable`] when the document cannot be rendered.
     pub fn of(
         document: &Document,
         include: config::Include,
-        instance: &str,
+        (instance, origin): (&str, Option<SpanContext>),
     ) -> Result<Self, Unrenderable> {
         Ok(Self {
             id: document.id,
             received_at: document.received_at,
-            envelope: envelope(document, include, instance)?,
+            envelope: envelope(document, include, (instance, origin))?,
         })
     }
 }

@@ -20,7 +20,7 @@ const INSTANCE: &str = "sample";
 pub(super) fn of(sink: &Sink) -> Result<Vec<(String, Delivery)>, Unrenderable> {
     let mut samples = Vec::new();
     for outcome in &sink.events {
-        let delivery = Delivery::of(&document(*outcome), sink.include, INSTANCE)?;
+        let delivery = Delivery::of(&document(*outcome), sink.include, (INSTANCE, None))?;
         samples.push((format!("a session that is {outcome}"), delivery));
     }
     if sink.alerts {

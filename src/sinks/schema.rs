@@ -228,7 +228,7 @@ mod tests {
         let documents = Outcome::ALL.map(document).into_iter().chain([full()]);
         for document in documents {
             for include in [Include::Everything, Include::NotificationOnly] {
-                let delivery = Delivery::of(&document, include, "here").expect("rendered");
+                let delivery = Delivery::of(&document, include, ("here", None)).expect("rendered");
                 let sent = sent(&delivery);
                 assert_eq!(problems(&sent, &schema, &schema), [""; 0], "{sent:#}");
             }
@@ -238,7 +238,8 @@ mod tests {
     #[test]
     fn what_is_no_envelope_does_not_fit() {
         let schema = cloudevent();
-        let delivery = Delivery::of(&full(), Include::Everything, "here").expect("rendered");
+        let delivery =
+            Delivery::of(&full(), Include::Everything, ("here", None)).expect("rendered");
         for (place, wrong) in [
             ("/id", json!("x")),
             ("/type", json!("ai.suki.session.lost")),

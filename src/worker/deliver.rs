@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::breaker::{Admit, Breaker, Guarded};
 use super::claims::Work;
-use super::{Shared, backoff, report};
+use super::{Shared, backoff, report, trace};
 use crate::config::Sink as SinkConfig;
 use crate::domain::{Cause, Document, EventState, Millis, Reason};
 use crate::journal::{
@@ -67,7 +67,9 @@ impl Deliverer {
 
     /// Renders and delivers. What the sink says, the breaker hears.
     async fn attempt(&self, document: &Document) -> Outcome {
-        let delivery = match Delivery::of(document, self.config.include, &self.instance) {
+        let origin = self.shared.traces.origin(document.id);
+        let from = (self.instance.as_str(), origin);
+        let delivery = match Delivery::of(document, self.config.include, from) {
             Ok(delivery) => delivery,
             // Another attempt would find the same bytes; an operator has to look at them.
             Err(unrenderable) => {
@@ -190,6 +192,14 @@ impl Work for Deliverer {
     }
 
     async fn work(self: Arc<Self>, claimed: ClaimedDelivery, permit: Permit) {
+        let span = trace::delivery(&self.shared, &self.config.name, &claimed);
+        span.scope(self.deliver(claimed, permit)).await;
+    }
+}
+
+impl Deliverer {
+    /// Makes one delivery, and writes down what came of it.
+    async fn deliver(&self, claimed: ClaimedDelivery, permit: Permit) {
         let (shared, document) = (&self.shared, &claimed.document);
         let start = Instant::now();
         let outcome = tokio::select! {
@@ -209,6 +219,7 @@ impl Work for Deliverer {
             Outcome::Rejected { .. } => "rejected",
         };
         shared.metrics.delivery(&self.config.name, result, took);
+        trace::delivered(result, &outcome);
         let end = self.end(&claimed, outcome);
         if let DeliveryEnd::Delivered { at, .. } = &end {
             shared.metrics.sink_took(&self.config.name, *at);

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::Shared;
 use super::breaker::Breaker;
 use super::claims::Work;
 use super::compare;
@@ -19,6 +18,7 @@ use super::plan::{is_empty, is_kept, is_late, next_look};
 use super::report;
 use super::retrieve::Wants;
 use super::session::{clock_start, required_of, subject_of};
+use super::{Shared, trace};
 use crate::config::{Include, Refresh, Required};
 use crate::domain::{self, EventId, LinkState, Millis};
 use crate::journal::{
@@ -66,6 +66,13 @@ impl Work for Late {
     }
 
     async fn work(self: Arc<Self>, late: LateEvent, permit: Permit) {
+        let span = trace::look(&self.shared, &late);
+        span.scope(self.look_and_write(late, permit)).await;
+    }
+}
+
+impl Late {
+    async fn look_and_write(&self, late: LateEvent, permit: Permit) {
         let shared = &self.shared;
         let start = Instant::now();
         let look = tokio::select! {
@@ -100,6 +107,9 @@ impl Work for Late {
             shared.metrics.refreshed(changed);
         }
         if let Some(id) = amended {
+            shared
+                .traces
+                .made(id, "amend suki-notification", Some(late.id));
             tracing::info!(
                 event.id = %id,
                 replaces = %late.id,

@@ -26,6 +26,7 @@ mod session;
 mod settle;
 mod sweep;
 mod teller;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ use crate::lifecycle::{Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::sdp;
 use crate::sinks::Sink;
+use crate::traces::Traces;
 
 use self::breaker::{Breaker, Guarded};
 use self::claims::{Loop, Work};
@@ -76,6 +78,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Counters.
     pub metrics: Metrics,
+    /// Opens the spans of attempts.
+    pub traces: Traces,
     /// Told how the vendor's API does.
     pub readiness: Readiness,
     /// Told what an operator should know at once.
@@ -93,6 +97,7 @@ struct Shared {
     ends: Ends,
     clock: Clock,
     metrics: Metrics,
+    traces: Traces,
     alerts: Alerts,
 }
 
@@ -103,6 +108,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         journal: parts.journal,
         clock: parts.clock,
         metrics: parts.metrics.clone(),
+        traces: parts.traces,
         alerts: parts.alerts,
     });
     let new_loop = |admission: Admission, wakeup: &Arc<Notify>| Loop {
@@ -161,7 +167,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
             parts.reconcile,
             Arc::clone(&breaker),
             (parts.readiness, shared.alerts.clone()),
-            (shared.metrics.clone(), shared.clock),
+            (shared.metrics.clone(), shared.traces.clone(), shared.clock),
         );
         tasks.spawn(
             "questions for expected sessions",

@@ -97,6 +97,7 @@ mod tests {
             journal: journal.clone(),
             clock,
             metrics: Metrics::new(),
+            traces: crate::traces::Traces::off(),
             alerts: alerts.clone(),
         });
         let (told, mut telling) = mpsc::unbounded_channel();

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use super::breaker::{Admit, Breaker};
 use super::claims::Work;
 use super::deliver::Outlet;
-use super::{Shared, report};
+use super::{Shared, report, trace};
 use crate::config::{Follow, Include, Reconcile, Refresh};
 use crate::domain::{Cause, EventState, Outcome, Reason, Sequence};
 use crate::journal::{
@@ -112,6 +112,14 @@ impl Work for Retriever {
     }
 
     async fn work(self: Arc<Self>, claimed: ClaimedEvent, permit: Permit) {
+        let span = trace::retrieval(&self.shared, &claimed);
+        span.scope(self.retrieve(claimed, permit)).await;
+    }
+}
+
+impl Retriever {
+    /// Makes one attempt, and writes down what came of it.
+    async fn retrieve(&self, claimed: ClaimedEvent, permit: Permit) {
         let (journal, task) = (&self.shared.journal, claimed.lease.task().clone());
         let start = Instant::now();
         let is_announced = self.is_announced_first(&task) && !claimed.receipt.is_late();
@@ -146,6 +154,7 @@ impl Work for Retriever {
             )
         });
         report::attempt(&claimed, &end);
+        trace::retrieved(&end);
         let permits = self.take_permits(&mut end);
         let ended = self.shared.ends.write(End {
             lease: claimed.lease.clone(),
@@ -168,9 +177,7 @@ impl Work for Retriever {
             None => {}
         }
     }
-}
 
-impl Retriever {
     /// Takes room at each sink that has some now: what there is room for is delivered without another look into the
     /// store.
     fn take_permits(&self, end: &mut Retrieval) -> Vec<Option<Permit>> {

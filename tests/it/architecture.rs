@@ -11,6 +11,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lifecycle", &["domain"]),
     ("metrics", &["domain"]),
     (
+        "traces",
+        &["domain", "config", "net", "lifecycle", "metrics"],
+    ),
+    (
         "journal",
         &[
             "domain",
@@ -30,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "lifecycle",
             "metrics",
+            "traces",
         ],
     ),
     (
@@ -41,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "lifecycle",
             "metrics",
+            "traces",
         ],
     ),
     (
@@ -53,6 +59,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "lifecycle",
             "metrics",
+            "traces",
         ],
     ),
     (
@@ -67,6 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "lifecycle",
             "metrics",
+            "traces",
         ],
     ),
     (
@@ -94,6 +102,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "net",
             "lifecycle",
             "metrics",
+            "traces",
         ],
     ),
     (

@@ -353,3 +353,26 @@ fn how_often_sessions_are_asked_for_is_checked() {
         ("canary.url = \"ftp://example.com/\"", "canary.url"),
     ]);
 }
+
+#[test]
+fn where_traces_go_is_checked() {
+    let loaded =
+        loaded_of("otel = { endpoint = \"http://collector:4318/v1/traces\", sample = 0.25 }");
+    assert!((loaded.config.otel.sample - 0.25).abs() < f64::EPSILON);
+    refused(&[
+        ("otel.endpoint = \"collector:4318\"", "otel.endpoint"),
+        ("otel.sample = 1.5", "expected a number from 0.0 to 1.0"),
+        (
+            "otel.sample = \"half\"",
+            "expected a number from 0.0 to 1.0",
+        ),
+        ("otel.timeout = \"0s\"", "otel.timeout"),
+        ("otel.service_name = \"\"", "must not be empty"),
+        ("otel.attributes = { a = 1 }", "otel.attributes.a"),
+        ("otel.headers = { host = \"a\" }", "otel.headers.host"),
+        (
+            "admin.console.trace_url = \"https://jaeger.example/trace/\"",
+            "expected an address with {trace_id}",
+        ),
+    ]);
+}

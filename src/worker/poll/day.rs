@@ -30,6 +30,7 @@ use crate::lifecycle::{Alert, Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::sdp::{Failure, Subject};
 use crate::signature::{Claim, SecretBytes, Secrets, SentBody, Verified, sign, verify};
+use crate::traces::Traces;
 use crate::worker::breaker::{Breaker, Guarded};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -226,7 +227,7 @@ async fn live((sessions, hours): (u32, u32), is_missed: fn(u32) -> bool) -> Live
         settings,
         Arc::new(breaker),
         (readiness, alerts.clone()),
-        (metrics, clock),
+        (metrics, Traces::off(), clock),
     );
     tasks.spawn("questions", Arc::new(poller).run(tasks.clone()));
     let told = tokio::spawn(async move {

@@ -28,6 +28,7 @@ use crate::domain::{Clock, Expected, SessionKind};
 use crate::journal::{self, POLLER_LEASE};
 use crate::lifecycle::{Alert, Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 
 /// How often it looks for what is due.
 const LOOK: Duration = Duration::from_millis(500);
@@ -59,6 +60,7 @@ pub(super) struct Poller {
     readiness: Readiness,
     alerts: Alerts,
     metrics: Metrics,
+    traces: Traces,
     clock: Clock,
     state: Mutex<State>,
 }
@@ -80,7 +82,7 @@ impl Poller {
         settings: Reconcile,
         breaker: Arc<Breaker>,
         (readiness, alerts): (Readiness, Alerts),
-        (metrics, clock): (Metrics, Clock),
+        (metrics, traces, clock): (Metrics, Traces, Clock),
     ) -> Self {
         let most = settings.alarm.first_polls;
         let state = State {
@@ -102,6 +104,7 @@ impl Poller {
             readiness,
             alerts,
             metrics,
+            traces,
             clock,
             state: Mutex::new(state),
         }

@@ -72,6 +72,7 @@ impl Poller {
         }
         match written {
             PollEnded::Recovered(id) => {
+                self.traces.made(id, "recover session", None);
                 let (outcome, status) = match &found.ended {
                     Some((outcome, status)) => (*outcome, &**status),
                     None => (Outcome::Unknown, ""),

@@ -425,3 +425,16 @@ async fn the_configuration_is_shown_with_its_secrets_masked() {
     );
     assert!(!page.contains(crate::support::SECRET), "{page}");
 }
+
+#[tokio::test]
+async fn an_event_links_to_its_trace_where_it_is_said_where_traces_are_shown() {
+    let receiver = Receiver::start_with(|config| {
+        config.admin.console.trace_url = "https://traces.example/trace/{trace_id}".to_owned();
+    })
+    .await;
+    let id = receiver.post(failure("s")).await;
+    let page = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    let page = page.page(&format!("/events/{id}")).await;
+    let link = format!("https://traces.example/trace/{}", id.replace('-', ""));
+    assert!(page.contains(&link), "{page}");
+}

@@ -12,6 +12,7 @@ mod replays;
 mod restore;
 mod shell;
 mod stream;
+mod traces;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
