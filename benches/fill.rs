@@ -56,7 +56,8 @@ async fn seen(settings: &Settings, count: u64) -> anyhow::Result<()> {
     receiver.process.stop(PATIENCE).await
 }
 
-fn multiply(file: &Path, count: u64, is_purged: bool) -> anyhow::Result<()> {
+/// Copies the newest event so many times. With `is_purged` its content is gone.
+pub(crate) fn multiply(file: &Path, count: u64, is_purged: bool) -> anyhow::Result<()> {
     let mut connection = Connection::open(file)?;
     connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -500000")?;
     let original: i64 =

@@ -7,10 +7,12 @@ mod backlog;
 mod client;
 mod expected;
 mod fill;
+mod fill_postgres;
 mod helpers;
 mod instructions;
 mod latency;
 mod messages;
+mod pages;
 mod peers;
 mod pipeline;
 mod postgres;
@@ -112,6 +114,8 @@ enum Name {
     Takeover,
     /// Many expected sessions: registering, asking, memory, time to the alarm
     Expected,
+    /// The console's pages over millions of events
+    Pages,
     /// Instructions for one accept and for one event, by valgrind
     Instructions,
 }
@@ -161,6 +165,7 @@ impl Bench {
             Name::Start => start::run(self).await,
             Name::Takeover => takeover::run(self).await,
             Name::Expected => expected::run(self).await,
+            Name::Pages => pages::run(self).await,
             Name::Instructions => instructions::run(self).await,
         }
     }

@@ -1,6 +1,6 @@
 //! A PostgreSQL database of a benchmark's own on the server that the run is given, and what that server costs.
 //!
-//! Looks into no table.
+//! Looks into no table itself.
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -102,7 +102,8 @@ pub(crate) async fn tidy(server: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn connect(url: &str) -> anyhow::Result<Client> {
+/// A connection of the benchmark's own.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<Client> {
     let config: Config = url.parse()?;
     let (client, connection) = config
         .connect(NoTls)

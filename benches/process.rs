@@ -134,7 +134,8 @@ impl Drop for Process {
 /// The one client of all that is asked by the way. Making one reads the system's certificates, which a poll must not pay.
 pub(crate) fn http() -> &'static reqwest::Client {
     static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-        let client = reqwest::Client::builder().no_proxy().build();
+        let builder = reqwest::Client::builder().no_proxy();
+        let client = builder.redirect(reqwest::redirect::Policy::none()).build();
         client.expect("the system's certificates can be read")
     });
     &CLIENT

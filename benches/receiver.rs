@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
 use suki_receiver::lab::simulator::own_address;
 use url::Url;
 
@@ -138,6 +139,44 @@ impl Receiver {
     /// How many events it knows of, in whatever state.
     pub(crate) async fn events(&self) -> anyhow::Result<u64> {
         self.sum("events", "state=").await
+    }
+
+    /// How many of them are dead.
+    pub(crate) async fn dead(&self) -> anyhow::Result<u64> {
+        self.sum("events", "state=\"dead\"").await
+    }
+
+    /// Signs in to the console; gives back the cookie.
+    pub(crate) async fn sign_in(&self) -> anyhow::Result<String> {
+        let request = http()
+            .post(format!("http://{}/sign-in", self.admin))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("sec-fetch-site", "same-origin")
+            .body(format!("token={ADMIN_TOKEN}"));
+        let answer = request.send().await?;
+        let cookie = answer.headers().get("set-cookie").context("no cookie")?;
+        let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
+        Ok(cookie.to_owned())
+    }
+
+    /// A page of the console, whole.
+    pub(crate) async fn page(&self, path: &str, cookie: &str) -> anyhow::Result<String> {
+        let request = http()
+            .get(format!("http://{}{path}", self.admin))
+            .header("cookie", cookie);
+        let answer = request.send().await?.error_for_status()?;
+        Ok(answer.text().await?)
+    }
+
+    /// The id of the newest event.
+    pub(crate) async fn newest(&self) -> anyhow::Result<String> {
+        let request = http()
+            .get(format!("http://{}/api/v1/events?limit=1", self.admin))
+            .bearer_auth(ADMIN_TOKEN);
+        let page: serde_json::Value =
+            serde_json::from_slice(&request.send().await?.bytes().await?)?;
+        let id = page["events"][0]["id"].as_str().context("no event")?;
+        Ok(id.to_owned())
     }
 
     /// How often it has asked for an expected session.

@@ -95,9 +95,9 @@ pub struct Delivery {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = EventPage)]
 pub struct Page {
-    /// The events.
+    /// The events. A page may have fewer than were asked for, or none, and not be the last.
     pub events: Vec<Event>,
-    /// Leads to the next page, when there is one.
+    /// Leads to the next page, when there is more to look through.
     pub next_cursor: Option<String>,
     /// How many events the filter finds, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

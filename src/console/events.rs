@@ -1,5 +1,7 @@
 //! The list of events: every filter is in the address, and filters on the server.
 
+use std::time::Duration;
+
 use axum::extract::{RawQuery, State as Shared};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -11,12 +13,14 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{Cause, EventState, Outcome, Source};
-use crate::journal::{Event, Filter, Order};
+use crate::journal::{Event, Filter, LOOKED_THROUGH, Order};
 
 /// Pages of so many.
 const SIZES: [usize; 3] = [50, 100, 500];
 /// Most events that are counted.
 const MOST_COUNTED: u32 = 1_000;
+/// How long a list waits for its count.
+const COUNT_WITHIN: Duration = Duration::from_millis(100);
 /// How far back the quick choices go.
 const SINCE: [(&str, &str); 4] = [
     ("1h", "Last hour"),
@@ -135,8 +139,12 @@ async fn content(
         .await?;
     // The list does not wait for its count where that takes long.
     let count = match asked.filter.is_empty() {
-        true => Ok(journal.stats().await?.total()),
-        false => journal.count(asked.filter.clone(), MOST_COUNTED).await,
+        true => Some(journal.stats().await?.total()),
+        false => {
+            let count = journal.count(asked.filter.clone(), MOST_COUNTED);
+            let count = tokio::time::timeout(COUNT_WITHIN, count).await;
+            count.ok().and_then(Result::ok)
+        }
     };
     let now = state.admin.clock.now();
     let next = page
@@ -146,7 +154,7 @@ async fn content(
     Ok(html! {
         div.heading {
             h1 { "Events" }
-            @if let Ok(count) = count {
+            @if let Some(count) = count {
                 p #count .count-line data-refresh {
                     @if !asked.filter.is_empty() && count >= u64::from(MOST_COUNTED) { (ui::number(count)) "+ events" }
                     @else { (ui::counted(count, "event", "events")) }
@@ -155,7 +163,12 @@ async fn content(
         }
         (chips(asked))
         (form(asked, state))
-        @if page.events.is_empty() {
+        @if let (true, Some(next)) = (page.events.is_empty(), &next) {
+            (ui::empty("No match yet", &html! {
+                p { (ui::number(LOOKED_THROUGH)) " events were looked through, and none is like this. There are more." }
+                p { a.button href=(next) { "Look further" } }
+            }))
+        } @else if page.events.is_empty() {
             (ui::empty("No event is like this", &html! { p { a href="/events" { "Show all events" } } }))
         } @else {
             button #new .new type="button" hidden { "" }

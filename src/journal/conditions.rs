@@ -65,16 +65,25 @@ impl<V> Conditions<V> {
             made += &format!(" AND sink = {place}");
             pending += &format!(" AND task = 'deliver:' || {place}");
         }
-        let made =
-            |states: &str| format!("SELECT event FROM deliveries WHERE state IN ({states}){made}");
-        let pending = format!("SELECT event FROM work WHERE task LIKE 'deliver:%'{pending}");
+        // An index finds those of a cause. For all others each event is looked at, so that they are not gathered first.
+        let this = match of_delivery {
+            Some(_) => "",
+            None => " AND event = receipts.seq",
+        };
+        let made = |states: &str| {
+            format!("SELECT event FROM deliveries WHERE state IN ({states}){made}{this}")
+        };
+        let pending = format!("SELECT event FROM work WHERE task LIKE 'deliver:%'{pending}{this}");
         let of_it = match filter.delivery {
             None => format!("{} UNION ALL {pending}", made("'delivered', 'dead'")),
             Some(DeliveryState::Pending) => pending,
             Some(DeliveryState::Delivered) => made("'delivered'"),
             Some(DeliveryState::Dead) => made("'dead'"),
         };
-        self.push(format!("receipts.seq IN ({of_it})"));
+        self.push(match of_delivery {
+            Some(_) => format!("receipts.seq IN ({of_it})"),
+            None => format!("EXISTS ({of_it})"),
+        });
     }
 
     /// All of them, for behind a WHERE.

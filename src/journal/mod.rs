@@ -28,6 +28,7 @@ mod spool;
 mod sqlite;
 mod store;
 mod told_alert;
+mod window;
 
 pub use access::Access;
 pub use claimed::{
@@ -64,3 +65,4 @@ pub use sqlite::{
 };
 pub use store::Store;
 pub use told_alert::ToldAlert;
+pub use window::LOOKED_THROUGH;

@@ -189,12 +189,13 @@ pub struct Attempt {
     pub took: Option<Duration>,
 }
 
-/// A page of a list.
-#[derive(Debug, Clone)]
+/// A page of a list. It may have fewer events than were asked for, or none, and still not be the last: a look goes through
+/// so many events and no more.
+#[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The events.
     pub events: Vec<Event>,
-    /// Where the next page starts, when there is one.
+    /// Where the next page starts, when there is more to look through.
     pub next: Option<i64>,
 }
 

@@ -7,6 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::row;
 use crate::domain::EventState;
 use crate::journal::conditions::Conditions;
+use crate::journal::window::{EVERYTHING, Extent, Halving, Window};
 use crate::journal::{Error, Filter, MOST_COUNTED, Order, Page, Preview, PreviewGroup};
 
 type Value = Box<dyn ToSql + Sync + Send>;
@@ -18,7 +19,10 @@ pub(super) async fn page(
     limit: usize,
     cursor: Option<i64>,
 ) -> Result<Page, Error> {
-    let wanted = wanted(filter, cursor);
+    let Some(window) = window(client, filter, cursor).await? else {
+        return Ok(Page::default());
+    };
+    let wanted = wanted(filter, window);
     let order = match filter.order {
         Order::NewestFirst => "DESC",
         Order::OldestFirst => "ASC",
@@ -35,14 +39,55 @@ pub(super) async fn page(
     let events = events.collect::<Result<Vec<_>, _>>()?;
     let next = match rows.get(..limit).and_then(<[_]>::last) {
         Some(last) if rows.len() > limit => Some(row::get(last, "seq")?),
-        _ => None,
+        _ => window.next,
     };
     Ok(Page { events, next })
 }
 
+/// What a look for a page goes through; `None` where there is no event.
+async fn window(
+    client: &Client,
+    filter: &Filter,
+    cursor: Option<i64>,
+) -> Result<Option<Window>, Error> {
+    if filter.is_indexed() {
+        return Ok(Some(Window::behind(cursor, filter.order)));
+    }
+    let extent = "SELECT min(seq) AS first, max(seq) AS last FROM receipts";
+    let extent = client.prepare_cached(extent).await?;
+    let found = client.query_one(&extent, &[]).await?;
+    let (first, last) = (row::get(&found, "first")?, row::get(&found, "last")?);
+    let (Some(first), Some(last)) = (first, last) else {
+        return Ok(None);
+    };
+    let mut events = Extent { first, last };
+    let (from, to) = filter.stored_between();
+    if let Some(from) = from {
+        events.first = search(client, events, from).await?.low;
+    }
+    if let Some(to) = to {
+        events.last = search(client, events, to).await?.high;
+    }
+    Ok(Some(Window::part(cursor, filter.order, events)))
+}
+
+/// Where a time, in milliseconds, is among these events.
+async fn search(client: &Client, events: Extent, time: i64) -> Result<Halving, Error> {
+    let look = "SELECT received_at FROM receipts WHERE seq >= $1 ORDER BY seq LIMIT 1";
+    let (look, mut search) = (client.prepare_cached(look).await?, Halving::of(events));
+    while let Some(middle) = search.middle() {
+        let found = client.query_opt(&look, &[&middle]).await?;
+        let at: Option<i64> = found
+            .map(|found| row::get(&found, "received_at"))
+            .transpose()?;
+        search.tell(middle, at.is_some_and(|at| at < time));
+    }
+    Ok(search)
+}
+
 /// How many events there are, at most `most`.
 pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result<u64, Error> {
-    let wanted = wanted(filter, None);
+    let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
         "SELECT count(*) AS n FROM ({} WHERE {} LIMIT {most}) AS counted",
         row::EVENT,
@@ -57,7 +102,7 @@ pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result
 
 /// What a replay of them would do.
 pub(super) async fn preview(client: &Client, filter: &Filter) -> Result<Preview, Error> {
-    let wanted = wanted(filter, None);
+    let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
         "SELECT listed.state, listed.outcome, cause_code, body IS NOT NULL AND junk IS NULL AS has_content,
             EXISTS (SELECT FROM retrievals WHERE event = listed.seq AND retrieved_at IS NOT NULL) AS is_retrieved,
@@ -86,14 +131,11 @@ pub(super) async fn preview(client: &Client, filter: &Filter) -> Result<Preview,
 }
 
 /// The conditions of a filter.
-fn wanted(filter: &Filter, cursor: Option<i64>) -> Conditions<Value> {
+fn wanted(filter: &Filter, window: Window) -> Conditions<Value> {
     let mut wanted = Conditions::new('$');
     let millis = |time: jiff::Timestamp| number(time.as_millisecond());
-    let after = match filter.order {
-        Order::NewestFirst => "seq < {}",
-        Order::OldestFirst => "seq > {}",
-    };
-    wanted.that(after, cursor.map(number));
+    wanted.that("seq > {}", window.above.map(number));
+    wanted.that("seq < {}", window.below.map(number));
     let of_outcome = "coalesce(found.outcome, receipts.outcome) = {}";
     wanted.that(of_outcome, filter.outcome.map(|it| text(it.as_str())));
     wanted.that("source = {}", filter.source.map(|it| text(it.as_str())));

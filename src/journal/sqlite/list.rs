@@ -1,11 +1,12 @@
 //! Lists of events: a page, a count, a preview of their replay.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::row;
 use crate::domain::EventState;
 use crate::journal::conditions::Conditions;
+use crate::journal::window::{EVERYTHING, Extent, Halving, Window};
 use crate::journal::{Error, Filter, MOST_COUNTED, Order, Page, Preview, PreviewGroup};
 
 /// A page of events, from `cursor` on.
@@ -15,7 +16,10 @@ pub(super) fn page(
     limit: usize,
     cursor: Option<i64>,
 ) -> Result<Page, Error> {
-    let wanted = wanted(filter, cursor);
+    let Some(window) = window(connection, filter, cursor)? else {
+        return Ok(Page::default());
+    };
+    let wanted = wanted(filter, window);
     let order = match filter.order {
         Order::NewestFirst => "DESC",
         Order::OldestFirst => "ASC",
@@ -31,7 +35,7 @@ pub(super) fn page(
     let mut rows = statement.query(params_from_iter(wanted.values()))?;
     let mut page = Page {
         events: Vec::new(),
-        next: None,
+        next: window.next,
     };
     let mut last = None;
     while let Some(found) = rows.next()? {
@@ -45,9 +49,47 @@ pub(super) fn page(
     Ok(page)
 }
 
+/// What a look for a page goes through; `None` where there is no event.
+fn window(
+    connection: &Connection,
+    filter: &Filter,
+    cursor: Option<i64>,
+) -> Result<Option<Window>, Error> {
+    if filter.is_indexed() {
+        return Ok(Some(Window::behind(cursor, filter.order)));
+    }
+    let extent = "SELECT (SELECT min(seq) FROM receipts), (SELECT max(seq) FROM receipts)";
+    let (first, last): (Option<i64>, Option<i64>) = connection
+        .prepare_cached(extent)?
+        .query_row([], |found| Ok((found.get(0)?, found.get(1)?)))?;
+    let (Some(first), Some(last)) = (first, last) else {
+        return Ok(None);
+    };
+    let mut events = Extent { first, last };
+    let (from, to) = filter.stored_between();
+    if let Some(from) = from {
+        events.first = search(connection, events, from)?.low;
+    }
+    if let Some(to) = to {
+        events.last = search(connection, events, to)?.high;
+    }
+    Ok(Some(Window::part(cursor, filter.order, events)))
+}
+
+/// Where a time, in milliseconds, is among these events.
+fn search(connection: &Connection, events: Extent, time: i64) -> Result<Halving, Error> {
+    let look = "SELECT received_at FROM receipts WHERE seq >= ?1 ORDER BY seq LIMIT 1";
+    let (mut look, mut search) = (connection.prepare_cached(look)?, Halving::of(events));
+    while let Some(middle) = search.middle() {
+        let found: Option<i64> = look.query_row([middle], |found| found.get(0)).optional()?;
+        search.tell(middle, found.is_some_and(|at| at < time));
+    }
+    Ok(search)
+}
+
 /// How many events there are, at most `most`.
 pub(super) fn count(connection: &Connection, filter: &Filter, most: u32) -> Result<u64, Error> {
-    let wanted = wanted(filter, None);
+    let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
         "SELECT count(*) FROM ({} WHERE {} LIMIT {most})",
         row::EVENT,
@@ -59,7 +101,7 @@ pub(super) fn count(connection: &Connection, filter: &Filter, most: u32) -> Resu
 
 /// What a replay of them would do.
 pub(super) fn preview(connection: &Connection, filter: &Filter) -> Result<Preview, Error> {
-    let wanted = wanted(filter, None);
+    let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
         "SELECT state, outcome, cause_code, has_body AND NOT is_junk, is_retrieved, count(*), min(received_at),
             max(received_at)
@@ -89,18 +131,15 @@ pub(super) fn preview(connection: &Connection, filter: &Filter) -> Result<Previe
 }
 
 /// The conditions of a filter.
-fn wanted(filter: &Filter, cursor: Option<i64>) -> Conditions<Value> {
+fn wanted(filter: &Filter, window: Window) -> Conditions<Value> {
     let mut wanted = Conditions::new('?');
     let (text, millis) = (
         |text: &str| Value::Text(text.to_owned()),
         |time: jiff::Timestamp| Value::Integer(time.as_millisecond()),
     );
     wanted.any(filter.states.iter().map(|state| in_state(*state)));
-    let after = match filter.order {
-        Order::NewestFirst => "receipts.seq < {}",
-        Order::OldestFirst => "receipts.seq > {}",
-    };
-    wanted.that(after, cursor.map(Value::Integer));
+    wanted.that("receipts.seq > {}", window.above.map(Value::Integer));
+    wanted.that("receipts.seq < {}", window.below.map(Value::Integer));
     let of_outcome = "coalesce(found.outcome, receipts.outcome) = {}";
     wanted.that(of_outcome, filter.outcome.map(|it| text(it.as_str())));
     wanted.that("source = {}", filter.source.map(|it| text(it.as_str())));

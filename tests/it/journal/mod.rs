@@ -9,6 +9,7 @@ mod embedded;
 mod expected;
 mod failing;
 mod files;
+mod paging;
 mod postgres;
 mod refused;
 mod spool;
