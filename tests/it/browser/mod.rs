@@ -2,6 +2,7 @@
 //! are missing.
 
 mod console;
+mod pictures;
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
