@@ -5,7 +5,9 @@ use axum::response::IntoResponse;
 use suki_receiver::lab::simulator::Session;
 
 use super::Browser;
-use crate::support::{HttpReceiver, OPERATOR, Receiver, Vendor, completed, eventually, failure};
+use crate::support::{
+    Binary, HttpReceiver, OPERATOR, Receiver, Signed, Vendor, completed, eventually, failure, http,
+};
 
 const ENTER: &str = "\u{e007}";
 
@@ -116,6 +118,36 @@ async fn a_page_follows_what_happens_and_says_when_it_cannot() {
     browser.says("#live-word", "live").await;
     mut_receiver.stop().await;
     browser.says("#live-word", "lost").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_page_whose_stream_was_cut_comes_back_by_itself_and_shows_what_it_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let binary = Binary::start(dir.path(), &[]).await;
+    let (public, admin, token) = (binary.public, binary.admin, binary.token());
+    binary.post(failure("before")).await;
+    let browser = Browser::start().await;
+    browser
+        .open(&format!("http://{admin}/sign-in#{token}"))
+        .await;
+    browser.says("h1", "Overview").await;
+    browser.open(&format!("http://{admin}/events")).await;
+    browser.says("#count", "1 event").await;
+    browser.says("#live-word", "live").await;
+    binary.kill();
+    browser.says("#live-word", "lost").await;
+    let binary = Binary::spawn_on(&[], dir.path(), public, admin, &[]);
+    eventually("another process is there", async || {
+        let missed = Signed::new(failure("missed"));
+        missed
+            .try_post(&http(), &binary.webhook())
+            .await
+            .is_ok_and(|(status, _)| status == 200)
+    })
+    .await;
+    browser.says("#live-word", "live").await;
+    browser.says("#count", "2 events").await;
     browser.close().await;
 }
 

@@ -334,3 +334,29 @@ async fn a_collector_that_is_down_is_said_once_and_counted_and_holds_up_nothing(
     assert_eq!(log.matches("does not take spans").count(), 1, "{log}");
     drop(silent);
 }
+
+#[tokio::test]
+async fn an_event_that_no_request_brought_has_a_root_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (collector, vendor) = (collector().await, Vendor::start().await);
+    let mut settings = vendor.variables().to_vec();
+    settings.extend([
+        exporting_to(&collector),
+        ("RECONCILE__PUSH_GRACE", "100ms".to_owned()),
+        ("RECONCILE__MIN_INTERVAL", "100ms".to_owned()),
+        ("RECONCILE__MAX_INTERVAL", "200ms".to_owned()),
+    ]);
+    let binary = Binary::start(dir.path(), &settings).await;
+    vendor.completed("pulled");
+    let ended = jiff::Timestamp::now().to_string();
+    let said = serde_json::json!({"session_id": "pulled", "kind": "ambient", "ended_at": ended});
+    let (status, _) = binary.api_post("/sessions", said).await;
+    assert_eq!(status, 201);
+    let root = one_named(&collector, "recover session").await;
+    let envelope = delivered(dir.path()).await;
+    assert_eq!(envelope["data"]["source"], "reconcile");
+    assert_eq!(envelope["traceparent"], traceparent(&root));
+    let process = one_named(&collector, "process suki-notification").await;
+    assert_eq!(process.parent_span_id, root.span_id);
+    assert_eq!(process.trace_id, root.trace_id);
+}
