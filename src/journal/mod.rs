@@ -16,6 +16,7 @@ pub mod filter;
 mod handle;
 mod handover;
 mod lease;
+mod pauses;
 mod postgres;
 mod received;
 mod record;
@@ -44,6 +45,7 @@ pub use filter::{Filter, Order};
 pub use handle::Journal;
 pub use handover::{Admission, Inbox, Permit};
 pub use lease::{LATER_BY, Lease, Task};
+pub use pauses::{Pause, Pauses};
 pub use postgres::PostgresStore;
 pub use received::Received;
 pub use record::{

@@ -24,6 +24,7 @@ mod late;
 mod list;
 mod migrate;
 mod operate;
+mod pauses;
 mod pool;
 mod progress;
 mod query;

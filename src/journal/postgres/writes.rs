@@ -35,8 +35,10 @@ const FOUND: &str = "INSERT INTO retrievals
         session_status = excluded.session_status, attempts = excluded.attempts, retrieved_at = excluded.retrieved_at,
         links = excluded.links, bodies = excluded.bodies";
 const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at)
-    SELECT planned.event, 'deliver:' || planned.sink, server_millis(), CASE WHEN is_held THEN $4::uuid END, $5,
-        server_millis()
+    SELECT planned.event, 'deliver:' || planned.sink, server_millis(),
+        CASE WHEN is_held
+            AND NOT EXISTS (SELECT FROM sink_pauses WHERE sink_pauses.sink = planned.sink AND resumed_at IS NULL)
+            THEN $4::uuid END, $5, server_millis()
     FROM unnest($1::bigint[], $2::text[], $3::boolean[]) AS planned (event, sink, is_held)
     WHERE NOT EXISTS (SELECT FROM deliveries WHERE deliveries.event = planned.event AND deliveries.sink = planned.sink)
     ON CONFLICT (event, task) DO NOTHING

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::counts::Tx;
 use super::progress::{PLAN, end_event, failed, history, look_at, standing, start_waiting};
-use super::{applied, content, expectation, operate, repeat};
+use super::{applied, content, expectation, operate, pauses, repeat};
 use crate::domain::{EventState, Millis, Reason, Source};
 use crate::journal::contents::{self, millis};
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
@@ -393,7 +393,8 @@ impl Ending<'_> {
         let mut plan = self.tx.prepare_cached(PLAN)?;
         let (mut held, fence) = (Vec::new(), new_fence());
         for Planned { sink, is_held } in sinks {
-            let owner = (*is_held && may_hold).then_some(self.owner);
+            let holds = *is_held && may_hold && !pauses::is_paused(self.tx, sink)?;
+            let owner = holds.then_some(self.owner);
             let owner_bytes = owner.as_ref().map(Uuid::as_bytes);
             let planned = plan.execute(params![event, sink, self.now, owner_bytes, fence])?;
             if planned == 1 && owner.is_some() {

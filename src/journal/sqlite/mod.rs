@@ -23,6 +23,7 @@ mod list;
 mod lock;
 mod open;
 mod operate;
+mod pauses;
 mod progress;
 mod query;
 mod readers;

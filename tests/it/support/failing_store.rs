@@ -11,8 +11,9 @@ use suki_receiver::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Cancelled, CauseGroup, Change, Claimed,
     End, Ended, Error, Event, EventDetail, Expectations, ExpectedFilter, ExpectedPage,
     ExpectedStats, Expiry, Filter, Found, Kept, Lease, NewEvent, NewExpected, NewReplayJob, Page,
-    PollEnded, Polled, Preview, Progress, Purged, Registered, RejectedRequest, ReplayFrom,
-    ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, ToldAlert, Wanted,
+    Pause, Pauses, PollEnded, Polled, Preview, Progress, Purged, Registered, RejectedRequest,
+    ReplayFrom, ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, ToldAlert,
+    Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -141,6 +142,26 @@ impl Replays for FailingStore {
 
     async fn causes(&self) -> Result<Vec<CauseGroup>, Error> {
         self.inner.causes().await
+    }
+}
+
+#[async_trait]
+impl Pauses for FailingStore {
+    async fn paused(&self) -> Result<Vec<Pause>, Error> {
+        self.inner.paused().await
+    }
+
+    async fn pause(
+        &self,
+        sink: String,
+        actor: String,
+        reason: Option<String>,
+    ) -> Result<Option<Pause>, Error> {
+        self.inner.pause(sink, actor, reason).await
+    }
+
+    async fn resume(&self, sink: String) -> Result<Option<Pause>, Error> {
+        self.inner.resume(sink).await
     }
 }
 

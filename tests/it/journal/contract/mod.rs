@@ -4,6 +4,7 @@ mod holding;
 mod jobs;
 mod looking;
 mod operating;
+mod pausing;
 mod replaying;
 mod retrieving;
 mod work;
@@ -246,6 +247,14 @@ contract! {
         a_job_that_is_stopped_replays_no_more,
         a_job_passes_over_what_is_for_sinks_that_are_gone,
         the_audit_log_is_read_by_pages_and_by_who_did_what,
+    }
+    pausing {
+        what_is_for_a_paused_sink_is_claimed_by_nobody_until_it_is_resumed,
+        a_second_pause_leaves_the_first_one_as_it_is_and_a_second_resume_ends_nothing,
+        what_whoever_retrieved_it_would_deliver_waits_where_its_sink_is_paused,
+        what_is_under_way_when_a_pause_comes_ends_as_it_ends,
+        what_was_to_be_tried_later_is_due_at_a_resume_and_its_time_counts_anew,
+        what_waits_for_its_event_to_be_retrieved_is_not_hurried_by_a_resume,
     }
     replaying {
         a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named,

@@ -1,0 +1,10 @@
+-- Sinks that an operator has paused, and when one was last resumed: what waited is not given up before it was tried for as
+-- long again. Times are Unix milliseconds.
+CREATE TABLE sink_pauses (
+    sink       TEXT PRIMARY KEY,
+    since      INTEGER NOT NULL,
+    actor      TEXT NOT NULL,
+    reason     TEXT,
+    -- None while it is paused.
+    resumed_at INTEGER
+) WITHOUT ROWID;
