@@ -8,8 +8,8 @@ use super::frame::Frame;
 use super::page::Page;
 use super::problem::Problem;
 use super::visitor::Visitor;
-use super::{State, time, ui};
-use crate::journal::{CauseGroup, ReplayJob, Standing};
+use super::{State, dependencies, time, ui};
+use crate::journal::{CauseGroup, Pause, ReplayJob, Standing};
 
 /// Jobs that are looked through for the last one of a group.
 const JOBS: usize = 50;
@@ -31,6 +31,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
     let groups = state.admin.journal.causes().await?;
     let jobs = state.admin.journal.jobs(JOBS).await?;
+    let paused = state.admin.journal.paused().await?;
     let of = |standing: Standing| {
         groups
             .iter()
@@ -54,16 +55,39 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     Ok(html! {
         h1 { "Needs attention" }
         div #groups data-refresh {
-            @if groups.is_empty() {
+            @if groups.is_empty() && paused.is_empty() {
                 (ui::empty("Nothing needs you", &html! {
                     p { "Whatever is given up, cannot be read, or has a signature that fits none of your secrets is listed here, by what went wrong." }
                 }))
             }
+            (halted(&paused, state, visitor))
             (section(Standing::Dead, "Dead", "Given up. Mend the cause, replay one event, see it done, then replay the rest."))
             (section(Standing::Quarantined, "Quarantined", "Authentic, and no notification that can be read. Nobody works on these."))
             (section(Standing::Rejected, "Rejected", "Not authentic. Kept for the case that the secret was wrong here."))
         }
     })
+}
+
+/// The sinks that are paused.
+fn halted(paused: &[Pause], state: &State, visitor: &Visitor) -> Markup {
+    html! {
+        @if !paused.is_empty() {
+            section {
+                div.heading {
+                    h2 { "Paused sinks" }
+                    p.count-line { (paused.len()) }
+                }
+                p.hint { "What is for these waits, and is not given up, until somebody resumes them." }
+                @for pause in paused {
+                    article.group {
+                        div.group-head { h3 { span.sink { (pause.sink) } } }
+                        (dependencies::paused(pause, state, visitor))
+                        div.actions { a.button href="/dependencies" { "To the sinks" } }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn card(group: &CauseGroup, jobs: &[ReplayJob], state: &State, visitor: &Visitor) -> Markup {

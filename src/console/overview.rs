@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{EventState, ExpectedState, Outcome};
-use crate::journal::{Event, ExpectedStats, Filter, Stats};
+use crate::journal::{Event, ExpectedStats, Filter, Pause, Stats};
 use crate::metrics::{Answer, Minute, Times};
 
 /// Minutes that the charts show.
@@ -36,6 +36,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
     let journal = &state.admin.journal;
     let stats = journal.stats().await?;
+    let paused = journal.paused().await?;
     let expected = journal.expected_stats().await?;
     let latest = journal.list(Filter::default(), LATEST, None).await?.events;
     let now = state.admin.clock.now();
@@ -43,6 +44,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     Ok(html! {
         h1 { "Overview" }
         (sentence(&stats))
+        (halted(&paused))
         (tiles(&stats, &expected, now))
         @if stats.total() == 0 { (welcome(state)) } @else {
             (charts(&minutes, visitor))
@@ -107,6 +109,22 @@ fn sentence(stats: &Stats) -> Markup {
                 span {
                     (ui::number(done)) " acknowledged notifications are delivered, " (ui::number(moving))
                     " are in progress; nothing needs you."
+                }
+            }
+        }
+    }
+}
+
+/// Which sinks are paused, so that none is forgotten.
+fn halted(paused: &[Pause]) -> Markup {
+    let names: Vec<&str> = paused.iter().map(|pause| pause.sink.as_str()).collect();
+    html! {
+        p #paused .sentence .bad data-refresh hidden[names.is_empty()] {
+            @if !names.is_empty() {
+                (ui::icon("pause"))
+                span {
+                    "Deliveries to " (names.join(", ")) " are paused and wait. "
+                    a href="/dependencies" { "See why, and resume" }
                 }
             }
         }

@@ -425,3 +425,32 @@ async fn the_configuration_is_shown_with_its_secrets_masked() {
     );
     assert!(!page.contains(crate::support::SECRET), "{page}");
 }
+
+#[tokio::test]
+async fn an_operator_pauses_a_sink_with_a_reason_that_everyone_sees_and_a_viewer_cannot() {
+    let receiver = Receiver::start().await;
+    let operator = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    let viewer = Visitor::sign_in(receiver.admin, "viewer-token").await;
+    assert!(operator.page("/dependencies").await.contains("Pause…"));
+    assert!(!viewer.page("/dependencies").await.contains("Pause…"));
+    let reason = [("reason", "ticket 4711 <b>")];
+    let refused = viewer.post("/sinks/archive/pause", &reason).await;
+    assert_eq!(refused.status(), 403);
+    let unknown = operator.post("/sinks/gone/pause", &reason).await;
+    assert_eq!(unknown.status(), 404);
+    assert!(!viewer.page("/").await.contains("are paused"));
+    assert!(!viewer.page("/attention").await.contains("Paused sinks"));
+    let done = operator.post("/sinks/archive/pause", &reason).await;
+    assert_eq!(place(&done), "/dependencies?said=paused");
+    let page = viewer.page("/dependencies").await;
+    assert!(page.contains("by ops: ticket 4711 &lt;b&gt;"), "{page}");
+    assert!(!page.contains("takes deliveries") && !page.contains("Resume…"));
+    let overview = viewer.page("/").await;
+    assert!(overview.contains("Deliveries to archive are paused and wait."));
+    let attention = viewer.page("/attention").await;
+    assert!(attention.contains("Paused sinks") && attention.contains("ticket 4711"));
+    let done = operator.post("/sinks/archive/resume", &[]).await;
+    assert_eq!(place(&done), "/dependencies?said=resumed");
+    let page = viewer.page("/dependencies").await;
+    assert!(page.contains("takes deliveries") && !page.contains("ticket 4711"));
+}
