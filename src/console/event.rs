@@ -95,7 +95,7 @@ fn content(state: &State, visitor: &Visitor, found: &Found) -> Markup {
         div.columns {
             section {
                 h2 { "What happened" }
-                (timeline(detail, visitor))
+                (timeline(detail, &state.about.instance, visitor))
             }
             section {
                 h2 { "Facts" }
@@ -213,9 +213,14 @@ fn facts(event: &Event, now: Timestamp, visitor: &Visitor) -> Markup {
     }
 }
 
-/// What happened, oldest first, with how long each step took.
-fn timeline(detail: &EventDetail, visitor: &Visitor) -> Markup {
+/// What happened, oldest first, with how long each step took. Where not all of it was done by this instance, each step names
+/// the one that did it.
+fn timeline(detail: &EventDetail, own: &str, visitor: &Visitor) -> Markup {
     let moments = crate::admin::view::Detail::from(detail).timeline;
+    let mut instances = moments
+        .iter()
+        .filter_map(|moment| moment.instance.as_deref());
+    let names_them = instances.any(|instance| instance != own);
     let longest = moments
         .iter()
         .filter_map(|moment| moment.took_ms)
@@ -236,6 +241,9 @@ fn timeline(detail: &EventDetail, visitor: &Visitor) -> Markup {
                     span.how {
                         (moment.detail)
                         @if let Some(cause) = moment.cause { " " span.cause { (cause) } }
+                        @if let Some(instance) = moment.instance.as_ref().filter(|_| names_them) {
+                            " " span.note { "by " (instance) }
+                        }
                     }
                     @if let Some(millis) = moment.took_ms {
                         span.took {

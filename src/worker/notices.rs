@@ -98,6 +98,7 @@ mod tests {
             clock,
             metrics: Metrics::new(),
             alerts: alerts.clone(),
+            instance: Arc::from("test"),
         });
         let (told, mut telling) = mpsc::unbounded_channel();
         let sink = Arc::new(Collecting(told));

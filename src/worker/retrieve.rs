@@ -151,6 +151,7 @@ impl Work for Retriever {
             lease: claimed.lease.clone(),
             how: How::Retrieval(Box::new(end.clone())),
             took: start.elapsed(),
+            instance: Arc::clone(&self.shared.instance),
         });
         match ended.await {
             Some(Ended::Kept {

@@ -454,3 +454,28 @@ async fn an_operator_pauses_a_sink_with_a_reason_that_everyone_sees_and_a_viewer
     let page = viewer.page("/dependencies").await;
     assert!(page.contains("takes deliveries") && !page.contains("ticket 4711"));
 }
+
+#[tokio::test]
+async fn an_events_page_names_the_instances_where_another_one_took_part() {
+    let temp = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start_in(temp.path(), |_| {}).await;
+    let id = receiver.post(failure("s1")).await;
+    let event = receiver.becomes(&id, "done").await;
+    let timeline = event["timeline"].as_array().unwrap();
+    let by = |what: &str| {
+        let found = timeline.iter().find(|it| it["what"] == what);
+        found.unwrap()["instance"].as_str()
+    };
+    assert_eq!(by("received"), None);
+    assert_eq!(by("deliver to archive"), Some("test"));
+    let path = format!("/events/{id}");
+    let visitor = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    assert!(!visitor.page(&path).await.contains("by test"));
+    receiver.stop().await;
+    let rename = |config: &mut suki_receiver::config::Config| {
+        config.server.instance = "other".to_owned();
+    };
+    let receiver = Receiver::start_in(temp.path(), rename).await;
+    let visitor = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    assert!(visitor.page(&path).await.contains("by test"));
+}

@@ -8,3 +8,7 @@ CREATE TABLE sink_pauses (
     -- None while it is paused.
     resumed_at bigint
 );
+
+-- The name of the instance that made an attempt, or a delivery. None where an earlier version has written it.
+ALTER TABLE attempts ADD COLUMN instance text;
+ALTER TABLE deliveries ADD COLUMN instance text;

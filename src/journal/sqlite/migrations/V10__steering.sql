@@ -8,3 +8,7 @@ CREATE TABLE sink_pauses (
     -- None while it is paused.
     resumed_at INTEGER
 ) WITHOUT ROWID;
+
+-- The name of the instance that made an attempt, or a delivery. None where an earlier version has written it.
+ALTER TABLE attempts ADD COLUMN instance TEXT;
+ALTER TABLE deliveries ADD COLUMN instance TEXT;

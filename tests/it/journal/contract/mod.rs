@@ -221,6 +221,7 @@ contract! {
         an_attempt_counts_when_it_ends,
         each_sink_has_its_own_state,
         a_dead_sink_makes_a_dead_event_with_a_reason,
+        what_was_done_for_an_event_names_the_instance_that_did_it,
         many_ends_are_written_down_together_each_by_its_own_lease,
         an_event_whose_deliveries_end_together_is_said_to_be_over_once,
     }
