@@ -5,7 +5,7 @@
 mod applied;
 mod audit;
 mod auth;
-mod causes;
+pub(crate) mod causes;
 pub(crate) mod content;
 mod docs_page;
 mod error;
@@ -55,7 +55,7 @@ pub use auth::{Caller, DenialLimit, Tokens};
 pub(crate) use auth::{LONGEST_REASON, audit};
 pub(crate) use docs_page::page as docs;
 pub(crate) use error::Error;
-pub(crate) use path::{Id, Number, Place, Session as SessionPath, SinkName};
+pub(crate) use path::{CauseWord, Id, Number, Place, Session as SessionPath, SinkName};
 pub(crate) use replay::Wish;
 pub use stream::Watchers;
 pub(crate) use stream::open as open_stream;
@@ -205,6 +205,7 @@ fn operating() -> OpenApiRouter<State> {
         .routes(routes!(sessions::withdraw))
         .routes(routes!(sessions::poll))
         .routes(routes!(sessions::refresh))
+        .routes(routes!(causes::note))
         .routes(routes!(pauses::pause))
         .routes(routes!(pauses::resume))
         .routes(routes!(sinks::drop_deliveries))

@@ -238,6 +238,7 @@ fn said(visitor: &Visitor) -> Markup {
         Some("refetched") => "It is fetched again; what has changed is delivered.",
         Some("withdrawn") => "It is not expected any more.",
         Some("added") => "It is expected now.",
+        Some("noted") => "The note is kept.",
         Some("paused") => "Nothing is delivered to the sink until it is resumed.",
         Some("resumed") => "What waits for the sink is delivered now.",
         Some("dropped") => "What the sink does not have is given up.",

@@ -150,6 +150,7 @@ fn acting() -> Router<State> {
         .route("/replays/new", get(replays::plan))
         .route("/replays/start", post(replays::start))
         .route("/replays/{id}/cancel", post(replays::cancel))
+        .route("/causes/{cause}/note", post(attention::note))
         .route("/sinks/{name}/pause", post(dependencies::pause))
         .route("/sinks/{name}/resume", post(dependencies::resume))
         .route("/sinks/{name}/drop", post(dependencies::drop_deliveries))

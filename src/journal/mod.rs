@@ -4,6 +4,7 @@
 //! but the disk.
 
 mod access;
+mod cause_notes;
 mod claimed;
 mod conditions;
 mod contents;
@@ -31,6 +32,7 @@ mod store;
 mod told_alert;
 
 pub use access::Access;
+pub use cause_notes::{CauseNote, CauseNotes};
 pub use claimed::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Found, LateEvent, Linked, Receipt, Wanted,
 };

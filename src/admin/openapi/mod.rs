@@ -116,10 +116,11 @@ fn guarded(mut api: OpenApi, needs: Needs) -> OpenApi {
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem {
         get,
+        put,
         post,
         patch,
         delete,
         ..
     } = path;
-    [get, post, patch, delete].into_iter().flatten()
+    [get, put, post, patch, delete].into_iter().flatten()
 }

@@ -9,6 +9,7 @@ mod alerts;
 mod append;
 mod applied;
 mod audit;
+mod cause_notes;
 mod connect;
 mod content;
 mod counts;

@@ -8,6 +8,7 @@ mod append;
 mod applied;
 mod audit;
 mod backup;
+mod cause_notes;
 mod checkpoint;
 mod content;
 mod counts;

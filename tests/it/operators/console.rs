@@ -479,3 +479,27 @@ async fn an_events_page_names_the_instances_where_another_one_took_part() {
     let visitor = Visitor::sign_in(receiver.admin, OPERATOR).await;
     assert!(visitor.page(&path).await.contains("by test"));
 }
+
+#[tokio::test]
+async fn an_operator_notes_something_on_a_cause_that_everyone_sees_and_a_viewer_cannot() {
+    let (receiver, _ehr, _) = with_a_dead_event().await;
+    let operator = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    let viewer = Visitor::sign_in(receiver.admin, "viewer-token").await;
+    let page = operator.page("/attention").await;
+    assert!(page.contains("Write a note…") && page.contains("no patient data belongs here"));
+    assert!(!viewer.page("/attention").await.contains("Write a note…"));
+    let path = "/causes/deliver.rejected/note";
+    let note = [("sink", "ehr"), ("text", "ticket 4711 <b>")];
+    assert_eq!(viewer.post(path, &note).await.status(), 403);
+    let unknown = operator.post("/causes/no.cause/note", &note).await;
+    assert_eq!(unknown.status(), 404);
+    let done = operator.post(path, &note).await;
+    assert_eq!(place(&done), "/attention?said=noted");
+    let page = viewer.page("/attention").await;
+    assert!(page.contains("ticket 4711 &lt;b&gt;"), "{page}");
+    assert!(page.contains("ops, "), "{page}");
+    let page = operator.page("/attention").await;
+    assert!(page.contains("Change the note…"), "{page}");
+    operator.post(path, &[("sink", "ehr"), ("text", "")]).await;
+    assert!(!viewer.page("/attention").await.contains("4711"));
+}

@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use suki_receiver::domain::{EventId, Expected, Millis, Notification, Poll, SessionId};
+use suki_receiver::domain::{Cause, EventId, Expected, Millis, Notification, Poll, SessionId};
 use suki_receiver::journal::{
-    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Cancelled, CauseGroup, Change, Claimed,
-    End, Ended, Error, Event, EventDetail, Expectations, ExpectedFilter, ExpectedPage,
-    ExpectedStats, Expiry, Filter, Found, Kept, Lease, NewEvent, NewExpected, NewReplayJob, Page,
-    Pause, Pauses, PollEnded, Polled, Preview, Progress, Purged, Registered, RejectedRequest,
-    ReplayFrom, ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, ToldAlert,
-    Wanted,
+    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Cancelled, CauseGroup, CauseNote,
+    CauseNotes, Change, Claimed, End, Ended, Error, Event, EventDetail, Expectations,
+    ExpectedFilter, ExpectedPage, ExpectedStats, Expiry, Filter, Found, Kept, Lease, NewEvent,
+    NewExpected, NewReplayJob, Page, Pause, Pauses, PollEnded, Polled, Preview, Progress, Purged,
+    Registered, RejectedRequest, ReplayFrom, ReplayJob, ReplayStep, Replayed, Replays, Requeued,
+    Stats, Store, ToldAlert, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -142,6 +142,23 @@ impl Replays for FailingStore {
 
     async fn causes(&self) -> Result<Vec<CauseGroup>, Error> {
         self.inner.causes().await
+    }
+}
+
+#[async_trait]
+impl CauseNotes for FailingStore {
+    async fn cause_notes(&self) -> Result<Vec<CauseNote>, Error> {
+        self.inner.cause_notes().await
+    }
+
+    async fn note_cause(
+        &self,
+        cause: Cause,
+        sink: Option<String>,
+        text: Option<String>,
+        actor: String,
+    ) -> Result<(), Error> {
+        self.inner.note_cause(cause, sink, text, actor).await
     }
 }
 

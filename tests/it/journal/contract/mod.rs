@@ -248,6 +248,7 @@ contract! {
         a_job_that_is_stopped_replays_no_more,
         a_job_passes_over_what_is_for_sinks_that_are_gone,
         the_audit_log_is_read_by_pages_and_by_who_did_what,
+        there_is_one_note_for_each_cause_and_sink_and_the_last_one_stands,
     }
     pausing {
         what_is_for_a_paused_sink_is_claimed_by_nobody_until_it_is_resumed,
