@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, forms, time, ui};
 use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
-use crate::journal::{AuditFilter, AuditPage, Delivery, Event, EventDetail, Filter, Link};
+use crate::journal::{AuditFilter, AuditPage, Event, EventDetail, Filter, Link};
 
 /// Other events of its session or encounter that are listed.
 const OTHERS: usize = 20;
@@ -44,6 +44,8 @@ struct Found {
     detail: EventDetail,
     others: Vec<Event>,
     audit: AuditPage,
+    /// The sinks that are paused.
+    paused: Vec<String>,
 }
 
 async fn find(state: &State, id: EventId) -> Result<Option<Found>, crate::journal::Error> {
@@ -73,7 +75,9 @@ async fn find(state: &State, id: EventId) -> Result<Option<Found>, crate::journa
         ..AuditFilter::default()
     };
     let audit = journal.audit_log(of_event, ENTRIES, None).await?;
+    let paused = journal.paused().await?;
     Ok(Some(Found {
+        paused: paused.into_iter().map(|pause| pause.sink).collect(),
         detail,
         others,
         audit,
@@ -104,7 +108,7 @@ fn content(state: &State, visitor: &Visitor, found: &Found) -> Markup {
         }
         section #deliveries data-refresh {
             h2 { "Deliveries" }
-            (deliveries(&detail.deliveries, now, visitor))
+            (deliveries(found, now, visitor))
         }
         section #links data-refresh {
             h2 { "Links" }
@@ -264,7 +268,8 @@ fn length(millis: u64, longest: u64) -> u64 {
     (millis.saturating_mul(100) / longest).clamp(1, 100)
 }
 
-fn deliveries(deliveries: &[Delivery], now: Timestamp, visitor: &Visitor) -> Markup {
+fn deliveries(found: &Found, now: Timestamp, visitor: &Visitor) -> Markup {
+    let deliveries = &found.detail.deliveries;
     html! {
         @if deliveries.is_empty() {
             p.hint { "None is planned." }
@@ -285,7 +290,9 @@ fn deliveries(deliveries: &[Delivery], now: Timestamp, visitor: &Visitor) -> Mar
                             th scope="row" data-label="Sink" { (delivery.sink) }
                             td data-label="State" {
                                 (ui::delivery(delivery.state))
-                                @if let Some(next) = delivery.next_attempt_at {
+                                @if delivery.state == DeliveryState::Pending && found.paused.contains(&delivery.sink) {
+                                    " " span.note { "its sink is paused" }
+                                } @else if let Some(next) = delivery.next_attempt_at {
                                     " " span.note { "next " (time::distance(next, now)) }
                                 }
                             }

@@ -445,6 +445,10 @@ async fn an_operator_pauses_a_sink_with_a_reason_that_everyone_sees_and_a_viewer
     let page = viewer.page("/dependencies").await;
     assert!(page.contains("by ops: ticket 4711 &lt;b&gt;"), "{page}");
     assert!(!page.contains("takes deliveries") && !page.contains("Resume…"));
+    let id = receiver.post(failure("s1")).await;
+    receiver.becomes(&id, "delivering").await;
+    let event = viewer.page(&format!("/events/{id}")).await;
+    assert!(event.contains("its sink is paused"), "{event}");
     let overview = viewer.page("/").await;
     assert!(overview.contains("Deliveries to archive are paused and wait."));
     let attention = viewer.page("/attention").await;
