@@ -35,7 +35,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     // With no sink taken as configured, these are all that deliveries wait for.
     let waiting = state.admin.journal.orphans(Vec::new()).await?;
     let failed = state.admin.journal.causes().await?;
-    let paused = state.admin.journal.paused().await?;
+    let paused = all_paused(state).await?;
     let dead = |name: &str| -> u64 {
         let of_sink = failed
             .iter()
@@ -129,6 +129,13 @@ fn card(
             @if visitor.is_operator() { div.actions { (steering(&sink.name, pause.is_some())) } }
         }
     }
+}
+
+/// The configured sinks that are paused. One that is not configured any more cannot be resumed either.
+pub(super) async fn all_paused(state: &State) -> Result<Vec<Pause>, crate::journal::Error> {
+    let mut paused = state.admin.journal.paused().await?;
+    paused.retain(|pause| state.admin.sinks.contains(&pause.sink));
+    Ok(paused)
 }
 
 /// That a sink is paused: since when, by whom and why.

@@ -451,6 +451,7 @@ async fn an_operator_pauses_a_sink_with_a_reason_that_everyone_sees_and_a_viewer
     assert!(event.contains("its sink is paused"), "{event}");
     let overview = viewer.page("/").await;
     assert!(overview.contains("Deliveries to archive are paused and wait."));
+    assert!(!overview.contains("nothing needs you"), "{overview}");
     let attention = viewer.page("/attention").await;
     assert!(attention.contains("Paused sinks") && attention.contains("ticket 4711"));
     let done = operator.post("/sinks/archive/resume", &[]).await;
