@@ -55,7 +55,7 @@ impl Caller {
 }
 
 /// Characters of a reason that are kept.
-const LONGEST_REASON: usize = 500;
+pub(crate) const LONGEST_REASON: usize = 500;
 /// The header that says why a call is made.
 const REASON: &str = "x-audit-reason";
 

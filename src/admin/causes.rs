@@ -1,25 +1,119 @@
-//! `GET /api/v1/causes`: what needs attention, grouped by what it did not succeed for.
+//! `GET /api/v1/causes`: what needs attention, grouped by what it did not succeed for, and the notes that operators write
+//! on it. A note's text is in no audit entry: what does not belong into it can be removed.
 
-use axum::Json;
 use axum::extract::State as Shared;
+use axum::extract::rejection::BytesRejection;
+use axum::{Extension, Json};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::State;
+use super::auth::audit;
 use super::error::Error;
-use super::jobs_view::{Cause, Causes};
-use super::openapi::answers::StoreFailed;
+use super::jobs_view::{Cause, CauseNote, Causes};
+use super::openapi::answers::{BadRequest, NotFound, StoreFailed, TooLarge};
+use super::openapi::words;
+use super::path::CauseWord;
+use super::replay::read;
+use super::{Caller, State};
+
+/// Characters of a note.
+pub(crate) const LONGEST_NOTE: usize = 500;
+
+/// What `PUT /causes/{cause}/note` takes.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCauseNote {
+    /// The sink of the group; left out where the group has none.
+    sink: Option<String>,
+    /// What it says, without anything of a patient. Empty: there is no note any more.
+    #[schema(value_type = String, max_length = 500, example = "EHR vendor ticket 4711, mended on Friday")]
+    text: Option<String>,
+}
+
+/// A group with its note, if it has one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CauseNoted {
+    #[schema(value_type = words::Cause)]
+    cause: &'static str,
+    sink: Option<String>,
+    note: Option<CauseNote>,
+}
 
 /// List what needs attention, by cause.
 ///
-/// Dead and quarantined events and rejected requests, the largest group first, each with what it is and what to do about
-/// it. An event that failed at two sinks is in two groups. The events of a group: `GET /api/v1/events` with its `state`,
-/// `cause` and `sink`.
+/// Dead and quarantined events and rejected requests, the largest group first, each with what it is, what to do about
+/// it, and the note that an operator has written on it. An event that failed at two sinks is in two groups. The events of
+/// a group: `GET /api/v1/events` with its `state`, `cause` and `sink`.
 #[utoipa::path(
     get, path = "/causes", tag = "events", operation_id = "list_causes",
     responses((status = 200, description = "The groups.", body = Causes), StoreFailed),
 )]
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Causes>, Error> {
     let groups = state.journal.causes().await?;
+    let notes = state.journal.cause_notes().await?;
     Ok(Json(Causes {
-        causes: groups.iter().map(Cause::from).collect(),
+        causes: groups
+            .iter()
+            .map(|group| Cause::of(group, &notes))
+            .collect(),
+    }))
+}
+
+/// Write a note on a cause.
+///
+/// For colleagues, such as who mends it and until when. There is one for each cause and sink: a new one takes the place of
+/// the one before, and an empty one removes it. It stays when the group is gone, and stands there again when it comes
+/// back. No patient data belongs into it.
+#[utoipa::path(
+    put, path = "/causes/{cause}/note", tag = "events", operation_id = "note_cause",
+    params(CauseWord),
+    request_body(content = NewCauseNote, example = json!({"sink": "ehr", "text": "EHR vendor ticket 4711, mended on Friday"})),
+    responses(
+        (status = 200, description = "The note that stands now.", body = CauseNoted),
+        BadRequest, NotFound, TooLarge, StoreFailed,
+    ),
+    extensions(("x-audited" = json!(true))),
+)]
+pub(crate) async fn note(
+    Shared(state): Shared<State>,
+    Extension(caller): Extension<Caller>,
+    CauseWord(cause): CauseWord,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<CauseNoted>, Error> {
+    let NewCauseNote { sink, text } = read(body)?;
+    let sink = sink.filter(|sink| !sink.is_empty());
+    let text = text.ok_or_else(|| {
+        Error::BadRequest("text: give what the note says; an empty one removes it".to_owned())
+    })?;
+    let text = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let length = text.as_ref().map_or(0, |text| text.chars().count());
+    if length > LONGEST_NOTE {
+        return Err(Error::BadRequest(format!(
+            "text: it has {length} characters; use at most {LONGEST_NOTE}"
+        )));
+    }
+    let is_of = |group: &crate::journal::CauseGroup| group.cause == cause && group.sink == sink;
+    // A note on a group that is not there would be seen by nobody. One that is left over can be removed.
+    if text.is_some() && !state.journal.causes().await?.iter().any(is_of) {
+        return Err(Error::NotFound(
+            "nothing needs attention for this cause and sink",
+        ));
+    }
+    let what = if text.is_some() { "write" } else { "remove" };
+    let at = sink
+        .as_ref()
+        .map_or_else(String::new, |sink| format!(" at '{sink}'"));
+    let action = format!("{what} the note on {cause}{at}");
+    audit(&state, &caller, action, None).await?;
+    let noting = state
+        .journal
+        .note_cause(cause, sink.clone(), text, caller.name);
+    noting.await?;
+    let notes = state.journal.cause_notes().await?;
+    Ok(Json(CauseNoted {
+        cause: cause.as_str(),
+        note: CauseNote::on(cause, sink.as_deref(), &notes),
+        sink,
     }))
 }

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::openapi::query::FilterFields;
 use super::openapi::words;
+use crate::domain;
 use crate::journal::{self, CauseGroup, Preview, PreviewGroup, Progress, ReplayFrom, ReplayJob};
 
 /// A replay job.
@@ -167,6 +168,20 @@ pub struct Cause {
     pub first_at: String,
     #[schema(format = DateTime)]
     pub last_at: String,
+    /// What an operator has noted on it; null where nobody has.
+    pub note: Option<CauseNote>,
+}
+
+/// What an operator has noted on a cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CauseNote {
+    /// What it says.
+    pub text: String,
+    /// Who wrote it.
+    pub actor: String,
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
 }
 
 /// What needs attention.
@@ -196,8 +211,9 @@ pub struct JobEnd {
     pub skipped: u64,
 }
 
-impl From<&CauseGroup> for Cause {
-    fn from(group: &CauseGroup) -> Self {
+impl Cause {
+    /// A group, with the note on it among these.
+    pub fn of(group: &CauseGroup, notes: &[journal::CauseNote]) -> Self {
         Self {
             state: group.standing.as_str(),
             stage: group.cause.stage(),
@@ -208,6 +224,24 @@ impl From<&CauseGroup> for Cause {
             events: group.events,
             first_at: group.first_at.to_string(),
             last_at: group.last_at.to_string(),
+            note: CauseNote::on(group.cause, group.sink.as_deref(), notes),
         }
+    }
+}
+
+impl CauseNote {
+    /// The note on a cause and sink among these.
+    pub fn on(
+        cause: domain::Cause,
+        sink: Option<&str>,
+        notes: &[journal::CauseNote],
+    ) -> Option<Self> {
+        let mut notes = notes.iter();
+        let note = notes.find(|note| note.cause == cause && note.sink.as_deref() == sink)?;
+        Some(Self {
+            text: note.text.clone(),
+            actor: note.actor.clone(),
+            at: note.at.to_string(),
+        })
     }
 }

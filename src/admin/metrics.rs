@@ -26,6 +26,10 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
             if let Ok(waiting) = state.journal.orphans(Vec::new()).await {
                 state.metrics.set_deliveries_pending(&state.sinks, &waiting);
             }
+            if let Ok(paused) = state.journal.paused().await {
+                let is_paused = |sink: &str| paused.iter().any(|pause| pause.sink == sink);
+                state.metrics.set_sinks_paused(&state.sinks, is_paused);
+            }
         }
         Err(error) => {
             tracing::warn!(error = %error, "cannot count the events; the metrics show the last count");

@@ -5,7 +5,7 @@
 mod applied;
 mod audit;
 mod auth;
-mod causes;
+pub(crate) mod causes;
 pub(crate) mod content;
 mod docs_page;
 mod error;
@@ -16,6 +16,7 @@ mod me;
 mod metrics;
 mod openapi;
 mod path;
+pub mod pauses;
 pub mod registration;
 pub mod replay;
 pub(crate) mod replays;
@@ -50,11 +51,11 @@ use crate::net;
 use crate::net::health_routes;
 
 use auth::Needs;
-pub(crate) use auth::audit;
 pub use auth::{Caller, DenialLimit, Tokens};
+pub(crate) use auth::{LONGEST_REASON, audit};
 pub(crate) use docs_page::page as docs;
 pub(crate) use error::Error;
-pub(crate) use path::{Id, Number, Place, Session as SessionPath, SinkName};
+pub(crate) use path::{CauseWord, Id, Number, Place, Session as SessionPath, SinkName};
 pub(crate) use replay::Wish;
 pub use stream::Watchers;
 pub(crate) use stream::open as open_stream;
@@ -173,6 +174,7 @@ fn viewing() -> OpenApiRouter<State> {
         .routes(routes!(stats::history))
         .routes(routes!(stream::show))
         .routes(routes!(causes::list))
+        .routes(routes!(pauses::list))
         .routes(routes!(replays::list))
         .routes(routes!(replays::show))
 }
@@ -203,6 +205,9 @@ fn operating() -> OpenApiRouter<State> {
         .routes(routes!(sessions::withdraw))
         .routes(routes!(sessions::poll))
         .routes(routes!(sessions::refresh))
+        .routes(routes!(causes::note))
+        .routes(routes!(pauses::pause))
+        .routes(routes!(pauses::resume))
         .routes(routes!(sinks::drop_deliveries))
         .routes(routes!(sinks::readdress))
         .routes(routes!(audit::list))

@@ -1,4 +1,4 @@
-//! What stands in a path: an event's id, a session's, a job's number, a link's place.
+//! What stands in a path: an event's id, a session's, a job's number, a link's place, a cause, a sink.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::error::Error;
-use crate::domain::{EventId, SessionId};
+use crate::domain::{Cause, EventId, SessionId};
 
 /// `{id}`: an event.
 pub(crate) struct Id(pub(crate) EventId);
@@ -40,6 +40,19 @@ pub(crate) struct Number(pub(crate) i64);
 
 /// `{name}`: a sink, which need not be configured any more.
 pub(crate) struct SinkName(pub(crate) String);
+
+/// `{cause}`: a cause by its word.
+pub(crate) struct CauseWord(pub(crate) Cause);
+
+impl<S: Send + Sync> FromRequestParts<S> for CauseWord {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        read(parts, "cause", "a cause as in the list of causes")
+            .await
+            .map(Self)
+    }
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for SinkName {
     type Rejection = Error;
@@ -135,6 +148,16 @@ impl IntoParams for Place {
             .maximum(Some(u32::MAX));
         let what = "The link's place in the event's list, from 0.";
         vec![parameter("n", what, schema)]
+    }
+}
+
+impl IntoParams for CauseWord {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let words = Cause::ALL.iter().map(|cause| cause.as_str());
+        let schema = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(words));
+        vec![parameter("cause", "The cause, as in the list.", schema)]
     }
 }
 

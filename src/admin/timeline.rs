@@ -31,6 +31,9 @@ pub struct Moment {
     /// How long it took, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
+    /// The instance that did it, where it is an attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
 }
 
 /// What happened, oldest first.
@@ -52,6 +55,7 @@ fn moment(at: Timestamp, what: String, detail: String) -> (Timestamp, Moment) {
         cause: None,
         http_status: None,
         took_ms: None,
+        instance: None,
     };
     (at, moment)
 }
@@ -71,8 +75,12 @@ fn delivered(delivery: &Delivery) -> Option<(Timestamp, Moment)> {
     let what = format!("deliver to {}", delivery.sink);
     let detail = format!("delivered, attempt {}", delivery.attempts);
     let (at, moment) = moment(delivery.delivered_at?, what, detail);
-    let took_ms = delivery.took.map(millis);
-    Some((at, Moment { took_ms, ..moment }))
+    let moment = Moment {
+        took_ms: delivery.took.map(millis),
+        instance: delivery.instance.clone(),
+        ..moment
+    };
+    Some((at, moment))
 }
 
 fn failed_or_done_by_somebody(attempt: &Attempt) -> (Timestamp, Moment) {
@@ -81,6 +89,7 @@ fn failed_or_done_by_somebody(attempt: &Attempt) -> (Timestamp, Moment) {
         cause: attempt.cause.map(Cause::as_str),
         http_status: attempt.http_status,
         took_ms: attempt.took.map(millis),
+        instance: attempt.instance.clone(),
         ..moment
     };
     (at, moment)
@@ -97,6 +106,10 @@ fn fetched(link: &Link) -> Option<(Timestamp, Moment)> {
     };
     let detail = format!("{}{status}{end}", link.state);
     let (at, moment) = moment(link.fetched_at?, format!("fetch {}", link.group), detail);
-    let took_ms = link.took.map(millis);
-    Some((at, Moment { took_ms, ..moment }))
+    let moment = Moment {
+        took_ms: link.took.map(millis),
+        instance: link.instance.clone(),
+        ..moment
+    };
+    Some((at, moment))
 }

@@ -63,6 +63,7 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
                     look(&state).await;
                     remark(&state).await;
                     say_orphans(&state, &mut orphans).await;
+                    say_paused(&state).await;
                 } => {}
                 () = stop.stopping() => return,
             }
@@ -215,4 +216,23 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
     state
         .readiness
         .set_unhealthy(Component::Orphans, text.join("; "));
+}
+
+/// Is a sink paused? That somebody forgets it is worth a note: whoever paused it may have gone home.
+async fn say_paused(state: &admin::State) {
+    let Ok(paused) = state.journal.paused().await else {
+        return;
+    };
+    let paused = paused
+        .iter()
+        .filter(|pause| state.sinks.contains(&pause.sink));
+    let names: Vec<&str> = paused.map(|pause| pause.sink.as_str()).collect();
+    if names.is_empty() {
+        return state.readiness.set_healthy(Component::Paused);
+    }
+    let names = names.join(", ");
+    state.readiness.set_unhealthy(
+        Component::Paused,
+        format!("what is for {names} waits until somebody resumes it"),
+    );
 }

@@ -1,12 +1,14 @@
-//! `sinks`: what waits for which sink, and what to make of deliveries to one that is gone.
+//! `sinks`: what waits for which sink, whether it is to wait, and what to make of deliveries to one that is gone.
+
+mod pause;
 
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
-use serde_json::json;
 
 use super::ConfigArgs;
 use super::events::{actor, audit};
 use super::input::agrees;
+use crate::admin::pauses::Sinks;
 use crate::app::stores;
 use crate::config::Config;
 use crate::journal::Store;
@@ -17,6 +19,8 @@ use crate::terminal::{emit, emit_json, note};
 const BATCH: usize = 200;
 const EXAMPLE: &str = "Example:
   suki-receiver sinks list
+  suki-receiver sinks pause ehr --reason 'the target is being upgraded'
+  suki-receiver sinks resume ehr
   suki-receiver sinks readdress old-ehr --to ehr
   suki-receiver sinks drop old-ehr --dry-run";
 
@@ -32,6 +36,10 @@ pub(super) struct Args {
 enum What {
     /// List the configured sinks, and those that are not configured and that deliveries wait for
     List(ListArgs),
+    /// Deliver nothing to a sink until it is resumed: what is for it waits, and is not given up
+    Pause(pause::Args),
+    /// Deliver what waits for a sink that is paused
+    Resume(pause::Args),
     /// Give up what a sink does not have: it is not delivered to it any more
     Drop(DropArgs),
     /// Give what a sink does not have to another one
@@ -83,6 +91,7 @@ struct ReaddressArgs {
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let config = match &args.what {
         What::List(args) => &args.config,
+        What::Pause(args) | What::Resume(args) => &args.config,
         What::Drop(args) => &args.config,
         What::Readdress(args) => &args.config,
     };
@@ -91,6 +100,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let config = loaded.config;
     let result = match args.what {
         What::List(args) => list(&*store, &config, args.json).await,
+        What::Pause(args) => pause::pause(&*store, &config, args).await,
+        What::Resume(args) => pause::resume(&*store, &config, args).await,
         What::Drop(args) => change(&*store, &args.sink, None, args.dry_run, args.yes).await,
         What::Readdress(args) => {
             let known = names(&config);
@@ -120,40 +131,27 @@ async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Resu
     let known = names(config);
     // Named as if none were configured, so that the configured ones are counted as well.
     let waiting = store.orphans(Vec::new()).await?;
-    let mut rows: Vec<(String, bool, u64)> = known
-        .iter()
-        .map(|name| {
-            let waits = waiting.iter().find(|(sink, _)| sink == name);
-            (name.clone(), true, waits.map_or(0, |(_, count)| *count))
-        })
-        .collect();
-    rows.extend(
-        waiting
-            .into_iter()
-            .filter(|(sink, _)| !known.contains(sink))
-            .map(|(sink, count)| (sink, false, count)),
-    );
+    let found = Sinks::of(&known, &waiting, &store.paused().await?);
     if as_json {
-        let rows: Vec<_> = rows
-            .iter()
-            .map(|(name, configured, waiting)| {
-                json!({"name": name, "configured": configured, "waiting": waiting})
-            })
-            .collect();
-        return emit_json(&json!({"sinks": rows}));
+        return emit_json(&found);
     }
-    if rows.is_empty() {
+    if found.sinks.is_empty() {
         note!("no sinks are configured, and nothing waits for one");
         return Ok(ExitStatus::Success);
     }
     let mut text = String::new();
-    for (name, is_configured, waiting) in rows {
-        let note = if is_configured {
-            ""
-        } else {
-            "; not configured"
-        };
-        text += &format!("{name}: {waiting} deliveries wait{note}\n");
+    for sink in found.sinks {
+        text += &format!("{}: {} deliveries wait", sink.name, sink.waiting);
+        if !sink.configured {
+            text += "; not configured";
+        }
+        if let Some(pause) = sink.paused {
+            text += &format!("; paused since {} by {}", pause.since, pause.actor);
+            text += &pause
+                .reason
+                .map_or_else(String::new, |reason| format!(": {reason}"));
+        }
+        text += "\n";
     }
     emit(text.as_bytes())?;
     Ok(ExitStatus::Success)

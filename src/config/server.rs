@@ -15,7 +15,7 @@ pub struct Server {
     pub listen: SocketAddr,
     /// Path of the webhook, with a leading slash. Empty: there is none.
     pub path: String,
-    /// Name of this instance in the envelope's `source`; empty means the host's name.
+    /// Name of this instance in the envelope's `source` and in an event's timeline; empty means the host's name.
     pub instance: String,
     /// Largest body that is read, in bytes.
     pub max_body_bytes: usize,

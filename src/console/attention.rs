@@ -1,15 +1,22 @@
 //! What needs somebody: dead, quarantined and rejected, grouped by what went wrong, with what to do.
 
-use axum::extract::State as Shared;
+use axum::Extension;
+use axum::extract::{Path, State as Shared};
+use axum::response::Redirect;
+use bytes::Bytes;
 use maud::{Markup, html};
+use serde_json::json;
 use url::form_urlencoded::Serializer;
 
 use super::frame::Frame;
 use super::page::Page;
 use super::problem::Problem;
+use super::sign_in::field;
 use super::visitor::Visitor;
-use super::{State, time, ui};
-use crate::journal::{CauseGroup, ReplayJob, Standing};
+use super::{State, dependencies, time, ui};
+use crate::admin::CauseWord;
+use crate::admin::causes::{self, LONGEST_NOTE};
+use crate::journal::{CauseGroup, CauseNote, Pause, ReplayJob, Standing};
 
 /// Jobs that are looked through for the last one of a group.
 const JOBS: usize = 50;
@@ -31,6 +38,8 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
     let groups = state.admin.journal.causes().await?;
     let jobs = state.admin.journal.jobs(JOBS).await?;
+    let paused = dependencies::all_paused(state).await?;
+    let notes = state.admin.journal.cause_notes().await?;
     let of = |standing: Standing| {
         groups
             .iter()
@@ -46,7 +55,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
                         p.count-line { (ui::number(count)) }
                     }
                     p.hint { (hint) }
-                    @for group in of(standing) { (card(group, &jobs, state, visitor)) }
+                    @for group in of(standing) { (card(group, &jobs, &notes, state, visitor)) }
                 }
             }
         }
@@ -54,11 +63,12 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     Ok(html! {
         h1 { "Needs attention" }
         div #groups data-refresh {
-            @if groups.is_empty() {
+            @if groups.is_empty() && paused.is_empty() {
                 (ui::empty("Nothing needs you", &html! {
                     p { "Whatever is given up, cannot be read, or has a signature that fits none of your secrets is listed here, by what went wrong." }
                 }))
             }
+            (halted(&paused, state, visitor))
             (section(Standing::Dead, "Dead", "Given up. Mend the cause, replay one event, see it done, then replay the rest."))
             (section(Standing::Quarantined, "Quarantined", "Authentic, and no notification that can be read. Nobody works on these."))
             (section(Standing::Rejected, "Rejected", "Not authentic. Kept for the case that the secret was wrong here."))
@@ -66,12 +76,43 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     })
 }
 
-fn card(group: &CauseGroup, jobs: &[ReplayJob], state: &State, visitor: &Visitor) -> Markup {
+/// The sinks that are paused.
+fn halted(paused: &[Pause], state: &State, visitor: &Visitor) -> Markup {
+    html! {
+        @if !paused.is_empty() {
+            section {
+                div.heading {
+                    h2 { "Paused sinks" }
+                    p.count-line { (paused.len()) }
+                }
+                p.hint { "What is for these waits, and is not given up, until somebody resumes them." }
+                @for pause in paused {
+                    article.group {
+                        div.group-head { h3 { span.sink { (pause.sink) } } }
+                        (dependencies::paused(pause, state, visitor))
+                        div.actions { a.button href="/dependencies" { "To the sinks" } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn card(
+    group: &CauseGroup,
+    jobs: &[ReplayJob],
+    notes: &[CauseNote],
+    state: &State,
+    visitor: &Visitor,
+) -> Markup {
     let now = state.admin.clock.now();
     let last = jobs.iter().find(|job| {
         let filter = &job.asked.filter;
         filter.cause == Some(group.cause) && filter.sink == group.sink
     });
+    let note = notes
+        .iter()
+        .find(|note| note.cause == group.cause && note.sink == group.sink);
     let query = query(group);
     let is_dead = group.standing == Standing::Dead;
     html! {
@@ -102,6 +143,12 @@ fn card(group: &CauseGroup, jobs: &[ReplayJob], state: &State, visitor: &Visitor
                 p { strong { "What to do. " } (group.cause.advice()) }
                 p { span.cause { (group.cause.as_str()) } }
             }
+            @if let Some(note) = note {
+                p.noted {
+                    strong { "Note. " } (note.text) " "
+                    span.note { (note.actor) ", " (time::distance(note.at, now)) }
+                }
+            }
             div.actions {
                 @if group.standing == Standing::Rejected {
                     p.hint { "Configure the right secret, reload, and run " code { "suki-receiver events reverify" } "." }
@@ -113,9 +160,61 @@ fn card(group: &CauseGroup, jobs: &[ReplayJob], state: &State, visitor: &Visitor
                         }
                     }
                 }
+                @if visitor.is_operator() { (noting(group, note)) }
             }
         }
     }
+}
+
+/// The form that writes, changes and removes the note on a group.
+fn noting(group: &CauseGroup, note: Option<&CauseNote>) -> Markup {
+    let title = if note.is_some() {
+        "Change the note…"
+    } else {
+        "Write a note…"
+    };
+    ui::action(
+        title,
+        false,
+        &html! {
+            form method="post" action={ "/causes/" (group.cause.as_str()) "/note" } {
+                @if let Some(sink) = &group.sink { input type="hidden" name="sink" value=(sink); }
+                label.field {
+                    span { "Note (empty: none)" }
+                    input name="text" maxlength=(LONGEST_NOTE) autocomplete="off"
+                        value=[note.map(|note| &note.text)] placeholder="Who mends it, and until when";
+                }
+                p.hint { "For your colleagues. Everyone who may enter sees it: no patient data belongs here." }
+                button.primary type="submit" { "Keep the note" }
+            }
+        },
+    )
+}
+
+/// `POST /causes/{cause}/note`.
+pub(super) async fn note(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    Path(cause): Path<String>,
+    body: Bytes,
+) -> Result<Redirect, Problem> {
+    let cause = cause
+        .parse()
+        .map_err(|_| Problem::not_found(&visitor, "There is no cause of this name."))?;
+    let said = json!({
+        "sink": field(&body, "sink"),
+        "text": field(&body, "text").unwrap_or_default(),
+    });
+    let done = causes::note(
+        Shared(state.admin),
+        Extension(visitor.caller.clone()),
+        CauseWord(cause),
+        Ok(said.to_string().into()),
+    );
+    done.await
+        .map(drop)
+        .map_err(|error| Problem::of(&visitor, &error))?;
+    Ok(Redirect::to("/attention?said=noted"))
 }
 
 /// The filter that finds the events of a group.

@@ -12,8 +12,9 @@ use super::page::Page;
 use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
-use super::{SinkInfo, State, forms, ui};
-use crate::admin::{SinkName, sinks};
+use super::{SinkInfo, State, forms, time, ui};
+use crate::admin::{SinkName, pauses, sinks};
+use crate::journal::Pause;
 use crate::lifecycle::Component;
 
 /// `GET /dependencies`.
@@ -34,6 +35,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     // With no sink taken as configured, these are all that deliveries wait for.
     let waiting = state.admin.journal.orphans(Vec::new()).await?;
     let failed = state.admin.journal.causes().await?;
+    let paused = all_paused(state).await?;
     let dead = |name: &str| -> u64 {
         let of_sink = failed
             .iter()
@@ -63,7 +65,10 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
                     p { "Notes are kept for the API alone. Name where they go in " code { "[[sinks]]" } "." }
                 }))
             }
-            @for sink in sinks { (card(sink, state, pending(&sink.name), dead(&sink.name))) }
+            @for sink in sinks {
+                @let pause = paused.iter().find(|pause| pause.sink == sink.name);
+                (card(sink, (state, visitor), (pending(&sink.name), dead(&sink.name)), pause))
+            }
         }
         @if !gone.is_empty() {
             section {
@@ -97,14 +102,22 @@ fn suki(state: &State) -> Markup {
     }
 }
 
-fn card(sink: &SinkInfo, state: &State, pending: u64, dead: u64) -> Markup {
+fn card(
+    sink: &SinkInfo,
+    (state, visitor): (&State, &Visitor),
+    (pending, dead): (u64, u64),
+    pause: Option<&Pause>,
+) -> Markup {
     let is_down = state.admin.metrics.is_sink_down(&sink.name);
     html! {
         article.group {
             div.group-head {
                 h3 { (sink.name) }
-                @if is_down { (ui::badge(ui::Tone::Bad, "fails")) } @else { (ui::badge(ui::Tone::Good, "takes deliveries")) }
+                @if pause.is_some() { (ui::badge(ui::Tone::Bad, "paused")) }
+                @else if is_down { (ui::badge(ui::Tone::Bad, "fails")) }
+                @else { (ui::badge(ui::Tone::Good, "takes deliveries")) }
             }
+            @if let Some(pause) = pause { (paused(pause, state, visitor)) }
             dl.facts.wide {
                 dt { "Type" } dd { (sink.kind) " · " (sink.target) }
                 dt { "Waiting" } dd { a href={ "/events?delivery=pending&sink=" (sink.name) } { (ui::number(pending)) } }
@@ -113,8 +126,56 @@ fn card(sink: &SinkInfo, state: &State, pending: u64, dead: u64) -> Markup {
                 @if sink.kind == "http" { dt { "Signed" } dd { @if sink.is_signed { "yes" } @else { "no" } } }
                 dt { "Takes" } dd { (sink.outcomes.join(", ")) }
             }
+            @if visitor.is_operator() { div.actions { (steering(&sink.name, pause.is_some())) } }
         }
     }
+}
+
+/// The configured sinks that are paused. One that is not configured any more cannot be resumed either.
+pub(super) async fn all_paused(state: &State) -> Result<Vec<Pause>, crate::journal::Error> {
+    let mut paused = state.admin.journal.paused().await?;
+    paused.retain(|pause| state.admin.sinks.contains(&pause.sink));
+    Ok(paused)
+}
+
+/// That a sink is paused: since when, by whom and why.
+pub(super) fn paused(pause: &Pause, state: &State, visitor: &Visitor) -> Markup {
+    let now = state.admin.clock.now();
+    html! {
+        p.halted {
+            strong { "Paused" } " since " (time::exact(pause.since, &visitor.zone)) " ("
+            (time::distance(pause.since, now)) "), by " (pause.actor)
+            @if let Some(reason) = &pause.reason { ": " (reason) } @else { ", without a reason" }
+        }
+    }
+}
+
+/// What an operator can do with a sink.
+fn steering(name: &str, is_paused: bool) -> Markup {
+    if is_paused {
+        return ui::action(
+            "Resume…",
+            false,
+            &html! {
+                form method="post" action={ "/sinks/" (name) "/resume" } {
+                    p { "All that waits for it is delivered at once, as fast as it takes it." }
+                    (forms::reason(false))
+                    button.primary type="submit" { "Resume " (name) }
+                }
+            },
+        );
+    }
+    ui::action(
+        "Pause…",
+        false,
+        &html! {
+            form method="post" action={ "/sinks/" (name) "/pause" } {
+                p { "Nothing is delivered to it until somebody resumes it; what is under way ends. Its deliveries wait and are not given up, and other sinks get theirs." }
+                (forms::reason(true))
+                button.primary type="submit" { "Pause " (name) }
+            }
+        },
+    )
 }
 
 fn orphan(name: &str, count: u64, state: &State, visitor: &Visitor) -> Markup {
@@ -149,6 +210,34 @@ fn orphan(name: &str, count: u64, state: &State, visitor: &Visitor) -> Markup {
             }
         }
     }
+}
+
+/// `POST /sinks/{name}/pause`.
+pub(super) async fn pause(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Redirect, Problem> {
+    let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
+    let done = pauses::pause(Shared(state.admin), caller, SinkName(name)).await;
+    done.map(drop)
+        .map_err(|error| Problem::of(&visitor, &error))?;
+    Ok(Redirect::to("/dependencies?said=paused"))
+}
+
+/// `POST /sinks/{name}/resume`.
+pub(super) async fn resume(
+    Shared(state): Shared<State>,
+    visitor: Visitor,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Redirect, Problem> {
+    let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
+    let done = pauses::resume(Shared(state.admin), caller, SinkName(name)).await;
+    done.map(drop)
+        .map_err(|error| Problem::of(&visitor, &error))?;
+    Ok(Redirect::to("/dependencies?said=resumed"))
 }
 
 /// `POST /sinks/{name}/drop`.

@@ -11,7 +11,7 @@ use super::visitor::Visitor;
 use super::{State, forms, time, ui};
 use crate::config::TRACE_ID;
 use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
-use crate::journal::{AuditFilter, AuditPage, Delivery, Event, EventDetail, Filter, Link};
+use crate::journal::{AuditFilter, AuditPage, Event, EventDetail, Filter, Link};
 use crate::traces::SpanContext;
 
 /// Other events of its session or encounter that are listed.
@@ -46,6 +46,8 @@ struct Found {
     detail: EventDetail,
     others: Vec<Event>,
     audit: AuditPage,
+    /// The sinks that are paused.
+    paused: Vec<String>,
 }
 
 async fn find(state: &State, id: EventId) -> Result<Option<Found>, crate::journal::Error> {
@@ -75,7 +77,9 @@ async fn find(state: &State, id: EventId) -> Result<Option<Found>, crate::journa
         ..AuditFilter::default()
     };
     let audit = journal.audit_log(of_event, ENTRIES, None).await?;
+    let paused = journal.paused().await?;
     Ok(Some(Found {
+        paused: paused.into_iter().map(|pause| pause.sink).collect(),
         detail,
         others,
         audit,
@@ -97,7 +101,7 @@ fn content(state: &State, visitor: &Visitor, found: &Found) -> Markup {
         div.columns {
             section {
                 h2 { "What happened" }
-                (timeline(detail, visitor))
+                (timeline(detail, &state.about.instance, visitor))
             }
             section {
                 h2 { "Facts" }
@@ -106,7 +110,7 @@ fn content(state: &State, visitor: &Visitor, found: &Found) -> Markup {
         }
         section #deliveries data-refresh {
             h2 { "Deliveries" }
-            (deliveries(&detail.deliveries, now, visitor))
+            (deliveries(found, now, visitor))
         }
         section #links data-refresh {
             h2 { "Links" }
@@ -224,9 +228,14 @@ fn facts(state: &State, event: &Event, now: Timestamp, visitor: &Visitor) -> Mar
     }
 }
 
-/// What happened, oldest first, with how long each step took.
-fn timeline(detail: &EventDetail, visitor: &Visitor) -> Markup {
+/// What happened, oldest first, with how long each step took. Where not all of it was done by this instance, each step names
+/// the one that did it.
+fn timeline(detail: &EventDetail, own: &str, visitor: &Visitor) -> Markup {
     let moments = crate::admin::view::Detail::from(detail).timeline;
+    let mut instances = moments
+        .iter()
+        .filter_map(|moment| moment.instance.as_deref());
+    let names_them = instances.any(|instance| instance != own);
     let longest = moments
         .iter()
         .filter_map(|moment| moment.took_ms)
@@ -247,6 +256,9 @@ fn timeline(detail: &EventDetail, visitor: &Visitor) -> Markup {
                     span.how {
                         (moment.detail)
                         @if let Some(cause) = moment.cause { " " span.cause { (cause) } }
+                        @if let Some(instance) = moment.instance.as_ref().filter(|_| names_them) {
+                            " " span.note { "by " (instance) }
+                        }
                     }
                     @if let Some(millis) = moment.took_ms {
                         span.took {
@@ -267,7 +279,8 @@ fn length(millis: u64, longest: u64) -> u64 {
     (millis.saturating_mul(100) / longest).clamp(1, 100)
 }
 
-fn deliveries(deliveries: &[Delivery], now: Timestamp, visitor: &Visitor) -> Markup {
+fn deliveries(found: &Found, now: Timestamp, visitor: &Visitor) -> Markup {
+    let deliveries = &found.detail.deliveries;
     html! {
         @if deliveries.is_empty() {
             p.hint { "None is planned." }
@@ -288,7 +301,9 @@ fn deliveries(deliveries: &[Delivery], now: Timestamp, visitor: &Visitor) -> Mar
                             th scope="row" data-label="Sink" { (delivery.sink) }
                             td data-label="State" {
                                 (ui::delivery(delivery.state))
-                                @if let Some(next) = delivery.next_attempt_at {
+                                @if delivery.state == DeliveryState::Pending && found.paused.contains(&delivery.sink) {
+                                    " " span.note { "its sink is paused" }
+                                } @else if let Some(next) = delivery.next_attempt_at {
                                     " " span.note { "next " (time::distance(next, now)) }
                                 }
                             }

@@ -9,9 +9,9 @@ use super::frame::Frame;
 use super::page::Page;
 use super::problem::Problem;
 use super::visitor::Visitor;
-use super::{State, time, ui};
+use super::{State, dependencies, time, ui};
 use crate::domain::{EventState, ExpectedState, Outcome};
-use crate::journal::{Event, ExpectedStats, Filter, Stats};
+use crate::journal::{Event, ExpectedStats, Filter, Pause, Stats};
 use crate::metrics::{Answer, Minute, Times};
 
 /// Minutes that the charts show.
@@ -36,13 +36,15 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
     let journal = &state.admin.journal;
     let stats = journal.stats().await?;
+    let paused = dependencies::all_paused(state).await?;
     let expected = journal.expected_stats().await?;
     let latest = journal.list(Filter::default(), LATEST, None).await?.events;
     let now = state.admin.clock.now();
     let minutes = an_hour(state.admin.metrics.history(MINUTES));
     Ok(html! {
         h1 { "Overview" }
-        (sentence(&stats))
+        (sentence(&stats, paused.is_empty()))
+        (halted(&paused))
         (tiles(&stats, &expected, now))
         @if stats.total() == 0 { (welcome(state)) } @else {
             (charts(&minutes, visitor))
@@ -71,8 +73,8 @@ fn an_hour(minutes: Vec<(Timestamp, Minute)>) -> Vec<(Timestamp, Minute)> {
     hour
 }
 
-/// What matters most, in one sentence.
-fn sentence(stats: &Stats) -> Markup {
+/// What matters most, in one sentence. Where something is paused another one follows, so that this is not all.
+fn sentence(stats: &Stats, is_all: bool) -> Markup {
     let (done, moving) = (stats.count(EventState::Done), in_progress(stats));
     let waiting = [
         (stats.count(EventState::Dead), "dead event", "dead events"),
@@ -88,6 +90,7 @@ fn sentence(stats: &Stats) -> Markup {
         .filter(|(count, ..)| *count > 0)
         .map(|(count, one, many)| ui::counted(*count, one, many))
         .collect();
+    let end = if is_all { "; nothing needs you." } else { "." };
     html! {
         p #sentence .sentence .bad[!waiting.is_empty()] data-refresh {
             @if !waiting.is_empty() {
@@ -101,12 +104,28 @@ fn sentence(stats: &Stats) -> Markup {
                 (ui::icon("clock")) span { "Nothing has come yet." }
             } @else if moving == 0 {
                 (ui::icon("check"))
-                span { "All " (ui::number(done)) " acknowledged notifications are delivered; nothing needs you." }
+                span { "All " (ui::number(done)) " acknowledged notifications are delivered" (end) }
             } @else {
                 (ui::icon("check"))
                 span {
                     (ui::number(done)) " acknowledged notifications are delivered, " (ui::number(moving))
-                    " are in progress; nothing needs you."
+                    " are in progress" (end)
+                }
+            }
+        }
+    }
+}
+
+/// Which sinks are paused, so that none is forgotten.
+fn halted(paused: &[Pause]) -> Markup {
+    let names: Vec<&str> = paused.iter().map(|pause| pause.sink.as_str()).collect();
+    html! {
+        p #paused .sentence .bad data-refresh hidden[names.is_empty()] {
+            @if !names.is_empty() {
+                (ui::icon("pause"))
+                span {
+                    "Deliveries to " (names.join(", ")) " are paused and wait. "
+                    a href="/dependencies" { "See why, and resume" }
                 }
             }
         }

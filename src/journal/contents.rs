@@ -27,6 +27,9 @@ struct Stored {
     fetched_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     took_ms: Option<u64>,
+    /// Who has fetched it. Absent as well where an earlier version has written it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Absent as well where an earlier version has written it.
@@ -53,6 +56,7 @@ pub(super) fn encode(links: &[Linked]) -> (String, Vec<u8>) {
                     .and_then(|body| u64::try_from(body.len()).ok()),
                 fetched_at: link.fetched_at.map(|at| at.as_millisecond()),
                 took_ms: link.took.map(millis),
+                instance: link.instance.clone(),
                 reason: link.reason.clone(),
                 cause: link.cause.map(|cause| cause.as_str().to_owned()),
             }
@@ -83,6 +87,7 @@ pub(super) fn links(stored: &str) -> Result<Vec<Link>, Error> {
                 bytes: stored.bytes,
                 fetched_at: fetched_at.transpose().map_err(|_| corrupt())?,
                 took: stored.took_ms.map(Duration::from_millis),
+                instance: stored.instance,
                 reason: stored.reason,
                 cause,
             })
@@ -134,6 +139,7 @@ mod tests {
     fn linked_to(n: u32, body: Option<&'static [u8]>) -> Linked {
         let link = Link {
             took: None,
+            instance: body.map(|_| "one".to_owned()),
             n,
             group: LinkGroup::new("contents"),
             href: format!("/{n} \u{0} \""),

@@ -1,5 +1,6 @@
 //! How work ended, and what came of writing that down.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +17,8 @@ pub struct End {
     pub how: How,
     /// How long it took.
     pub took: Duration,
+    /// The name of the instance that did it.
+    pub instance: Arc<str>,
 }
 
 /// How a piece of work ended.

@@ -4,6 +4,7 @@
 //! but the disk.
 
 mod access;
+mod cause_notes;
 mod claimed;
 mod conditions;
 mod contents;
@@ -16,6 +17,7 @@ pub mod filter;
 mod handle;
 mod handover;
 mod lease;
+mod pauses;
 mod postgres;
 mod received;
 mod record;
@@ -31,6 +33,7 @@ mod told_alert;
 mod window;
 
 pub use access::Access;
+pub use cause_notes::{CauseNote, CauseNotes};
 pub use claimed::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Found, LateEvent, Linked, Receipt, Wanted,
 };
@@ -45,6 +48,7 @@ pub use filter::{Filter, Order};
 pub use handle::Journal;
 pub use handover::{Admission, Inbox, Permit};
 pub use lease::{LATER_BY, Lease, Task};
+pub use pauses::{Pause, Pauses};
 pub use postgres::PostgresStore;
 pub use received::Received;
 pub use record::{

@@ -82,6 +82,8 @@ pub struct Link {
     pub fetched_at: Option<Timestamp>,
     /// How long the last call took.
     pub took: Option<Duration>,
+    /// The instance that fetched it, where that was written down.
+    pub instance: Option<String>,
     /// Why it is not fetched, for people.
     pub reason: Option<String>,
     /// Why it will not be, or what it lacks.
@@ -170,6 +172,7 @@ pub struct Delivery {
     pub cause: Option<Cause>,
     pub http_status: Option<u16>,
     pub took: Option<Duration>,
+    pub instance: Option<String>,
 }
 
 /// One line of an event's history that no other column tells: a failed attempt, a replay, a purge.
@@ -187,6 +190,8 @@ pub struct Attempt {
     pub http_status: Option<u16>,
     /// How long it took.
     pub took: Option<Duration>,
+    /// The instance that made it; none of what somebody did.
+    pub instance: Option<String>,
 }
 
 /// A page of a list. It may have fewer events than were asked for, or none, and still not be the last: a look goes through

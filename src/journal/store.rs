@@ -7,9 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{
-    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
-    EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged,
-    RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, ToldAlert, Wanted,
+    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, CauseNotes, Claimed, End, Ended, Error,
+    Event, EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Pauses,
+    Purged, RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, ToldAlert, Wanted,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
@@ -20,13 +20,13 @@ use crate::domain::{EventId, Millis, Notification};
     clippy::missing_errors_doc,
     reason = "each fails with the same Error, when the store does"
 )]
-pub trait Store: Expectations + Replays {
+pub trait Store: Expectations + Replays + Pauses + CauseNotes {
     /// Keeps an event, or finds the one that it repeats. With `hold` this instance holds its work from then on, if it may
     /// work at all; otherwise the work is due for whoever claims it.
     async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error>;
 
-    /// Claims what is due, oldest due first within each task. What this instance holds is its own for as long as the
-    /// instance lives.
+    /// Claims what is due, oldest due first within each task, but for deliveries to a sink that is paused. What this
+    /// instance holds is its own for as long as the instance lives.
     async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error>;
 
     /// Writes down how work ended, each end while its lease stands. Gives as many results, in their order; all of it is

@@ -25,6 +25,8 @@ pub enum Component {
     Signature,
     /// No delivery waits for a sink that is not configured.
     Orphans,
+    /// No sink is paused.
+    Paused,
     /// No listener's certificate ends soon.
     Certificate,
     /// Notifications come, as far as sessions are expected.
@@ -56,6 +58,7 @@ impl Component {
             Self::Worker => "worker",
             Self::Signature => "signature",
             Self::Orphans => "deliveries",
+            Self::Paused => "paused sinks",
             Self::Certificate => "certificate",
             Self::Push => "push",
             Self::Retention => "retention",
@@ -68,7 +71,9 @@ impl Component {
             Self::Spool | Self::Damage | Self::Sdp | Self::Sinks | Self::Orphans | Self::Push => {
                 Weight::Degrading
             }
-            Self::Worker | Self::Signature | Self::Certificate | Self::Retention => Weight::Remark,
+            Self::Paused | Self::Worker | Self::Signature | Self::Certificate | Self::Retention => {
+                Weight::Remark
+            }
         }
     }
 }

@@ -212,6 +212,11 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "1 while a sink fails as a whole and its deliveries wait.",
         ),
         (
+            gauges,
+            "sink_paused",
+            "1 while an operator has paused a sink and its deliveries wait.",
+        ),
+        (
             counters,
             "sdp_breaker_opened_total",
             "Times the SDP API was found to be down as a whole.",

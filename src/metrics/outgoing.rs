@@ -76,6 +76,14 @@ impl Metrics {
         }
     }
 
+    /// Which of these sinks are paused.
+    pub fn set_sinks_paused(&self, sinks: &[String], is_paused: impl Fn(&str) -> bool) {
+        for sink in sinks {
+            let labels = [("sink", sink.as_str())];
+            self.set("sink_paused", &labels, u64::from(is_paused(sink)));
+        }
+    }
+
     /// A delivery attempt ended.
     pub fn delivery(&self, sink: &str, result: &'static str, took: Duration) {
         counter(

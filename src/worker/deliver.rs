@@ -44,31 +44,24 @@ pub(super) struct Deliverer {
     config: SinkConfig,
     sink: Arc<dyn Sink>,
     shared: Arc<Shared>,
-    instance: String,
     breaker: Breaker,
 }
 
 impl Deliverer {
-    pub(super) fn new(
-        config: SinkConfig,
-        sink: Arc<dyn Sink>,
-        shared: Arc<Shared>,
-        instance: String,
-    ) -> Self {
+    pub(super) fn new(config: SinkConfig, sink: Arc<dyn Sink>, shared: Arc<Shared>) -> Self {
         let guarded = Guarded::Sink(config.name.clone());
         Self {
             breaker: Breaker::new(shared.metrics.clone(), guarded),
             config,
             sink,
             shared,
-            instance,
         }
     }
 
     /// Renders and delivers. What the sink says, the breaker hears.
     async fn attempt(&self, document: &Document) -> Outcome {
         let origin = self.shared.traces.origin(document.id);
-        let from = (self.instance.as_str(), origin);
+        let from = (&*self.shared.instance, origin);
         let delivery = match Delivery::of(document, self.config.include, from) {
             Ok(delivery) => delivery,
             // Another attempt would find the same bytes; an operator has to look at them.
@@ -228,6 +221,7 @@ impl Deliverer {
             lease: claimed.lease.clone(),
             how: How::Delivery(end.clone()),
             took,
+            instance: Arc::clone(&shared.instance),
         });
         if let Some(ended) = ended.await {
             self.log(document, &end, &ended);

@@ -151,6 +151,7 @@ impl Retriever {
         link.state = LinkState::Fetched;
         link.bytes = u64::try_from(fetched.body.len()).ok();
         link.fetched_at = Some(self.shared.clock.now());
+        link.instance = Some(self.shared.instance.to_string());
         link.cause = is_empty.then_some(LinkCause::Empty);
         link.reason = link.cause.map(|cause| cause.as_str().to_owned());
         if link.group.as_str() == "status"

@@ -99,6 +99,7 @@ impl Late {
                 seen: seen.what,
             },
             took: start.elapsed(),
+            instance: Arc::clone(&shared.instance),
         });
         let Some(Ended::Kept { .. }) = ended.await else {
             return;
@@ -195,6 +196,7 @@ impl Late {
             link.http_status = Some(fetched.status);
             link.bytes = u64::try_from(fetched.body.len()).ok();
             link.fetched_at = Some(self.shared.clock.now());
+            link.instance = Some(self.shared.instance.to_string());
             (link.reason, link.cause) = (None, None);
             let before = linked.body.clone().filter(|_| is_again);
             let body = Some(fetched.body);
@@ -236,11 +238,12 @@ impl Late {
         for (new, _) in came {
             let same = found.links.iter_mut().find(|old| old.link.n == new.link.n);
             same.into_iter().for_each(|old| {
-                // What is the same stays as it was fetched first, but for the time.
+                // What is the same stays as it was fetched first, but for when and by whom.
                 if changed || !asked_again.contains(&new.link.n) {
                     old.clone_from(&new);
                 } else {
                     old.link.fetched_at = new.link.fetched_at;
+                    old.link.instance.clone_from(&new.link.instance);
                 }
             });
         }

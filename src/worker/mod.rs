@@ -99,6 +99,8 @@ struct Shared {
     metrics: Metrics,
     traces: Traces,
     alerts: Alerts,
+    /// Name of this instance.
+    instance: Arc<str>,
 }
 
 /// Starts the worker's tasks in `tasks`: one loop for retrieving, one for each sink, and what goes on beside them.
@@ -110,6 +112,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         metrics: parts.metrics.clone(),
         traces: parts.traces,
         alerts: parts.alerts,
+        instance: Arc::from(&*parts.instance),
     });
     let new_loop = |admission: Admission, wakeup: &Arc<Notify>| Loop {
         journal: shared.journal.clone(),
@@ -132,13 +135,12 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         let (sink, wakeup) = (Arc::<dyn Sink>::from(sink), Arc::<Notify>::default());
         let tidied = Arc::clone(&sink);
         tasks.spawn("tidying of a sink", async move { tidied.tidy().await });
-        let instance = parts.instance.clone();
         if config.alerts {
-            let (sink, instance) = (Arc::clone(&sink), instance.clone());
-            let keeper = (shared.journal.clone(), instance);
+            let sink = Arc::clone(&sink);
+            let keeper = (shared.journal.clone(), parts.instance.clone());
             listeners.push(Listener::spawn(&config, sink, keeper, &parts.told, tasks));
         }
-        let deliverer = Arc::new(Deliverer::new(config, sink, Arc::clone(&shared), instance));
+        let deliverer = Arc::new(Deliverer::new(config, sink, Arc::clone(&shared)));
         let deliveries = new_loop(admission.clone(), &wakeup);
         tasks.spawn("delivery loop", deliveries.run(Arc::clone(&deliverer)));
         outlets.push(Outlet {

@@ -99,6 +99,7 @@ mod tests {
             metrics: Metrics::new(),
             traces: crate::traces::Traces::off(),
             alerts: alerts.clone(),
+            instance: Arc::from("test"),
         });
         let (told, mut telling) = mpsc::unbounded_channel();
         let sink = Arc::new(Collecting(told));

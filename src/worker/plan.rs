@@ -59,6 +59,7 @@ pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow, required: &[LinkGr
             bytes: None,
             fetched_at: None,
             took: None,
+            instance: None,
             reason: refused.map(str::to_owned),
             cause: refused.map(|_| LinkCause::NotFollowed),
         })
@@ -76,6 +77,7 @@ pub(super) fn unlinked(links: &[Link], group: &LinkGroup) -> Link {
         bytes: None,
         fetched_at: None,
         took: None,
+        instance: None,
         reason: Some(
             "required, but neither linked nor one of the session's standard links".to_owned(),
         ),

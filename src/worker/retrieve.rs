@@ -160,6 +160,7 @@ impl Retriever {
             lease: claimed.lease.clone(),
             how: How::Retrieval(Box::new(end.clone())),
             took: start.elapsed(),
+            instance: Arc::clone(&self.shared.instance),
         });
         match ended.await {
             Some(Ended::Kept {

@@ -79,6 +79,7 @@ pub(super) fn unknowable_status(n: usize, failure: &Failure) -> Link {
         bytes: None,
         fetched_at: None,
         took: None,
+        instance: None,
         reason: Some(format!(
             "how the session ended cannot be found out: {failure}"
         )),

@@ -40,7 +40,7 @@ const BEARER: &str = "bearer";
         (name = "events", description = "Notifications and what became of them."),
         (name = "replays", description = "Events made due again, one or many."),
         (name = "sessions", description = "Sessions whose notification is expected."),
-        (name = "sinks", description = "What becomes of deliveries that a sink does not have."),
+        (name = "sinks", description = "What waits for each sink, and what becomes of it: pauses, and deliveries that a sink does not have."),
         (name = "operations", description = "How the service stands, who called, and this description."),
         (name = "health", description = "For load balancers, orchestrators and Prometheus. Open to whoever reaches the listener."),
     ),
@@ -116,10 +116,11 @@ fn guarded(mut api: OpenApi, needs: Needs) -> OpenApi {
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem {
         get,
+        put,
         post,
         patch,
         delete,
         ..
     } = path;
-    [get, post, patch, delete].into_iter().flatten()
+    [get, put, post, patch, delete].into_iter().flatten()
 }

@@ -77,8 +77,8 @@ async fn an_event_is_shown_as_the_contract_has_it() {
     }]);
     expected["timeline"] = json!([
         {"at": "*", "what": "received", "detail": "by webhook"},
-        {"at": "*", "what": "fetch contents", "detail": "fetched, HTTP 200, 27 bytes"},
-        {"at": "*", "what": "deliver to ehr", "detail": "delivered, attempt 1", "took_ms": 0},
+        {"at": "*", "what": "fetch contents", "detail": "fetched, HTTP 200, 27 bytes", "instance": "one"},
+        {"at": "*", "what": "deliver to ehr", "detail": "delivered, attempt 1", "took_ms": 0, "instance": "one"},
     ]);
     assert_eq!(shown, expected);
 

@@ -183,6 +183,7 @@ impl Admin {
                 lease,
                 how,
                 took: std::time::Duration::ZERO,
+                instance: "one".into(),
             }])
             .await;
         ended.expect("kept");
@@ -199,6 +200,7 @@ impl Admin {
             let body = Bytes::from(format!(r#"{{"text":"{CLINICAL}"}}"#));
             let link = Link {
                 took: None,
+                instance: Some("one".to_owned()),
                 n: 0,
                 group: LinkGroup::new("contents"),
                 href: "/api/v1/ambient/s/contents".to_owned(),

@@ -154,12 +154,22 @@ pub(super) async fn audit(
     action: String,
     event: Option<EventId>,
 ) -> anyhow::Result<()> {
+    audit_for(store, action, event, None).await
+}
+
+/// The same, with the reason that is given for it.
+pub(super) async fn audit_for(
+    store: &dyn Store,
+    action: String,
+    event: Option<EventId>,
+    reason: Option<String>,
+) -> anyhow::Result<()> {
     let entry = AuditEntry {
         at: Clock::start().now(),
         actor: actor(),
         action,
         event,
-        reason: None,
+        reason,
     };
     let written = store.audit(entry).await;
     written.context("cannot write to the audit log, so nothing was done")

@@ -2,7 +2,6 @@
 //! it was made under still stands.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use deadpool_postgres::{Client, Transaction};
 use uuid::Uuid;
@@ -73,18 +72,19 @@ pub(super) async fn finish(
     let replayed = operate::waiting(&transaction).await?;
     let (mut writes, mut ended) = (Writes::default(), Vec::with_capacity(ends.len()));
     let mut looks = Vec::new();
-    for End { lease, how, took } in ends {
+    for end in ends {
+        let lease = &end.lease;
         let key = (lease.event, lease.task.to_string(), lease.fence);
         let Some(row) = held.get(&key) else {
             ended.push(Ended::Lost);
             continue;
         };
-        match how {
-            How::Retrieval(end) => {
+        match &end.how {
+            How::Retrieval(how) => {
                 let may_hold = !replayed.contains(&lease.event);
-                writes.retrieval(lease, row, (end, *took), clock, may_hold);
+                writes.retrieval(end, how, row, clock, may_hold);
             }
-            How::Delivery(end) => writes.delivery(lease, row, (end, *took), clock),
+            How::Delivery(how) => writes.delivery(end, how, row, clock),
             How::Look {
                 next,
                 noted_at,
@@ -105,8 +105,8 @@ pub(super) async fn finish(
             }
             How::GivenBack => writes.again(lease, lease.task.clone(), 0, row.tries, None, None),
         }
-        ended.push(Ended::kept(match how {
-            How::Retrieval(end) if matches!(**end, Retrieval::Dead { .. }) => {
+        ended.push(Ended::kept(match &end.how {
+            How::Retrieval(how) if matches!(**how, Retrieval::Dead { .. }) => {
                 Some(EventState::Dead)
             }
             _ => None,
@@ -181,14 +181,15 @@ impl Writes {
     /// Ends an attempt at retrieving.
     fn retrieval(
         &mut self,
-        lease: &Lease,
+        end: &End,
+        how: &Retrieval,
         row: &Row,
-        (end, took): (&Retrieval, Duration),
         clock: ServerClock,
         may_hold: bool,
     ) {
+        let lease = &end.lease;
         let (event, attempts) = (lease.event, row.tries + 1);
-        match end {
+        match how {
             Retrieval::Deliver {
                 found,
                 sinks,
@@ -227,7 +228,7 @@ impl Writes {
                 self.again(lease, next, due_in, attempts, Some(tried_ms), Some(reason));
                 self.found.push((event, found.clone(), attempts, false));
                 self.tell(event, sinks);
-                self.failed(event, "retrieve", reason, took);
+                self.failed(end, "retrieve", reason);
             }
             Retrieval::Announced { sinks } => {
                 let next = self.looked_at(lease);
@@ -247,27 +248,22 @@ impl Writes {
                 self.dead.2.push(reason.cause.as_str());
                 self.moves(standing(&lease.task), EventState::Dead);
                 let given_up = reason.clone().after("given up");
-                self.failed(event, "retrieve", &given_up, took);
+                self.failed(end, "retrieve", &given_up);
             }
         }
     }
 
     /// Ends a delivery attempt.
-    fn delivery(
-        &mut self,
-        lease: &Lease,
-        row: &Row,
-        (end, took): (&DeliveryEnd, Duration),
-        clock: ServerClock,
-    ) {
+    fn delivery(&mut self, end: &End, how: &DeliveryEnd, row: &Row, clock: ServerClock) {
+        let lease = &end.lease;
         // A lease of another kind is none for a delivery.
         let Some(sink) = lease.task.sink() else {
             return;
         };
         let what = format!("deliver to {sink}");
-        let (state, delivered_at, reason) = match end {
+        let (state, delivered_at, reason) = match how {
             DeliveryEnd::Retry { at, reason } => {
-                self.failed(lease.event, &what, reason, took);
+                self.failed(end, &what, reason);
                 let (task, due_in) = (lease.task.clone(), clock.distance(*at));
                 return self.again(lease, task, due_in, row.tries + 1, None, Some(reason));
             }
@@ -282,7 +278,7 @@ impl Writes {
             DeliveryEnd::Dead { reason } => ("dead", None, Some(reason)),
         };
         if let Some(reason) = reason {
-            self.failed(lease.event, &what, reason, took);
+            self.failed(end, &what, reason);
         }
         self.remove(lease);
         self.delivered.push(Delivered {
@@ -293,7 +289,8 @@ impl Writes {
             started_at: row.started_at,
             delivered_at,
             reason: reason.cloned(),
-            took,
+            took: end.took,
+            instance: end.instance.to_string(),
         });
         self.over.push(lease.event);
     }

@@ -11,11 +11,11 @@ use crate::journal::{Attempt, Delivery, Error, Event, EventDetail, Found, Stats}
 /// Those that were made and those that are to be made.
 const DELIVERIES: &str =
     "SELECT sink, state, attempts, NULL::bigint AS next_attempt_at, delivered_at, last_error,
-        applied_at, cause_code, http_status, took_ms FROM deliveries WHERE event = $1
+        applied_at, cause_code, http_status, took_ms, instance FROM deliveries WHERE event = $1
     UNION ALL
     SELECT substr(task, 9), 'pending', tries + (owner IS NOT NULL)::integer,
         CASE WHEN owner IS NULL AND due < $2 THEN due END, NULL, cause, NULL,
-        cause_code, NULL, NULL FROM work WHERE event = $1 AND task LIKE 'deliver:%'
+        cause_code, NULL, NULL, NULL FROM work WHERE event = $1 AND task LIKE 'deliver:%'
     ORDER BY sink";
 const OLDEST: &str = "SELECT received_at FROM work JOIN receipts ON seq = event WHERE task <> 'refresh'
     AND NOT EXISTS (SELECT FROM endings WHERE endings.event = work.event) ORDER BY work.event LIMIT 1";
@@ -59,6 +59,7 @@ async fn deliveries(client: &Client, seq: i64) -> Result<Vec<Delivery>, Error> {
                 cause: row::optional_word(found, "cause_code")?,
                 http_status: row::http_status(found)?,
                 took: row::took(found)?,
+                instance: row::get(found, "instance")?,
             })
         })
         .collect()
@@ -67,7 +68,7 @@ async fn deliveries(client: &Client, seq: i64) -> Result<Vec<Delivery>, Error> {
 async fn attempts(client: &Client, seq: i64) -> Result<Vec<Attempt>, Error> {
     let statement = client
         .prepare_cached(
-            "SELECT at, what, detail, cause_code, http_status, took_ms FROM attempts WHERE event = $1
+            "SELECT at, what, detail, cause_code, http_status, took_ms, instance FROM attempts WHERE event = $1
              ORDER BY seq",
         )
         .await?;
@@ -81,6 +82,7 @@ async fn attempts(client: &Client, seq: i64) -> Result<Vec<Attempt>, Error> {
                 cause: row::optional_word(found, "cause_code")?,
                 http_status: row::http_status(found)?,
                 took: row::took(found)?,
+                instance: row::get(found, "instance")?,
             })
         })
         .collect()

@@ -72,6 +72,7 @@ pub(super) fn link(row: &Row) -> Result<Link, Error> {
             .transpose()?,
         fetched_at: optional_time(get(row, "fetched_at")?)?,
         took: None,
+        instance: None,
         reason,
     })
 }

@@ -18,12 +18,16 @@ use crate::journal::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
+/// The name of a delivery's sink stands behind the eight letters of `deliver:`; of another task nothing does. The time that
+/// a delivery has been tried for begins anew when its sink is resumed.
 const CLAIM: &str = "WITH due AS (
         SELECT event, task FROM work WHERE owner IS NULL AND task = $1 AND due <= server_millis() + $2::bigint
+            AND NOT EXISTS (SELECT FROM sink_pauses WHERE sink = substr($1, 9) AND resumed_at IS NULL)
         ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED)
     UPDATE work SET owner = $4, fence = $5 FROM due
     WHERE work.event = due.event AND work.task = due.task
-    RETURNING work.event, tries, started_at, tried_ms, cause, noted_at, server_millis() AS now";
+    RETURNING work.event, tries, tried_ms, cause, noted_at, server_millis() AS now,
+        greatest(started_at, (SELECT resumed_at FROM sink_pauses WHERE sink = substr($1, 9))) AS started_at";
 const HELD: &str = "SELECT event, task, fence FROM work WHERE owner = $1";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = server_millis() + $4::bigint
     FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS given (event, task, fence)

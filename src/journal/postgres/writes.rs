@@ -13,7 +13,7 @@ use super::server_clock::ServerClock;
 use crate::domain::{Cause, EventState, Millis, Reason};
 use crate::journal::contents;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
-use crate::journal::{Error, Found, Lease, Task};
+use crate::journal::{End, Error, Found, Lease, Task};
 
 const REMOVE: &str =
     "DELETE FROM work USING unnest($1::bigint[], $2::text[]) AS ended (event, task)
@@ -35,8 +35,10 @@ const FOUND: &str = "INSERT INTO retrievals
         session_status = excluded.session_status, attempts = excluded.attempts, retrieved_at = excluded.retrieved_at,
         links = excluded.links, bodies = excluded.bodies";
 const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at)
-    SELECT planned.event, 'deliver:' || planned.sink, server_millis(), CASE WHEN is_held THEN $4::uuid END, $5,
-        server_millis()
+    SELECT planned.event, 'deliver:' || planned.sink, server_millis(),
+        CASE WHEN is_held
+            AND NOT EXISTS (SELECT FROM sink_pauses WHERE sink_pauses.sink = planned.sink AND resumed_at IS NULL)
+            THEN $4::uuid END, $5, server_millis()
     FROM unnest($1::bigint[], $2::text[], $3::boolean[]) AS planned (event, sink, is_held)
     WHERE NOT EXISTS (SELECT FROM deliveries WHERE deliveries.event = planned.event AND deliveries.sink = planned.sink)
     ON CONFLICT (event, task) DO NOTHING
@@ -53,17 +55,18 @@ pub(super) const LOOK: &str = "INSERT INTO work (event, task, due, fence, starte
     FROM unnest($1::bigint[], $2::bigint[]) AS look (event, due_in)
     ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN work.noted_at IS NULL THEN excluded.due ELSE work.due END";
 const DELIVERED: &str = "INSERT INTO deliveries
-        (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms)
+        (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms, instance)
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::text[],
-        $8::text[], $9::integer[], $10::bigint[])
+        $8::text[], $9::integer[], $10::bigint[], $11::text[])
     ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, attempts = excluded.attempts,
         started_at = excluded.started_at, delivered_at = excluded.delivered_at, last_error = excluded.last_error,
-        cause_code = excluded.cause_code, http_status = excluded.http_status, took_ms = excluded.took_ms";
+        cause_code = excluded.cause_code, http_status = excluded.http_status, took_ms = excluded.took_ms,
+        instance = excluded.instance";
 const HISTORY: &str =
-    "INSERT INTO attempts (event, at, what, detail, cause_code, http_status, took_ms)
-    SELECT event, server_millis(), what, detail, cause_code, http_status, took_ms
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[])
-        AS line (event, what, detail, cause_code, http_status, took_ms)";
+    "INSERT INTO attempts (event, at, what, detail, cause_code, http_status, took_ms, instance)
+    SELECT event, server_millis(), what, detail, cause_code, http_status, took_ms, instance
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[], $7::text[])
+        AS line (event, what, detail, cause_code, http_status, took_ms, instance)";
 const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
     SELECT event, 'dead', server_millis(), cause, cause_code, true
     FROM unnest($1::bigint[], $2::text[], $3::text[]) AS dead (event, cause, cause_code)
@@ -135,14 +138,15 @@ pub(super) struct Again {
     pub(super) reason: Option<Reason>,
 }
 
-/// One line of an event's history: what somebody did, or an attempt that did not succeed.
+/// One line of an event's history: an attempt that did not succeed.
 pub(super) struct Line {
     event: i64,
     what: String,
     detail: String,
-    cause: Option<Cause>,
+    cause: Cause,
     http_status: Option<u16>,
-    took: Option<Duration>,
+    took: Duration,
+    instance: String,
 }
 
 /// A delivery that is over.
@@ -155,6 +159,7 @@ pub(super) struct Delivered {
     pub(super) delivered_at: Option<i64>,
     pub(super) reason: Option<Reason>,
     pub(super) took: Duration,
+    pub(super) instance: String,
 }
 
 impl Writes {
@@ -197,14 +202,15 @@ impl Writes {
     }
 
     /// An attempt that did not succeed.
-    pub(super) fn failed(&mut self, event: i64, what: &str, reason: &Reason, took: Duration) {
+    pub(super) fn failed(&mut self, end: &End, what: &str, reason: &Reason) {
         self.history.push(Line {
-            event,
+            event: end.lease.event,
             what: row::text(what).into_owned(),
             detail: row::text(&reason.text).into_owned(),
-            cause: Some(reason.cause),
+            cause: reason.cause,
             http_status: reason.http_status,
-            took: Some(took),
+            took: end.took,
+            instance: end.instance.to_string(),
         });
     }
 
@@ -265,9 +271,10 @@ impl Writes {
                 column(lines, |line| line.event),
                 column(lines, |line| line.what.clone()),
                 column(lines, |line| line.detail.clone()),
-                column(lines, |line| line.cause.map(Cause::as_str)),
+                column(lines, |line| line.cause.as_str()),
                 column(lines, |line| line.http_status.map(i32::from)),
-                column(lines, |line| line.took.map(took_ms)),
+                column(lines, |line| took_ms(line.took)),
+                column(lines, |line| line.instance.clone()),
             ];
             first.push((HISTORY, columns));
         }
@@ -433,5 +440,6 @@ fn delivered_columns(rows: &[Delivered]) -> Vec<Column> {
             reason.and_then(|reason| reason.http_status).map(i32::from)
         }),
         column(rows, |delivered| took_ms(delivered.took)),
+        column(rows, |delivered| delivered.instance.clone()),
     ]
 }

@@ -1,13 +1,11 @@
 //! Ending work. Every end is fenced: it is written only while the lease it was made under still stands.
 
-use std::time::Duration;
-
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::counts::Tx;
 use super::progress::{PLAN, end_event, failed, history, look_at, standing, start_waiting};
-use super::{applied, content, expectation, operate, repeat};
+use super::{applied, content, expectation, operate, pauses, repeat};
 use crate::domain::{EventState, Millis, Reason, Source};
 use crate::journal::contents::{self, millis};
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
@@ -35,8 +33,8 @@ const MENTION: &str = "INSERT OR IGNORE INTO mentions (name, event)
     SELECT session_id, seq FROM receipts WHERE seq = ?1
     UNION ALL SELECT encounter_id, seq FROM receipts WHERE seq = ?1 AND encounter_id IS NOT NULL";
 const DELIVERED: &str = "INSERT OR REPLACE INTO deliveries
-    (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms, instance)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 /// The vendor, or somebody, has told of another note since this time.
 const NOTED: &str = "SELECT noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
 /// The same content, fetched later.
@@ -67,10 +65,11 @@ impl Ending<'_> {
     pub(super) fn finish(self, ends: &[End]) -> Result<Vec<Ended>, Error> {
         let waits = operate::is_any_replay_waiting(self.tx)?;
         let mut ended = Vec::with_capacity(ends.len());
-        for End { lease, how, took } in ends {
-            ended.push(match how {
-                How::Retrieval(end) => self.retrieval(lease, end, *took)?,
-                How::Delivery(end) => self.delivery(lease, end, *took)?,
+        for end in ends {
+            let lease = &end.lease;
+            ended.push(match &end.how {
+                How::Retrieval(how) => self.retrieval(end, how)?,
+                How::Delivery(how) => self.delivery(end, how)?,
                 How::Look {
                     next,
                     noted_at,
@@ -87,9 +86,10 @@ impl Ending<'_> {
     }
 
     /// Ends an attempt at retrieving.
-    fn retrieval(self, lease: &Lease, end: &Retrieval, took: Duration) -> Result<Ended, Error> {
-        let (tx, event) = (self.tx, lease.event);
-        match end {
+    fn retrieval(self, end: &End, how: &Retrieval) -> Result<Ended, Error> {
+        let (tx, lease) = (self.tx, &end.lease);
+        let event = lease.event;
+        match how {
             Retrieval::Deliver {
                 found,
                 sinks,
@@ -148,7 +148,7 @@ impl Ending<'_> {
                 self.write_found(event, found, tries, None)?;
                 self.announce(event, sinks)?;
                 self.is_looked_at(lease)?;
-                failed(tx, event, self.now, "retrieve", (reason, took))?;
+                failed(tx, event, self.now, "retrieve", (reason, end))?;
                 Ok(Ended::kept(None))
             }
             Retrieval::Announced { sinks } => {
@@ -178,19 +178,20 @@ impl Ending<'_> {
                 tx.leaves(standing(&lease.task));
                 tx.enters(EventState::Dead);
                 let given_up = reason.clone().after("given up");
-                failed(tx, event, self.now, "retrieve", (&given_up, took))?;
+                failed(tx, event, self.now, "retrieve", (&given_up, end))?;
                 Ok(Ended::kept(Some(EventState::Dead)))
             }
         }
     }
 
     /// Ends a delivery attempt.
-    fn delivery(self, lease: &Lease, end: &DeliveryEnd, took: Duration) -> Result<Ended, Error> {
-        let (tx, event) = (self.tx, lease.event);
+    fn delivery(self, end: &End, how: &DeliveryEnd) -> Result<Ended, Error> {
+        let (tx, lease) = (self.tx, &end.lease);
+        let event = lease.event;
         let Some(sink) = lease.task.sink() else {
             return Ok(Ended::Lost);
         };
-        let (state, delivered_at, reason) = match end {
+        let (state, delivered_at, reason) = match how {
             DeliveryEnd::Retry { at, reason } => {
                 if self.again(lease, *at, 0, reason)?.is_none() {
                     return Ok(Ended::Lost);
@@ -200,7 +201,7 @@ impl Ending<'_> {
                     event,
                     self.now,
                     &format!("deliver to {sink}"),
-                    (reason, took),
+                    (reason, end),
                 )?;
                 return Ok(Ended::kept(None));
             }
@@ -220,12 +221,13 @@ impl Ending<'_> {
             reason.map(|reason| &reason.text),
             reason.map(|reason| reason.cause.as_str()),
             reason.and_then(|reason| reason.http_status),
-            millis(took)
+            millis(end.took),
+            &*end.instance
         ])?;
         if let DeliveryEnd::Delivered {
             applied_by: Some(due),
             ..
-        } = end
+        } = how
         {
             applied::await_it(tx, event, sink, *due)?;
         }
@@ -235,7 +237,7 @@ impl Ending<'_> {
                 event,
                 self.now,
                 &format!("deliver to {sink}"),
-                (reason, took),
+                (reason, end),
             )?;
         }
         Ok(Ended::kept(end_event(tx, event, self.now)?))
@@ -393,7 +395,8 @@ impl Ending<'_> {
         let mut plan = self.tx.prepare_cached(PLAN)?;
         let (mut held, fence) = (Vec::new(), new_fence());
         for Planned { sink, is_held } in sinks {
-            let owner = (*is_held && may_hold).then_some(self.owner);
+            let holds = *is_held && may_hold && !pauses::is_paused(self.tx, sink)?;
+            let owner = holds.then_some(self.owner);
             let owner_bytes = owner.as_ref().map(Uuid::as_bytes);
             let planned = plan.execute(params![event, sink, self.now, owner_bytes, fence])?;
             if planned == 1 && owner.is_some() {

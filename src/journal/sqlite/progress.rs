@@ -1,7 +1,5 @@
 //! What moves a single event on, within the transaction of whoever does more.
 
-use std::time::Duration;
-
 use rusqlite::params;
 
 use super::counts::Tx;
@@ -9,7 +7,7 @@ use super::row;
 use crate::domain::{EventState, Millis, Reason};
 use crate::journal::contents::millis;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
-use crate::journal::{Error, Task};
+use crate::journal::{End, Error, Task};
 
 pub(super) const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at)
     SELECT ?1, 'deliver:' || ?2, ?3, ?4, ?5, ?3
@@ -59,11 +57,11 @@ pub(super) fn failed(
     event: i64,
     now: Millis,
     what: &str,
-    (reason, took): (&Reason, Duration),
+    (reason, end): (&Reason, &End),
 ) -> Result<(), Error> {
     tx.prepare_cached(
-        "INSERT INTO attempts (event, at, what, detail, cause_code, http_status, took_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO attempts (event, at, what, detail, cause_code, http_status, took_ms, instance)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
     .execute(params![
         event,
@@ -72,7 +70,8 @@ pub(super) fn failed(
         reason.text,
         reason.cause.as_str(),
         reason.http_status,
-        millis(took)
+        millis(end.took),
+        &*end.instance
     ])?;
     Ok(())
 }

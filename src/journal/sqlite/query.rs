@@ -28,11 +28,11 @@ pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Event
 /// Those that were made and those that are to be made.
 fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT sink, state, attempts, NULL, delivered_at, last_error, applied_at, cause_code, http_status, took_ms
+        "SELECT sink, state, attempts, NULL, delivered_at, last_error, applied_at, cause_code, http_status, took_ms, instance
          FROM deliveries WHERE event = ?1
          UNION ALL
          SELECT substr(task, 9), 'pending', tries + (owner IS NOT NULL),
-             CASE WHEN owner IS NULL AND due < ?2 THEN due END, NULL, cause, NULL, cause_code, NULL, NULL
+             CASE WHEN owner IS NULL AND due < ?2 THEN due END, NULL, cause, NULL, cause_code, NULL, NULL, NULL
          FROM work WHERE event = ?1 AND task LIKE 'deliver:%'
          ORDER BY 1",
     )?;
@@ -50,6 +50,7 @@ fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error>
             cause: row::optional_word(found, 7, "cause")?,
             http_status: found.get(8)?,
             took: row::took(found, 9)?,
+            instance: found.get(10)?,
         });
     }
     Ok(deliveries)
@@ -57,7 +58,7 @@ fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error>
 
 fn attempts(connection: &Connection, seq: i64) -> Result<Vec<Attempt>, Error> {
     let mut statement = connection
-        .prepare_cached("SELECT at, what, detail, cause_code, http_status, took_ms FROM attempts WHERE event = ?1 ORDER BY rowid")?;
+        .prepare_cached("SELECT at, what, detail, cause_code, http_status, took_ms, instance FROM attempts WHERE event = ?1 ORDER BY rowid")?;
     let mut rows = statement.query([seq])?;
     let mut attempts = Vec::new();
     while let Some(found) = rows.next()? {
@@ -68,6 +69,7 @@ fn attempts(connection: &Connection, seq: i64) -> Result<Vec<Attempt>, Error> {
             cause: row::optional_word(found, 3, "cause")?,
             http_status: found.get(4)?,
             took: row::took(found, 5)?,
+            instance: found.get(6)?,
         });
     }
     Ok(attempts)

@@ -67,6 +67,7 @@ pub(super) fn link(row: &Row<'_>) -> Result<Link, Error> {
         bytes: row.get(5)?,
         fetched_at: optional_time(row.get(6)?)?,
         took: None,
+        instance: None,
         reason,
     })
 }

@@ -21,11 +21,17 @@ use crate::journal::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
-const DUE: &str =
-    "SELECT event, due, fence, tries, started_at, tried_ms FROM work INDEXED BY work_due
-    WHERE owner IS NULL AND task = ?1 AND due <= ?2 ORDER BY due";
+/// The name of a delivery's sink stands behind the eight letters of `deliver:`; of another task nothing does. The time that
+/// a delivery has been tried for begins anew when its sink is resumed.
+const DUE: &str = "SELECT event, due, fence, tries,
+        max(started_at, coalesce((SELECT resumed_at FROM sink_pauses WHERE sink = substr(?1, 9)), 0)), tried_ms
+    FROM work INDEXED BY work_due
+    WHERE owner IS NULL AND task = ?1 AND due <= ?2
+        AND NOT EXISTS (SELECT 1 FROM sink_pauses WHERE sink = substr(?1, 9) AND resumed_at IS NULL)
+    ORDER BY due";
 const TAKE: &str = "UPDATE work SET owner = ?4, fence = ?5
-    WHERE event = ?1 AND task = ?2 AND owner IS NULL AND fence = ?3 AND due = ?6";
+    WHERE event = ?1 AND task = ?2 AND owner IS NULL AND fence = ?3 AND due = ?6
+        AND NOT EXISTS (SELECT 1 FROM sink_pauses WHERE sink = substr(?2, 9) AND resumed_at IS NULL)";
 const HELD: &str = "SELECT event, task, fence FROM work INDEXED BY work_due WHERE owner = ?1";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?4
     WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner IS NOT NULL";

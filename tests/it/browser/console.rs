@@ -196,3 +196,26 @@ async fn no_page_has_anything_wrong_that_a_browser_or_axe_finds() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     browser.close().await;
 }
+
+#[tokio::test]
+async fn a_sink_is_paused_and_resumed_by_the_keyboard_alone() {
+    let (vendor, ehr) = (Vendor::start().await, HttpReceiver::start().await);
+    let (receiver, _) = receiver(&vendor, &ehr).await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &receiver).await;
+    browser.press("g").await;
+    browser.press("d").await;
+    browser.says("h1", "Sinks and Suki").await;
+    browser.tab_to("Pause…").await;
+    browser.press(ENTER).await;
+    browser.tab_to("reason").await;
+    browser.press("The target is upgraded").await;
+    browser.press(ENTER).await;
+    browser.says("#sinks", "The target is upgraded").await;
+    browser.tab_to("Resume…").await;
+    browser.press(ENTER).await;
+    browser.tab_to("Resume ehr").await;
+    browser.press(ENTER).await;
+    browser.says("#sinks", "takes deliveries").await;
+    browser.close().await;
+}

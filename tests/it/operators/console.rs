@@ -438,3 +438,86 @@ async fn an_event_links_to_its_trace_where_it_is_said_where_traces_are_shown() {
     let link = format!("https://traces.example/trace/{}", id.replace('-', ""));
     assert!(page.contains(&link), "{page}");
 }
+
+#[tokio::test]
+async fn an_operator_pauses_a_sink_with_a_reason_that_everyone_sees_and_a_viewer_cannot() {
+    let receiver = Receiver::start().await;
+    let operator = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    let viewer = Visitor::sign_in(receiver.admin, "viewer-token").await;
+    assert!(operator.page("/dependencies").await.contains("Pause…"));
+    assert!(!viewer.page("/dependencies").await.contains("Pause…"));
+    let reason = [("reason", "ticket 4711 <b>")];
+    let refused = viewer.post("/sinks/archive/pause", &reason).await;
+    assert_eq!(refused.status(), 403);
+    let unknown = operator.post("/sinks/gone/pause", &reason).await;
+    assert_eq!(unknown.status(), 404);
+    assert!(!viewer.page("/").await.contains("are paused"));
+    assert!(!viewer.page("/attention").await.contains("Paused sinks"));
+    let done = operator.post("/sinks/archive/pause", &reason).await;
+    assert_eq!(place(&done), "/dependencies?said=paused");
+    let page = viewer.page("/dependencies").await;
+    assert!(page.contains("by ops: ticket 4711 &lt;b&gt;"), "{page}");
+    assert!(!page.contains("takes deliveries") && !page.contains("Resume…"));
+    let id = receiver.post(failure("s1")).await;
+    receiver.becomes(&id, "delivering").await;
+    let event = viewer.page(&format!("/events/{id}")).await;
+    assert!(event.contains("its sink is paused"), "{event}");
+    let overview = viewer.page("/").await;
+    assert!(overview.contains("Deliveries to archive are paused and wait."));
+    assert!(!overview.contains("nothing needs you"), "{overview}");
+    let attention = viewer.page("/attention").await;
+    assert!(attention.contains("Paused sinks") && attention.contains("ticket 4711"));
+    let done = operator.post("/sinks/archive/resume", &[]).await;
+    assert_eq!(place(&done), "/dependencies?said=resumed");
+    let page = viewer.page("/dependencies").await;
+    assert!(page.contains("takes deliveries") && !page.contains("ticket 4711"));
+}
+
+#[tokio::test]
+async fn an_events_page_names_the_instances_where_another_one_took_part() {
+    let temp = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start_in(temp.path(), |_| {}).await;
+    let id = receiver.post(failure("s1")).await;
+    let event = receiver.becomes(&id, "done").await;
+    let timeline = event["timeline"].as_array().unwrap();
+    let by = |what: &str| {
+        let found = timeline.iter().find(|it| it["what"] == what);
+        found.unwrap()["instance"].as_str()
+    };
+    assert_eq!(by("received"), None);
+    assert_eq!(by("deliver to archive"), Some("test"));
+    let path = format!("/events/{id}");
+    let visitor = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    assert!(!visitor.page(&path).await.contains("by test"));
+    receiver.stop().await;
+    let rename = |config: &mut suki_receiver::config::Config| {
+        config.server.instance = "other".to_owned();
+    };
+    let receiver = Receiver::start_in(temp.path(), rename).await;
+    let visitor = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    assert!(visitor.page(&path).await.contains("by test"));
+}
+
+#[tokio::test]
+async fn an_operator_notes_something_on_a_cause_that_everyone_sees_and_a_viewer_cannot() {
+    let (receiver, _ehr, _) = with_a_dead_event().await;
+    let operator = Visitor::sign_in(receiver.admin, OPERATOR).await;
+    let viewer = Visitor::sign_in(receiver.admin, "viewer-token").await;
+    let page = operator.page("/attention").await;
+    assert!(page.contains("Write a note…") && page.contains("no patient data belongs here"));
+    assert!(!viewer.page("/attention").await.contains("Write a note…"));
+    let path = "/causes/deliver.rejected/note";
+    let note = [("sink", "ehr"), ("text", "ticket 4711 <b>")];
+    assert_eq!(viewer.post(path, &note).await.status(), 403);
+    let unknown = operator.post("/causes/no.cause/note", &note).await;
+    assert_eq!(unknown.status(), 404);
+    let done = operator.post(path, &note).await;
+    assert_eq!(place(&done), "/attention?said=noted");
+    let page = viewer.page("/attention").await;
+    assert!(page.contains("ticket 4711 &lt;b&gt;"), "{page}");
+    assert!(page.contains("ops, "), "{page}");
+    let page = operator.page("/attention").await;
+    assert!(page.contains("Change the note…"), "{page}");
+    operator.post(path, &[("sink", "ehr"), ("text", "")]).await;
+    assert!(!viewer.page("/attention").await.contains("4711"));
+}

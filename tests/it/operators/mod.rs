@@ -7,6 +7,8 @@ mod console;
 mod content;
 mod deployment;
 mod metrics;
+mod notes;
+mod pauses;
 mod reload;
 mod replays;
 mod restore;

@@ -1,18 +1,18 @@
 //! A store that fails on demand, around a real one.
 
+mod passed_on;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
-use suki_receiver::domain::{EventId, Expected, Millis, Notification, Poll, SessionId};
+use suki_receiver::domain::{EventId, Millis, Notification};
 use suki_receiver::journal::{
-    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Cancelled, CauseGroup, Change, Claimed,
-    End, Ended, Error, Event, EventDetail, Expectations, ExpectedFilter, ExpectedPage,
-    ExpectedStats, Expiry, Filter, Found, Kept, Lease, NewEvent, NewExpected, NewReplayJob, Page,
-    PollEnded, Polled, Preview, Progress, Purged, Registered, RejectedRequest, ReplayFrom,
-    ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, ToldAlert, Wanted,
+    Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
+    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
+    ReplayFrom, Replayed, Requeued, Stats, Store, ToldAlert, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -98,102 +98,6 @@ fn check(switch: &AtomicBool) -> Result<(), Error> {
         Err(Error::Commit("on demand".to_owned()))
     } else {
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Replays for FailingStore {
-    async fn count(&self, filter: Filter, most: u32) -> Result<u64, Error> {
-        self.inner.count(filter, most).await
-    }
-
-    async fn preview(&self, filter: Filter) -> Result<Preview, Error> {
-        self.inner.preview(filter).await
-    }
-
-    async fn begin_job(&self, job: NewReplayJob) -> Result<i64, Error> {
-        self.inner.begin_job(job).await
-    }
-
-    async fn job(&self, id: i64) -> Result<Option<ReplayJob>, Error> {
-        self.inner.job(id).await
-    }
-
-    async fn jobs(&self, limit: usize) -> Result<Vec<ReplayJob>, Error> {
-        self.inner.jobs(limit).await
-    }
-
-    async fn progress(&self, id: i64) -> Result<Progress, Error> {
-        self.inner.progress(id).await
-    }
-
-    async fn cancel_job(&self, id: i64, actor: String) -> Result<Cancelled, Error> {
-        self.inner.cancel_job(id, actor).await
-    }
-
-    async fn claim_jobs(&self) -> Result<Vec<ReplayJob>, Error> {
-        self.inner.claim_jobs().await
-    }
-
-    async fn advance_job(&self, step: ReplayStep) -> Result<bool, Error> {
-        self.inner.advance_job(step).await
-    }
-
-    async fn causes(&self) -> Result<Vec<CauseGroup>, Error> {
-        self.inner.causes().await
-    }
-}
-
-#[async_trait]
-impl Expectations for FailingStore {
-    async fn expect(&self, sessions: Vec<NewExpected>) -> Result<Vec<Registered>, Error> {
-        self.inner.expect(sessions).await
-    }
-
-    async fn change_expected(
-        &self,
-        id: SessionId,
-        change: Change,
-        poll: Option<Poll>,
-    ) -> Result<Option<Expected>, Error> {
-        self.inner.change_expected(id, change, poll).await
-    }
-
-    async fn poll_now(&self, id: SessionId, now: Millis) -> Result<Option<Expected>, Error> {
-        self.inner.poll_now(id, now).await
-    }
-
-    async fn withdraw(&self, id: SessionId) -> Result<Option<Expected>, Error> {
-        self.inner.withdraw(id).await
-    }
-
-    async fn expected(&self, id: SessionId) -> Result<Option<Expected>, Error> {
-        self.inner.expected(id).await
-    }
-
-    async fn list_expected(
-        &self,
-        filter: ExpectedFilter,
-        limit: usize,
-        cursor: Option<i64>,
-    ) -> Result<ExpectedPage, Error> {
-        self.inner.list_expected(filter, limit, cursor).await
-    }
-
-    async fn due_sessions(
-        &self,
-        now: Millis,
-        limit: usize,
-    ) -> Result<Option<Vec<Expected>>, Error> {
-        self.inner.due_sessions(now, limit).await
-    }
-
-    async fn polled(&self, answers: Vec<Polled>) -> Result<Vec<PollEnded>, Error> {
-        self.inner.polled(answers).await
-    }
-
-    async fn expected_stats(&self) -> Result<ExpectedStats, Error> {
-        self.inner.expected_stats().await
     }
 }
 

@@ -255,6 +255,7 @@ pub async fn what_is_worked_on_is_given_back_by_no_look(mut s: Opened) {
             lease,
             how,
             took: std::time::Duration::ZERO,
+            instance: "one".into(),
         }])
         .await
         .unwrap();

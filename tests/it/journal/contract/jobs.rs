@@ -238,3 +238,34 @@ pub async fn the_audit_log_is_read_by_pages_and_by_who_did_what(s: Opened) {
     let reason = page.entries[1].reason.as_deref();
     assert_eq!(reason, Some("a call of the clinic"));
 }
+
+pub async fn there_is_one_note_for_each_cause_and_sink_and_the_last_one_stands(s: Opened) {
+    let note = async |sink: Option<&str>, text: Option<&str>, actor: &str| {
+        let (sink, text) = (sink.map(str::to_owned), text.map(str::to_owned));
+        let cause = Cause::DeliverRejected;
+        let noting = s.store.note_cause(cause, sink, text, actor.to_owned());
+        noting.await.unwrap();
+        let notes = s.store.cause_notes().await.unwrap();
+        let told = notes.into_iter().map(|note| {
+            assert_eq!(note.cause, cause);
+            let age = s.clock.now().duration_since(note.at);
+            assert!(age.as_secs().abs() < 60, "{age:?}");
+            (note.sink, note.text, note.actor)
+        });
+        told.collect::<Vec<_>>()
+    };
+    let of = |sink: Option<&str>, text: &str, actor: &str| {
+        (sink.map(str::to_owned), text.to_owned(), actor.to_owned())
+    };
+    note(None, Some("asked Suki"), "ops").await;
+    note(Some("ehr"), Some("ticket 4711"), "ops").await;
+    let notes = note(Some("ehr"), Some("mended on Friday"), "desk").await;
+    let of_none = of(None, "asked Suki", "ops");
+    assert_eq!(
+        notes,
+        [of_none.clone(), of(Some("ehr"), "mended on Friday", "desk")]
+    );
+    assert_eq!(note(Some("ehr"), None, "ops").await, [of_none]);
+    assert_eq!(note(Some("ehr"), None, "ops").await.len(), 1, "once more");
+    assert!(note(None, None, "ops").await.is_empty());
+}

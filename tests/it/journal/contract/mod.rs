@@ -4,6 +4,7 @@ mod holding;
 mod jobs;
 mod looking;
 mod operating;
+mod pausing;
 mod replaying;
 mod retrieving;
 mod work;
@@ -220,6 +221,7 @@ contract! {
         an_attempt_counts_when_it_ends,
         each_sink_has_its_own_state,
         a_dead_sink_makes_a_dead_event_with_a_reason,
+        what_was_done_for_an_event_names_the_instance_that_did_it,
         many_ends_are_written_down_together_each_by_its_own_lease,
         an_event_whose_deliveries_end_together_is_said_to_be_over_once,
     }
@@ -246,6 +248,15 @@ contract! {
         a_job_that_is_stopped_replays_no_more,
         a_job_passes_over_what_is_for_sinks_that_are_gone,
         the_audit_log_is_read_by_pages_and_by_who_did_what,
+        there_is_one_note_for_each_cause_and_sink_and_the_last_one_stands,
+    }
+    pausing {
+        what_is_for_a_paused_sink_is_claimed_by_nobody_until_it_is_resumed,
+        a_second_pause_leaves_the_first_one_as_it_is_and_a_second_resume_ends_nothing,
+        what_whoever_retrieved_it_would_deliver_waits_where_its_sink_is_paused,
+        what_is_under_way_when_a_pause_comes_ends_as_it_ends,
+        what_was_to_be_tried_later_is_due_at_a_resume_and_its_time_counts_anew,
+        what_waits_for_its_event_to_be_retrieved_is_not_hurried_by_a_resume,
     }
     replaying {
         a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use suki_receiver::domain::{Cause, EventState, LinkState, Reason, SessionKind};
-use suki_receiver::journal::{Appended, DeliveryEnd, End, Ended, Filter, How, Retrieval, Task};
+use suki_receiver::journal::{
+    Appended, DeliveryEnd, End, Ended, Filter, How, Lease, ReplayFrom, Retrieval, Task,
+};
 
 use super::*;
 use crate::support::{completed, failure};
@@ -38,6 +40,71 @@ pub async fn an_event_goes_from_receipt_to_done(s: Opened) {
     assert!(s.events().await.is_empty());
     assert!(s.deliveries("a").await.is_empty());
     assert!(s.store.held().await.unwrap().is_empty());
+}
+
+pub async fn what_was_done_for_an_event_names_the_instance_that_did_it(s: Opened) {
+    let event = id(append(&s.journal, note("s")).await);
+    let by = async |lease: &Lease, how: How, instance: &str| {
+        let (lease, took) = (lease.clone(), Duration::ZERO);
+        let instance = instance.into();
+        let end = End {
+            lease,
+            how,
+            took,
+            instance,
+        };
+        s.store.finish(vec![end]).await.unwrap();
+    };
+    let reason = || Reason::new(Cause::Internal, "HTTP 503");
+    let at = s.clock.monotonic();
+    let retry = Retrieval::Retry {
+        found: found(vec![]),
+        at,
+        tried_for: Duration::ZERO,
+        reason: reason(),
+        sinks: vec![],
+    };
+    let first = s.event().await;
+    by(&first.lease, How::Retrieval(Box::new(retry)), "east").await;
+    let second = s.event().await;
+    let mut linked = fetched(0, "{}");
+    linked.link.instance = Some("west".to_owned());
+    let done = Box::new(deliver(&["a"], vec![linked]));
+    by(&second.lease, How::Retrieval(done), "west").await;
+    let retry = DeliveryEnd::Retry {
+        at,
+        reason: reason(),
+    };
+    by(&s.delivery("a").await.lease, How::Delivery(retry), "east").await;
+    let delivered = How::Delivery(s.delivered());
+    by(&s.delivery("a").await.lease, delivered, "west").await;
+    let replayed = s
+        .store
+        .replay(event, ReplayFrom::Deliver, names(&["a"]), "ops".to_owned());
+    replayed.await.unwrap();
+
+    let detail = s.store.event(event).await.unwrap().unwrap();
+    let attempts = detail.attempts.iter();
+    let attempts = attempts.map(|attempt| (&*attempt.what, attempt.instance.as_deref()));
+    assert_eq!(
+        attempts.collect::<Vec<_>>(),
+        [
+            ("retrieve", Some("east")),
+            ("deliver to a", Some("east")),
+            ("replay", None)
+        ]
+    );
+    assert_eq!(detail.links[0].instance.as_deref(), Some("west"));
+    // Replayed: the delivery is to be made again, and nobody has yet.
+    assert_eq!(detail.deliveries[0].instance, None);
+    by(
+        &s.delivery("a").await.lease,
+        How::Delivery(s.delivered()),
+        "west",
+    )
+    .await;
+    let detail = s.store.event(event).await.unwrap().unwrap();
+    assert_eq!(detail.deliveries[0].instance.as_deref(), Some("west"));
 }
 
 pub async fn a_duplicate_has_the_first_ones_id_and_changes_nothing(s: Opened) {
@@ -185,6 +252,7 @@ pub async fn many_ends_are_written_down_together_each_by_its_own_lease(s: Opened
             lease,
             how,
             took: std::time::Duration::ZERO,
+            instance: "one".into(),
         })
         .collect();
     let ended = s.store.finish(ends).await.unwrap();
@@ -204,6 +272,7 @@ pub async fn an_event_whose_deliveries_end_together_is_said_to_be_over_once(s: O
             lease: s.delivery(sink).await.lease,
             how: How::Delivery(s.delivered()),
             took: std::time::Duration::ZERO,
+            instance: "one".into(),
         });
     }
     let ended = s.store.finish(ends).await.unwrap();

@@ -78,6 +78,7 @@ pub async fn end(store: &dyn Store, lease: &Lease, how: impl Into<Ending>) -> En
         lease: lease.clone(),
         how: how.into().0,
         took: std::time::Duration::ZERO,
+        instance: "one".into(),
     };
     store.finish(vec![end]).await.unwrap().remove(0)
 }
@@ -150,6 +151,7 @@ pub fn fetched(n: u32, body: impl AsRef<[u8]>) -> Linked {
     let body = body.as_ref();
     let link = Link {
         took: None,
+        instance: Some("one".to_owned()),
         n,
         group: LinkGroup::new("contents"),
         href: format!("/{n}"),

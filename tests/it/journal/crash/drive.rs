@@ -328,6 +328,7 @@ impl Shared {
                 lease,
                 how,
                 took: std::time::Duration::ZERO,
+                instance: "one".into(),
             });
         }
         let number = self.teller.begin(Act::Deliveries(key, said));

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use suki_receiver::domain::{Clock, EventId, EventState};
-use suki_receiver::journal::{Appended, Ended, Expiry, Filter, PostgresStore, Store};
+use suki_receiver::journal::{Appended, Ended, Expiry, Filter, Pauses, PostgresStore, Store};
 use tokio::time::timeout;
 
 use super::journal;
 use crate::journal::contract::{
-    EVENTS, append, claim_events, deliver, end, events, id, kept, only, soon,
+    EVENTS, append, claim_deliveries, claim_events, deliver, end, events, id, kept, only, soon,
 };
 use crate::support::{Database, PATIENCE, eventually, failure};
 
@@ -156,4 +156,23 @@ async fn what_one_instance_keeps_wakes_the_others_and_not_itself() {
         Ok(of_other),
         "the first that it hears is not its own"
     );
+}
+
+#[tokio::test]
+async fn a_pause_by_one_instance_holds_for_the_others_and_so_does_its_end() {
+    let database = Database::create().await;
+    let (stores, clock) = (three(&database).await, Clock::start());
+    append(&journal(&stores[0]), failure("s1")).await;
+    let event = only(claim_events(&*stores[0], clock).await);
+    let planned = deliver(&["ehr"], Vec::new());
+    end(&*stores[0], &event.lease, planned).await;
+    let (sink, actor) = ("ehr".to_owned(), "ops".to_owned());
+    let before = stores[1].pause(sink.clone(), actor, None).await.unwrap();
+    assert_eq!(before, None);
+    for store in &stores {
+        assert_eq!(store.paused().await.unwrap().len(), 1);
+        assert!(claim_deliveries(&**store, "ehr", clock).await.is_empty());
+    }
+    stores[2].resume(sink).await.unwrap();
+    only(claim_deliveries(&*stores[0], "ehr", clock).await);
 }
