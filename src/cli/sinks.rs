@@ -123,15 +123,15 @@ async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Resu
     let mut rows: Vec<(String, bool, u64)> = known
         .iter()
         .map(|name| {
-            let waits = waiting.iter().find(|(sink, _)| sink == name);
-            (name.clone(), true, waits.map_or(0, |(_, count)| *count))
+            let waits = waiting.iter().find(|waits| waits.sink == *name);
+            (name.clone(), true, waits.map_or(0, |waits| waits.count))
         })
         .collect();
     rows.extend(
         waiting
             .into_iter()
-            .filter(|(sink, _)| !known.contains(sink))
-            .map(|(sink, count)| (sink, false, count)),
+            .filter(|waits| !known.contains(&waits.sink))
+            .map(|waits| (waits.sink, false, waits.count)),
     );
     if as_json {
         let rows: Vec<_> = rows
@@ -167,8 +167,8 @@ async fn change(
     yes: bool,
 ) -> anyhow::Result<ExitStatus> {
     let waiting = store.orphans(Vec::new()).await?;
-    let waiting = waiting.iter().find(|(name, _)| name == sink);
-    let count = waiting.map_or(0, |(_, count)| *count);
+    let waiting = waiting.iter().find(|waits| waits.sink == sink);
+    let count = waiting.map_or(0, |waits| waits.count);
     let wish = match to {
         Some(to) => format!("give to '{to}' what '{sink}' does not have"),
         None => format!("drop what '{sink}' does not have"),

@@ -14,6 +14,7 @@ use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{SinkInfo, State, forms, ui};
 use crate::admin::{SinkName, sinks};
+use crate::journal::Waiting;
 use crate::lifecycle::Component;
 
 /// `GET /dependencies`.
@@ -41,14 +42,14 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
         of_sink.map(|group| group.events).sum()
     };
     let pending = |name: &str| {
-        let found = waiting.iter().find(|(sink, _)| sink == name);
-        found.map_or(0, |(_, count)| *count)
+        let found = waiting.iter().find(|waits| waits.sink == name);
+        found.map_or(0, |waits| waits.count)
     };
     let sinks = &state.about.sinks;
     let is_configured = |name: &str| sinks.iter().any(|sink| sink.name == name);
-    let gone: Vec<&(String, u64)> = waiting
+    let gone: Vec<&Waiting> = waiting
         .iter()
-        .filter(|(name, _)| !is_configured(name))
+        .filter(|waits| !is_configured(&waits.sink))
         .collect();
     Ok(html! {
         h1 { "Sinks and Suki" }
@@ -69,7 +70,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
             section {
                 h2 { "Deliveries for sinks that are not configured" }
                 p.hint { "Nobody delivers these. Give them to another sink, or give them up." }
-                @for (name, count) in gone { (orphan(name, *count, state, visitor)) }
+                @for waits in gone { (orphan(&waits.sink, waits.count, state, visitor)) }
             }
         }
     })

@@ -12,7 +12,8 @@ use suki_receiver::journal::{
     End, Ended, Error, Event, EventDetail, Expectations, ExpectedFilter, ExpectedPage,
     ExpectedStats, Expiry, Filter, Found, Kept, Lease, NewEvent, NewExpected, NewReplayJob, Page,
     PollEnded, Polled, Preview, Progress, Purged, Registered, RejectedRequest, ReplayFrom,
-    ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, ToldAlert, Wanted,
+    ReplayJob, ReplayStep, Replayed, Replays, Requeued, Stats, Store, StoreSize, ToldAlert,
+    Waiting, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -318,8 +319,12 @@ impl Store for FailingStore {
         self.inner.requeue(id, notification, actor).await
     }
 
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error> {
         self.inner.orphans(configured).await
+    }
+
+    async fn size(&self) -> Result<StoreSize, Error> {
+        self.inner.size().await
     }
 
     async fn drop_deliveries(
