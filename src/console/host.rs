@@ -83,10 +83,10 @@ mod tests {
     fn each_name_that_a_request_gives_must_be_own() {
         let evil = HeaderValue::from_static("evil.example");
         let own = HeaderValue::from_static("localhost");
-        let both = HeaderMap::from_iter([(header::HOST, own.clone())]);
+        let both = HeaderMap::from_iter([(header::HOST, own)]);
         let there = Uri::from_static("http://evil.example/");
         assert!(!super::is_own(&there, &both, &[]));
-        let mut twice = both.clone();
+        let mut twice = both;
         twice.append(header::HOST, evil);
         assert!(!super::is_own(&Uri::from_static("/"), &twice, &[]));
         let none = HeaderMap::new();
