@@ -8,13 +8,15 @@
 
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /build
+# Has the binary carry the list of what it is linked with, so that scanners of images find it.
+RUN cargo install --locked cargo-auditable@0.7.7
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 # Cache mounts keep the crates and what was compiled of them between builds. The binary is copied out since the mount is
 # no part of the layer. The empty folder becomes /data.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --profile dist --locked --bin suki-receiver \
+    cargo auditable build --profile dist --locked --bin suki-receiver \
     && cp target/dist/suki-receiver /suki-receiver \
     && mkdir /empty
 
@@ -26,6 +28,7 @@ LABEL org.opencontainers.image.title="suki-receiver" \
       org.opencontainers.image.description="Receives, keeps, follows and delivers Suki session notifications" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /suki-receiver /usr/local/bin/suki-receiver
+COPY THIRD-PARTY-LICENSES /usr/share/doc/suki-receiver/
 # The reference, which equals the defaults. Mount your own over it.
 COPY config/receiver.toml /etc/suki-receiver/receiver.toml
 # A new volume takes over the owner and the mode of this folder.

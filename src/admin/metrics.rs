@@ -5,6 +5,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 
 use super::{State, stats};
+use crate::lifecycle::Component;
 
 /// Show the metrics.
 ///
@@ -24,7 +25,12 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
             // Not asked of a store that has just failed. With no sink taken as configured, these are all that deliveries wait
             // for.
             if let Ok(waiting) = state.journal.orphans(Vec::new()).await {
-                state.metrics.set_deliveries_pending(&state.sinks, &waiting);
+                for sink in state.sinks.iter() {
+                    let found = waiting.iter().find(|waits| waits.sink == *sink);
+                    let count = found.map_or(0, |waits| waits.count);
+                    let oldest = stats::age(found.map(|waits| waits.since), state.clock.now());
+                    state.metrics.set_deliveries_pending(sink, count, oldest);
+                }
             }
             if let Ok(paused) = state.journal.paused().await {
                 let is_paused = |sink: &str| paused.iter().any(|pause| pause.sink == sink);
@@ -37,6 +43,10 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
     }
     state.metrics.set_stream_clients(state.watchers.count());
     state.metrics.set_ready(state.readiness.report().is_ready);
+    for part in Component::ALL {
+        let is_well = state.readiness.is_healthy(part);
+        state.metrics.set_part_well(part.as_str(), is_well);
+    }
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
     (content_type, state.metrics.render())
 }

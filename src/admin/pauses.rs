@@ -153,18 +153,22 @@ fn must_be_configured(state: &State, name: &str) -> Result<(), Error> {
 
 impl Sinks {
     /// The configured sinks, and those that deliveries wait for all the same, each with what waits and its pause.
-    pub fn of(configured: &[String], waiting: &[(String, u64)], paused: &[journal::Pause]) -> Self {
+    pub fn of(
+        configured: &[String],
+        waiting: &[journal::Waiting],
+        paused: &[journal::Pause],
+    ) -> Self {
         let gone = waiting
             .iter()
-            .map(|(name, _)| name)
+            .map(|waits| &waits.sink)
             .filter(|name| !configured.contains(name));
         let sinks = configured.iter().chain(gone).map(|name| Sink {
             name: name.clone(),
             configured: configured.contains(name),
             waiting: waiting
                 .iter()
-                .find(|(sink, _)| sink == name)
-                .map_or(0, |(_, count)| *count),
+                .find(|waits| waits.sink == *name)
+                .map_or(0, |waits| waits.count),
             paused: paused
                 .iter()
                 .find(|pause| pause.sink == *name)

@@ -88,7 +88,15 @@ pub(crate) async fn one(
     let wish = wish(&state, from.as_deref(), sinks)?;
     state.journal.event(id).await?.ok_or_else(Error::no_event)?;
     audit(&state, &caller, wish.action(), Some(id)).await?;
-    match wish.replay(&state, id, &caller.name).await? {
+    let end = wish.replay(&state, id, &caller.name).await?;
+    match end {
+        Ok(Replayed::Scheduled) => state.metrics.replays("scheduled", 1),
+        Ok(Replayed::NoContent) => state.metrics.replays("no_content", 1),
+        Ok(Replayed::NotRetrieved) => state.metrics.replays("not_retrieved", 1),
+        Err(NoSink) => state.metrics.replays("no_sink", 1),
+        Ok(Replayed::NotFound) => {}
+    }
+    match end {
         Ok(Replayed::Scheduled) => {}
         Ok(Replayed::NotFound) => return Err(Error::no_event()),
         Ok(other @ (Replayed::NoContent | Replayed::NotRetrieved)) => {

@@ -166,8 +166,12 @@ impl Times {
 
 /// How long the oldest event in progress has been waiting; zero where there is none.
 pub(super) fn oldest_pending(stats: &journal::Stats, now: Timestamp) -> Duration {
-    stats
-        .oldest_pending
+    age(stats.oldest_pending, now)
+}
+
+/// How long ago that was; zero where there is nothing.
+pub(super) fn age(since: Option<Timestamp>, now: Timestamp) -> Duration {
+    since
         .and_then(|since| Duration::try_from(now.duration_since(since)).ok())
         .unwrap_or_default()
 }

@@ -15,6 +15,8 @@ use crate::lifecycle::{Alert, Component, TaskGroup};
 /// How often the store is asked while it is well, and while it is not.
 const WHILE_HEALTHY: Duration = Duration::from_secs(5);
 const WHILE_UNHEALTHY: Duration = Duration::from_millis(500);
+/// How often the store is asked for its size.
+const SIZE: Duration = Duration::from_secs(60);
 /// From when on what is left of the vendor's retention is urgent.
 const URGENT: Duration = Duration::from_secs(24 * 3600);
 
@@ -43,6 +45,22 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
             }
             tokio::select! {
                 () = tokio::time::sleep(WHILE_HEALTHY) => {}
+                () = stop.stopping() => return,
+            }
+        }
+    });
+    let (sized, stop) = (state.clone(), group.clone());
+    group.spawn("size of the store", async move {
+        loop {
+            tokio::select! {
+                size = sized.journal.size() => match size {
+                    Ok(size) => sized.metrics.set_store_size(size.bytes, size.wal_bytes),
+                    Err(error) => tracing::debug!(error = %error, "cannot see how large the store is"),
+                },
+                () = stop.stopping() => return,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(SIZE) => {}
                 () = stop.stopping() => return,
             }
         }
@@ -206,7 +224,7 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
         return;
     }
     let text: Vec<String> = orphans.iter().map(orphaned).collect();
-    let names: Vec<String> = orphans.into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = orphans.into_iter().map(|waits| waits.sink).collect();
     if *said != names {
         for line in &text {
             tracing::warn!("{line}");

@@ -165,8 +165,8 @@ async fn change(
     yes: bool,
 ) -> anyhow::Result<ExitStatus> {
     let waiting = store.orphans(Vec::new()).await?;
-    let waiting = waiting.iter().find(|(name, _)| name == sink);
-    let count = waiting.map_or(0, |(_, count)| *count);
+    let waiting = waiting.iter().find(|waits| waits.sink == sink);
+    let count = waiting.map_or(0, |waits| waits.count);
     let wish = match to {
         Some(to) => format!("give to '{to}' what '{sink}' does not have"),
         None => format!("drop what '{sink}' does not have"),

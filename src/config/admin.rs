@@ -104,6 +104,12 @@ impl Admin {
                 ),
             );
         }
+        if tls.is_none() && insecure && !listen.ip().is_loopback() {
+            section.warn(format!(
+                "admin.listen: {listen} is plain HTTP off loopback, so tokens can be read on the way to whatever ends TLS in \
+                 front of it; the console shows clinical content there only with admin.console.insecure_reveal = true"
+            ));
+        }
         let problems = section.problem_count();
         let mut tokens = section.list("tokens", AdminToken::read);
         if let Some(found) = section.env_secret("token") {

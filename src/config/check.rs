@@ -31,6 +31,20 @@ pub(super) fn not_empty(text: &str) -> Result<(), String> {
     ensure(!text.is_empty(), || "must not be empty".to_owned())
 }
 
+/// Host names as they are compared: lower case, no scheme, no port.
+pub(super) fn host_names(hosts: &[String]) -> Result<(), String> {
+    let is_host = |host: &str| match Host::parse(host) {
+        Ok(parsed) => parsed.to_string() == host && !host.contains('*'),
+        Err(_) => false,
+    };
+    match hosts.iter().find(|host| !is_host(host)) {
+        Some(host) => Err(format!(
+            "invalid host name '{host}'; expected a name in lower case without scheme, port or *, such as files.example.com"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// An address for HTTP calls. Credentials would show in logs and in the effective configuration.
 pub(super) fn http_url(url: &Url) -> Result<(), String> {
     ensure(matches!(url.scheme(), "http" | "https"), || {

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use url::Host;
-
 use super::reader::Section;
 use super::tree::Value;
 use super::{check, duration};
@@ -164,7 +162,7 @@ impl Follow {
             not_found_grace: section.get("not_found_grace", default.not_found_grace),
             empty_grace: section.get("empty_grace", default.empty_grace),
             allowed_hosts: section.checked("allowed_hosts", default.allowed_hosts, |hosts| {
-                host_names(hosts)
+                check::host_names(hosts)
             }),
             max_concurrency: section.checked(
                 "max_concurrency",
@@ -222,19 +220,5 @@ impl Retry {
             in_order(retry.max, retry.give_up_after, "give_up_after"),
         );
         retry
-    }
-}
-
-/// Host names as they are compared with a link's: lower case, no scheme, no port.
-fn host_names(hosts: &[String]) -> Result<(), String> {
-    let is_host = |host: &str| match Host::parse(host) {
-        Ok(parsed) => parsed.to_string() == host && !host.contains('*'),
-        Err(_) => false,
-    };
-    match hosts.iter().find(|host| !is_host(host)) {
-        Some(host) => Err(format!(
-            "invalid host name '{host}'; expected a name in lower case without scheme, port or *, such as files.example.com"
-        )),
-        None => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{SinkInfo, State, forms, time, ui};
 use crate::admin::{SinkName, pauses, sinks};
-use crate::journal::Pause;
+use crate::journal::{Pause, Waiting};
 use crate::lifecycle::Component;
 
 /// `GET /dependencies`.
@@ -43,14 +43,14 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
         of_sink.map(|group| group.events).sum()
     };
     let pending = |name: &str| {
-        let found = waiting.iter().find(|(sink, _)| sink == name);
-        found.map_or(0, |(_, count)| *count)
+        let found = waiting.iter().find(|waits| waits.sink == name);
+        found.map_or(0, |waits| waits.count)
     };
     let sinks = &state.about.sinks;
     let is_configured = |name: &str| sinks.iter().any(|sink| sink.name == name);
-    let gone: Vec<&(String, u64)> = waiting
+    let gone: Vec<&Waiting> = waiting
         .iter()
-        .filter(|(name, _)| !is_configured(name))
+        .filter(|waits| !is_configured(&waits.sink))
         .collect();
     Ok(html! {
         h1 { "Sinks and Suki" }
@@ -74,7 +74,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
             section {
                 h2 { "Deliveries for sinks that are not configured" }
                 p.hint { "Nobody delivers these. Give them to another sink, or give them up." }
-                @for (name, count) in gone { (orphan(name, *count, state, visitor)) }
+                @for waits in gone { (orphan(&waits.sink, waits.count, state, visitor)) }
             }
         }
     })

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{Cause, EventState, Outcome, Source};
-use crate::journal::{Event, Filter, LOOKED_THROUGH, Order};
+use crate::journal::{Event, Filter, Journal, LOOKED_THROUGH, Order};
 
 /// Pages of so many.
 const SIZES: [usize; 3] = [50, 100, 500];
@@ -134,18 +134,9 @@ async fn content(
     asked: &Asked,
 ) -> Result<Markup, crate::journal::Error> {
     let journal = &state.admin.journal;
-    let page = journal
-        .list(asked.filter.clone(), asked.size, asked.cursor)
-        .await?;
-    // The list does not wait for its count where that takes long.
-    let count = match asked.filter.is_empty() {
-        true => Some(journal.stats().await?.total()),
-        false => {
-            let count = journal.count(asked.filter.clone(), MOST_COUNTED);
-            let count = tokio::time::timeout(COUNT_WITHIN, count).await;
-            count.ok().and_then(Result::ok)
-        }
-    };
+    let page = journal.list(asked.filter.clone(), asked.size, asked.cursor);
+    let (page, count) = tokio::join!(page, count(journal, &asked.filter));
+    let page = page?;
     let now = state.admin.clock.now();
     let next = page
         .next
@@ -179,6 +170,17 @@ async fn content(
             p.bulk { a.button href=(replay_address(asked)) { "Replay all that match…" } }
         }
     })
+}
+
+/// How many events there are, where that is known soon.
+async fn count(journal: &Journal, filter: &Filter) -> Option<u64> {
+    let count = async {
+        match filter.is_empty() {
+            true => journal.stats().await.map(|stats| stats.total()),
+            false => journal.count(filter.clone(), MOST_COUNTED).await,
+        }
+    };
+    tokio::time::timeout(COUNT_WITHIN, count).await.ok()?.ok()
 }
 
 /// Where a replay of all that is listed is planned.

@@ -15,6 +15,7 @@ mod expected;
 mod forms;
 mod frame;
 mod guard;
+mod host;
 mod overview;
 mod page;
 mod preferences;
@@ -98,13 +99,28 @@ struct State {
     about: Arc<About>,
     sessions: Sessions,
     attempts: Attempts,
+    door: Door,
+}
+
+/// Where clinical content may be shown.
+#[derive(Debug, Clone, Copy)]
+struct Door {
+    /// The listener speaks HTTPS.
+    is_secure: bool,
+    /// Something in front of it does.
+    is_secured: bool,
 }
 
 /// The console's routes. `is_secure`: the listener speaks HTTPS.
 pub fn router(admin: admin::State, about: About, settings: Console, is_secure: bool) -> Router {
+    let hosts: Arc<[String]> = Arc::from(settings.hosts.as_slice());
     let state = State {
         admin,
         about: Arc::new(about),
+        door: Door {
+            is_secure,
+            is_secured: settings.insecure_reveal,
+        },
         sessions: Sessions::new(settings, is_secure),
         attempts: Attempts::default(),
     };
@@ -118,6 +134,7 @@ pub fn router(admin: admin::State, about: About, settings: Console, is_secure: b
         .route("/assets/{file}", get(asset::show))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn(guard::same_origin))
+        .layer(from_fn_with_state(hosts, host::must_be_own))
         .with_state(state)
 }
 

@@ -42,6 +42,31 @@ impl Problem {
         }
     }
 
+    /// It was asked of another name.
+    pub(super) fn misdirected() -> Self {
+        Self {
+            status: StatusCode::MISDIRECTED_REQUEST,
+            title: "Not by this name",
+            message: "The console is not known by the name in your browser's address. Call it by its address or as localhost; \
+                      or, if the name is right, add it to admin.console.hosts in the configuration and restart."
+                .to_owned(),
+            visitor: None,
+        }
+    }
+
+    /// Clinical content would travel in the clear.
+    pub(super) fn unencrypted(visitor: &Visitor) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            title: "Not shown",
+            message: "This connection is not encrypted, so clinical content could be read on the way. Nothing was shown. Set \
+                      [admin.tls], come by loopback, or, if something in front of the service ends TLS, set \
+                      admin.console.insecure_reveal = true."
+                .to_owned(),
+            visitor: Some(Box::new(visitor.clone())),
+        }
+    }
+
     /// There is nothing here.
     pub(super) fn not_found(visitor: &Visitor, message: &str) -> Self {
         Self {

@@ -15,8 +15,9 @@ use super::page::Page;
 use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
-use super::{State, time, ui};
+use super::{Door, State, time, ui};
 use crate::admin::{Error, Id, Place, content};
+use crate::net::Peer;
 
 /// The shortest reason that says something.
 const SHORTEST_REASON: usize = 10;
@@ -28,8 +29,12 @@ pub(super) async fn show(
     Shared(state): Shared<State>,
     visitor: Visitor,
     Path(id): Path<String>,
+    peer: Option<Extension<Peer>>,
     body: Bytes,
 ) -> Result<Page, Problem> {
+    if !state.door.lets_out(peer.map(|Extension(peer)| peer)) {
+        return Err(Problem::unencrypted(&visitor));
+    }
     let (caller, id) = caller(&visitor, &id, &body)?;
     let is_told = caller
         .reason
@@ -67,6 +72,14 @@ pub(super) async fn show(
     Ok(frame.page(&content).await)
 }
 
+impl Door {
+    /// Whether what goes to this peer cannot be read on the way.
+    fn lets_out(self, peer: Option<Peer>) -> bool {
+        let is_here = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
+        self.is_secure || self.is_secured || is_here
+    }
+}
+
 /// What is shown: the bytes as text.
 async fn text(read: Result<Response, Error>) -> Result<String, Error> {
     let body = to_bytes(read?.into_body(), usize::MAX)
@@ -96,5 +109,30 @@ fn page(
             pre.content tabindex="0" role="region" aria-label="Content" { (text) }
         }
         p #hidden .hint hidden { "The content is hidden again. " a href={ "/events/" (id) } { "Back to the event" } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_goes_in_the_clear_to_nobody_but_this_machine() {
+        let door = |is_secure, is_secured| Door {
+            is_secure,
+            is_secured,
+        };
+        for (peer, is_here) in [
+            (Some("127.0.0.1:9"), true),
+            (Some("[::1]:9"), true),
+            (Some("[::ffff:127.0.0.1]:9"), true),
+            (Some("192.0.2.1:9"), false),
+            (Some("[::ffff:192.0.2.1]:9"), false),
+            (None, false),
+        ] {
+            let peer = peer.map(|address| Peer(address.parse().expect("an address")));
+            assert_eq!(door(false, false).lets_out(peer), is_here, "{peer:?}");
+            assert!(door(true, false).lets_out(peer) && door(false, true).lets_out(peer));
+        }
     }
 }

@@ -141,6 +141,9 @@ async fn keep(
     received_at: Timestamp,
 ) -> Result<Receipt, Rejection> {
     let stale = verified.is_stale(received_at, state.settings.tolerance);
+    if stale {
+        state.metrics.stale();
+    }
     if stale && state.settings.on_stale == OnStale::Reject {
         return Err(Rejection::Stale);
     }

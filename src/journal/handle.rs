@@ -264,6 +264,7 @@ impl Journal {
             handover: self.handover.clone(),
             bounds,
             metrics,
+            clock: self.clock,
         };
         drain.run().await;
     }

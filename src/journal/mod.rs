@@ -53,7 +53,7 @@ pub use postgres::PostgresStore;
 pub use received::Received;
 pub use record::{
     Appended, Applied, Attempt, AuditEntry, AuditFilter, AuditPage, Delivery, Event, EventDetail,
-    Kept, Link, NewEvent, Page, ReplayFrom, Replayed, Stats,
+    Kept, Link, NewEvent, Page, ReplayFrom, Replayed, Stats, StoreSize, Waiting,
 };
 pub use rejected_request::{Bounds, RejectedRequest};
 pub use replays::{
@@ -65,7 +65,8 @@ pub use retention::{Expiry, Purged};
 pub use reverify::{Reverified, Rules};
 pub use spool::WriteTarget;
 pub use sqlite::{
-    Examined, SqliteStore, adopt, backup, begin_empty, damaged_beside, examine, orphaned, restore,
+    Examined, SqliteStore, adopt, backup, begin_empty, damaged_beside, examine, last_backup,
+    note_backup, orphaned, restore,
 };
 pub use store::Store;
 pub use told_alert::ToldAlert;

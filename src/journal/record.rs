@@ -244,6 +244,26 @@ pub enum Replayed {
     NotRetrieved,
 }
 
+/// Deliveries that wait for a sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The sink.
+    pub sink: String,
+    /// How many there are.
+    pub count: u64,
+    /// When the event of the oldest was received.
+    pub since: Timestamp,
+}
+
+/// How large a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreSize {
+    /// The store itself, in bytes.
+    pub bytes: u64,
+    /// Its write-ahead log, in bytes, where that is a file beside it.
+    pub wal_bytes: Option<u64>,
+}
+
 /// What came of a confirmation that an event was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {

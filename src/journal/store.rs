@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use super::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, CauseNotes, Claimed, End, Ended, Error,
     Event, EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Pauses,
-    Purged, RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, ToldAlert, Wanted,
+    Purged, RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, StoreSize, ToldAlert,
+    Waiting, Wanted,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
@@ -105,8 +106,8 @@ pub trait Store: Expectations + Replays + Pauses + CauseNotes {
         actor: String,
     ) -> Result<Requeued, Error>;
 
-    /// The sinks that deliveries wait for and that are not among these, with how many.
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error>;
+    /// The deliveries that wait for sinks that are not among these and that nobody works on now, by sink.
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error>;
 
     /// Gives up what a sink does not have, at most `limit` of it, and says how much that was. An event that waited for
     /// nothing else ends.
@@ -175,6 +176,9 @@ pub trait Store: Expectations + Replays + Pauses + CauseNotes {
     async fn announced(&self) -> EventId {
         std::future::pending().await
     }
+
+    /// How large the store is. With a large database it may take a while: ask rarely.
+    async fn size(&self) -> Result<StoreSize, Error>;
 
     /// Whether the store takes writes: commits one.
     async fn check(&self) -> Result<(), Error>;

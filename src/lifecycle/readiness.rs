@@ -47,6 +47,21 @@ enum Weight {
 }
 
 impl Component {
+    /// Every part.
+    pub const ALL: [Self; 11] = [
+        Self::Store,
+        Self::Spool,
+        Self::Damage,
+        Self::Sdp,
+        Self::Sinks,
+        Self::Worker,
+        Self::Signature,
+        Self::Orphans,
+        Self::Certificate,
+        Self::Push,
+        Self::Retention,
+    ];
+
     /// Its name in a report.
     pub fn as_str(self) -> &'static str {
         match self {

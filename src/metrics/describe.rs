@@ -88,6 +88,47 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "Notifications by the signing secret that they were signed with.",
         ),
         (gauges, "spool_events", "Events in the local spool."),
+        (
+            gauges,
+            "spool_oldest_seconds",
+            "Age of the oldest event in the local spool.",
+        ),
+        (
+            gauges,
+            "store_size_bytes",
+            "Size of the embedded store's file, or of the database.",
+        ),
+        (
+            gauges,
+            "wal_size_bytes",
+            "Size of the embedded store's write-ahead log.",
+        ),
+        (
+            gauges,
+            "backup_last_success_timestamp_seconds",
+            "When `store backup` last copied the embedded store; 0 for never.",
+        ),
+        (
+            counters,
+            "replays_total",
+            "Events to be replayed by what came of it.",
+        ),
+        (
+            counters,
+            "notifications_stale_total",
+            "Authentic notifications whose time of signing is outside of signature.tolerance.",
+        ),
+        (gauges, "part_well", "1 while this part of /readyz is well."),
+        (
+            gauges,
+            "sdp_token_expiry_timestamp_seconds",
+            "When the token ends that an identity has now; 0 where it has none.",
+        ),
+        (
+            gauges,
+            "deliveries_oldest_pending_seconds",
+            "Age of the oldest event with a delivery that waits and that nobody works on now, by sink.",
+        ),
         (gauges, "build_info", "The version that runs."),
         (
             gauges,

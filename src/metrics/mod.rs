@@ -9,6 +9,7 @@ mod history;
 mod labels;
 mod outgoing;
 mod sessions;
+mod store;
 mod traces;
 
 use std::collections::{HashMap, HashSet};
@@ -32,6 +33,8 @@ const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0,
 ];
+/// What becomes of an event that is to be replayed.
+const REPLAYS: [&str; 4] = ["scheduled", "no_content", "not_retrieved", "no_sink"];
 const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 static METADATA: Metadata<'static> = Metadata::new("suki_receiver", Level::INFO, None);
 
@@ -105,7 +108,9 @@ impl Metrics {
             &[("version", env!("CARGO_PKG_VERSION"))],
         )
         .set(1.0);
-        gauge(&recorder, "spool_events", &[]).set(0.0);
+        for name in ["spool_events", "spool_oldest_seconds"] {
+            gauge(&recorder, name, &[]).set(0.0);
+        }
         for bound in Bound::ALL {
             counter(
                 &recorder,
@@ -118,6 +123,7 @@ impl Metrics {
         for name in [
             "content_reveals_total",
             "misrouted_total",
+            "notifications_stale_total",
             "connections_full_total",
             "sdp_breaker_opened_total",
             "push_late_total",
@@ -129,12 +135,11 @@ impl Metrics {
             let labels = [("status", outcome.as_str())];
             counter(&recorder, "push_missed_total", &labels).absolute(0);
         }
-        for result in ["ok", "failed"] {
-            let labels = [("identity", "default"), ("result", result)];
-            counter(&recorder, "sdp_logins_total", &labels).absolute(0);
-        }
         for result in ["ok", "denied", "limited"] {
             counter(&recorder, "console_sign_ins_total", &[("result", result)]).absolute(0);
+        }
+        for result in REPLAYS {
+            counter(&recorder, "replays_total", &[("result", result)]).absolute(0);
         }
         for code in ["401", "403"] {
             counter(&recorder, "admin_refused_total", &[("code", code)]).absolute(0);
@@ -148,11 +153,6 @@ impl Metrics {
             history: History::default(),
             sinks_down: RwLock::default(),
         }))
-    }
-
-    /// What is in the local spool.
-    pub fn spool_events(&self, count: u64) {
-        self.set("spool_events", &[], count);
     }
 
     /// A notification was answered, `took` after its headers had come.
@@ -181,6 +181,11 @@ impl Metrics {
     /// A notification came to another path than the webhook's.
     pub fn misrouted(&self) {
         counter(&self.0.recorder, "misrouted_total", &[]).increment(1);
+    }
+
+    /// An authentic notification was signed longer ago, or further ahead, than `signature.tolerance`.
+    pub fn stale(&self) {
+        counter(&self.0.recorder, "notifications_stale_total", &[]).increment(1);
     }
 
     /// A signature held, under the secret of this name.
@@ -239,12 +244,6 @@ impl Metrics {
         self.set("ready", &[], u64::from(is_ready));
     }
 
-    /// The room on the disk of a volume, in bytes.
-    pub fn set_disk(&self, volume: &'static str, free: u64, size: u64) {
-        self.set("disk_free_bytes", &[("volume", volume)], free);
-        self.set("disk_size_bytes", &[("volume", volume)], size);
-    }
-
     /// A configuration was read, and put in force at this time where it could be.
     pub fn config_read(&self, in_force: Option<jiff::Timestamp>) {
         self.set(
@@ -255,6 +254,11 @@ impl Metrics {
         if let Some(at) = in_force {
             self.at("config_last_reload_success_timestamp_seconds", &[], at);
         }
+    }
+
+    /// Whether a part of `/readyz` is well.
+    pub fn set_part_well(&self, part: &'static str, is_well: bool) {
+        self.set("part_well", &[("part", part)], u64::from(is_well));
     }
 
     /// Log lines dropped because the log could not be written as fast.

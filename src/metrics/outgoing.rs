@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Metrics, counter, histogram, lock};
+use super::{Metrics, counter, gauge, histogram, lock};
 
 /// How attempts at a delivery end.
 const DELIVERIES: [&str; 3] = ["delivered", "retry", "rejected"];
@@ -17,6 +17,22 @@ impl Metrics {
         )
         .increment(1);
         histogram(&self.0.recorder, "sdp_request_seconds", &[]).record(took);
+    }
+
+    /// There is an identity of this name: what is counted of it begins at nothing.
+    pub fn sdp_identity(&self, identity: &str) {
+        for result in ["ok", "failed"] {
+            let labels = [("identity", identity), ("result", result)];
+            counter(&self.0.recorder, "sdp_logins_total", &labels).absolute(0);
+        }
+        self.sdp_token(identity, None);
+    }
+
+    /// When the token that an identity has now ends; `None` where it has none.
+    pub fn sdp_token(&self, identity: &str, ends_at: Option<jiff::Timestamp>) {
+        let at = ends_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let labels = [("identity", identity)];
+        self.at("sdp_token_expiry_timestamp_seconds", &labels, at);
     }
 
     /// A login ended; `identity` is the name in the configuration.
@@ -67,13 +83,16 @@ impl Metrics {
         lock(self.0.sinks_down.read()).contains(sink)
     }
 
-    /// How many deliveries wait for each of these sinks; none where it is not in `waiting`.
-    pub fn set_deliveries_pending(&self, sinks: &[String], waiting: &[(String, u64)]) {
-        for sink in sinks {
-            let found = waiting.iter().find(|(name, _)| name == sink);
-            let count = found.map_or(0, |(_, count)| *count);
-            self.set("deliveries_pending", &[("sink", sink)], count);
-        }
+    /// How many deliveries wait for a sink, and how long ago the event of the oldest came.
+    pub fn set_deliveries_pending(&self, sink: &str, count: u64, oldest: Duration) {
+        let labels = [("sink", sink)];
+        self.set("deliveries_pending", &labels, count);
+        gauge(
+            &self.0.recorder,
+            "deliveries_oldest_pending_seconds",
+            &labels,
+        )
+        .set(oldest.as_secs_f64());
     }
 
     /// Which of these sinks are paused.

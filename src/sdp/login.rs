@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::ExposeSecret;
 use url::Url;
@@ -38,6 +39,11 @@ impl Entrance {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// There is an identity of this name.
+    pub(super) fn knows(&self, identity: &str) {
+        self.metrics.sdp_identity(identity);
     }
 
     fn ended(&self, identity: &str, is_for_provider: bool, result: &Result<Token, Failure>) {
@@ -93,6 +99,11 @@ impl LogIn {
             Err(failure) => tracing::warn!(identity, reason = %failure, "cannot log in to SDP"),
         }
         result
+    }
+
+    /// Shows when the identity's token ends. Where it has one for each provider, of the one that changed last.
+    pub(super) fn tell_token(&self, ends: Option<Timestamp>) {
+        self.entrance.metrics.sdp_token(&self.identity.name, ends);
     }
 
     /// The id that single-token partners name the provider by: at the login, and with every call.

@@ -41,9 +41,12 @@ impl Reader {
     pub(super) fn new(login: LogIn) -> Option<Self> {
         let provider = login.provider_id().ok()?;
         let provider = provider.map(|id| HeaderValue::from_str(&id)).transpose();
+        let provider = provider.ok()?;
+        let named = login.clone();
+        let tokens = Tokens::new(move || login.clone().run().boxed());
         Some(Self {
-            provider: provider.ok()?,
-            tokens: Arc::new(Tokens::new(move || login.clone().run().boxed())),
+            provider,
+            tokens: Arc::new(tokens.telling(move |ends| named.tell_token(ends))),
             answered: Mutex::default(),
         })
     }

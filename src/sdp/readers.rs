@@ -37,6 +37,7 @@ impl Readers {
             by_provider: Mutex::new(LruCache::unbounded()),
         };
         for (at, identity) in readers.identities.iter().enumerate() {
+            readers.entrance.knows(&identity.name);
             let reader = if identity.auth.is_per_provider() {
                 None
             } else {

@@ -33,6 +33,8 @@ pub(super) struct Token {
     pub(super) header: HeaderValue,
     renew_at: Instant,
     ends_at: Instant,
+    /// The same by the clock on the wall, for people.
+    ends_on: Timestamp,
     /// Whether the vendor has taken it once.
     was_taken: Arc<AtomicBool>,
 }
@@ -43,6 +45,7 @@ type Login = Shared<BoxFuture<'static, Result<Token, Failure>>>;
 pub(super) struct Tokens {
     log_in: Box<dyn Fn() -> BoxFuture<'static, Result<Token, Failure>> + Send + Sync>,
     state: Mutex<State>,
+    tell: Box<dyn Fn(Option<Timestamp>) + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -89,6 +92,15 @@ impl Tokens {
         Self {
             log_in: Box::new(log_in),
             state: Mutex::default(),
+            tell: Box::new(|_| {}),
+        }
+    }
+
+    /// The same, which tells when the token ends as often as there is another one, and `None` where there is none.
+    pub(super) fn telling(self, tell: impl Fn(Option<Timestamp>) + Send + Sync + 'static) -> Self {
+        Self {
+            tell: Box::new(tell),
+            ..self
         }
     }
 
@@ -172,6 +184,7 @@ impl Tokens {
             return;
         }
         state.token = None;
+        (self.tell)(None);
         match (rejected.is_taken(), state.failures) {
             (true, _) => {}
             (false, 0) => state.failures = 1,
@@ -193,6 +206,7 @@ impl Tokens {
             match &result {
                 Ok(token) => {
                     state.token = Some(token.clone());
+                    (tokens.tell)(Some(token.ends_on));
                     state.waits = None;
                 }
                 Err(failure) => state.failed(failure.clone()),
@@ -226,6 +240,9 @@ impl Token {
             header,
             renew_at: now + life.saturating_sub(RENEW_BEFORE.min(life / 10)),
             ends_at: now + life,
+            ends_on: Timestamp::now()
+                .saturating_add(life)
+                .unwrap_or(Timestamp::MAX),
             was_taken: Arc::default(),
         })
     }

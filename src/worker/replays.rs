@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Shared;
-use crate::journal::{Error, Filter, Order, ReplayJob, ReplayStep};
+use crate::journal::{Error, Filter, Order, ReplayJob, ReplayStep, Tally};
 use crate::lifecycle::TaskGroup;
+use crate::metrics::Metrics;
 
 /// How often it is looked for jobs that another instance has begun.
 const IDLE: Duration = Duration::from_secs(2);
@@ -77,8 +78,24 @@ async fn advance(shared: &Shared, configured: &[String], job: &ReplayJob) -> Res
     let advanced = shared.journal.advance_job(step).await?;
     if advanced {
         shared.journal.wake();
+        // As the cursor was where this step began, so was the tally.
+        if let Some(now) = shared.journal.job(job.id).await? {
+            count(&shared.metrics, job.tally, now.tally);
+        }
     }
     Ok(advanced && is_last)
+}
+
+/// Counts what a step did.
+fn count(metrics: &Metrics, before: Tally, now: Tally) {
+    for (result, before, now) in [
+        ("scheduled", before.scheduled, now.scheduled),
+        ("no_content", before.no_content, now.no_content),
+        ("not_retrieved", before.not_retrieved, now.not_retrieved),
+        ("no_sink", before.no_sink, now.no_sink),
+    ] {
+        metrics.replays(result, now.saturating_sub(before));
+    }
 }
 
 /// Events of a job's next step.

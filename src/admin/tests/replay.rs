@@ -48,6 +48,11 @@ async fn a_replay_makes_the_event_due_and_wakes_the_worker() {
     let answer = admin.post(&path, &large).await;
     assert_eq!(answer.status, 413);
     answer.refusal();
+    let metrics = admin.get("/metrics").await.text();
+    for result in ["scheduled", "not_retrieved", "no_content"] {
+        let counted = format!("suki_receiver_replays_total{{result=\"{result}\"}} 1\n");
+        assert!(metrics.contains(&counted), "{metrics}");
+    }
 }
 
 #[tokio::test]

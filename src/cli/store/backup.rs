@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 
 use super::super::ConfigArgs;
 use crate::app::stores;
 use crate::config::StoreUrl;
 use crate::journal;
 use crate::terminal::ExitStatus;
-use crate::terminal::emit;
+use crate::terminal::{emit, note};
 
 const EXAMPLE: &str = "Example:
   suki-receiver store backup /backup/receiver-2026-11-24.db
@@ -35,7 +36,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         );
     };
     stores::must_exist(path).with_context(|| loaded.place())?;
+    let at = Timestamp::now();
     journal::backup(path, &args.file)?;
+    // The copy is whole all the same.
+    if let Err(error) = journal::note_backup(path, at) {
+        note!("backup_last_success_timestamp_seconds does not show this copy: {error}");
+    }
     let size = std::fs::metadata(&args.file)?.len();
     emit(format!("{}: {size} bytes\n", args.file.display()).as_bytes())?;
     Ok(ExitStatus::Success)

@@ -7,7 +7,7 @@ use super::super::ConfigArgs;
 use crate::app::stores;
 use crate::config::{Config, StoreUrl};
 use crate::domain::EventState;
-use crate::journal::{Error, Examined, Stats, Store, orphaned};
+use crate::journal::{Error, Examined, Stats, Store, Waiting, orphaned};
 use crate::terminal::ExitStatus;
 use crate::terminal::{chain, emit, emit_json};
 
@@ -48,7 +48,7 @@ impl Problem {
         }
     }
 
-    fn orphaned(orphan: &(String, u64)) -> Self {
+    fn orphaned(orphan: &Waiting) -> Self {
         Self {
             text: orphaned(orphan),
             is_for_an_operator: true,
@@ -104,7 +104,7 @@ async fn look(config: &Config) -> anyhow::Result<Findings> {
     })
 }
 
-fn all(damage: Vec<String>, orphans: &[(String, u64)]) -> Vec<Problem> {
+fn all(damage: Vec<String>, orphans: &[Waiting]) -> Vec<Problem> {
     let damage = damage.into_iter().map(Problem::damage);
     damage
         .chain(orphans.iter().map(Problem::orphaned))

@@ -70,6 +70,10 @@ fn who_may_use_the_admin_listener_is_said_off_loopback() {
         ),
         ("admin.insecure = \"yes\"", "expected true or false"),
         (
+            "admin.console.hosts = [\"https://suki.example\"]",
+            "invalid host name",
+        ),
+        (
             "admin.tokens = [{ name = \"a\", role = \"admin\", value = \"0123456789abcdef\" }]",
             "use viewer or operator",
         ),
@@ -83,9 +87,13 @@ fn who_may_use_the_admin_listener_is_said_off_loopback() {
         "insecure = true",
         "tls = { cert_file = \"a.pem\", key_file = \"b.pem\" }",
     ] {
-        loaded_of(&format!(
-            "[admin]\nlisten = \"0.0.0.0:9464\"\n{tls}\n{token}"
-        ));
+        let toml = format!("[admin]\nlisten = \"0.0.0.0:9464\"\n{tls}\n{token}");
+        let warnings = loaded_of(&toml).warnings.join("\n");
+        assert_eq!(
+            warnings.contains("is plain HTTP off loopback"),
+            tls == "insecure = true",
+            "{warnings}"
+        );
     }
 }
 

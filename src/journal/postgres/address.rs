@@ -4,11 +4,14 @@ use deadpool_postgres::{Client, Transaction};
 
 use super::{progress, row, work};
 use crate::journal::lease::new_fence;
-use crate::journal::{Error, Task};
+use crate::journal::{Error, Task, Waiting};
 
 /// The next task of a delivery after this one. A step of the index each, however much waits.
 const NEXT: &str = "SELECT task FROM work WHERE owner IS NULL AND task > $1 AND task LIKE 'deliver:%' ORDER BY task LIMIT 1";
-const COUNT: &str = "SELECT count(*) AS n FROM work WHERE owner IS NULL AND task = $1 AND due < 9223372036854775807";
+const WAITING: &str = "SELECT n, received_at FROM
+        (SELECT count(*) AS n, min(event) AS first FROM work
+         WHERE owner IS NULL AND task = $1 AND due < 9223372036854775807) AS waiting
+    JOIN receipts ON seq = first";
 /// What a sink does not have.
 const UNDELIVERED: &str = "SELECT event FROM
         (SELECT event FROM work WHERE owner IS NULL AND task = 'deliver:' || $1 LIMIT $2) AS pending
@@ -33,11 +36,8 @@ const REOPEN: &str = "WITH reopened AS (
     INSERT INTO counts (state, n)
     SELECT state, n FROM reopened, (VALUES ('dead', -1), ('delivering', 1)) AS moved (state, n)";
 
-/// The sinks that deliveries wait for and that are none of these, with how many.
-pub(super) async fn orphans(
-    client: &Client,
-    configured: &[String],
-) -> Result<Vec<(String, u64)>, Error> {
+/// The deliveries that wait for sinks that are none of these.
+pub(super) async fn orphans(client: &Client, configured: &[String]) -> Result<Vec<Waiting>, Error> {
     let next = client.prepare_cached(NEXT).await?;
     let (mut found, mut after) = (Vec::new(), "deliver:".to_owned());
     while let Some(row) = client.query_opt(&next, &[&after]).await? {
@@ -45,9 +45,13 @@ pub(super) async fn orphans(
         if let Ok(Task::Deliver(sink)) = word.parse::<Task>()
             && !configured.contains(&sink)
         {
-            let count: i64 = row::get(&client.query_one(COUNT, &[&word]).await?, "n")?;
-            if count > 0 {
-                found.push((sink, u64::try_from(count).unwrap_or(0)));
+            let waiting = client.prepare_cached(WAITING).await?;
+            if let Some(waiting) = client.query_opt(&waiting, &[&word]).await? {
+                found.push(Waiting {
+                    sink,
+                    count: u64::try_from(row::get::<i64>(&waiting, "n")?).unwrap_or(0),
+                    since: row::time(row::get(&waiting, "received_at")?)?,
+                });
             }
         }
         after = word;

@@ -48,3 +48,11 @@ pub(super) async fn touch(client: &Client) -> Result<(), Error> {
         .await?;
     Ok(())
 }
+
+/// How large the database is, in bytes. The server looks at each of its files.
+pub(super) async fn database_size(client: &Client) -> Result<u64, Error> {
+    let found = client
+        .query_one("SELECT pg_database_size(current_database()) AS bytes", &[])
+        .await?;
+    Ok(u64::try_from(row::get::<i64>(&found, "bytes")?).unwrap_or(0))
+}

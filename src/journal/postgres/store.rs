@@ -17,7 +17,7 @@ use crate::domain::{EventId, Millis, Notification};
 use crate::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, ToldAlert, Wanted,
+    ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting, Wanted,
 };
 
 #[async_trait]
@@ -162,7 +162,7 @@ impl Store for PostgresStore {
         lent.settle(requeued)
     }
 
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error> {
         let lent = self.looks.lend().await?;
         let found = look(self.look_deadline, address::orphans(&lent, &configured)).await;
         lent.settle(found)
@@ -261,6 +261,16 @@ impl Store for PostgresStore {
             // A guest, or a store that is closed.
             None => std::future::pending().await,
         }
+    }
+
+    async fn size(&self) -> Result<StoreSize, Error> {
+        let lent = self.looks.lend().await?;
+        let bytes = look(self.look_deadline, counts::database_size(&lent)).await;
+        let bytes = lent.settle(bytes)?;
+        Ok(StoreSize {
+            bytes,
+            wal_bytes: None,
+        })
     }
 
     async fn check(&self) -> Result<(), Error> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 
 use super::{Bounds, Error, Spool, Store};
-use crate::domain::EventId;
+use crate::domain::{Clock, EventId};
 use crate::journal::Appended;
 use crate::journal::deadline::within;
 use crate::journal::handover::Handover;
@@ -32,6 +32,7 @@ pub(in crate::journal) struct Drain<'a> {
     pub(in crate::journal) handover: Handover,
     pub(in crate::journal) bounds: Bounds,
     pub(in crate::journal) metrics: Metrics,
+    pub(in crate::journal) clock: Clock,
 }
 
 /// How a round went.
@@ -249,7 +250,11 @@ impl Drain<'_> {
 
     async fn count(&self) {
         match self.spool.count().await {
-            Ok(count) => self.metrics.spool_events(count),
+            Ok((count, since)) => {
+                let age = since.map(|since| self.clock.now().duration_since(since));
+                let age = age.and_then(|age| Duration::try_from(age).ok());
+                self.metrics.spool(count, age.unwrap_or_default());
+            }
             Err(error) => tracing::warn!(error = %error, "cannot count what is in the spool"),
         }
     }

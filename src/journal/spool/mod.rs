@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use self::switch::Switch;
@@ -159,9 +160,10 @@ impl Spool {
         self.switch.turned().await;
     }
 
-    /// Events that wait here.
-    pub(super) async fn count(&self) -> Result<u64, Error> {
-        Ok(self.file()?.stats().await?.total())
+    /// Events that wait here, and when the oldest was received.
+    pub(super) async fn count(&self) -> Result<(u64, Option<Timestamp>), Error> {
+        let file = self.file()?;
+        Ok((file.stats().await?.total(), file.since().await?))
     }
 
     /// Closes the file.

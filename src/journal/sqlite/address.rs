@@ -3,16 +3,19 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::counts::Tx;
-use super::progress;
+use super::{progress, row};
 use crate::domain::{EventState, Millis};
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
-use crate::journal::{Error, Task};
+use crate::journal::{Error, Task, Waiting};
 
 /// The next task of a delivery after this one. A step of the index each, however much waits.
 const NEXT: &str = "SELECT task FROM work INDEXED BY work_due
     WHERE owner IS NULL AND task > ?1 AND task < 'deliver;' ORDER BY task LIMIT 1";
-const COUNT: &str = "SELECT count(*) FROM work INDEXED BY work_due
-    WHERE owner IS NULL AND task = ?1 AND due < 9223372036854775807";
+/// Nothing but that index is read, and one receipt.
+const WAITING: &str = "SELECT n, received_at FROM
+        (SELECT count(*) AS n, min(event) AS first FROM work INDEXED BY work_due
+         WHERE owner IS NULL AND task = ?1 AND due < 9223372036854775807)
+    JOIN receipts ON seq = first";
 /// What a sink does not have.
 const UNDELIVERED: &str = "SELECT event FROM
         (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task = ?2 LIMIT ?3)
@@ -32,11 +35,11 @@ const READDRESS: &str = "INSERT INTO work (event, task, due, fence, started_at)
 const REOPEN: &str = "DELETE FROM endings WHERE event = ?1 AND state = 'dead' AND has_content
     AND EXISTS (SELECT 1 FROM retrievals WHERE event = ?1 AND retrieved_at IS NOT NULL)";
 
-/// The sinks that deliveries wait for and that are none of these, with how many.
+/// The deliveries that wait for sinks that are none of these.
 pub(super) fn orphans(
     connection: &Connection,
     configured: &[String],
-) -> Result<Vec<(String, u64)>, Error> {
+) -> Result<Vec<Waiting>, Error> {
     let (mut found, mut after) = (Vec::new(), "deliver:".to_owned());
     let mut next = connection.prepare_cached(NEXT)?;
     while let Some(word) = next
@@ -46,11 +49,13 @@ pub(super) fn orphans(
         if let Ok(Task::Deliver(sink)) = word.parse::<Task>()
             && !configured.contains(&sink)
         {
-            let count = connection
-                .prepare_cached(COUNT)?
-                .query_row([&word], |row| row.get(0))?;
-            if count > 0 {
-                found.push((sink, count));
+            let waiting: Option<(u64, i64)> = connection
+                .prepare_cached(WAITING)?
+                .query_row([&word], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            if let Some((count, since)) = waiting {
+                let since = row::time(since)?;
+                found.push(Waiting { sink, count, since });
             }
         }
         after = word;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::{address, inspect, open, query, with_suffix};
-use crate::journal::{Error, Stats};
+use crate::journal::{Error, Stats, Waiting};
 
 /// What was found.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +17,7 @@ pub struct Examined {
     /// What does not fit together.
     pub problems: Vec<String>,
     /// Sinks that deliveries wait for and that are not configured, with how many.
-    pub orphans: Vec<(String, u64)>,
+    pub orphans: Vec<Waiting>,
 }
 
 /// Reads the store at `path`, whether a process serves from it or not. Deliveries must be for one of the `configured`
@@ -67,7 +67,7 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
 }
 
 /// Deliveries that wait for a sink that is not there, in words.
-pub fn orphaned((sink, count): &(String, u64)) -> String {
+pub fn orphaned(Waiting { sink, count, .. }: &Waiting) -> String {
     format!(
         "{count} deliveries wait for the sink '{sink}', which is not configured; \
          see `suki-receiver sinks drop` and `suki-receiver sinks readdress`"

@@ -47,9 +47,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use self::backup::backup;
+pub use self::backup::{backup, last_backup, note_backup};
 use self::checkpoint::Checkpointer;
 use self::damage::DamageFlag;
 pub use self::damage::damaged_beside;
@@ -204,6 +205,11 @@ impl SqliteStore {
         self.readers
             .read(move |connection| spool::oldest(connection, after, limit, bytes))
             .await
+    }
+
+    /// When the oldest event was received. For a store that is a spool.
+    pub(super) async fn since(&self) -> Result<Option<Timestamp>, Error> {
+        self.readers.read(spool::since).await
     }
 
     /// Removes events that are kept elsewhere now.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rusqlite::{Connection, Row, params};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::counts::Tx;
 use super::{retain, row};
@@ -38,6 +39,17 @@ pub(super) fn oldest(
         found.push((event.get(0)?, new_event(event, body)));
     }
     Ok(found)
+}
+
+/// When the oldest event was received. `None` where there is none.
+pub(super) fn since(connection: &Connection) -> Result<Option<Timestamp>, Error> {
+    let since: Option<i64> = connection
+        .prepare_cached(
+            "SELECT received_at FROM receipts WHERE body IS NOT NULL ORDER BY seq LIMIT 1",
+        )?
+        .query_row([], |found| found.get(0))
+        .optional()?;
+    row::optional_time(since)
 }
 
 fn new_event(event: &Row<'_>, body: Bytes) -> Result<NewEvent, Error> {

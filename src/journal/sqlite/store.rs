@@ -12,14 +12,14 @@ use super::finish::Ending;
 use super::work::Claims;
 use super::{
     LOOK, SqliteStore, address, alerts, append, applied, audit, checkpoint, inspect, list, lock,
-    operate, query, rejected, repeat, requeue, retain, work,
+    operate, query, rejected, repeat, requeue, retain, with_suffix, work,
 };
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{
     Access, Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, ToldAlert, Wanted,
+    ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting, Wanted,
 };
 
 #[async_trait]
@@ -157,7 +157,7 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error> {
         self.looks
             .read(move |connection| address::orphans(connection, &configured))
             .await
@@ -256,6 +256,20 @@ impl Store for SqliteStore {
         self.looks
             .read(move |connection| audit::page(connection, &filter, limit, cursor))
             .await
+    }
+
+    async fn size(&self) -> Result<StoreSize, Error> {
+        let bytes = |suffix| {
+            let path = with_suffix(&self.path, suffix);
+            match std::fs::metadata(&path) {
+                Ok(found) => Ok(found.len()),
+                Err(source) => Err(Error::Io { path, source }),
+            }
+        };
+        Ok(StoreSize {
+            bytes: bytes("")?,
+            wal_bytes: Some(bytes("-wal")?),
+        })
     }
 
     async fn check(&self) -> Result<(), Error> {

@@ -202,6 +202,11 @@ async fn a_stale_notification_is_kept_and_marked_or_refused_when_set_so() {
     let delivered: Value =
         serde_json::from_slice(&std::fs::read(&files_below(&keeping.out())[0]).unwrap()).unwrap();
     assert_eq!(delivered["data"]["stale"], true);
+    let metrics = keeping.metrics().await;
+    assert!(
+        metrics.contains("suki_receiver_notifications_stale_total 1\n"),
+        "{metrics}"
+    );
 
     let strict = Receiver::start_with(|config| config.signature.on_stale = OnStale::Reject).await;
     assert_eq!(

@@ -113,14 +113,23 @@ async fn what_a_failing_store_does_not_take_is_spooled_and_drained_in_order_unde
     );
     assert_eq!(s.count().await, 0);
     s.drain();
+    let oldest = || {
+        let metrics = s.metrics.render();
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("suki_receiver_spool_oldest_seconds "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
     until("the metric shows what is spooled", || {
         s.metrics
             .render()
             .contains("suki_receiver_spool_events 600")
+            && oldest() > 0.0
     })
     .await;
     s.store.appends_fail.store(false, SeqCst);
     eventually("all are in the store", || async { s.count().await == 600 }).await;
+    until("nothing is left that is old", || oldest() == 0.0).await;
     let expected: Vec<_> = (0..600).map(|n| format!("s{n:03}")).collect();
     assert_eq!(s.sessions().await, expected);
     for id in ids {

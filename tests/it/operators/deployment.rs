@@ -118,6 +118,7 @@ fn every_configuration_of_the_manifests_is_one_that_the_service_starts_with() {
             // The test's certificate has no authority, and what is the operator's own is not set everywhere.
             let expected = [
                 "certificate",
+                "is plain HTTP off loopback",
                 "sdp.auth is not set",
                 "no sink is configured",
             ];

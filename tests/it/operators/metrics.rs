@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use nix::sys::signal::Signal;
 use suki_receiver::config::{HttpSink, Proxy, SinkTarget};
+use suki_receiver::lifecycle::Component;
 
+use super::run;
 use crate::support::{
     Binary, HttpReceiver, Receiver, Signed, Vendor, completed, eventually, failure, sink,
 };
@@ -47,8 +49,14 @@ async fn ready_is_0_while_no_notification_can_be_taken() {
     let (status, _) = Signed::new(failure("a")).post(&receiver.webhook()).await;
     assert_eq!(status, 503);
     shows(&receiver, "ready", 0.0).await;
+    shows(&receiver, "part_well{part=\"store\"}", 0.0).await;
+    shows(&receiver, "part_well{part=\"spool\"}", 1.0).await;
     store.appends_fail.store(false, Ordering::SeqCst);
     shows(&receiver, "ready", 1.0).await;
+    shows(&receiver, "part_well{part=\"store\"}", 1.0).await;
+    let metrics = receiver.metrics().await;
+    let parts = metrics.matches("suki_receiver_part_well{part=").count();
+    assert_eq!(parts, Component::ALL.len(), "each part is there");
 }
 
 #[tokio::test]
@@ -95,10 +103,18 @@ async fn what_waits_for_a_sink_and_when_it_last_took_something_is_shown() {
     }
     shows(&receiver, "deliveries_pending{sink=\"ehr\"}", 3.0).await;
     shows(&receiver, "deliveries_pending{sink=\"archive\"}", 0.0).await;
+    let oldest = "deliveries_oldest_pending_seconds{sink=\"ehr\"}";
+    eventually("the oldest grows older", || async {
+        values(&receiver.metrics().await)[oldest] > 0.0
+    })
+    .await;
+    let none = "deliveries_oldest_pending_seconds{sink=\"archive\"}";
+    shows(&receiver, none, 0.0).await;
     let last = "sink_last_success_timestamp_seconds{sink=\"ehr\"}";
     shows(&receiver, last, 0.0).await;
     endpoint.answers(|_| StatusCode::OK.into_response());
     shows(&receiver, "deliveries_pending{sink=\"ehr\"}", 0.0).await;
+    shows(&receiver, oldest, 0.0).await;
     shows(&receiver, "events{state=\"done\"}", 3.0).await;
     let at = values(&receiver.metrics().await)[last];
     assert!(at >= before.floor() && at <= now(), "{at}");
@@ -118,6 +134,40 @@ async fn the_room_on_the_disk_of_the_store_is_shown() {
         values["disk_size_bytes{volume=\"store\"}"],
     );
     assert!(free > 0.0 && free <= size, "{free} of {size}");
+}
+
+#[tokio::test]
+async fn how_large_the_store_is_and_when_it_was_backed_up_are_shown() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let binary = Binary::start(dir, &[]).await;
+    binary.post(failure("a")).await;
+    eventually("it has looked", || async {
+        let metrics = binary.metrics().await;
+        let values = values(&metrics);
+        let size = |name| values.get(name).is_some_and(|bytes| *bytes > 0.0);
+        size("store_size_bytes") && size("wal_size_bytes")
+    })
+    .await;
+    let last = async || values(&binary.metrics().await)["backup_last_success_timestamp_seconds"];
+    assert_eq!(last().await, 0.0);
+    let before = now().floor();
+    let made = run(
+        dir,
+        &["store", "backup", dir.join("copy.db").to_str().unwrap()],
+    );
+    assert_eq!((made.code, made.err.as_str()), (0, ""));
+    eventually("the copy is seen", || async { last().await >= before }).await;
+    // A copy that comes to nothing changes nothing.
+    let seen = last().await;
+    let failed = run(
+        dir,
+        &["store", "backup", dir.join("copy.db").to_str().unwrap()],
+    );
+    assert_eq!(failed.code, 1);
+    let note = std::fs::read_to_string(dir.join("data/receiver.db.last-backup")).unwrap();
+    let noted: jiff::Timestamp = note.trim().parse().unwrap();
+    assert_eq!(noted.as_second() as f64, seen);
 }
 
 #[tokio::test]

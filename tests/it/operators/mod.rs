@@ -6,6 +6,7 @@ mod configuration;
 mod console;
 mod content;
 mod deployment;
+mod door;
 mod metrics;
 mod notes;
 mod pauses;

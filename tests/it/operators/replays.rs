@@ -71,6 +71,9 @@ async fn what_a_sink_rejects_is_one_group_and_is_replayed_by_it_when_it_is_mende
         (&json!("done"), &json!(3))
     );
     assert_eq!(ehr.taken().len(), 3);
+    let metrics = binary.metrics().await;
+    let counted = "suki_receiver_replays_total{result=\"scheduled\"} 3\n";
+    assert!(metrics.contains(counted), "{metrics}");
     assert_eq!(binary.api("/causes").await, json!({"causes": []}));
     let audit = binary.api("/audit?actor=local").await;
     assert_eq!(audit["entries"][0]["reason"], "the rule is mended");

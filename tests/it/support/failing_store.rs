@@ -12,7 +12,7 @@ use suki_receiver::domain::{EventId, Millis, Notification};
 use suki_receiver::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, ToldAlert, Wanted,
+    ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting, Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -222,8 +222,12 @@ impl Store for FailingStore {
         self.inner.requeue(id, notification, actor).await
     }
 
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<(String, u64)>, Error> {
+    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error> {
         self.inner.orphans(configured).await
+    }
+
+    async fn size(&self) -> Result<StoreSize, Error> {
+        self.inner.size().await
     }
 
     async fn drop_deliveries(

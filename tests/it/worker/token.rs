@@ -24,6 +24,28 @@ async fn many_events_at_once_log_in_once() {
 }
 
 #[tokio::test]
+async fn the_metrics_show_when_the_token_ends_and_0_while_there_is_none() {
+    let vendor = Vendor::start().await;
+    let receiver = Receiver::start_with(|config| vendor.follow(config)).await;
+    let ends = async || {
+        let name = "suki_receiver_sdp_token_expiry_timestamp_seconds{identity=\"default\"} ";
+        let metrics = receiver.metrics().await;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(ends().await, 0.0);
+    deliver(&vendor, &receiver, &["a"]).await;
+    receiver.delivers(1).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    assert!(ends().await > now.unwrap().as_secs_f64());
+    // It is refused, and there is no other.
+    vendor.faults("login=500");
+    vendor.sdp.revoke_tokens();
+    deliver(&vendor, &receiver, &["b"]).await;
+    eventually("there is none", async || ends().await == 0.0).await;
+}
+
+#[tokio::test]
 async fn a_token_that_is_no_longer_taken_is_replaced_and_the_call_repeated() {
     let vendor = Vendor::start().await;
     let receiver = Receiver::start_with(|config| vendor.follow(config)).await;

@@ -269,6 +269,7 @@ contract! {
         a_purge_ends_a_replay_that_waits,
     }
     operating {
+        a_store_says_how_large_it_is,
         a_purge_keeps_the_receipt_and_the_dedupe_key,
         a_purge_takes_the_work_away_from_whoever_holds_it,
         what_an_operator_purged_is_dead_no_more_and_keeps_its_reason,

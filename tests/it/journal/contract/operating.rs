@@ -6,11 +6,16 @@ use bytes::Bytes;
 use suki_receiver::domain::{Cause, Clock, EventId, EventState, Notification, Reason};
 use suki_receiver::journal::{
     Appended, Bounds, DeliveryEnd, Ended, Expiry, Filter, RejectedRequest, ReplayFrom, Replayed,
-    Requeued, Retrieval,
+    Requeued, Retrieval, Waiting,
 };
 
 use super::*;
 use crate::support::failure;
+
+pub async fn a_store_says_how_large_it_is(s: Opened) {
+    let size = s.store.size().await.unwrap();
+    assert!(size.bytes > 0, "{size:?}");
+}
 
 pub async fn a_purge_keeps_the_receipt_and_the_dedupe_key(s: Opened) {
     let event = s.delivering("s", &["a"]).await;
@@ -113,9 +118,14 @@ pub async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another
         s.end(&claimed.lease, end).await;
     }
     let only = s.delivering("only", &["gone"]).await;
+    let first = s.store.event(both).await.unwrap().unwrap();
     assert_eq!(
         s.store.orphans(known()).await.unwrap(),
-        [("gone".to_owned(), 2)]
+        [Waiting {
+            sink: "gone".to_owned(),
+            count: 2,
+            since: first.event.received_at,
+        }]
     );
     let all = vec!["gone".to_owned(), "kept".to_owned()];
     assert!(s.store.orphans(all).await.unwrap().is_empty());
