@@ -44,7 +44,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
     state.metrics.set_stream_clients(state.watchers.count());
     state.metrics.set_ready(state.readiness.report().is_ready);
     for part in Component::ALL {
-        let is_well = state.readiness.is_healthy(part);
+        let is_well = state.readiness.is_healthy(*part);
         state.metrics.set_part_well(part.as_str(), is_well);
     }
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];

@@ -6,33 +6,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// What readiness depends on, or what is worth a note beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Component {
-    /// The store takes writes. Without it nothing can be accepted.
-    Store,
-    /// The shared store takes writes, so that the local spool need not.
-    Spool,
-    /// No damaged store lies aside, with notifications that are not delivered.
-    Damage,
-    /// The SDP API is reachable and lets us in. Without it what comes is kept and waits.
-    Sdp,
-    /// There is somewhere to deliver to.
-    Sinks,
-    /// No other process works on the store's events.
-    Worker,
-    /// No refused request waits for a second look.
-    Signature,
-    /// No delivery waits for a sink that is not configured.
-    Orphans,
-    /// No sink is paused.
-    Paused,
-    /// No listener's certificate ends soon.
-    Certificate,
-    /// Notifications come, as far as sessions are expected.
-    Push,
-    /// Nothing that is waited for is deleted by the vendor within a day.
-    Retention,
+use crate::domain::worded;
+
+worded! {
+    /// What readiness depends on, or what is worth a note beside it.
+    Component, "part" {
+        /// The store takes writes. Without it nothing can be accepted.
+        Store = "store",
+        /// The shared store takes writes, so that the local spool need not.
+        Spool = "spool",
+        /// No damaged store lies aside, with notifications that are not delivered.
+        Damage = "damaged store",
+        /// The SDP API is reachable and lets us in. Without it what comes is kept and waits.
+        Sdp = "sdp",
+        /// There is somewhere to deliver to.
+        Sinks = "sinks",
+        /// No other process works on the store's events.
+        Worker = "worker",
+        /// No refused request waits for a second look.
+        Signature = "signature",
+        /// No delivery waits for a sink that is not configured.
+        Orphans = "deliveries",
+        /// No sink is paused.
+        Paused = "paused sinks",
+        /// No listener's certificate ends soon.
+        Certificate = "certificate",
+        /// Notifications come, as far as sessions are expected.
+        Push = "push",
+        /// Nothing that is waited for is deleted by the vendor within a day.
+        Retention = "retention",
+    }
 }
 
 /// What it means when a part is not well.
@@ -47,39 +50,6 @@ enum Weight {
 }
 
 impl Component {
-    /// Every part.
-    pub const ALL: [Self; 11] = [
-        Self::Store,
-        Self::Spool,
-        Self::Damage,
-        Self::Sdp,
-        Self::Sinks,
-        Self::Worker,
-        Self::Signature,
-        Self::Orphans,
-        Self::Certificate,
-        Self::Push,
-        Self::Retention,
-    ];
-
-    /// Its name in a report.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Spool => "spool",
-            Self::Damage => "damaged store",
-            Self::Sdp => "sdp",
-            Self::Sinks => "sinks",
-            Self::Worker => "worker",
-            Self::Signature => "signature",
-            Self::Orphans => "deliveries",
-            Self::Paused => "paused sinks",
-            Self::Certificate => "certificate",
-            Self::Push => "push",
-            Self::Retention => "retention",
-        }
-    }
-
     fn weight(self) -> Weight {
         match self {
             Self::Store => Weight::Vital,
