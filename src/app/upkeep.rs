@@ -155,11 +155,14 @@ async fn remark(state: &admin::State) {
     if stats.rejected == 0 {
         state.readiness.set_healthy(Component::Signature);
     } else {
-        let kept = stats.rejected;
+        let kept = match stats.rejected {
+            1 => "1 request that no secret matched is kept".to_owned(),
+            many => format!("{many} requests that no secret matched are kept"),
+        };
         state.readiness.set_unhealthy(
             Component::Signature,
             format!(
-                "{kept} requests that no secret matched are kept; if a secret was wrong, correct it and run `suki-receiver events reverify`"
+                "{kept}; if a secret was wrong, correct it and run `suki-receiver events reverify`"
             ),
         );
     }

@@ -30,9 +30,7 @@ impl IntoResponse for Page {
             ),
         ];
         let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        let mut response = self.0.into_string().into_response();
-        response.headers_mut().extend(headers);
-        response
+        (headers, self.0.into_string()).into_response()
     }
 }
 

@@ -344,6 +344,8 @@ async fn every_page_keeps_to_itself_and_runs_no_script_but_its_own() {
             "{path}: {policy}"
         );
         assert_eq!(answer.headers()["cache-control"], "no-store", "{path}");
+        let types: Vec<_> = answer.headers().get_all("content-type").iter().collect();
+        assert_eq!(types, ["text/html; charset=utf-8"], "{path}");
         let page = answer.text().await.unwrap();
         assert_eq!(page.matches("<h1").count(), 1, "{path}");
         assert_eq!(page.matches("<script").count(), 1, "{path}");
