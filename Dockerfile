@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="suki-receiver" \
       org.opencontainers.image.description="Receives, keeps, follows and delivers Suki session notifications" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /suki-receiver /usr/local/bin/suki-receiver
-COPY THIRD-PARTY-LICENSES /usr/share/doc/suki-receiver/
+COPY docs/THIRD-PARTY-LICENSES /usr/share/doc/suki-receiver/
 # The reference, which equals the defaults. Mount your own over it.
 COPY config/receiver.toml /etc/suki-receiver/receiver.toml
 # A new volume takes over the owner and the mode of this folder.
