@@ -121,7 +121,9 @@ impl IntoParams for Session {
         let schema = ObjectBuilder::new()
             .schema_type(Type::String)
             .min_length(Some(1))
-            .max_length(Some(SessionId::MAX_BYTES));
+            .max_length(Some(SessionId::MAX_BYTES))
+            // Not blank.
+            .pattern(Some(r"\S"));
         vec![parameter(
             "id",
             "The session's id, percent-encoded.",

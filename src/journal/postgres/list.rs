@@ -28,9 +28,11 @@ pub(super) async fn page(
         Order::OldestFirst => "ASC",
     };
     // One more than asked for tells whether there is a next page.
+    // First which ones: tens of thousands may be of one cause, and only a page of them is read whole.
     let sql = format!(
-        "{} WHERE {} ORDER BY seq {order} LIMIT {}",
+        "{} WHERE receipts.seq IN ({} WHERE {} ORDER BY receipts.seq {order} LIMIT {}) ORDER BY seq {order}",
         row::EVENT,
+        row::EVENT_NUMBER,
         wanted.sql(),
         row::limit(limit.saturating_add(1))
     );
@@ -90,7 +92,7 @@ pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result
     let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
         "SELECT count(*) AS n FROM ({} WHERE {} LIMIT {most}) AS counted",
-        row::EVENT,
+        row::EVENT_NUMBER,
         wanted.sql()
     );
     let rows = query(client, &sql, &wanted).await?;

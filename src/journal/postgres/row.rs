@@ -14,8 +14,17 @@ use crate::domain::{EncounterId, EventId, LinkGroup, Millis, SessionId, SessionK
 use crate::journal::contents;
 use crate::journal::{Error, Event, Link, Task};
 
+/// The tables that an event is in.
+macro_rules! event_tables {
+    () => {
+        " FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
+    LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')"
+    };
+}
+
 /// An event as operators see it, without a condition.
-pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, source,
+pub(super) const EVENT: &str = concat!(
+    "SELECT receipts.id, received_at, generated_at, source,
     coalesce(found.outcome, receipts.outcome) AS outcome, status, session_id, receipts.encounter_id,
     coalesce(found.kind, receipts.kind) AS kind, session_status,
     CASE WHEN purged_at IS NOT NULL AND endings.state <> 'done' THEN 'purged'
@@ -27,9 +36,11 @@ pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, s
     CASE WHEN pending.owner IS NULL THEN pending.due END AS next_attempt_at,
     coalesce(pending.cause, endings.cause, junk) AS last_error, error_code,
     coalesce(NOT has_content, false) AS is_purged, seq, same_as,
-    coalesce(pending.cause_code, endings.cause_code) AS cause_code
-    FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
-    LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
+    coalesce(pending.cause_code, endings.cause_code) AS cause_code",
+    event_tables!()
+);
+/// The number of one. What its conditions do not name is not joined.
+pub(super) const EVENT_NUMBER: &str = concat!("SELECT receipts.seq", event_tables!());
 
 /// An [`Event`] from [`EVENT`].
 pub(super) fn event(row: &Row) -> Result<Event, Error> {
