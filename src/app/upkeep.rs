@@ -65,9 +65,27 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
             }
         }
     });
+    // Apart as well: while the database is slow, whether the spool is in use must be said while it is.
+    let (remarked, stop) = (state.clone(), group.clone());
+    group.spawn("what waits for an operator", async move {
+        let mut orphans = Vec::new();
+        loop {
+            tokio::select! {
+                () = async {
+                    remark(&remarked).await;
+                    say_orphans(&remarked, &mut orphans).await;
+                    say_paused(&remarked).await;
+                } => {}
+                () = stop.stopping() => return,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait(&remarked)) => {}
+                () = stop.stopping() => return,
+            }
+        }
+    });
     let (state, stop) = (state.clone(), group.clone());
     group.spawn("upkeep", async move {
-        let mut orphans = Vec::new();
         loop {
             looks.certificates.look(&state);
             looks.disks.look(&state.metrics);
@@ -77,23 +95,26 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
             }
             state.metrics.upkeep();
             tokio::select! {
-                () = async {
-                    look(&state).await;
-                    remark(&state).await;
-                    say_orphans(&state, &mut orphans).await;
-                    say_paused(&state).await;
-                } => {}
+                () = look(&state) => {}
                 () = stop.stopping() => return,
             }
-            let is_healthy =
-                state.readiness.is_healthy(Component::Store) && state.readiness.is_healthy(Component::Spool);
             tokio::select! {
-                () = tokio::time::sleep(if is_healthy { WHILE_HEALTHY } else { WHILE_UNHEALTHY }) => {}
+                () = tokio::time::sleep(wait(&state)) => {}
                 () = state.journal.turned() => {}
                 () = stop.stopping() => return,
             }
         }
     });
+}
+
+/// How long to wait for the next look.
+fn wait(state: &admin::State) -> Duration {
+    let is_healthy = |part| state.readiness.is_healthy(part);
+    if is_healthy(Component::Store) && is_healthy(Component::Spool) {
+        WHILE_HEALTHY
+    } else {
+        WHILE_UNHEALTHY
+    }
 }
 
 /// Who takes notifications?
