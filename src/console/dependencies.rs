@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{SinkInfo, State, forms, time, ui};
-use crate::admin::{SinkName, pauses, sinks};
+use crate::admin::{Error, SinkName, pauses, sinks};
 use crate::journal::{Pause, Waiting};
 use crate::lifecycle::Component;
 
@@ -221,9 +221,7 @@ pub(super) async fn pause(
 ) -> Result<Redirect, Problem> {
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
     let done = pauses::pause(Shared(state.admin), caller, SinkName(name)).await;
-    done.map(drop)
-        .map_err(|error| Problem::of(&visitor, &error))?;
-    Ok(Redirect::to("/dependencies?said=paused"))
+    back(&visitor, done, "paused")
 }
 
 /// `POST /sinks/{name}/resume`.
@@ -235,9 +233,7 @@ pub(super) async fn resume(
 ) -> Result<Redirect, Problem> {
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
     let done = pauses::resume(Shared(state.admin), caller, SinkName(name)).await;
-    done.map(drop)
-        .map_err(|error| Problem::of(&visitor, &error))?;
-    Ok(Redirect::to("/dependencies?said=resumed"))
+    back(&visitor, done, "resumed")
 }
 
 /// `POST /sinks/{name}/drop`.
@@ -249,9 +245,7 @@ pub(super) async fn drop_deliveries(
 ) -> Result<Redirect, Problem> {
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
     let done = sinks::drop_deliveries(Shared(state.admin), caller, SinkName(name)).await;
-    done.map(drop)
-        .map_err(|error| Problem::of(&visitor, &error))?;
-    Ok(Redirect::to("/dependencies?said=dropped"))
+    back(&visitor, done, "dropped")
 }
 
 /// `POST /sinks/{name}/readdress`.
@@ -264,7 +258,13 @@ pub(super) async fn readdress(
     let caller = Extension(visitor.caller.clone().for_reason(field(&body, "reason")));
     let to = json!({"to": field(&body, "to")}).to_string();
     let done = sinks::readdress(Shared(state.admin), caller, SinkName(name), Ok(to.into())).await;
-    done.map(drop)
-        .map_err(|error| Problem::of(&visitor, &error))?;
-    Ok(Redirect::to("/dependencies?said=readdressed"))
+    back(&visitor, done, "readdressed")
+}
+
+/// Back to the page, which says what was done.
+fn back<T>(visitor: &Visitor, done: Result<T, Error>, said: &str) -> Result<Redirect, Problem> {
+    match done {
+        Ok(_) => Ok(Redirect::to(&format!("/dependencies?said={said}"))),
+        Err(error) => Err(Problem::of(visitor, &error)),
+    }
 }

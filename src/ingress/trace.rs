@@ -22,6 +22,9 @@ pub(super) struct Kept {
 
 /// Exports the span of a request that was answered.
 pub(super) fn request(state: &State, arrival: &Arrival, response: &Response) {
+    if !state.traces.are_on() {
+        return;
+    }
     let kept = response.extensions().get::<Kept>();
     let new = kept.filter(|kept| kept.is_new).map(|kept| kept.event);
     let route = arrival.route.as_ref().map(|route| route.as_str());
