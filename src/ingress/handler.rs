@@ -78,16 +78,13 @@ async fn receive(state: State, arrival: Arrival, request: Request<Body>) -> Resp
             return response;
         }
     };
-    // A task of its own: a request ends when its sender leaves, and what it has brought must not end with it.
+    // A request ends when its sender leaves, and what it has brought must not end with it.
     let tasks = state.tasks.clone();
-    let taking = tasks.spawn("notification", async move {
-        let response = intake::take(&state, &arrival, &parts.headers, incoming).await;
-        trace::request(&state, &arrival, &response);
-        response
-    });
-    match taking.await {
-        Ok(response) => response,
-        // Nobody aborts it, so it has panicked. The router answers that.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    tasks
+        .run_to_end("notification", async move {
+            let response = intake::take(&state, &arrival, &parts.headers, incoming).await;
+            trace::request(&state, &arrival, &response);
+            response
+        })
+        .await
 }

@@ -8,6 +8,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::run_to_end::RunToEnd;
+
 /// How often a wait says who is still busy.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,15 @@ impl TaskGroup {
             let _counted = counted;
             task.await
         })
+    }
+
+    /// Does `work` within the task that waits for it. When nobody waits for it any more, it goes on as a task of the group.
+    pub fn run_to_end<F>(&self, name: &'static str, work: F) -> RunToEnd<F>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let member = (self.tasks.token(), Counted::new(name, &self.running));
+        RunToEnd::new(name, work, self.clone(), member)
     }
 
     /// Asks the tasks to stop.
@@ -107,7 +118,7 @@ impl TaskGroup {
 }
 
 /// Counts a task while it runs. One that ends by a panic has ended as well.
-struct Counted {
+pub(super) struct Counted {
     name: &'static str,
     running: Running,
 }

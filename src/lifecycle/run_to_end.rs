@@ -1,0 +1,119 @@
+//! Work that is done within the task that waits for it, and goes on without that task: a request ends when its sender
+//! leaves, and what it has brought must not end with it.
+//!
+//! A task for each request would do the same. It costs a switch between threads, which is what a small request consists of.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::TaskGroup;
+use super::task_group::Counted;
+
+/// A future that becomes a task of its group if it is dropped before it has ended.
+pub struct RunToEnd<F>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    work: Option<Pin<Box<F>>>,
+    name: &'static str,
+    group: TaskGroup,
+    /// The group waits for this as for a task, and names it among those that are busy.
+    _member: (TaskTrackerToken, Counted),
+}
+
+impl<F> RunToEnd<F>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    pub(super) fn new(
+        name: &'static str,
+        work: F,
+        group: TaskGroup,
+        member: (TaskTrackerToken, Counted),
+    ) -> Self {
+        Self {
+            work: Some(Box::pin(work)),
+            name,
+            group,
+            _member: member,
+        }
+    }
+}
+
+impl<F> Future for RunToEnd<F>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // Taken out, so that work that panics is not polled again by the drop that follows.
+        let Some(mut work) = self.work.take() else {
+            return Poll::Pending;
+        };
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
+    }
+}
+
+impl<F> Drop for RunToEnd<F>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end.
+        if let Some(work) = self.work.take()
+            && Handle::try_current().is_ok()
+        {
+            self.group.spawn(self.name, work);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_goes_on_and_the_group_waits_for_it() {
+        let group = TaskGroup::new("a test");
+        let (go_on, wait) = oneshot::channel::<()>();
+        let (tell, mut told) = oneshot::channel();
+        let work = group.run_to_end("work", async move {
+            wait.await.ok();
+            tell.send(()).ok();
+        });
+        let left = tokio::time::timeout(Duration::ZERO, work).await;
+        assert!(left.is_err(), "it waits");
+        go_on.send(()).expect("it goes on");
+        assert!(
+            group
+                .finished(Instant::now() + Duration::from_secs(60))
+                .await
+        );
+        told.try_recv().expect("it was done before the group ended");
+    }
+
+    #[tokio::test]
+    async fn work_that_has_panicked_does_not_go_on() {
+        let group = TaskGroup::new("a test");
+        let work = group.run_to_end("work", async { panic!("on purpose") });
+        let panicked = tokio::spawn(work).await;
+        assert!(panicked.expect_err("it has").is_panic());
+        assert!(
+            group
+                .finished(Instant::now() + Duration::from_secs(60))
+                .await
+        );
+    }
+}
