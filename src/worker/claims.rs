@@ -4,7 +4,7 @@
 //! looks now and then, which finds retries that became due and work that others gave back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -18,7 +18,8 @@ const SWEEP: Duration = Duration::from_millis(250);
 const BATCH: usize = 64;
 /// A wait after a claim that failed.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How long to wait for a quarter of the room while more is due than there is room for: one claim is then for many.
+/// How long to wait for a quarter of the room while more is due than there is room for, and the shortest time between two
+/// looks: one claim is then for many.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// One kind of work.
@@ -88,7 +89,7 @@ impl Loop {
                 self.pause(SWEEP).await;
                 continue;
             }
-            let limit = permits.num_permits();
+            let (limit, looked) = (permits.num_permits(), Instant::now());
             let claimed = match work.claim(limit).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -116,7 +117,7 @@ impl Loop {
             drop(permits);
             if is_all {
                 tokio::select! {
-                    () = self.wakeup.notified() => {}
+                    () = self.wakeup.notified() => self.pause(GATHER.saturating_sub(looked.elapsed())).await,
                     () = self.pause(SWEEP) => {}
                 }
             }
