@@ -1,9 +1,9 @@
 //! The vendor's JSON, as far as it is looked into. Everything is optional, nothing unknown is refused: additions come
 //! without notice.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
-use serde_json::Number;
+use serde_json::{Number, Value};
 
 use crate::domain::json;
 
@@ -61,33 +61,38 @@ pub(super) enum Bare {
     Foreign,
 }
 
+/// An object in which nothing but an error stands. Reading it ends at the first field of another name, which in content is
+/// the first of all.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BareError {
+    code: Option<Value>,
+    message: Option<Value>,
+    error: Option<IgnoredAny>,
+    errors: Option<IgnoredAny>,
+    #[serde(rename = "details")]
+    _details: Option<IgnoredAny>,
+    #[serde(rename = "detail")]
+    _detail: Option<IgnoredAny>,
+    #[serde(rename = "error_description")]
+    _error_description: Option<IgnoredAny>,
+    #[serde(rename = "statusCode", alias = "status_code")]
+    _status: Option<IgnoredAny>,
+    #[serde(rename = "requestId", alias = "request_id")]
+    _request: Option<IgnoredAny>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<IgnoredAny>,
+}
+
 /// Reads an object in which nothing but an error stands. The code of no error is 0.
 pub(super) fn bare_error(body: &[u8]) -> Option<Bare> {
-    const FIELDS: [&str; 12] = [
-        "code",
-        "message",
-        "details",
-        "detail",
-        "error",
-        "errors",
-        "error_description",
-        "statusCode",
-        "status_code",
-        "requestId",
-        "request_id",
-        "timestamp",
-    ];
     // Anything longer says more than that.
-    let fields: serde_json::Map<String, serde_json::Value> =
-        (body.len() <= 4096).then(|| read(body)).flatten()?;
-    let is_bare = fields.keys().all(|name| FIELDS.contains(&name.as_str()));
-    let says = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
-    if !is_bare || !(says("message") || says("error") || says("errors")) {
+    let error: BareError = (body.len() <= 4096).then(|| read(body)).flatten()?;
+    if error.message.is_none() && error.error.is_none() && error.errors.is_none() {
         return None;
     }
-    let code = fields.get("code").and_then(serde_json::Value::as_u64);
-    let has_message = fields.get("message").is_some_and(|text| text.is_string());
-    match code {
+    let has_message = error.message.is_some_and(|text| text.is_string());
+    match error.code.as_ref().and_then(Value::as_u64) {
         Some(0) => None,
         Some(code) if has_message => Some(Bare::Coded(code)),
         Some(_) | None => Some(Bare::Foreign),
