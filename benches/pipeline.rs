@@ -15,7 +15,10 @@ const CONNECTIONS: usize = 16;
 const AT_ONCE: [usize; 2] = [16, 64];
 
 /// How often the plain client does each session in a round.
-const PLAIN_REPEATS: u64 = 10;
+const PLAIN_REPEATS: u64 = 4;
+
+/// Events before those that are timed: connections are opened, and caches and the log get their size.
+const WARM_UP: u64 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sink {
@@ -33,8 +36,8 @@ struct Measured {
 
 /// Events a second, by store and sink.
 pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
-    let count = if bench.quick { 1_000 } else { 5_000 };
-    let messages = Messages::new(count, 3);
+    let count = if bench.quick { 3_000 } else { 10_000 };
+    let messages = Messages::new(WARM_UP + count, 3);
     let others = Others::start(bench).await?;
     let cases = Store::BOTH.map(|store| [(store, Sink::Http), (store, Sink::Files)]);
     let cases = cases.as_flattened();
@@ -105,7 +108,6 @@ async fn turn(
     (store, sink): (Store, Sink),
     measured: &mut Measured,
 ) -> anyhow::Result<()> {
-    let count = messages.count();
     let empty = Empty::new(bench, store).await?;
     let settings = empty.settings.clone().api(&others.api.url);
     let settings = match sink {
@@ -120,22 +122,27 @@ async fn turn(
             .as_ref()
             .and_then(super::postgres::Database::cpu)
     };
+    let done = async |count| {
+        let limit = bench.limit;
+        match sink {
+            Sink::Http => arrived(&others.sink, count, limit).await?.map_err(|came| {
+                anyhow::anyhow!("only {came} of {count} were delivered within {limit:?}")
+            }),
+            Sink::Files => delivered(&receiver, count, limit).await,
+        }
+    };
+    messages
+        .send(&receiver.webhook, WARM_UP, CONNECTIONS, 0.0)
+        .await?;
+    done(WARM_UP).await?;
     let (cpu, of_database) = (receiver.process.cpu()?, database_cpu());
     let start = wall();
+    let count = messages.count() - WARM_UP;
     messages
+        .after(WARM_UP)
         .send(&receiver.webhook, count, CONNECTIONS, 0.0)
         .await?;
-    let end = match sink {
-        Sink::Http => arrived(&others.sink, count, bench.limit)
-            .await?
-            .map_err(|came| {
-                anyhow::anyhow!(
-                    "only {came} of {count} were delivered within {:?}",
-                    bench.limit
-                )
-            })?,
-        Sink::Files => delivered(&receiver, count, bench.limit).await?,
-    };
+    let end = done(messages.count()).await?;
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count as f64;
     measured
         .throughput
