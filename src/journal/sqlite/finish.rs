@@ -1,29 +1,16 @@
 //! Ending work. Every end is fenced: it is written only while the lease it was made under still stands.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::progress::{PLAN, end_event, failed, history, look_at, standing, start_waiting};
-use super::{applied, content, expectation, operate, pauses, repeat};
-use crate::domain::{EventState, Millis, Reason, Source};
+use super::progress::{PLAN, end_event, failed, look_at, standing, start_waiting};
+use super::{applied, content, expectation, operate, pauses};
+use crate::domain::{EventState, Millis};
 use crate::journal::contents::{self, millis};
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
-use crate::journal::{
-    DeliveryEnd, End, Ended, Error, Found, How, Lease, Planned, Retrieval, Seen, Task,
-};
+use crate::journal::{DeliveryEnd, End, Ended, Error, Found, How, Lease, Planned, Retrieval, Task};
 
-/// Gives what is told of the row that ends.
-const END: &str = "DELETE FROM work WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4
-    RETURNING tries, started_at";
-/// The attempt counts, and the work is somebody's no more.
-const AGAIN: &str =
-    "UPDATE work SET owner = NULL, due = ?5, tries = tries + 1, tried_ms = ?6, cause = ?7, cause_code = ?8
-    WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4 RETURNING tries";
-const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?5
-    WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4";
-/// One that nobody has looked at becomes one that is retrieved.
-const RETASK: &str = "UPDATE work SET task = 'retrieve' WHERE event = ?1 AND task = 'new'";
 const RETRIEVED: &str = "INSERT INTO retrievals (event, outcome, kind, session_status, attempts, retrieved_at, links, bodies)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
     ON CONFLICT (event) DO UPDATE SET outcome = excluded.outcome, kind = excluded.kind,
@@ -35,23 +22,10 @@ const MENTION: &str = "INSERT OR IGNORE INTO mentions (name, event)
 const DELIVERED: &str = "INSERT OR REPLACE INTO deliveries
     (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms, instance)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-/// The vendor, or somebody, has told of another note since this time.
-const NOTED: &str = "SELECT noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
-/// The same content, fetched later.
-const SAME: &str = "UPDATE retrievals SET links = ?2 WHERE event = ?1 AND bodies IS NOT NULL";
 /// Done, since another event has had the same content delivered.
 const DONE: &str = "INSERT INTO endings (event, state, ended_at, has_content, same_as) VALUES (?1, 'done', ?2, 1, ?3)";
 const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
     VALUES (?1, 'dead', ?2, ?3, ?4, 1)";
-/// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
-const AMEND: &str = "INSERT INTO receipts
-    (id, dedupe, session_id, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code, body)
-    SELECT ?2, id, session_id, encounter_id, ?3, generated_at, ?4, stale, status, outcome, kind, error_code, body
-    FROM receipts WHERE seq = ?1 AND body IS NOT NULL
-    ON CONFLICT (dedupe) DO NOTHING";
-const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
-    SELECT ?2, 1 + coalesce((SELECT revision FROM amendments WHERE event = ?1), 1), id FROM receipts WHERE seq = ?1";
-
 /// Whose work it is, and when it is.
 #[derive(Clone, Copy)]
 pub(super) struct Ending<'a> {
@@ -243,143 +217,7 @@ impl Ending<'_> {
         Ok(Ended::kept(end_event(tx, event, self.now)?))
     }
 
-    /// Ends a look for late or new content.
-    fn look(
-        self,
-        lease: &Lease,
-        next: Option<Millis>,
-        (noted_at, retry_at): (Option<Millis>, Option<Millis>),
-        seen: &Seen,
-    ) -> Result<Ended, Error> {
-        let (tx, event) = (self.tx, lease.event);
-        // Told of since: what was seen may be of the note before.
-        let noted_since: Option<Millis> = tx
-            .prepare_cached(NOTED)?
-            .query_row(params![event, noted_at], |row| row.get(0))
-            .optional()?;
-        if self.end(lease)?.is_none() {
-            return Ok(Ended::Lost);
-        }
-        let again = |event: i64| match (noted_since, next) {
-            (Some(at), _) => repeat::again(tx, event, at, retry_at.unwrap_or(self.now)),
-            (None, Some(next)) => look_at(tx, event, next),
-            (None, None) => Ok(()),
-        };
-        let amendment = match seen {
-            Seen::Nothing => {
-                again(event)?;
-                return Ok(Ended::kept(None));
-            }
-            Seen::Same(found) => {
-                tx.prepare_cached(SAME)?
-                    .execute(params![event, contents::encode(&found.links).0])?;
-                again(event)?;
-                return Ok(Ended::kept(None));
-            }
-            Seen::Amended(amendment) => amendment,
-        };
-        let made = tx.prepare_cached(AMEND)?.execute(params![
-            event,
-            amendment.id.as_bytes(),
-            amendment.received_at.as_millisecond(),
-            Source::Refresh.as_str(),
-        ])?;
-        if made == 0 {
-            return Ok(Ended::Lost);
-        }
-        let amended = tx.last_insert_rowid();
-        tx.prepare_cached(AMENDS)?.execute([event, amended])?;
-        let retrieved_at = content::retrieved_at(tx, event)?;
-        self.write_found(
-            amended,
-            &amendment.found,
-            0,
-            retrieved_at.or(Some(self.now)),
-        )?;
-        again(amended)?;
-        let planned: Vec<Planned> = amendment.sinks.iter().map(|sink| due(sink)).collect();
-        self.plan(amended, &planned, false)?;
-        tx.enters(EventState::Delivering);
-        end_event(tx, amended, self.now)?;
-        let detail = format!("other content came; amended by {}", amendment.id);
-        history(tx, event, self.now, "refresh", &detail)?;
-        Ok(Ended::kept(None))
-    }
-
-    fn given_back(self, lease: &Lease) -> Result<Ended, Error> {
-        let given = self.tx.prepare_cached(GIVE_BACK)?.execute(params![
-            lease.event,
-            lease.task.to_string(),
-            lease.fence,
-            self.owner.as_bytes(),
-            self.now
-        ])?;
-        Ok(if given == 0 {
-            Ended::Lost
-        } else {
-            Ended::kept(None)
-        })
-    }
-
-    /// Removes what is done, if the lease stands; tells how often it was tried before.
-    fn end(self, lease: &Lease) -> Result<Option<u32>, Error> {
-        Ok(self.remove(lease)?.map(|(tries, _)| tries))
-    }
-
-    fn remove(self, lease: &Lease) -> Result<Option<(u32, Millis)>, Error> {
-        Ok(self
-            .tx
-            .prepare_cached(END)?
-            .query_row(
-                params![
-                    lease.event,
-                    lease.task.to_string(),
-                    lease.fence,
-                    self.owner.as_bytes()
-                ],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()?)
-    }
-
-    /// Another attempt, if the lease stands; tells how often it has been tried.
-    fn again(
-        self,
-        lease: &Lease,
-        at: Millis,
-        tried_ms: Millis,
-        reason: &Reason,
-    ) -> Result<Option<u32>, Error> {
-        Ok(self
-            .tx
-            .prepare_cached(AGAIN)?
-            .query_row(
-                params![
-                    lease.event,
-                    lease.task.to_string(),
-                    lease.fence,
-                    self.owner.as_bytes(),
-                    at,
-                    tried_ms,
-                    reason.text,
-                    reason.cause.as_str()
-                ],
-                |row| row.get(0),
-            )
-            .optional()?)
-    }
-
-    /// It is not new any more.
-    fn is_looked_at(self, lease: &Lease) -> Result<(), Error> {
-        if lease.task == Task::New {
-            self.tx.prepare_cached(RETASK)?.execute([lease.event])?;
-            self.tx.leaves(EventState::Received);
-            self.tx.enters(EventState::Retrieving);
-        }
-        Ok(())
-    }
-
-    fn write_found(
+    pub(super) fn write_found(
         self,
         event: i64,
         found: &Found,
@@ -391,7 +229,12 @@ impl Ending<'_> {
     }
 
     /// Plans deliveries, but for those that were made; gives the leases of those that this instance makes itself.
-    fn plan(self, event: i64, sinks: &[Planned], may_hold: bool) -> Result<Vec<Lease>, Error> {
+    pub(super) fn plan(
+        self,
+        event: i64,
+        sinks: &[Planned],
+        may_hold: bool,
+    ) -> Result<Vec<Lease>, Error> {
         let mut plan = self.tx.prepare_cached(PLAN)?;
         let (mut held, fence) = (Vec::new(), new_fence());
         for Planned { sink, is_held } in sinks {
@@ -460,7 +303,7 @@ pub(super) fn write_found(
 }
 
 /// A sink whose delivery whoever claims it makes.
-fn due(sink: &str) -> Planned {
+pub(super) fn due(sink: &str) -> Planned {
     Planned {
         sink: sink.to_owned(),
         is_held: false,

@@ -1,0 +1,88 @@
+//! Content that came late or anew: the amendment, an event of its own that replaces the one before it.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::finish::{Ending, due};
+use super::progress::{end_event, history, look_at};
+use super::{content, repeat};
+use crate::domain::{EventState, Millis, Source};
+use crate::journal::contents;
+use crate::journal::{Ended, Error, Lease, Planned, Seen};
+
+/// The vendor, or somebody, has told of another note since this time.
+const NOTED: &str = "SELECT noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
+/// The same content, fetched later.
+const SAME: &str = "UPDATE retrievals SET links = ?2 WHERE event = ?1 AND bodies IS NOT NULL";
+/// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
+const AMEND: &str = "INSERT INTO receipts
+    (id, dedupe, session_id, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code, body)
+    SELECT ?2, id, session_id, encounter_id, ?3, generated_at, ?4, stale, status, outcome, kind, error_code, body
+    FROM receipts WHERE seq = ?1 AND body IS NOT NULL
+    ON CONFLICT (dedupe) DO NOTHING";
+const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
+    SELECT ?2, 1 + coalesce((SELECT revision FROM amendments WHERE event = ?1), 1), id FROM receipts WHERE seq = ?1";
+
+impl Ending<'_> {
+    /// Ends a look for late or new content.
+    pub(super) fn look(
+        self,
+        lease: &Lease,
+        next: Option<Millis>,
+        (noted_at, retry_at): (Option<Millis>, Option<Millis>),
+        seen: &Seen,
+    ) -> Result<Ended, Error> {
+        let (tx, event) = (self.tx, lease.event);
+        // Told of since: what was seen may be of the note before.
+        let noted_since: Option<Millis> = tx
+            .prepare_cached(NOTED)?
+            .query_row(params![event, noted_at], |row| row.get(0))
+            .optional()?;
+        if self.end(lease)?.is_none() {
+            return Ok(Ended::Lost);
+        }
+        let again = |event: i64| match (noted_since, next) {
+            (Some(at), _) => repeat::again(tx, event, at, retry_at.unwrap_or(self.now)),
+            (None, Some(next)) => look_at(tx, event, next),
+            (None, None) => Ok(()),
+        };
+        let amendment = match seen {
+            Seen::Nothing => {
+                again(event)?;
+                return Ok(Ended::kept(None));
+            }
+            Seen::Same(found) => {
+                tx.prepare_cached(SAME)?
+                    .execute(params![event, contents::encode(&found.links).0])?;
+                again(event)?;
+                return Ok(Ended::kept(None));
+            }
+            Seen::Amended(amendment) => amendment,
+        };
+        let made = tx.prepare_cached(AMEND)?.execute(params![
+            event,
+            amendment.id.as_bytes(),
+            amendment.received_at.as_millisecond(),
+            Source::Refresh.as_str(),
+        ])?;
+        if made == 0 {
+            return Ok(Ended::Lost);
+        }
+        let amended = tx.last_insert_rowid();
+        tx.prepare_cached(AMENDS)?.execute([event, amended])?;
+        let retrieved_at = content::retrieved_at(tx, event)?;
+        self.write_found(
+            amended,
+            &amendment.found,
+            0,
+            retrieved_at.or(Some(self.now)),
+        )?;
+        again(amended)?;
+        let planned: Vec<Planned> = amendment.sinks.iter().map(|sink| due(sink)).collect();
+        self.plan(amended, &planned, false)?;
+        tx.enters(EventState::Delivering);
+        end_event(tx, amended, self.now)?;
+        let detail = format!("other content came; amended by {}", amendment.id);
+        history(tx, event, self.now, "refresh", &detail)?;
+        Ok(Ended::kept(None))
+    }
+}
