@@ -36,6 +36,7 @@ mod requeue;
 mod retain;
 mod row;
 mod server_clock;
+mod statements;
 mod store;
 mod work;
 mod writes;

@@ -4,7 +4,8 @@ use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::row;
-use super::writes::{END_EVENTS, LOOK, Writes};
+use super::statements::{END_EVENTS, LOOK};
+use super::writes::Writes;
 use crate::domain::Millis;
 use crate::journal::lease::new_fence;
 use crate::journal::{Error, Found};
