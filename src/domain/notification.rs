@@ -13,30 +13,34 @@ use super::json;
 use super::tree::Tree;
 use super::{Cause, DedupeKey, EncounterId, Link, LinkGroup, Outcome, SessionId, SessionKind};
 
-/// A notification, read from its body. The body itself stays as received. Prints no clinical content.
+/// A notification, or what stands in its place. Prints no clinical content.
 #[derive(Clone)]
 pub struct Notification {
     /// The session it is about.
     pub session_id: SessionId,
     /// The encounter that the session belongs to.
     pub encounter_id: Option<EncounterId>,
-    /// `status` as sent, where it is a string.
-    pub status: Option<String>,
-    /// What `status` means.
-    pub outcome: Outcome,
-    /// `error_code` as sent: a word or a number of the vendor's list.
-    pub error_code: Option<String>,
-    /// Every link of every group, known groups first.
-    pub links: Vec<Link>,
-    /// The kind of session, as far as the links tell.
-    pub kind: SessionKind,
-    /// The encounter's other sessions, as far as it names them: at most 100.
-    pub siblings: Vec<SessionId>,
     /// Equal for the same notification sent again.
     pub dedupe: DedupeKey,
     /// The bytes as received, without a byte order mark in front. Empty where none were: the session's end was found by
     /// asking.
     pub body: Bytes,
+    told: Told,
+}
+
+/// By whom it is told how the session ended.
+#[derive(Clone)]
+enum Told {
+    /// By the vendor, who sent this. Of its events a success has links and sessions, and a failure an error code
+    /// (docs/VENDOR.md, "Statuses"); where another one has them, they are read all the same.
+    Sent {
+        status: Option<String>,
+        error_code: Option<String>,
+        links: Vec<Link>,
+        siblings: Vec<SessionId>,
+    },
+    /// By nobody: it was found by asking.
+    Recovered { outcome: Outcome, kind: SessionKind },
 }
 
 /// Most sessions of a notification's `sessions` that are read.
@@ -90,28 +94,30 @@ impl Notification {
         } else {
             DedupeKey::of(session_id.as_str(), status.as_deref(), &body, &tree)
         };
-        let read = Self {
-            encounter_id: text("encounter_id").and_then(EncounterId::new),
-            outcome: Outcome::of_notification(status.as_deref()),
-            error_code: tree.get("error_code").and_then(error_code),
-            kind: kind(&links),
-            links,
-            siblings: tree
-                .get("sessions")
-                .map(|list| siblings(list, &session_id))
-                .unwrap_or_default(),
-            dedupe,
-            session_id,
-            status,
-            body: Bytes::new(),
-        };
+        let encounter_id = text("encounter_id").and_then(EncounterId::new);
+        let error_code = tree.get("error_code").and_then(error_code);
+        let siblings = tree
+            .get("sessions")
+            .map(|list| siblings(list, &session_id))
+            .unwrap_or_default();
         drop(tree);
         drop(readable);
-        Ok(Self { body, ..read })
+        let told = Told::Sent {
+            status,
+            error_code,
+            links,
+            siblings,
+        };
+        Ok(Self {
+            session_id,
+            encounter_id,
+            dedupe,
+            body,
+            told,
+        })
     }
 
-    /// What stands in a notification's place where a session's end was found by asking: nothing is made up, so it has no
-    /// status and no bytes.
+    /// What stands in a notification's place where a session's end was found by asking.
     pub fn recovered(
         session_id: SessionId,
         encounter_id: Option<EncounterId>,
@@ -123,20 +129,63 @@ impl Notification {
             dedupe: DedupeKey::of_raw(key.as_bytes()),
             session_id,
             encounter_id,
-            status: None,
-            outcome,
-            error_code: None,
-            links: Vec::new(),
-            kind,
-            siblings: Vec::new(),
             body: Bytes::new(),
+            told: Told::Recovered { outcome, kind },
+        }
+    }
+
+    /// `status` as sent, where it is a string.
+    pub fn status(&self) -> Option<&str> {
+        match &self.told {
+            Told::Sent { status, .. } => status.as_deref(),
+            Told::Recovered { .. } => None,
+        }
+    }
+
+    /// How the session ended: what `status` means, or what was found.
+    pub fn outcome(&self) -> Outcome {
+        match &self.told {
+            Told::Sent { status, .. } => Outcome::of_notification(status.as_deref()),
+            Told::Recovered { outcome, .. } => *outcome,
+        }
+    }
+
+    /// `error_code` as sent: a word or a number of the vendor's list.
+    pub fn error_code(&self) -> Option<&str> {
+        match &self.told {
+            Told::Sent { error_code, .. } => error_code.as_deref(),
+            Told::Recovered { .. } => None,
+        }
+    }
+
+    /// Every link of every group, known groups first.
+    pub fn links(&self) -> &[Link] {
+        match &self.told {
+            Told::Sent { links, .. } => links,
+            Told::Recovered { .. } => &[],
+        }
+    }
+
+    /// The kind of session, as far as the links tell, or what was found.
+    pub fn kind(&self) -> SessionKind {
+        match &self.told {
+            Told::Sent { links, .. } => kind(links),
+            Told::Recovered { kind, .. } => *kind,
+        }
+    }
+
+    /// The encounter's other sessions, as far as it names them: at most 100.
+    pub fn siblings(&self) -> &[SessionId] {
+        match &self.told {
+            Told::Sent { siblings, .. } => siblings,
+            Told::Recovered { .. } => &[],
         }
     }
 
     /// Whether the vendor's API has to be asked before this can be delivered: there are links to follow, the outcome
     /// has to be settled, or a completed session names no links and gets the standard ones.
     pub fn needs_sdp(&self) -> bool {
-        !self.links.is_empty() || matches!(self.outcome, Outcome::Completed | Outcome::Unknown)
+        !self.links().is_empty() || matches!(self.outcome(), Outcome::Completed | Outcome::Unknown)
     }
 }
 
@@ -144,7 +193,7 @@ impl fmt::Debug for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notification")
             .field("session_id", &self.session_id)
-            .field("outcome", &self.outcome)
+            .field("outcome", &self.outcome())
             .field("body", &"[redacted]")
             .finish_non_exhaustive()
     }
@@ -224,157 +273,4 @@ fn kind(links: &[Link]) -> SessionKind {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(body: &str) -> Result<Notification, Malformed> {
-        Notification::parse(Bytes::copy_from_slice(body.as_bytes()))
-    }
-
-    #[test]
-    fn what_is_unknown_is_kept_and_what_is_unusable_is_named() {
-        let odd = parse(r#"{"session_id":"s","status":"paused?","new":{"a":[1]},"_links":{"videos":[{"href":"/v"}]}}"#)
-            .expect("unknown is not wrong");
-        assert_eq!(odd.outcome, Outcome::Unknown);
-        assert_eq!(odd.links[0].group.as_str(), "videos");
-        for (body, error) in [
-            ("", Malformed::NotJson),
-            ("{", Malformed::NotJson),
-            ("[]", Malformed::NotAnObject),
-            ("{}", Malformed::NoSessionId),
-            (r#"{"session_id":7}"#, Malformed::NoSessionId),
-            (r#"{"session_id":"  "}"#, Malformed::NoSessionId),
-        ] {
-            assert_eq!(parse(body).expect_err(body), error);
-        }
-    }
-
-    #[test]
-    fn null_and_odd_links_are_no_links() {
-        for links in [
-            "null",
-            "{}",
-            "[]",
-            r#"{"contents":null}"#,
-            r#"{"contents":[{"name":"x"},7,null]}"#,
-        ] {
-            let body = format!(r#"{{"session_id":"s","status":"success","_links":{links}}}"#);
-            assert!(parse(&body).expect(links).links.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_group_may_be_a_list_one_link_or_one_address() {
-        for group in [
-            r#"[{"href":"/c","method":"GET"}]"#,
-            r#"{"href":"/c"}"#,
-            r#""/c""#,
-            r#"["/c"]"#,
-            r#"{"href":"\u002fc","method":null,"\ud800":{}}"#,
-            r#"{"href":"/c","method":""}"#,
-            r#"{"href":"/c","method":" get "}"#,
-        ] {
-            let body = format!(r#"{{"session_id":"s","_links":{{"contents":{group}}}}}"#);
-            let links = parse(&body).expect("parses").links;
-            let hrefs: Vec<_> = links.iter().map(|link| link.href.as_str()).collect();
-            assert_eq!(hrefs, ["/c"], "{group}");
-            assert!(links[0].is_get, "{group}");
-        }
-    }
-
-    #[test]
-    fn what_is_json_by_its_grammar_is_kept_whatever_stands_in_it() {
-        let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
-        for beside in [
-            &br#""\ud800""#[..],
-            br#"{"\udc00":1}"#,
-            br#"{"$serde_json::private::Number":"x"}"#,
-            b"\"caf\xE9\"",
-            b"1e99999",
-            deep.as_bytes(),
-        ] {
-            let body = [
-                &b"\xEF\xBB\xBF{\"x\":"[..],
-                beside,
-                br#","session_id":"s"}"#,
-            ]
-            .concat();
-            let read = Notification::parse(Bytes::from(body.clone())).expect("kept");
-            assert_eq!(read.session_id.as_str(), "s");
-            assert_eq!(&read.body[..], &body[3..], "passed on as it came");
-            let again = Notification::parse(Bytes::from(body[3..].to_vec())).expect("kept");
-            assert_eq!(read.dedupe, again.dedupe, "the mark makes no difference");
-        }
-        for other in [
-            &b"\xEF\xBB\xBF"[..],
-            b"{\"session_id\":\"s\"}{}",
-            b"\xFE\xFF\0{\0}",
-        ] {
-            let read = Notification::parse(Bytes::from_static(other));
-            assert_eq!(read.expect_err("no JSON"), Malformed::NotJson);
-        }
-    }
-
-    #[test]
-    fn known_groups_come_first_in_the_vendors_order() {
-        let body = r#"{"session_id":"s","_links":{"a":[{"href":"/1"}],"status":[{"href":"/2"}],"contents":[{"href":"/3"}]}}"#;
-        let links = parse(body).expect("parses").links;
-        let groups: Vec<_> = links.iter().map(|link| link.group.as_str()).collect();
-        assert_eq!(groups, ["contents", "status", "a"]);
-    }
-
-    #[test]
-    fn the_key_ignores_order_and_white_space_and_nothing_else() {
-        let key = |body: &str| parse(body).expect(body).dedupe;
-        let one = key(r#"{"session_id":"s","status":"success","n":1.10,"o":{"a":1,"b":2}}"#);
-        assert_eq!(
-            one,
-            key(
-                "{ \"o\" : {\"b\":2, \"a\":1},\n \"n\":1.10,\"status\":\"success\",\"session_id\":\"s\"}\n"
-            )
-        );
-        assert_eq!(
-            one,
-            key(r#"{"session_id":"s","status":"\u0073uccess","n":1.10,"o":{"a":1,"b":2}}"#)
-        );
-        assert_ne!(
-            one,
-            key(
-                r#"{"session_id":"s","status":"success","n":1.100000000000000000001,"o":{"a":1,"b":2}}"#
-            )
-        );
-        assert_ne!(
-            one,
-            key(r#"{"session_id":"s","status":"success","n":1.10,"o":{"a":1,"b":3}}"#)
-        );
-        assert_ne!(
-            one,
-            key(r#"{"session_id":"t","status":"success","n":1.10,"o":{"a":1,"b":2}}"#)
-        );
-    }
-
-    #[test]
-    fn an_error_code_is_a_code_and_never_free_text() {
-        let code = |value: &str| {
-            parse(&format!(r#"{{"session_id":"s","error_code":{value}}}"#))
-                .expect(value)
-                .error_code
-        };
-        assert_eq!(
-            code(r#""ERROR_CODE_TRANSCRIPTION""#).as_deref(),
-            Some("ERROR_CODE_TRANSCRIPTION")
-        );
-        assert_eq!(code("7").as_deref(), Some("7"));
-        assert_eq!(code(r#""Mrs Smith could not be heard""#), None);
-        assert_eq!(code("{}"), None);
-    }
-
-    #[test]
-    fn debug_shows_nothing_of_the_body() {
-        let shown = format!(
-            "{:?}",
-            parse(r#"{"session_id":"s","error_detail":"secret words"}"#).expect("parses")
-        );
-        assert!(!shown.contains("secret words"), "{shown}");
-    }
-}
+mod tests;

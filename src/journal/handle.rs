@@ -319,8 +319,8 @@ impl ClaimedEvent {
                 stale: event.stale,
                 session_id: notification.session_id.clone(),
                 encounter_id: notification.encounter_id.clone(),
-                status: notification.status.clone(),
-                error_code: notification.error_code.clone(),
+                status: notification.status().map(str::to_owned),
+                error_code: notification.error_code().map(str::to_owned),
                 body: notification.body.clone(),
                 // The store counts revisions where there are any.
                 revision: if kept.amends.is_some() { 2 } else { 1 },
@@ -331,8 +331,8 @@ impl ClaimedEvent {
             notification: Some(Arc::clone(notification)),
             found: Found {
                 session: Session {
-                    outcome: notification.outcome,
-                    kind: notification.kind,
+                    outcome: notification.outcome(),
+                    kind: notification.kind(),
                     status: None,
                 },
                 links: Vec::new(),

@@ -108,7 +108,7 @@ impl Retriever {
     /// What is to be fetched: what is linked, and the vendor's standard links for what a completed session must have.
     fn plan(&self, sdp: &sdp::Client, notification: &Notification, session: &Session) -> Vec<Link> {
         let (id, encounter) = (&notification.session_id, notification.encounter_id.as_ref());
-        let mut links = notification.links.clone();
+        let mut links = notification.links().to_vec();
         if links.is_empty() && session.outcome == Outcome::Completed {
             links = sdp.standard_links(session.kind, id, encounter);
         }

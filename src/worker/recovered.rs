@@ -113,11 +113,11 @@ impl Retriever {
         let Some(notification) = claimed.notification.as_deref() else {
             return;
         };
-        if !is_wanted || claimed.attempt > 1 || notification.siblings.is_empty() {
+        if !is_wanted || claimed.attempt > 1 || notification.siblings().is_empty() {
             return;
         }
         let now = self.shared.clock.now();
-        let siblings = notification.siblings.iter().map(|id| {
+        let siblings = notification.siblings().iter().map(|id| {
             let registration = Registration {
                 encounter_id: notification.encounter_id.clone(),
                 ..Registration::of(id.clone(), Origin::Sibling)

@@ -39,8 +39,9 @@ pub(super) fn is_unsettled(
     notification: &Notification,
     required: &Required,
 ) -> bool {
-    let is_linked = |group: &LinkGroup| notification.links.iter().any(|link| link.group == *group);
-    let lacks = notification.links.is_empty() || !required.ambient.iter().all(is_linked);
+    let is_linked =
+        |group: &LinkGroup| notification.links().iter().any(|link| link.group == *group);
+    let lacks = notification.links().is_empty() || !required.ambient.iter().all(is_linked);
     let lacks_kind = lacks && session.kind == SessionKind::Unknown;
     session.outcome == Outcome::Unknown || (session.outcome == Outcome::Completed && lacks_kind)
 }

@@ -177,10 +177,10 @@ fn columns(event: &NewEvent, is_held: bool) -> Columns<'_> {
                 .encounter_id
                 .as_ref()
                 .map(|id| row::text(id.as_str())),
-            status: notification.status.as_deref().map(row::text),
-            outcome: notification.outcome.as_str(),
-            kind: notification.kind.as_str(),
-            error_code: notification.error_code.as_deref().map(row::text),
+            status: notification.status().map(row::text),
+            outcome: notification.outcome().as_str(),
+            kind: notification.kind().as_str(),
+            error_code: notification.error_code().map(row::text),
             needs_sdp: notification.needs_sdp(),
             body: &notification.body,
             ..common

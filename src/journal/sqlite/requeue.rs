@@ -46,10 +46,10 @@ pub(super) fn requeue(
         notification.session_id.as_str(),
         dedupe,
         notification.encounter_id.as_ref().map(|id| id.as_str()),
-        notification.status,
-        notification.outcome.as_str(),
-        notification.kind.as_str(),
-        notification.error_code,
+        notification.status(),
+        notification.outcome().as_str(),
+        notification.kind().as_str(),
+        notification.error_code(),
     ])?;
     tx.prepare_cached("DELETE FROM endings WHERE event = ?1")?
         .execute([seq])?;

@@ -248,29 +248,33 @@ mod tests {
             let read = parse(&planned);
             let session = planned.session.as_ref().expect("a session");
             assert_eq!(read.session_id.as_str(), session.id);
-            let groups: HashSet<_> = read.links.iter().map(|link| link.group.as_str()).collect();
+            let groups: HashSet<_> = read
+                .links()
+                .iter()
+                .map(|link| link.group.as_str())
+                .collect();
             match planned.kind {
                 Kind::Success => {
                     assert_eq!(groups, HashSet::from(LinkGroup::KNOWN));
-                    assert_eq!(read.outcome, Outcome::Completed);
+                    assert_eq!(read.outcome(), Outcome::Completed);
                     let text = std::str::from_utf8(&planned.message.body).expect("text");
                     assert!(
                         text.ends_with(r#""status":"success"}"#),
                         "alphabetical: {text}"
                     );
                 }
-                Kind::Failure => assert!(read.error_code.is_some() && groups.is_empty()),
+                Kind::Failure => assert!(read.error_code().is_some() && groups.is_empty()),
                 Kind::Timeout | Kind::Cancelled => {
-                    assert!(read.status.is_none() && read.encounter_id.is_some());
+                    assert!(read.status().is_none() && read.encounter_id.is_some());
                 }
-                Kind::UnknownStatus => assert_eq!(read.outcome, Outcome::Unknown),
+                Kind::UnknownStatus => assert_eq!(read.outcome(), Outcome::Unknown),
                 Kind::FormFilling => {
                     assert_eq!(
-                        (read.kind, session.kind),
-                        (SessionKind::FormFilling, read.kind)
+                        (read.kind(), session.kind),
+                        (SessionKind::FormFilling, read.kind())
                     );
                 }
-                Kind::NoLinks => assert!(groups.is_empty() && read.outcome == Outcome::Completed),
+                Kind::NoLinks => assert!(groups.is_empty() && read.outcome() == Outcome::Completed),
                 Kind::Stale => assert_eq!(planned.message.signing, Signing::Stale),
                 Kind::BadSignature => assert!(Signing::WRONG.contains(&planned.message.signing)),
                 Kind::Duplicate | Kind::Malformed => {}
@@ -283,7 +287,7 @@ mod tests {
         let mix = "success=1".parse().expect("parses");
         let absolute = |plan: Plan| {
             plan.messages(100)
-                .flat_map(|planned| parse(&planned).links)
+                .flat_map(|planned| parse(&planned).links().to_vec())
                 .filter(|link| link.href.starts_with("http://sdp.example/api/v1/"))
                 .count()
         };

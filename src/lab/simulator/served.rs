@@ -81,9 +81,9 @@ mod tests {
             sdp.add_session(session.clone());
             let told = Notification::parse(planned.message.body).expect("a notification");
             let told: BTreeSet<_> = told
-                .links
-                .into_iter()
-                .map(|link| (link.group.as_str().to_owned(), link.href))
+                .links()
+                .iter()
+                .map(|link| (link.group.as_str().to_owned(), link.href.clone()))
                 .collect();
             let served = sdp.served(&session);
             assert!(served.iter().all(|one| one.body.starts_with(b"{")));
