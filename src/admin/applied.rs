@@ -74,7 +74,7 @@ pub(super) async fn confirm(
     known_sinks(std::slice::from_ref(&sink), &state.sinks)
         .map_err(|why| Error::BadRequest(format!("sink: {why}")))?;
     let at = state.clock.now();
-    match state.journal.applied(id, sink.clone(), at).await? {
+    match state.records().applied(id, sink.clone(), at).await? {
         Applied::Noted => Ok(Json(Confirmed {
             id: id.to_string(),
             result: "applied",

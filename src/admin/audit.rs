@@ -22,7 +22,7 @@ pub(super) async fn list(
 ) -> Result<Json<view::AuditPage>, Error> {
     let query = filter::audit(query.as_deref()).map_err(Error::BadRequest)?;
     let page = state
-        .journal
+        .records()
         .audit_log(query.filter, query.limit, query.cursor)
         .await?;
     Ok(Json(view::AuditPage::from(&page)))

@@ -228,7 +228,7 @@ async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
         event,
         reason: None,
     };
-    if let Err(error) = state.journal.audit(entry).await {
+    if let Err(error) = state.records().audit(entry).await {
         tracing::error!(error = %error, "a refused call could not be written to the audit log");
     }
 }
@@ -299,7 +299,7 @@ pub(crate) async fn audit(
         event,
         reason: caller.reason.clone(),
     };
-    Ok(state.journal.audit(entry).await?)
+    Ok(state.records().audit(entry).await?)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

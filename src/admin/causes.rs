@@ -50,8 +50,8 @@ pub(crate) struct CauseNoted {
     responses((status = 200, description = "The groups.", body = Causes), StoreFailed),
 )]
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Causes>, Error> {
-    let groups = state.journal.causes().await?;
-    let notes = state.journal.cause_notes().await?;
+    let groups = state.records().causes().await?;
+    let notes = state.records().cause_notes().await?;
     Ok(Json(Causes {
         causes: groups
             .iter()
@@ -95,7 +95,7 @@ pub(crate) async fn note(
     }
     let is_of = |group: &crate::journal::CauseGroup| group.cause == cause && group.sink == sink;
     // A note on a group that is not there would be seen by nobody. One that is left over can be removed.
-    if text.is_some() && !state.journal.causes().await?.iter().any(is_of) {
+    if text.is_some() && !state.records().causes().await?.iter().any(is_of) {
         return Err(Error::NotFound(
             "nothing needs attention for this cause and sink",
         ));
@@ -107,10 +107,10 @@ pub(crate) async fn note(
     let action = format!("{what} the note on {cause}{at}");
     audit(&state, &caller, action, None).await?;
     let noting = state
-        .journal
+        .records()
         .note_cause(cause, sink.clone(), text, caller.name);
     noting.await?;
-    let notes = state.journal.cause_notes().await?;
+    let notes = state.records().cause_notes().await?;
     Ok(Json(CauseNoted {
         cause: cause.as_str(),
         note: CauseNote::on(cause, sink.as_deref(), &notes),

@@ -33,9 +33,9 @@ pub(crate) async fn payload(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
 ) -> Result<Response, Error> {
-    let detail = state.journal.event(id).await?.ok_or_else(Error::no_event)?;
+    let detail = state.event(id).await?;
     let body = state
-        .journal
+        .records()
         .payload(id)
         .await?
         .ok_or(Error::NotFound("the content of this event is purged"))?;
@@ -65,8 +65,7 @@ pub(crate) async fn resource(
     Place(n): Place,
 ) -> Result<Response, Error> {
     let body = state
-        .journal
-        .resource(id, n)
+        .records().resource(id, n)
         .await?
         .ok_or(Error::NotFound(
             "nothing is kept for this link: there is no such event or link, it is not fetched, or it is purged",
@@ -89,9 +88,9 @@ pub(crate) async fn purge(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
 ) -> Result<StatusCode, Error> {
-    state.journal.event(id).await?.ok_or_else(Error::no_event)?;
+    state.event(id).await?;
     audit(&state, &caller, "purge".to_owned(), Some(id)).await?;
-    if state.journal.purge(id, caller.name).await? {
+    if state.records().purge(id, caller.name).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Error::no_event())

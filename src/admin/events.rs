@@ -48,7 +48,7 @@ pub(super) async fn list(
         false => None,
     };
     let page = state
-        .journal
+        .records()
         .list(filter, query.limit, query.cursor)
         .await?;
     Ok(Json(view::Page::of(&page, count)))
@@ -59,7 +59,7 @@ const MOST_COUNTED: u32 = 10_000;
 
 /// How many events a filter finds, as far as they are counted.
 pub(super) async fn count(state: &State, filter: Filter) -> Result<view::Count, Error> {
-    let events = state.journal.count(filter, MOST_COUNTED).await?;
+    let events = state.records().count(filter, MOST_COUNTED).await?;
     Ok(view::Count {
         events,
         is_capped: events >= u64::from(MOST_COUNTED),
@@ -87,6 +87,6 @@ pub(super) async fn show(
     Shared(state): Shared<State>,
     Id(id): Id,
 ) -> Result<Json<view::Detail>, Error> {
-    let detail = state.journal.event(id).await?.ok_or_else(Error::no_event)?;
+    let detail = state.event(id).await?;
     Ok(Json(view::Detail::from(&detail)))
 }

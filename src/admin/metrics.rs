@@ -17,14 +17,14 @@ use crate::lifecycle::Component;
 // Counts what stands in the store, then renders everything. A store that fails is no reason to answer nothing: its
 // gauges keep their last values, and the rest is needed most just then.
 pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
-    match state.journal.stats().await {
+    match state.records().stats().await {
         Ok(found) => {
             let oldest = stats::oldest_pending(&found, state.clock.now());
             state.metrics.set_events(&found.events, oldest);
             state.metrics.set_refused_kept(found.rejected);
             // Not asked of a store that has just failed. With no sink taken as configured, these are all that deliveries wait
             // for.
-            if let Ok(waiting) = state.journal.orphans(Vec::new()).await {
+            if let Ok(waiting) = state.records().orphans(Vec::new()).await {
                 for sink in state.sinks.iter() {
                     let found = waiting.iter().find(|waits| waits.sink == *sink);
                     let count = found.map_or(0, |waits| waits.count);
@@ -32,7 +32,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
                     state.metrics.set_deliveries_pending(sink, count, oldest);
                 }
             }
-            if let Ok(paused) = state.journal.paused().await {
+            if let Ok(paused) = state.records().paused().await {
                 let is_paused = |sink: &str| paused.iter().any(|pause| pause.sink == sink);
                 state.metrics.set_sinks_paused(&state.sinks, is_paused);
             }

@@ -43,8 +43,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Reconcile;
-use crate::domain::Clock;
-use crate::journal::Journal;
+use crate::domain::{Clock, EventId};
+use crate::journal::{EventDetail, Journal, Records};
 use crate::lifecycle::{Alerts, Readiness};
 use crate::metrics::Metrics;
 use crate::net;
@@ -88,6 +88,19 @@ pub struct State {
     pub alerts: Alerts,
     /// Who watches the stream.
     pub watchers: Watchers,
+}
+
+impl State {
+    /// What is kept, to look at and to act on.
+    pub(crate) fn records(&self) -> &dyn Records {
+        self.journal.records()
+    }
+
+    /// This event, or that there is none.
+    async fn event(&self, id: EventId) -> Result<EventDetail, Error> {
+        let found = self.records().event(id).await?;
+        found.ok_or_else(Error::no_event)
+    }
 }
 
 /// The routes of the admin listener, with the console's. Layers cover what stands above them, so those for every answer

@@ -65,8 +65,8 @@ pub struct Steered {
 )]
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Sinks>, Error> {
     // With no sink taken as configured, these are all that deliveries wait for.
-    let waiting = state.journal.orphans(Vec::new()).await?;
-    let paused = state.journal.paused().await?;
+    let waiting = state.records().orphans(Vec::new()).await?;
+    let paused = state.records().paused().await?;
     Ok(Json(Sinks::of(&state.sinks, &waiting, &paused)))
 }
 
@@ -89,13 +89,13 @@ pub(crate) async fn pause(
     must_be_configured(&state, &name)?;
     audit(&state, &caller, pausing(&name), None).await?;
     let (sink, actor) = (name.clone(), caller.name.clone());
-    let before = state.journal.pause(sink, actor, caller.reason).await?;
+    let before = state.records().pause(sink, actor, caller.reason).await?;
     let result = if before.is_some() {
         "already_paused"
     } else {
         "paused"
     };
-    let paused = state.journal.paused().await?;
+    let paused = state.records().paused().await?;
     let pause = paused.iter().find(|pause| pause.sink == name);
     Ok(Json(Steered {
         result,
@@ -121,7 +121,7 @@ pub(crate) async fn resume(
 ) -> Result<Json<Steered>, Error> {
     must_be_configured(&state, &name)?;
     audit(&state, &caller, resuming(&name), None).await?;
-    let ended = state.journal.resume(name.clone()).await?;
+    let ended = state.records().resume(name.clone()).await?;
     let result = if ended.is_some() {
         "resumed"
     } else {

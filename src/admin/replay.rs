@@ -86,7 +86,7 @@ pub(crate) async fn one(
 ) -> Result<impl IntoResponse, Error> {
     let One { from, sinks } = read(body)?;
     let wish = wish(&state, from.as_deref(), sinks)?;
-    state.journal.event(id).await?.ok_or_else(Error::no_event)?;
+    state.event(id).await?;
     audit(&state, &caller, wish.action(), Some(id)).await?;
     let end = wish.replay(&state, id, &caller.name).await?;
     match end {
@@ -115,7 +115,7 @@ impl Wish {
         id: EventId,
         actor: &str,
     ) -> Result<Result<Replayed, NoSink>, Error> {
-        let Some(detail) = state.journal.event(id).await? else {
+        let Some(detail) = state.records().event(id).await? else {
             return Ok(Ok(Replayed::NotFound));
         };
         let had = detail.sinks();
@@ -124,7 +124,7 @@ impl Wish {
             Err(why) => return Ok(Err(why)),
         };
         let actor = actor.to_owned();
-        let end = state.journal.replay(id, self.from, sinks, actor).await?;
+        let end = state.records().replay(id, self.from, sinks, actor).await?;
         if end == Replayed::Scheduled {
             state.journal.wake();
         }

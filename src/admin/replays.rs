@@ -116,7 +116,7 @@ pub(super) async fn begin(
         None => (!many.wait).then_some(RATE),
     };
     if many.dry_run {
-        let preview = state.journal.preview(filter).await?;
+        let preview = state.records().preview(filter).await?;
         return Ok(Json(Planned::of(&preview, wish.from)).into_response());
     }
     let caller = caller.for_reason(many.reason);
@@ -154,15 +154,15 @@ pub(crate) async fn start(
         reason: caller.reason.clone(),
         created_at: now,
     };
-    let id = state.journal.begin_job(job).await?;
+    let id = state.records().begin_job(job).await?;
     state.journal.tell_job_begun();
-    state.journal.job(id).await?.ok_or_else(no_job)
+    state.records().job(id).await?.ok_or_else(no_job)
 }
 
 /// Waits until a job is over. Says what the call said before there were jobs, and the job's number.
 async fn wait(state: &State, id: i64) -> Result<impl IntoResponse + use<>, Error> {
     loop {
-        let job = state.journal.job(id).await?.ok_or_else(no_job)?;
+        let job = state.records().job(id).await?.ok_or_else(no_job)?;
         if job.state != JobState::Running {
             let answer = JobEnd {
                 id: job.id,
@@ -197,7 +197,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Jobs>, Error> {
     let limit = filter::only_limit(query.as_deref()).map_err(Error::BadRequest)?;
-    let jobs = state.journal.jobs(limit).await?;
+    let jobs = state.records().jobs(limit).await?;
     Ok(Json(Jobs {
         replays: jobs.iter().map(|job| Job::of(job, None)).collect(),
     }))
@@ -215,8 +215,8 @@ pub(super) async fn show(
     Shared(state): Shared<State>,
     Number(id): Number,
 ) -> Result<Json<Job>, Error> {
-    let job = state.journal.job(id).await?.ok_or_else(no_job)?;
-    let progress = state.journal.progress(id).await?;
+    let job = state.records().job(id).await?.ok_or_else(no_job)?;
+    let progress = state.records().progress(id).await?;
     Ok(Json(Job::of(&job, Some(&progress))))
 }
 
@@ -235,13 +235,13 @@ pub(crate) async fn cancel(
     Number(id): Number,
 ) -> Result<Json<Job>, Error> {
     audit(&state, &caller, format!("cancel replay job {id}"), None).await?;
-    let end = state.journal.cancel_job(id, caller.name.clone()).await?;
+    let end = state.records().cancel_job(id, caller.name.clone()).await?;
     match end {
         Cancelled::Stopped => {}
         Cancelled::Over => return Err(Error::Conflict("this job is over".to_owned())),
         Cancelled::NotFound => return Err(no_job()),
     }
-    let job = state.journal.job(id).await?.ok_or_else(no_job)?;
+    let job = state.records().job(id).await?.ok_or_else(no_job)?;
     Ok(Json(Job::of(&job, None)))
 }
 

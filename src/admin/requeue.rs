@@ -26,9 +26,9 @@ pub(crate) async fn one(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
 ) -> Result<impl IntoResponse, Error> {
-    state.journal.event(id).await?.ok_or_else(Error::no_event)?;
+    state.event(id).await?;
     audit(&state, &caller, "requeue".to_owned(), Some(id)).await?;
-    match journal::requeue(&*state.journal, id, caller.name).await? {
+    match journal::requeue(state.records(), id, caller.name).await? {
         Requeued::Scheduled => state.journal.wake(),
         Requeued::NotFound => return Err(Error::no_event()),
         other => return Err(Error::Conflict(words(&other))),

@@ -181,11 +181,11 @@ pub(super) async fn change(
     is_enabled(&state)?;
     let body = body.map_err(|_| Error::TooLarge(registration::MAX_BODY_BYTES))?;
     let change = registration::change(&body).map_err(Error::BadRequest)?;
-    let Some(mut known) = state.journal.expected(id.clone()).await? else {
+    let Some(mut known) = state.records().expected(id.clone()).await? else {
         // Its registration is on its way: its end may be told by somebody else, and overtake it.
         let registration = registration::of_change(id, change);
         let new = NewExpected::of(registration, &state.reconcile.schedule, state.clock.now());
-        let registered = state.journal.expect(vec![new]).await?.pop();
+        let registered = state.records().expect(vec![new]).await?.pop();
         return shown(&state, registered.map(|registered| registered.expected));
     };
     let said = &mut known.registration;
@@ -197,7 +197,7 @@ pub(super) async fn change(
         let schedule = &state.reconcile.schedule;
         schedule.first(&known.registration, known.registered_at)
     });
-    let changed = state.journal.change_expected(id, change, poll).await?;
+    let changed = state.records().change_expected(id, change, poll).await?;
     shown(&state, changed)
 }
 
@@ -224,7 +224,7 @@ pub(super) async fn list(
 ) -> Result<Json<view::SessionPage>, Error> {
     let query = filter::sessions(query.as_deref(), state.clock.now()).map_err(Error::BadRequest)?;
     let page = state
-        .journal
+        .records()
         .list_expected(query.filter, query.limit, query.cursor)
         .await?;
     let now = state.clock.now();
@@ -258,7 +258,7 @@ pub(super) async fn show(
     let wait = filter::wait(query.as_deref()).map_err(Error::BadRequest)?;
     let end = Instant::now() + wait;
     loop {
-        let known = state.journal.expected(id.clone()).await?;
+        let known = state.records().expected(id.clone()).await?;
         let is_awaited = known
             .as_ref()
             .is_some_and(|expected| expected.state.is_awaited());
@@ -291,11 +291,11 @@ pub(crate) async fn poll(
                 .to_owned(),
         ));
     }
-    let known = state.journal.expected(id.clone()).await?;
+    let known = state.records().expected(id.clone()).await?;
     known.ok_or_else(Error::no_session)?;
     audit(&state, &caller, format!("poll session {id}"), None).await?;
     let now = state.clock.monotonic();
-    let asked = state.journal.poll_now(id, now).await?;
+    let asked = state.records().poll_now(id, now).await?;
     Ok((StatusCode::ACCEPTED, shown(&state, asked)?))
 }
 
@@ -320,14 +320,14 @@ pub(crate) async fn refresh(
         ));
     }
     let filter = Filter::of_session(id.as_str());
-    let page = state.journal.list(filter, 1, None).await?;
+    let page = state.records().list(filter, 1, None).await?;
     let event = page.events.first().map(|event| event.id);
     let Some(event) = event else {
         return Err(Error::NotFound("there is no event of this session yet"));
     };
     audit(&state, &caller, "refresh".to_owned(), Some(event)).await?;
     if !state
-        .journal
+        .records()
         .refetch(event, state.clock.monotonic())
         .await?
     {
@@ -356,10 +356,10 @@ pub(crate) async fn withdraw(
     Extension(caller): Extension<Caller>,
     Session(id): Session,
 ) -> Result<Json<view::Session>, Error> {
-    let known = state.journal.expected(id.clone()).await?;
+    let known = state.records().expected(id.clone()).await?;
     known.ok_or_else(Error::no_session)?;
     audit(&state, &caller, format!("withdraw session {id}"), None).await?;
-    let withdrawn = state.journal.withdraw(id).await?;
+    let withdrawn = state.records().withdraw(id).await?;
     shown(&state, withdrawn)
 }
 
@@ -367,7 +367,7 @@ async fn keep(state: &State, mut new: Vec<NewExpected>) -> Result<Vec<Registered
     let mut registered = Vec::with_capacity(new.len());
     while !new.is_empty() {
         let rest = new.split_off(new.len().min(BATCH));
-        registered.extend(state.journal.expect(new).await?);
+        registered.extend(state.records().expect(new).await?);
         new = rest;
     }
     state.journal.set_expects_sessions(true);

@@ -58,7 +58,7 @@ pub(crate) async fn drop_deliveries(
     let mut dropped = 0;
     loop {
         let (sink, actor) = (sink.clone(), caller.name.clone());
-        match state.journal.drop_deliveries(sink, BATCH, actor).await? {
+        match state.records().drop_deliveries(sink, BATCH, actor).await? {
             0 => return Ok(Json(Dropped { dropped })),
             more => dropped += more,
         }
@@ -98,7 +98,7 @@ pub(crate) async fn readdress(
     let mut readdressed = 0;
     loop {
         let (from, to, actor) = (from.clone(), to.clone(), caller.name.clone());
-        match state.journal.readdress(from, to, BATCH, actor).await? {
+        match state.records().readdress(from, to, BATCH, actor).await? {
             0 => return Ok(Json(Readdressed { readdressed })),
             more => readdressed += more,
         }

@@ -89,7 +89,7 @@ pub(super) struct Times {
 )]
 pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Stats>, Error> {
     let counts = events(&state).await?;
-    let expected = state.journal.expected_stats().await?;
+    let expected = state.records().expected_stats().await?;
     let sessions = ExpectedState::ALL.iter();
     Ok(Json(Stats {
         counts,
@@ -103,7 +103,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Stats>, Er
 
 /// How many events stand where, and how old the oldest one in progress is.
 pub(super) async fn events(state: &State) -> Result<EventCounts, Error> {
-    let stats = state.journal.stats().await?;
+    let stats = state.records().stats().await?;
     let states = EventState::ALL.iter();
     Ok(EventCounts {
         events: states

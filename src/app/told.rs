@@ -11,7 +11,7 @@ pub(super) async fn take_over(
     journal: &Journal,
     (alerts, metrics): (&Alerts, &Metrics),
 ) -> Vec<ToldAlert> {
-    let told = match journal.told_alerts().await {
+    let told = match journal.records().told_alerts().await {
         Ok(told) => told,
         Err(error) => {
             tracing::warn!(error = %error, "which alerts were on is not known; their ends are not told");

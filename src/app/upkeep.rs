@@ -53,7 +53,7 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
     group.spawn("size of the store", async move {
         loop {
             tokio::select! {
-                size = sized.journal.size() => match size {
+                size = sized.journal.records().size() => match size {
                     Ok(size) => sized.metrics.set_store_size(size.bytes, size.wal_bytes),
                     Err(error) => tracing::debug!(error = %error, "cannot see how large the store is"),
                 },
@@ -162,7 +162,7 @@ async fn remark(state: &admin::State) {
             "a part of the store cannot be read; run `suki-receiver store check`",
         );
     }
-    let Ok(stats) = state.journal.stats().await else {
+    let Ok(stats) = state.journal.records().stats().await else {
         return;
     };
     match stats.count(EventState::Dead) {
@@ -191,7 +191,7 @@ async fn remark(state: &admin::State) {
 
 /// How do the sessions stand that are expected?
 async fn count_expected(state: &admin::State) {
-    let Ok(stats) = state.journal.expected_stats().await else {
+    let Ok(stats) = state.journal.records().expected_stats().await else {
         return;
     };
     state.journal.set_expects_sessions(stats.total() > 0);
@@ -221,7 +221,7 @@ async fn count_expected(state: &admin::State) {
 /// Is there a sink whose target should have confirmed by now?
 async fn count_unapplied(state: &admin::State) {
     let now = state.clock.monotonic();
-    let Ok(unapplied) = state.journal.overdue_applied(now).await else {
+    let Ok(unapplied) = state.journal.records().overdue_applied(now).await else {
         return;
     };
     for sink in state.sinks.iter() {
@@ -239,7 +239,7 @@ async fn count_unapplied(state: &admin::State) {
 /// Does anything wait for a sink that is not there? Nobody would deliver it. Said when it is found and when it changes by
 /// name, not for each that is added.
 async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
-    let Ok(orphans) = state.journal.orphans(state.sinks.to_vec()).await else {
+    let Ok(orphans) = state.journal.records().orphans(state.sinks.to_vec()).await else {
         return;
     };
     if orphans.is_empty() {
@@ -262,7 +262,7 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
 
 /// Is a sink paused? That somebody forgets it is worth a note: whoever paused it may have gone home.
 async fn say_paused(state: &admin::State) {
-    let Ok(paused) = state.journal.paused().await else {
+    let Ok(paused) = state.journal.records().paused().await else {
         return;
     };
     let paused = paused

@@ -36,10 +36,10 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 }
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
-    let groups = state.admin.journal.causes().await?;
-    let jobs = state.admin.journal.jobs(JOBS).await?;
+    let groups = state.admin.records().causes().await?;
+    let jobs = state.admin.records().jobs(JOBS).await?;
     let paused = dependencies::all_paused(state).await?;
-    let notes = state.admin.journal.cause_notes().await?;
+    let notes = state.admin.records().cause_notes().await?;
     let of = |standing: Standing| {
         groups
             .iter()

@@ -33,7 +33,7 @@ pub(super) async fn show(
         return Err(Problem::bad_request(&visitor, "This is not an event's id."));
     }
     let cursor = get("cursor").and_then(|cursor| cursor.parse().ok());
-    let page = state.admin.journal.audit_log(filter, PAGE, cursor).await;
+    let page = state.admin.records().audit_log(filter, PAGE, cursor).await;
     let page = page.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let (actor, event) = (actor.unwrap_or_default(), event.unwrap_or_default());
     let content = content(&visitor, &page, (&actor, &event), cursor);

@@ -33,8 +33,8 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
     // With no sink taken as configured, these are all that deliveries wait for.
-    let waiting = state.admin.journal.orphans(Vec::new()).await?;
-    let failed = state.admin.journal.causes().await?;
+    let waiting = state.admin.records().orphans(Vec::new()).await?;
+    let failed = state.admin.records().causes().await?;
     let paused = all_paused(state).await?;
     let dead = |name: &str| -> u64 {
         let of_sink = failed
@@ -133,7 +133,7 @@ fn card(
 
 /// The configured sinks that are paused. One that is not configured any more cannot be resumed either.
 pub(super) async fn all_paused(state: &State) -> Result<Vec<Pause>, crate::journal::Error> {
-    let mut paused = state.admin.journal.paused().await?;
+    let mut paused = state.admin.records().paused().await?;
     paused.retain(|pause| state.admin.sinks.contains(&pause.sink));
     Ok(paused)
 }

@@ -51,22 +51,22 @@ struct Found {
 }
 
 async fn find(state: &State, id: EventId) -> Result<Option<Found>, crate::journal::Error> {
-    let journal = &state.admin.journal;
-    let Some(detail) = journal.event(id).await? else {
+    let records = state.admin.records();
+    let Some(detail) = records.event(id).await? else {
         return Ok(None);
     };
     let event = &detail.event;
     let mut others = Vec::new();
     if let Some(session) = &event.session_id {
         let of_session = Filter::of_session(session.as_str());
-        others = journal.list(of_session, OTHERS, None).await?.events;
+        others = records.list(of_session, OTHERS, None).await?.events;
     }
     if let Some(encounter) = &event.encounter_id {
         let of_encounter = Filter {
             encounter_id: Some(encounter.as_str().to_owned()),
             ..Filter::default()
         };
-        let page = journal.list(of_encounter, OTHERS, None).await?;
+        let page = records.list(of_encounter, OTHERS, None).await?;
         others.extend(page.events);
     }
     others.sort_by_key(|other| std::cmp::Reverse(other.id));
@@ -76,8 +76,8 @@ async fn find(state: &State, id: EventId) -> Result<Option<Found>, crate::journa
         event: Some(id),
         ..AuditFilter::default()
     };
-    let audit = journal.audit_log(of_event, ENTRIES, None).await?;
-    let paused = journal.paused().await?;
+    let audit = records.audit_log(of_event, ENTRIES, None).await?;
+    let paused = records.paused().await?;
     Ok(Some(Found {
         paused: paused.into_iter().map(|pause| pause.sink).collect(),
         detail,

@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{Cause, EventState, Outcome, Source};
-use crate::journal::{Event, Filter, Journal, LOOKED_THROUGH, Order};
+use crate::journal::{Event, Filter, LOOKED_THROUGH, Order, Records};
 
 /// Pages of so many.
 const SIZES: [usize; 3] = [50, 100, 500];
@@ -133,9 +133,9 @@ async fn content(
     visitor: &Visitor,
     asked: &Asked,
 ) -> Result<Markup, crate::journal::Error> {
-    let journal = &state.admin.journal;
-    let page = journal.list(asked.filter.clone(), asked.size, asked.cursor);
-    let (page, count) = tokio::join!(page, count(journal, &asked.filter));
+    let records = state.admin.records();
+    let page = records.list(asked.filter.clone(), asked.size, asked.cursor);
+    let (page, count) = tokio::join!(page, count(records, &asked.filter));
     let page = page?;
     let now = state.admin.clock.now();
     let next = page
@@ -173,11 +173,11 @@ async fn content(
 }
 
 /// How many events there are, where that is known soon.
-async fn count(journal: &Journal, filter: &Filter) -> Option<u64> {
+async fn count(records: &dyn Records, filter: &Filter) -> Option<u64> {
     let count = async {
         match filter.is_empty() {
-            true => journal.stats().await.map(|stats| stats.total()),
-            false => journal.count(filter.clone(), MOST_COUNTED).await,
+            true => records.stats().await.map(|stats| stats.total()),
+            false => records.count(filter.clone(), MOST_COUNTED).await,
         }
     };
     tokio::time::timeout(COUNT_WITHIN, count).await.ok()?.ok()

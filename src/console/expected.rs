@@ -56,10 +56,10 @@ async fn content(
     filter: ExpectedFilter,
     cursor: Option<i64>,
 ) -> Result<Markup, crate::journal::Error> {
-    let journal = &state.admin.journal;
-    let stats = journal.expected_stats().await?;
+    let records = state.admin.records();
+    let stats = records.expected_stats().await?;
     let (chosen, is_overdue) = (filter.state, filter.overdue_at.is_some());
-    let page = journal.list_expected(filter, PAGE, cursor).await?;
+    let page = records.list_expected(filter, PAGE, cursor).await?;
     let now = state.admin.clock.now();
     let next = page.next.map(|next| {
         let state = chosen.map_or(String::new(), |state| format!("state={state}&"));

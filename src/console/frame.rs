@@ -49,7 +49,7 @@ pub(super) struct Frame<'a> {
 impl Frame<'_> {
     /// The page with this content.
     pub(super) async fn page(&self, content: &Markup) -> Page {
-        let stats = self.state.admin.journal.stats().await;
+        let stats = self.state.admin.records().stats().await;
         let waiting = stats.map(|stats| {
             stats.count(EventState::Dead) + stats.count(EventState::Quarantined) + stats.rejected
         });

@@ -34,11 +34,11 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 }
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
-    let journal = &state.admin.journal;
-    let stats = journal.stats().await?;
+    let records = state.admin.records();
+    let stats = records.stats().await?;
     let paused = dependencies::all_paused(state).await?;
-    let expected = journal.expected_stats().await?;
-    let latest = journal.list(Filter::default(), LATEST, None).await?.events;
+    let expected = records.expected_stats().await?;
+    let latest = records.list(Filter::default(), LATEST, None).await?.events;
     let now = state.admin.clock.now();
     let minutes = an_hour(state.admin.metrics.history(MINUTES));
     Ok(html! {

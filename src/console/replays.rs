@@ -24,7 +24,7 @@ const RATE: u32 = 5;
 
 /// `GET /replays`.
 pub(super) async fn list(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
-    let jobs = state.admin.journal.jobs(JOBS).await;
+    let jobs = state.admin.records().jobs(JOBS).await;
     let jobs = jobs.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let now = state.admin.clock.now();
     let content = html! {
@@ -74,9 +74,9 @@ pub(super) async fn show(
 ) -> Result<Page, Problem> {
     let missing = || Problem::not_found(&visitor, "There is no replay job with this number.");
     let id: i64 = id.parse().map_err(|_| missing())?;
-    let journal = &state.admin.journal;
+    let records = state.admin.records();
     let found = async {
-        Ok::<_, crate::journal::Error>((journal.job(id).await?, journal.progress(id).await?))
+        Ok::<_, crate::journal::Error>((records.job(id).await?, records.progress(id).await?))
     };
     let (job, progress) = found
         .await
@@ -160,7 +160,7 @@ pub(super) async fn plan(
     let from = from
         .and_then(|word| ReplayFrom::from_word(&word))
         .unwrap_or(ReplayFrom::Retrieve);
-    let preview = state.admin.journal.preview(filter.clone()).await;
+    let preview = state.admin.records().preview(filter.clone()).await;
     let preview = preview.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let content = plan_page(&state, &visitor, &filter, from, &preview);
     Ok(frame(&state, &visitor, "Plan a replay", false)

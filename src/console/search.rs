@@ -27,9 +27,9 @@ pub(super) async fn go(
 }
 
 async fn find(state: &State, wanted: &str) -> Result<Redirect, Error> {
-    let journal = &state.admin.journal;
+    let records = state.admin.records();
     if let Ok(id) = wanted.parse::<EventId>()
-        && journal.event(id).await?.is_some()
+        && records.event(id).await?.is_some()
     {
         return Ok(Redirect::to(&format!("/events/{id}")));
     }
@@ -43,8 +43,8 @@ async fn find(state: &State, wanted: &str) -> Result<Redirect, Error> {
         encounter_id: Some(wanted.to_owned()),
         ..Filter::default()
     };
-    let is_encounter = !journal.list(of_encounter, 1, None).await?.events.is_empty();
-    let is_session = !journal
+    let is_encounter = !records.list(of_encounter, 1, None).await?.events.is_empty();
+    let is_session = !records
         .list(Filter::of_session(wanted), 1, None)
         .await?
         .events

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Lease, Link, Task};
+use super::{Kept, Lease, Link, NewEvent, Task};
 use crate::domain::{
-    Document, EncounterId, EventId, Expectation, LinkState, Millis, Notification, Resource,
+    Clock, Document, EncounterId, EventId, Expectation, LinkState, Millis, Notification, Resource,
     Sequence, Session, SessionId, Source,
 };
 
@@ -172,6 +172,49 @@ pub struct ClaimedEvent {
     pub notification: Option<Arc<Notification>>,
     /// What is known so far.
     pub found: Found,
+}
+
+impl ClaimedEvent {
+    /// An event that was kept just now.
+    pub(super) fn new(
+        event: &NewEvent,
+        notification: &Arc<Notification>,
+        kept: &Kept,
+        lease: &Lease,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            lease: lease.clone(),
+            started_at: clock.monotonic(),
+            tried_for: Duration::ZERO,
+            attempt: 1,
+            receipt: Receipt {
+                id: event.id,
+                received_at: event.received_at,
+                source: event.source,
+                stale: event.stale,
+                session_id: notification.session_id.clone(),
+                encounter_id: notification.encounter_id.clone(),
+                status: notification.status().map(str::to_owned),
+                error_code: notification.error_code().map(str::to_owned),
+                body: notification.body.clone(),
+                // The store counts revisions where there are any.
+                revision: if kept.amends.is_some() { 2 } else { 1 },
+                replaces: kept.amends,
+                expected: kept.expected.clone(),
+                sequence: None,
+            },
+            notification: Some(Arc::clone(notification)),
+            found: Found {
+                session: Session {
+                    outcome: notification.outcome(),
+                    kind: notification.kind(),
+                    status: None,
+                },
+                links: Vec::new(),
+            },
+        }
+    }
 }
 
 /// A delivery to be made.

@@ -5,7 +5,6 @@
 //! the worker claims it.
 
 use std::collections::HashSet;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,13 +16,14 @@ use super::handover::{Handover, Reserved, handover};
 use super::record::NewContent;
 use super::spool::{Drain, Spool};
 use super::{
-    Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Feed, Found, Inbox, Kept, Lease,
-    NewEvent, Receipt, Received, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
+    Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Feed, Inbox, Kept, Lease, NewEvent,
+    Received, Records, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
 };
-use crate::domain::{Clock, EventState, Notification, Session};
+use crate::config;
+use crate::domain::{Clock, EventId, EventState};
 use crate::metrics::Metrics;
 
-/// Keeps events. Cheap to clone. Dereferences to its [`Store`] for everything but appending and working.
+/// Keeps events. Cheap to clone. What is kept is looked at and acted on by its [`Records`].
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn Store>,
@@ -142,6 +142,44 @@ impl Journal {
     /// Waits until a replay job has begun here.
     pub async fn job_begun(&self) {
         self.jobs.notified().await;
+    }
+
+    /// What is kept, to look at and to act on.
+    pub fn records(&self) -> &dyn Records {
+        &*self.store
+    }
+
+    /// Whether this instance may work: others have no reason to take what it holds.
+    pub fn is_alive(&self) -> bool {
+        self.store.is_alive()
+    }
+
+    /// Waits until it may not work any more. Never where there are no others.
+    pub async fn lost(&self) {
+        self.store.lost().await;
+    }
+
+    /// Waits until the work is this process's, and takes over what another one left.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn own(&self) -> Result<(), Error> {
+        self.store.own().await
+    }
+
+    /// Waits until another instance announces an event that is due. For ever where there is no other.
+    pub async fn announced(&self) -> EventId {
+        self.store.announced().await
+    }
+
+    /// Whether damage was met since the store was opened: some of it cannot be read.
+    pub fn is_damaged(&self) -> bool {
+        self.store.is_damaged()
+    }
+
+    /// Takes up the secrets of a configuration that was loaded anew.
+    pub fn reload(&self, settings: &config::Store) {
+        self.store.reload(settings);
     }
 
     /// Claims what is due, and remembers it as being worked on.
@@ -295,57 +333,6 @@ impl Journal {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClaimedEvent {
-    /// An event that was kept just now.
-    fn new(
-        event: &NewEvent,
-        notification: &Arc<Notification>,
-        kept: &Kept,
-        lease: &Lease,
-        clock: Clock,
-    ) -> Self {
-        Self {
-            lease: lease.clone(),
-            started_at: clock.monotonic(),
-            tried_for: Duration::ZERO,
-            attempt: 1,
-            receipt: Receipt {
-                id: event.id,
-                received_at: event.received_at,
-                source: event.source,
-                stale: event.stale,
-                session_id: notification.session_id.clone(),
-                encounter_id: notification.encounter_id.clone(),
-                status: notification.status().map(str::to_owned),
-                error_code: notification.error_code().map(str::to_owned),
-                body: notification.body.clone(),
-                // The store counts revisions where there are any.
-                revision: if kept.amends.is_some() { 2 } else { 1 },
-                replaces: kept.amends,
-                expected: kept.expected.clone(),
-                sequence: None,
-            },
-            notification: Some(Arc::clone(notification)),
-            found: Found {
-                session: Session {
-                    outcome: notification.outcome(),
-                    kind: notification.kind(),
-                    status: None,
-                },
-                links: Vec::new(),
-            },
-        }
-    }
-}
-
-impl Deref for Journal {
-    type Target = dyn Store;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.store
     }
 }
 

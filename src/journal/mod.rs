@@ -68,6 +68,6 @@ pub use sqlite::{
     Examined, SqliteStore, adopt, backup, begin_empty, damaged_beside, examine, last_backup,
     note_backup, orphaned, restore,
 };
-pub use store::Store;
+pub use store::{Records, Store};
 pub use told_alert::ToldAlert;
 pub use window::LOOKED_THROUGH;

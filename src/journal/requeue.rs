@@ -1,6 +1,6 @@
 //! Takes up quarantined events that this version can read: what an older one could not is not lost.
 
-use super::{Error, Store};
+use super::{Error, Records};
 use crate::domain::{EventId, EventState, Notification};
 
 /// What came of it.
@@ -22,18 +22,18 @@ pub enum Requeued {
 ///
 /// # Errors
 /// When the store fails.
-pub async fn requeue(store: &dyn Store, id: EventId, actor: String) -> Result<Requeued, Error> {
-    let Some(detail) = store.event(id).await? else {
+pub async fn requeue(records: &dyn Records, id: EventId, actor: String) -> Result<Requeued, Error> {
+    let Some(detail) = records.event(id).await? else {
         return Ok(Requeued::NotFound);
     };
     if detail.event.state != EventState::Quarantined {
         return Ok(Requeued::NotQuarantined);
     }
-    let Some(body) = store.payload(id).await? else {
+    let Some(body) = records.payload(id).await? else {
         return Ok(Requeued::NotQuarantined);
     };
     match Notification::parse(body) {
-        Ok(notification) => store.requeue(id, Box::new(notification), actor).await,
+        Ok(notification) => records.requeue(id, Box::new(notification), actor).await,
         Err(malformed) => Ok(Requeued::Unreadable(malformed.to_string())),
     }
 }

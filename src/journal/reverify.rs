@@ -50,7 +50,7 @@ impl Journal {
     pub async fn reverify(&self, rules: Rules<'_>) -> Result<Reverified, Error> {
         let (mut done, mut after) = (Reverified::default(), 0);
         loop {
-            let page = self.rejected(after, PAGE).await?;
+            let page = self.records().rejected(after, PAGE).await?;
             let Some((last, _)) = page.last() else {
                 return Ok(done);
             };
@@ -68,7 +68,7 @@ impl Journal {
                     }
                 }
             }
-            self.forget_rejected(taken).await?;
+            self.records().forget_rejected(taken).await?;
         }
     }
 

@@ -15,13 +15,14 @@ use super::{
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 
-/// Keeps events. Every method that returns `Ok` for a write has committed it to disk.
+/// Keeps events, and gives them out to be worked on: only by way of [`super::Journal`], which has the spool in front of it
+/// and knows what is being worked on. Every method that returns `Ok` for a write has committed it to disk.
 #[async_trait]
 #[allow(
     clippy::missing_errors_doc,
     reason = "each fails with the same Error, when the store does"
 )]
-pub trait Store: Expectations + Replays + Pauses + CauseNotes {
+pub trait Store: Records {
     /// Keeps an event, or finds the one that it repeats. With `hold` this instance holds its work from then on, if it may
     /// work at all; otherwise the work is due for whoever claims it.
     async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error>;
@@ -50,6 +51,47 @@ pub trait Store: Expectations + Replays + Pauses + CauseNotes {
         std::future::pending().await
     }
 
+    /// Waits until no other process works on the events of this one's store, then takes over what it left. At once where
+    /// several may work on it, or this one does.
+    async fn own(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Waits until another instance announces an event that is due. For ever where there is no other.
+    async fn announced(&self) -> EventId {
+        std::future::pending().await
+    }
+
+    /// Keeps requests that were refused as not authentic, within `bounds`: the newest stay.
+    async fn keep_rejected(
+        &self,
+        requests: Vec<RejectedRequest>,
+        bounds: Bounds,
+    ) -> Result<(), Error>;
+
+    /// Whether the store takes writes: commits one.
+    async fn check(&self) -> Result<(), Error>;
+
+    /// Whether damage was met since the store was opened: some of it cannot be read.
+    fn is_damaged(&self) -> bool {
+        false
+    }
+
+    /// Takes up the secrets of a configuration that was loaded anew.
+    fn reload(&self, _settings: &config::Store) {}
+
+    /// Finishes what is queued and closes the store.
+    async fn close(&self);
+}
+
+/// What is kept, to look at and to act on. Whoever holds the journal may call it: none of it passes by the spool or by what
+/// the journal knows of work that is under way.
+#[async_trait]
+#[allow(
+    clippy::missing_errors_doc,
+    reason = "each fails with the same Error, when the store does"
+)]
+pub trait Records: Expectations + Replays + Pauses + CauseNotes {
     /// One event. `None` when there is none.
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error>;
 
@@ -134,13 +176,6 @@ pub trait Store: Expectations + Replays + Pauses + CauseNotes {
     /// up.
     async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error>;
 
-    /// Keeps requests that were refused as not authentic, within `bounds`: the newest stay.
-    async fn keep_rejected(
-        &self,
-        requests: Vec<RejectedRequest>,
-        bounds: Bounds,
-    ) -> Result<(), Error>;
-
     /// The refused requests after number `after` (0 for all), oldest first, with their numbers.
     async fn rejected(
         &self,
@@ -166,31 +201,6 @@ pub trait Store: Expectations + Replays + Pauses + CauseNotes {
     /// take up. Empty when all is well. Takes as long as the store is large.
     async fn inspect(&self) -> Result<Vec<String>, Error>;
 
-    /// Waits until no other process works on the events of this one's store, then takes over what it left. At once where
-    /// several may work on it, or this one does.
-    async fn own(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// Waits until another instance announces an event that is due. For ever where there is no other.
-    async fn announced(&self) -> EventId {
-        std::future::pending().await
-    }
-
     /// How large the store is. With a large database it may take a while: ask rarely.
     async fn size(&self) -> Result<StoreSize, Error>;
-
-    /// Whether the store takes writes: commits one.
-    async fn check(&self) -> Result<(), Error>;
-
-    /// Whether damage was met since the store was opened: some of it cannot be read.
-    fn is_damaged(&self) -> bool {
-        false
-    }
-
-    /// Takes up the secrets of a configuration that was loaded anew.
-    fn reload(&self, _settings: &config::Store) {}
-
-    /// Finishes what is queued and closes the store.
-    async fn close(&self);
 }

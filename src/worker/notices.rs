@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(envelope["type"], "ai.suki.receiver.token_refused");
         assert_eq!(envelope["data"]["key"], "token_refused:default");
         let kept = loop {
-            match &*journal.told_alerts().await.expect("alerts") {
+            match &*journal.records().told_alerts().await.expect("alerts") {
                 [] => tokio::task::yield_now().await,
                 kept => break kept.to_vec(),
             }

@@ -47,13 +47,13 @@ impl Retriever {
 
     /// The notification that came for a session that was recovered.
     async fn notification_of(&self, claimed: &ClaimedEvent) -> Result<Option<EventId>, Error> {
-        let (journal, session) = (&self.shared.journal, &claimed.receipt.session_id);
-        let expected = journal.expected(session.clone()).await?;
+        let (records, session) = (self.shared.journal.records(), &claimed.receipt.session_id);
+        let expected = records.expected(session.clone()).await?;
         if expected.is_none_or(|expected| expected.state != ExpectedState::Late) {
             return Ok(None);
         }
         let filter = Filter::of_session(session.as_str());
-        let page = journal.list(filter, MOST, None).await?;
+        let page = records.list(filter, MOST, None).await?;
         let mut events = page.events.iter();
         let notification = events.find(|event| event.source == Source::Webhook);
         Ok(notification.map(|event| event.id))
@@ -64,7 +64,7 @@ impl Retriever {
         let Retrieval::Deliver { found, .. } = &end else {
             return end;
         };
-        let (event, recovered) = match self.shared.journal.found(before).await {
+        let (event, recovered) = match self.shared.journal.records().found(before).await {
             Ok(Some(before)) => before,
             // Nobody can tell any more.
             Ok(None) => return end,
@@ -125,7 +125,7 @@ impl Retriever {
             NewExpected::of(registration, &self.reconcile.schedule, now)
         });
         let siblings = siblings.collect();
-        if let Err(error) = self.shared.journal.expect(siblings).await {
+        if let Err(error) = self.shared.journal.records().expect(siblings).await {
             tracing::warn!(
                 event.id = %claimed.receipt.id,
                 error = %error,

@@ -41,7 +41,7 @@ async fn advance_all(
     configured: &[String],
     due: &mut HashMap<i64, Instant>,
 ) -> Result<Instant, Error> {
-    let jobs = shared.journal.claim_jobs().await?;
+    let jobs = shared.journal.records().claim_jobs().await?;
     due.retain(|id, _| jobs.iter().any(|job| job.id == *id));
     for job in &jobs {
         let now = Instant::now();
@@ -65,7 +65,11 @@ async fn advance(shared: &Shared, configured: &[String], job: &ReplayJob) -> Res
         ..job.asked.filter.clone()
     };
     let limit = usize::try_from(step_of(job)).unwrap_or(1);
-    let page = shared.journal.list(filter, limit, Some(job.cursor)).await?;
+    let page = shared
+        .journal
+        .records()
+        .list(filter, limit, Some(job.cursor))
+        .await?;
     let step = ReplayStep {
         job: job.id,
         cursor: job.cursor,
@@ -75,11 +79,11 @@ async fn advance(shared: &Shared, configured: &[String], job: &ReplayJob) -> Res
         configured: configured.to_vec(),
     };
     let is_last = step.is_last;
-    let advanced = shared.journal.advance_job(step).await?;
+    let advanced = shared.journal.records().advance_job(step).await?;
     if advanced {
         shared.journal.wake();
         // As the cursor was where this step began, so was the tally.
-        if let Some(now) = shared.journal.job(job.id).await? {
+        if let Some(now) = shared.journal.records().job(job.id).await? {
             count(&shared.metrics, job.tally, now.tally);
         }
     }

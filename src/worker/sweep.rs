@@ -40,7 +40,7 @@ async fn purge(shared: &Shared, retention: Retention) -> Option<Purged> {
         quarantined: retention.quarantined.map(before),
         receipts: before(retention.receipts),
     };
-    match shared.journal.retain(expiry, BATCH).await {
+    match shared.journal.records().retain(expiry, BATCH).await {
         Ok(purged) => {
             if purged != Purged::default() {
                 tracing::info!(

@@ -180,11 +180,11 @@ impl Teller {
         let kept = match change.status {
             AlertStatus::Raised => {
                 self.told.insert(key, change.since);
-                self.journal.note_alert(told).await
+                self.journal.records().note_alert(told).await
             }
             AlertStatus::Resolved => {
                 self.told.remove(&key);
-                self.journal.forget_alert(told).await
+                self.journal.records().forget_alert(told).await
             }
         };
         if let Err(error) = kept {

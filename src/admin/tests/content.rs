@@ -70,7 +70,7 @@ async fn content_that_cannot_be_audited_is_neither_sent_nor_changed() {
     }
     let shown = admin.get(&format!("/api/v1/events/{id}")).await.json();
     assert_eq!(shown["state"], "done");
-    let kept = admin.state.journal.payload(id).await.expect("a store");
+    let kept = admin.state.records().payload(id).await.expect("a store");
     assert!(kept.is_some());
 }
 

@@ -247,7 +247,7 @@ impl Admin {
     async fn audit_entries(&self) -> Vec<AuditEntry> {
         let page = self
             .state
-            .journal
+            .records()
             .audit_log(AuditFilter::default(), 10, None);
         page.await.expect("entries").entries
     }

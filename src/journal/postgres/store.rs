@@ -16,8 +16,9 @@ use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
-    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting, Wanted,
+    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, Records,
+    RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting,
+    Wanted,
 };
 
 #[async_trait]
@@ -61,6 +62,66 @@ impl Store for PostgresStore {
         self.alive.lost().await;
     }
 
+    async fn announced(&self) -> EventId {
+        match self.heard.lock().await.recv().await {
+            Some(id) => id,
+            // A guest, or a store that is closed.
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn keep_rejected(
+        &self,
+        requests: Vec<RejectedRequest>,
+        bounds: Bounds,
+    ) -> Result<(), Error> {
+        let mut lent = self.pool.lend().await?;
+        let kept = within(WORK, rejected::keep(&mut lent, &requests, bounds)).await;
+        lent.settle(kept)
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        let lent = self.health.lend().await?;
+        let written = within(WORK, counts::touch(&lent)).await;
+        lent.settle(written)
+    }
+
+    fn reload(&self, settings: &config::Store) {
+        self.connector.set_password(settings.password.clone());
+    }
+
+    async fn close(&self) {
+        drop(
+            self.intake
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        if !self.batches.finished(Instant::now() + CLOSING).await {
+            tracing::error!(
+                "the store was closed with writes under way; their senders were not answered"
+            );
+        }
+        self.keeper.stop();
+        self.keeper
+            .finished(Instant::now() + Duration::from_secs(1))
+            .await;
+        // Others need not wait for it to be taken for dead.
+        if self.alive.is_so()
+            && let Ok(lent) = self.pool.lend().await
+        {
+            let left = within(WORK, instance::leave(&lent, self.owner)).await;
+            lent.settle(left).ok();
+        }
+        self.pool.close();
+        self.intake_pool.close();
+        self.looks.close();
+        self.health.close();
+    }
+}
+
+#[async_trait]
+impl Records for PostgresStore {
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
         let lent = self.looks.lend().await?;
         let found = look(self.look_deadline, query::event(&lent, id)).await;
@@ -205,16 +266,6 @@ impl Store for PostgresStore {
         lent.settle(purged)
     }
 
-    async fn keep_rejected(
-        &self,
-        requests: Vec<RejectedRequest>,
-        bounds: Bounds,
-    ) -> Result<(), Error> {
-        let mut lent = self.pool.lend().await?;
-        let kept = within(WORK, rejected::keep(&mut lent, &requests, bounds)).await;
-        lent.settle(kept)
-    }
-
     async fn rejected(
         &self,
         after: i64,
@@ -255,14 +306,6 @@ impl Store for PostgresStore {
         lent.settle(problems)
     }
 
-    async fn announced(&self) -> EventId {
-        match self.heard.lock().await.recv().await {
-            Some(id) => id,
-            // A guest, or a store that is closed.
-            None => std::future::pending().await,
-        }
-    }
-
     async fn size(&self) -> Result<StoreSize, Error> {
         let lent = self.looks.lend().await?;
         let bytes = look(self.look_deadline, counts::database_size(&lent)).await;
@@ -271,44 +314,5 @@ impl Store for PostgresStore {
             bytes,
             wal_bytes: None,
         })
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        let lent = self.health.lend().await?;
-        let written = within(WORK, counts::touch(&lent)).await;
-        lent.settle(written)
-    }
-
-    fn reload(&self, settings: &config::Store) {
-        self.connector.set_password(settings.password.clone());
-    }
-
-    async fn close(&self) {
-        drop(
-            self.intake
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(),
-        );
-        if !self.batches.finished(Instant::now() + CLOSING).await {
-            tracing::error!(
-                "the store was closed with writes under way; their senders were not answered"
-            );
-        }
-        self.keeper.stop();
-        self.keeper
-            .finished(Instant::now() + Duration::from_secs(1))
-            .await;
-        // Others need not wait for it to be taken for dead.
-        if self.alive.is_so()
-            && let Ok(lent) = self.pool.lend().await
-        {
-            let left = within(WORK, instance::leave(&lent, self.owner)).await;
-            lent.settle(left).ok();
-        }
-        self.pool.close();
-        self.intake_pool.close();
-        self.looks.close();
-        self.health.close();
     }
 }

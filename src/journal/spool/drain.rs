@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use super::{Bounds, Error, Spool, Store};
+use super::{Bounds, Error, Records, Spool, Store};
 use crate::domain::{Clock, EventId};
 use crate::journal::Appended;
 use crate::journal::deadline::within;

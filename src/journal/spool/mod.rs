@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use self::switch::Switch;
 use super::deadline::within;
-use super::{Bounds, Error, Kept, NewEvent, RejectedRequest, SqliteStore, Store};
+use super::{Bounds, Error, Kept, NewEvent, Records, RejectedRequest, SqliteStore, Store};
 
 pub(super) use drain::Drain;
 

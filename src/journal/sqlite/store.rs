@@ -18,8 +18,9 @@ use crate::domain::{EventId, Millis, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{
     Access, Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
-    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting, Wanted,
+    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, Records,
+    RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting,
+    Wanted,
 };
 
 #[async_trait]
@@ -64,6 +65,78 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn own(&self) -> Result<(), Error> {
+        let Access::Successor { longest_wait } = self.access else {
+            return Ok(());
+        };
+        // Kept when the take-over fails: another try would be shut out by the lock of this one.
+        while lock(&self.owned).is_none() {
+            match lock::try_own(&self.path)? {
+                Some(owned) => *lock(&self.owned) = Some(owned),
+                None => tokio::time::sleep(LOOK).await,
+            }
+        }
+        let (owner, now) = (self.owner, self.clock.monotonic());
+        self.writer()?
+            .write(move |tx| work::take_over(tx, owner, now, longest_wait))
+            .await?;
+        self.works.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn keep_rejected(
+        &self,
+        requests: Vec<RejectedRequest>,
+        bounds: Bounds,
+    ) -> Result<(), Error> {
+        self.writer()?
+            .write(move |connection| rejected::keep(connection, &requests, bounds))
+            .await
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        self.writer()?
+            .write(|connection| {
+                connection
+                    .prepare_cached("UPDATE pulse SET n = n + 1")?
+                    .execute([])?;
+                Ok(())
+            })
+            .await
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.damage.is_damaged()
+    }
+
+    async fn close(&self) {
+        self.readers.close();
+        self.looks.close();
+        drop(lock(&self.writer).take());
+        let Some(threads) = lock(&self.threads).take() else {
+            return;
+        };
+        // A guest has no thread that would do it later.
+        let restarts =
+            self.access == Access::Guest && self.wants_restart.swap(false, Ordering::Relaxed);
+        let path = self.path.clone();
+        let joined = tokio::task::spawn_blocking(move || {
+            let writer = threads.writer.join();
+            if restarts {
+                checkpoint::restart(&path);
+            }
+            writer.and(threads.checkpoint.map_or(Ok(()), Checkpointer::finish))
+        });
+        if !matches!(joined.await, Ok(Ok(()))) {
+            tracing::error!("a thread of the store ended by a panic");
+        }
+        // Nothing of this process is under way any more: a successor may take over.
+        drop(lock(&self.owned).take());
+    }
+}
+
+#[async_trait]
+impl Records for SqliteStore {
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
         self.looks
             .read(move |connection| query::event(connection, id))
@@ -211,14 +284,8 @@ impl Store for SqliteStore {
         Ok(purged)
     }
 
-    async fn keep_rejected(
-        &self,
-        requests: Vec<RejectedRequest>,
-        bounds: Bounds,
-    ) -> Result<(), Error> {
-        self.writer()?
-            .write(move |connection| rejected::keep(connection, &requests, bounds))
-            .await
+    async fn inspect(&self) -> Result<Vec<String>, Error> {
+        self.readers.read(inspect::inspect).await
     }
 
     async fn rejected(
@@ -235,10 +302,6 @@ impl Store for SqliteStore {
         self.writer()?
             .write(move |connection| rejected::forget(connection, &numbers))
             .await
-    }
-
-    async fn inspect(&self) -> Result<Vec<String>, Error> {
-        self.readers.read(inspect::inspect).await
     }
 
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
@@ -270,64 +333,5 @@ impl Store for SqliteStore {
             bytes: bytes("")?,
             wal_bytes: Some(bytes("-wal")?),
         })
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        self.writer()?
-            .write(|connection| {
-                connection
-                    .prepare_cached("UPDATE pulse SET n = n + 1")?
-                    .execute([])?;
-                Ok(())
-            })
-            .await
-    }
-
-    async fn own(&self) -> Result<(), Error> {
-        let Access::Successor { longest_wait } = self.access else {
-            return Ok(());
-        };
-        // Kept when the take-over fails: another try would be shut out by the lock of this one.
-        while lock(&self.owned).is_none() {
-            match lock::try_own(&self.path)? {
-                Some(owned) => *lock(&self.owned) = Some(owned),
-                None => tokio::time::sleep(LOOK).await,
-            }
-        }
-        let (owner, now) = (self.owner, self.clock.monotonic());
-        self.writer()?
-            .write(move |tx| work::take_over(tx, owner, now, longest_wait))
-            .await?;
-        self.works.store(true, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn is_damaged(&self) -> bool {
-        self.damage.is_damaged()
-    }
-
-    async fn close(&self) {
-        self.readers.close();
-        self.looks.close();
-        drop(lock(&self.writer).take());
-        let Some(threads) = lock(&self.threads).take() else {
-            return;
-        };
-        // A guest has no thread that would do it later.
-        let restarts =
-            self.access == Access::Guest && self.wants_restart.swap(false, Ordering::Relaxed);
-        let path = self.path.clone();
-        let joined = tokio::task::spawn_blocking(move || {
-            let writer = threads.writer.join();
-            if restarts {
-                checkpoint::restart(&path);
-            }
-            writer.and(threads.checkpoint.map_or(Ok(()), Checkpointer::finish))
-        });
-        if !matches!(joined.await, Ok(Ok(()))) {
-            tracing::error!("a thread of the store ended by a panic");
-        }
-        // Nothing of this process is under way any more: a successor may take over.
-        drop(lock(&self.owned).take());
     }
 }

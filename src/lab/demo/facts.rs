@@ -43,9 +43,10 @@ impl Facts {
     /// Asks everyone.
     pub(super) async fn gather(stage: &Stage, played: &Played) -> anyhow::Result<Self> {
         let details = details(stage).await?;
+        let records = stage.journal.records();
         let mut facts = Self {
-            states: stage.journal.stats().await?.events.into_iter().collect(),
-            expected: stage.journal.expected_stats().await?.counts,
+            states: records.stats().await?.events.into_iter().collect(),
+            expected: records.expected_stats().await?.counts,
             calls: calls(stage),
             links: BTreeMap::new(),
             delivered: BTreeMap::new(),
@@ -110,11 +111,12 @@ impl Facts {
 
 /// Every event that is a notification, in full.
 async fn details(stage: &Stage) -> anyhow::Result<Vec<EventDetail>> {
+    let records = stage.journal.records();
     let (mut details, mut cursor) = (Vec::new(), None);
     loop {
-        let page = stage.journal.list(Filter::default(), PAGE, cursor).await?;
+        let page = records.list(Filter::default(), PAGE, cursor).await?;
         for event in &page.events {
-            details.extend(stage.journal.event(event.id).await?);
+            details.extend(records.event(event.id).await?);
         }
         cursor = page.next;
         if cursor.is_none() {

@@ -96,7 +96,7 @@ pub(super) async fn play(stage: &Stage, count: u64) -> anyhow::Result<Played> {
             done = &mut sending, if played.is_none() => played = Some(done?),
             _ = tick.tick() => {}
         }
-        let standing = Standing::of(&stage.journal.stats().await?);
+        let standing = Standing::of(&stage.journal.records().stats().await?);
         let done = [
             sent.load(Ordering::Relaxed),
             standing.followed,
@@ -107,7 +107,7 @@ pub(super) async fn play(stage: &Stage, count: u64) -> anyhow::Result<Played> {
         if headway != last.0 {
             last = (headway, Instant::now());
         }
-        let awaited = stage.journal.expected_stats().await?;
+        let awaited = stage.journal.records().expected_stats().await?;
         let awaited = awaited.count(ExpectedState::Open) + awaited.count(ExpectedState::Polling);
         let came_to_rest = played.is_some() && standing.under_way == 0 && awaited == 0;
         if came_to_rest || last.1.elapsed() > PATIENCE {

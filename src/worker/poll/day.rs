@@ -211,7 +211,7 @@ async fn live((sessions, hours): (u32, u32), is_missed: fn(u32) -> bool) -> Live
     });
     for some in expected.collect::<Vec<_>>().chunks(1_000) {
         let (journal, some) = (journal.clone(), some.to_vec());
-        timeless(async move { journal.expect(some).await })
+        timeless(async move { journal.records().expect(some).await })
             .await
             .expect("registers");
     }

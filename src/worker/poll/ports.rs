@@ -70,7 +70,7 @@ impl Vendor for sdp::Client {
 #[async_trait]
 impl Book for Journal {
     fn is_alive(&self) -> bool {
-        (**self).is_alive()
+        Self::is_alive(self)
     }
 
     async fn due_sessions(
@@ -78,16 +78,16 @@ impl Book for Journal {
         now: Millis,
         limit: usize,
     ) -> Result<Option<Vec<Expected>>, journal::Error> {
-        (**self).due_sessions(now, limit).await
+        self.records().due_sessions(now, limit).await
     }
 
     async fn polled(&self, polled: Polled) -> Result<Option<PollEnded>, journal::Error> {
-        let ended = (**self).polled(vec![polled]).await?;
+        let ended = self.records().polled(vec![polled]).await?;
         Ok(ended.into_iter().next())
     }
 
     async fn stats(&self) -> Result<ExpectedStats, journal::Error> {
-        self.expected_stats().await
+        self.records().expected_stats().await
     }
 
     fn wake(&self) {

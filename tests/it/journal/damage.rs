@@ -143,7 +143,7 @@ async fn a_damaged_page_holds_up_only_what_stands_on_it_and_an_operator_can_see_
         "all but those of one page: {sessions:?}"
     );
     append(&journal, failure("later")).await;
-    let later = only(claim_events(&*journal, clock).await);
+    let later = only(claim_events(&journal, clock).await);
     assert_eq!(later.receipt.session_id.as_str(), "later");
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use suki_receiver::domain::{Cause, Clock, EventId, EventState, Reason};
 use suki_receiver::journal::{
-    Access, Appended, Ended, Error, Expiry, Inbox, Journal, ReplayFrom, Replayed, Retrieval,
-    SqliteStore, Store,
+    Access, Appended, Ended, Error, Expiry, Inbox, Journal, Records, ReplayFrom, Replayed,
+    Retrieval, SqliteStore, Store,
 };
 use suki_receiver::metrics::Metrics;
 use tokio::task::JoinSet;
@@ -48,8 +48,8 @@ async fn fill_and_purge(journal: &Journal, clock: Clock, name: &str, count: usiz
     for n in 0..count {
         append(journal, large(&format!("{name}{n}"))).await;
     }
-    for claimed in claim_events(&**journal, clock).await {
-        end(&**journal, &claimed.lease, deliver(&[], vec![])).await;
+    for claimed in claim_events(journal, clock).await {
+        end(journal, &claimed.lease, deliver(&[], vec![])).await;
     }
     let soon = clock.monotonic_in(Duration::from_secs(1));
     let expiry = Expiry {
@@ -58,7 +58,7 @@ async fn fill_and_purge(journal: &Journal, clock: Clock, name: &str, count: usiz
         quarantined: None,
         receipts: soon,
     };
-    let purged = journal.retain(expiry, count).await.unwrap();
+    let purged = journal.records().retain(expiry, count).await.unwrap();
     assert_eq!((purged.content, purged.receipts), (count, count));
 }
 
@@ -95,7 +95,7 @@ async fn a_clock_that_was_an_hour_ahead_at_the_last_start_stalls_nothing() {
         append(&before, failure(name)).await;
     }
     // Both were received by the wall, which stands an hour earlier.
-    let claimed = claim_events(&*before, ahead).await;
+    let claimed = claim_events(&before, ahead).await;
     let mut claimed = claimed.iter();
     let waiting = claimed.find(|event| event.receipt.session_id.as_str() == "waiting");
     let retry = Retrieval::Retry {
@@ -105,7 +105,7 @@ async fn a_clock_that_was_an_hour_ahead_at_the_last_start_stalls_nothing() {
         reason: Reason::new(Cause::Internal, "later"),
         sinks: Vec::new(),
     };
-    end(&*before, &waiting.unwrap().lease, retry).await;
+    end(&before, &waiting.unwrap().lease, retry).await;
     before.close().await;
 
     let now = Clock::start();
@@ -122,10 +122,13 @@ async fn a_clock_that_was_an_hour_ahead_makes_nothing_due_that_waits_for_its_eve
     let ahead = Clock::ahead_by(HOUR);
     let (before, _inbox) = journal(dir.path(), ahead);
     let event = id(append(&before, failure("s")).await);
-    let claimed = only(claim_events(&*before, ahead).await);
-    end(&*before, &claimed.lease, deliver(&["a"], vec![])).await;
+    let claimed = only(claim_events(&before, ahead).await);
+    end(&before, &claimed.lease, deliver(&["a"], vec![])).await;
     let from = ReplayFrom::Retrieve;
-    let replayed = before.replay(event, from, vec![], "ops".to_owned()).await;
+    let replayed = before
+        .records()
+        .replay(event, from, vec![], "ops".to_owned())
+        .await;
     assert_eq!(replayed.unwrap(), Replayed::Scheduled);
     before.close().await;
 
@@ -148,23 +151,24 @@ async fn a_clock_that_is_an_hour_ahead_after_a_restart_repeats_nothing() {
     let ahead = Clock::ahead_by(HOUR);
     let (after, _inbox) = journal(dir.path(), ahead);
     assert_eq!(append(&after, failure("s")).await, Appended::Duplicate(id));
-    assert_eq!(claim_events(&*after, ahead).await.len(), 1);
-    assert_eq!(claim_events(&*after, ahead).await.len(), 0);
+    assert_eq!(claim_events(&after, ahead).await.len(), 1);
+    assert_eq!(claim_events(&after, ahead).await.len(), 0);
 }
 
 #[tokio::test]
 async fn what_an_earlier_process_held_is_due_when_the_store_is_opened_and_counts_as_no_attempt() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
-    let (before, mut inbox) = journal(dir.path(), clock);
+    let store = Arc::new(sqlite(dir.path(), clock));
+    let (before, mut inbox) = Journal::new(store.clone(), Duration::from_secs(5), 9, clock);
     append(&before, failure("delivered at once")).await;
-    let claimed = only(claim_events(&*before, clock).await);
-    end(&*before, &claimed.lease, deliver_at_once(&["a"], vec![])).await;
+    let claimed = only(claim_events(&before, clock).await);
+    end(&before, &claimed.lease, deliver_at_once(&["a"], vec![])).await;
     append(&before, failure("claimed")).await;
-    let claimed = only(claim_events(&*before, clock).await);
+    let claimed = only(claim_events(&before, clock).await);
     inbox.admission.set_open(true);
     append(&before, failure("handed over")).await;
     let _handed = inbox.events.try_recv().unwrap();
-    assert_eq!(before.held().await.unwrap().len(), 3);
+    assert_eq!(store.held().await.unwrap().len(), 3);
     before.close().await;
 
     let store = sqlite(dir.path(), clock);
@@ -182,12 +186,15 @@ async fn a_replay_that_waited_for_an_earlier_process_comes_when_the_store_is_ope
     let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
     let (before, _inbox) = journal(dir.path(), clock);
     let event = id(append(&before, failure("s")).await);
-    let claimed = only(claim_events(&*before, clock).await);
-    end(&*before, &claimed.lease, deliver_at_once(&["a"], vec![])).await;
+    let claimed = only(claim_events(&before, clock).await);
+    end(&before, &claimed.lease, deliver_at_once(&["a"], vec![])).await;
     let from = ReplayFrom::Retrieve;
-    let replayed = before.replay(event, from, vec![], "ops".to_owned()).await;
+    let replayed = before
+        .records()
+        .replay(event, from, vec![], "ops".to_owned())
+        .await;
     assert_eq!(replayed.unwrap(), Replayed::Scheduled);
-    assert!(claim_events(&*before, clock).await.is_empty());
+    assert!(claim_events(&before, clock).await.is_empty());
     before.close().await;
 
     let store = sqlite(dir.path(), clock);
@@ -268,20 +275,20 @@ async fn a_successor_holds_nothing_until_the_process_before_it_has_ended_and_the
     let (before, _inbox) = journal(dir.path(), clock);
     let path = dir.path().join("data/receiver.db");
     let store = Arc::new(successor(&path, clock).unwrap());
-    let (after, mut inbox) = Journal::new(store, Duration::from_secs(5), 9, clock);
+    let (after, mut inbox) = Journal::new(store.clone(), Duration::from_secs(5), 9, clock);
     inbox.admission.set_open(true);
     append(&before, failure("held")).await;
-    let held = only(claim_events(&*before, clock).await);
+    let held = only(claim_events(&before, clock).await);
     append(&after, failure("beside")).await;
     assert!(inbox.events.try_recv().is_err(), "it is not its work yet");
-    assert_eq!(after.held().await.unwrap(), []);
-    let beside = only(claim_events(&*before, clock).await);
-    let ended = end(&*before, &beside.lease, deliver(&[], vec![])).await;
+    assert_eq!(store.held().await.unwrap(), []);
+    let beside = only(claim_events(&before, clock).await);
+    let ended = end(&before, &beside.lease, deliver(&[], vec![])).await;
     assert_eq!(ended, kept(Some(EventState::Done)));
     before.close().await;
     after.own().await.unwrap();
     assert_eq!(
-        only(claim_events(&*after, clock).await).receipt.id,
+        only(claim_events(&after, clock).await).receipt.id,
         held.receipt.id
     );
     append(&after, failure("alone")).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use suki_receiver::domain::{Clock, EventState};
-use suki_receiver::journal::{Event, Filter, Inbox, Journal, Store};
+use suki_receiver::journal::{Event, Filter, Inbox, Journal, Records, Store};
 
 use super::contract::{EVENTS, append, claim_events, only, soon, sqlite, try_append};
 use crate::support::{

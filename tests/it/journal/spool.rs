@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use suki_receiver::domain::{Clock, EventId};
 use suki_receiver::journal::{
-    Appended, Bounds, Error, Filter, Inbox, Journal, RejectedRequest, SqliteStore, Store,
+    Appended, Bounds, Error, Filter, Inbox, Journal, Records, RejectedRequest, SqliteStore,
     WriteTarget,
 };
 use suki_receiver::metrics::Metrics;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use suki_receiver::domain::{Clock, DedupeKey, DeliveryState, EventId, EventState, Notification};
 use suki_receiver::journal::{
-    Access, Appended, ClaimedEvent, Expiry, Filter, Journal, SqliteStore, Store,
+    Access, Appended, ClaimedEvent, Expiry, Filter, Journal, Records, SqliteStore, Store,
 };
 use suki_receiver::metrics::Metrics;
 

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use suki_receiver::domain::{EventId, Millis, Notification};
 use suki_receiver::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
-    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, RejectedRequest,
-    ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting, Wanted,
+    EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, Records,
+    RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting,
+    Wanted,
 };
 
 /// Switches, and the store behind them.
@@ -151,10 +152,32 @@ impl Store for FailingStore {
         self.inner.announced().await
     }
 
+    async fn keep_rejected(
+        &self,
+        requests: Vec<RejectedRequest>,
+        bounds: Bounds,
+    ) -> Result<(), Error> {
+        check(&self.appends_fail)?;
+        self.inner.keep_rejected(requests, bounds).await
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        check(&self.appends_fail)?;
+        self.hang().await;
+        self.inner.check().await
+    }
+
     fn is_damaged(&self) -> bool {
         self.inner.is_damaged()
     }
 
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+#[async_trait]
+impl Records for FailingStore {
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
         self.inner.event(id).await
     }
@@ -257,13 +280,8 @@ impl Store for FailingStore {
         self.inner.retain(expiry, limit).await
     }
 
-    async fn keep_rejected(
-        &self,
-        requests: Vec<RejectedRequest>,
-        bounds: Bounds,
-    ) -> Result<(), Error> {
-        check(&self.appends_fail)?;
-        self.inner.keep_rejected(requests, bounds).await
+    async fn inspect(&self) -> Result<Vec<String>, Error> {
+        self.inner.inspect().await
     }
 
     async fn rejected(
@@ -278,10 +296,6 @@ impl Store for FailingStore {
         self.inner.forget_rejected(numbers).await
     }
 
-    async fn inspect(&self) -> Result<Vec<String>, Error> {
-        self.inner.inspect().await
-    }
-
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
         self.inner.audit(entry).await
     }
@@ -293,15 +307,5 @@ impl Store for FailingStore {
         cursor: Option<i64>,
     ) -> Result<AuditPage, Error> {
         self.inner.audit_log(filter, limit, cursor).await
-    }
-
-    async fn check(&self) -> Result<(), Error> {
-        check(&self.appends_fail)?;
-        self.hang().await;
-        self.inner.check().await
-    }
-
-    async fn close(&self) {
-        self.inner.close().await;
     }
 }

@@ -7,9 +7,12 @@ use suki_receiver::domain::{
     Cause, Clock, EventState, LinkGroup, LinkState, Outcome, Reason, Session, SessionKind,
 };
 use suki_receiver::journal::{
-    Claimed, ClaimedDelivery, ClaimedEvent, DeliveryEnd, End, Ended, Found, How, LateEvent, Lease,
-    Link, Linked, Planned, Retrieval, Store, Task, Wanted,
+    Claimed, ClaimedDelivery, ClaimedEvent, DeliveryEnd, End, Ended, Found, How, Journal,
+    LateEvent, Lease, Link, Linked, Planned, PostgresStore, Retrieval, SqliteStore, Store, Task,
+    Wanted,
 };
+
+use crate::support::FailingStore;
 
 /// The tasks that bring an event to its sinks.
 pub const EVENTS: [Task; 3] = [Task::Forward, Task::New, Task::Retrieve];
@@ -36,19 +39,51 @@ pub fn names(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
+/// Where work is claimed and ended: at a store, or at the journal in front of it.
+pub trait Queue {
+    fn take(&self, wanted: Wanted) -> impl Future<Output = Vec<Claimed>> + Send;
+    fn put_down(&self, end: End) -> impl Future<Output = Ended> + Send;
+}
+
+macro_rules! queues {
+    ($($queue:ty),+) => {$(
+        impl Queue for $queue {
+            async fn take(&self, wanted: Wanted) -> Vec<Claimed> {
+                self.claim(wanted).await.unwrap()
+            }
+
+            async fn put_down(&self, end: End) -> Ended {
+                self.finish(vec![end]).await.unwrap().remove(0)
+            }
+        }
+    )+};
+}
+
+queues!(
+    dyn Store + '_,
+    SqliteStore,
+    PostgresStore,
+    FailingStore,
+    Journal
+);
+
 /// Claims every event that is due now.
-pub async fn claim_events(store: &dyn Store, clock: Clock) -> Vec<ClaimedEvent> {
-    events(store.claim(soon(clock, &EVENTS)).await.unwrap())
+pub async fn claim_events(queue: &(impl Queue + ?Sized), clock: Clock) -> Vec<ClaimedEvent> {
+    events(queue.take(soon(clock, &EVENTS)).await)
 }
 
 /// Claims every delivery to this sink that is due now.
-pub async fn claim_deliveries(store: &dyn Store, sink: &str, clock: Clock) -> Vec<ClaimedDelivery> {
-    deliveries(store.claim(soon(clock, &[to(sink)])).await.unwrap())
+pub async fn claim_deliveries(
+    queue: &(impl Queue + ?Sized),
+    sink: &str,
+    clock: Clock,
+) -> Vec<ClaimedDelivery> {
+    deliveries(queue.take(soon(clock, &[to(sink)])).await)
 }
 
 /// Claims every event whose late content is to be asked for now.
-pub async fn claim_late(store: &dyn Store, clock: Clock) -> Vec<LateEvent> {
-    let claimed = store.claim(soon(clock, &[Task::Refresh])).await.unwrap();
+pub async fn claim_late(queue: &(impl Queue + ?Sized), clock: Clock) -> Vec<LateEvent> {
+    let claimed = queue.take(soon(clock, &[Task::Refresh])).await;
     let late = claimed.into_iter().map(|claimed| match claimed {
         Claimed::Late(late) => *late,
         other => panic!("not asked for: {other:?}"),
@@ -73,14 +108,14 @@ pub fn deliveries(claimed: Vec<Claimed>) -> Vec<ClaimedDelivery> {
 }
 
 /// Writes down how one piece of work ended.
-pub async fn end(store: &dyn Store, lease: &Lease, how: impl Into<Ending>) -> Ended {
+pub async fn end(queue: &(impl Queue + ?Sized), lease: &Lease, how: impl Into<Ending>) -> Ended {
     let end = End {
         lease: lease.clone(),
         how: how.into().0,
         took: std::time::Duration::ZERO,
         instance: "one".into(),
     };
-    store.finish(vec![end]).await.unwrap().remove(0)
+    queue.put_down(end).await
 }
 
 /// How work ended, from its kind.

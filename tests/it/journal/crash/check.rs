@@ -59,6 +59,7 @@ pub async fn check(
         return Err(format!("{key} is there and was never sent"));
     }
     let log = journal
+        .records()
         .audit_log(AuditFilter::default(), 10_000, None)
         .await
         .map_err(text)?
@@ -113,18 +114,21 @@ async fn find(journal: &Journal, knowledge: &Knowledge) -> Result<Found, Wrong> 
         .iter()
         .flat_map(|(key, known)| known.ids.iter().map(|id| (id.clone(), *key)))
         .collect();
-    let page = journal.list(Filter::default(), 10_000, None).await;
+    let page = journal
+        .records()
+        .list(Filter::default(), 10_000, None)
+        .await;
     let found = join_all(page.map_err(text)?.events.into_iter().map(|event| {
         let ids = &ids;
         async move {
-            let body = journal.payload(event.id).await.map_err(text)?;
+            let body = journal.records().payload(event.id).await.map_err(text)?;
             let key = key_of(&event, body.as_deref())
                 .or_else(|| ids.get(&event.id.to_string()).copied())
                 .ok_or_else(|| format!("the event {} was never sent", event.id))?;
             if body.as_ref().is_some_and(|body| *body != key.body()) {
                 return Err(format!("the body of {key} is not what was sent"));
             }
-            let detail = journal.event(event.id).await.map_err(text)?;
+            let detail = journal.records().event(event.id).await.map_err(text)?;
             let detail = detail.ok_or_else(|| format!("{key} is in the list only"))?;
             let standing = standing(journal, key, body.is_some(), &detail).await?;
             Ok((key, event.id, standing))
@@ -142,7 +146,7 @@ async fn find(journal: &Journal, knowledge: &Knowledge) -> Result<Found, Wrong> 
 
 /// The store's own inspection finds nothing: no work without an event, no event without work or ending.
 async fn fits_together(journal: &Journal) -> Result<(), Wrong> {
-    match journal.inspect().await.map_err(text)?.as_slice() {
+    match journal.records().inspect().await.map_err(text)?.as_slice() {
         [] => Ok(()),
         problems => Err(format!("the inspection finds {problems:?}")),
     }
@@ -150,12 +154,15 @@ async fn fits_together(journal: &Journal) -> Result<(), Wrong> {
 
 /// The counts that the store gives are those of the events that it lists.
 async fn counts_add_up(journal: &Journal) -> Result<(), Wrong> {
-    let page = journal.list(Filter::default(), 10_000, None).await;
+    let page = journal
+        .records()
+        .list(Filter::default(), 10_000, None)
+        .await;
     let mut by_state = BTreeMap::<EventState, u64>::new();
     for event in page.map_err(text)?.events {
         *by_state.entry(event.state).or_default() += 1;
     }
-    for (state, counted) in journal.stats().await.map_err(text)?.events {
+    for (state, counted) in journal.records().stats().await.map_err(text)?.events {
         let there = by_state.get(&state).copied().unwrap_or(0);
         if counted != there {
             return Err(format!("{counted} are counted as {state}, {there} are"));
@@ -190,7 +197,7 @@ async fn standing(
     }
     let mut links = BTreeMap::new();
     for link in &detail.links {
-        let body = journal.resource(detail.event.id, link.n).await;
+        let body = journal.records().resource(detail.event.id, link.n).await;
         let version = match body.map_err(text)? {
             Some(body) => {
                 let version = key.version_of(link.n, &body);
@@ -279,20 +286,20 @@ async fn sent_again(journal: &Journal, found: &Found) -> Result<(), Wrong> {
 async fn ends_well(journal: &Journal, knowledge: &Knowledge) -> Result<(), Wrong> {
     let clock = Clock::start();
     let sinks = vec![SINKS[0].to_owned()];
-    let claimed = claim_events(&**journal, clock).await;
+    let claimed = claim_events(journal, clock).await;
     let ended = join_all(claimed.iter().map(|event| {
         let retrieved = deliver(sinks.clone(), false, event.found.links.clone());
-        end(&**journal, &event.lease, retrieved)
+        end(journal, &event.lease, retrieved)
     }));
     if ended.await.contains(&Ended::Lost) {
         return Err("a lease is lost at once".to_owned());
     }
     for sink in SINKS {
-        let claimed = claim_deliveries(&**journal, sink, clock).await;
+        let claimed = claim_deliveries(journal, sink, clock).await;
         let ended = join_all(
             claimed
                 .iter()
-                .map(|delivery| end(&**journal, &delivery.lease, delivered(clock))),
+                .map(|delivery| end(journal, &delivery.lease, delivered(clock))),
         );
         if ended.await.contains(&Ended::Lost) {
             return Err("a lease is lost at once".to_owned());
@@ -306,7 +313,7 @@ async fn ends_well(journal: &Journal, knowledge: &Knowledge) -> Result<(), Wrong
             continue;
         }
         let (key, id) = (*key, id.parse().map_err(text)?);
-        let detail = journal.event(id).await.map_err(text)?;
+        let detail = journal.records().event(id).await.map_err(text)?;
         let detail = detail.ok_or_else(|| format!("{key} is gone"))?;
         let (wanted, found) = (
             at_end(key, from),

@@ -99,7 +99,10 @@ async fn work(root: &Path, plan: Plan, session: u64, store: Arc<SqliteStore>) {
 impl Shared {
     /// Knows the events that are there from an earlier session.
     pub async fn new(root: &Path, plan: Plan, journal: Journal, inbox: Inbox) -> Arc<Self> {
-        let page = journal.list(Filter::default(), 10_000, None).await;
+        let page = journal
+            .records()
+            .list(Filter::default(), 10_000, None)
+            .await;
         let events = page.unwrap().events.into_iter();
         let known = events.filter_map(|event| {
             let key = Key::of_encounter(event.encounter_id?.as_str())?;
@@ -243,7 +246,7 @@ impl Shared {
         let key = key_of(&event);
         let mine = self.hold(key).await;
         if chance.random_bool(0.1) {
-            end(&*self.journal, &event.lease, How::GivenBack).await;
+            end(&self.journal, &event.lease, How::GivenBack).await;
             return self.let_go(key, &[event.lease]);
         }
         let links = self.links(chance);
@@ -275,7 +278,7 @@ impl Shared {
             }
         };
         let number = self.teller.begin(Act::Retrieval(key, links, said));
-        let ended = end(&*self.journal, &event.lease, retrieved).await;
+        let ended = end(&self.journal, &event.lease, retrieved).await;
         self.teller.end(number, fate(&ended));
         let deliveries = match ended {
             Ended::Kept { deliveries, .. } => deliveries,

@@ -49,7 +49,11 @@ impl Shared {
         };
         let again = Again { fetch_anew, sink };
         let number = self.teller.begin(Act::Replay { key, again, waits });
-        let replayed = self.journal.replay(id, from, sinks, "me".to_owned()).await;
+        let replayed = self
+            .journal
+            .records()
+            .replay(id, from, sinks, "me".to_owned())
+            .await;
         let fate = match replayed.unwrap() {
             Replayed::Scheduled => Fate::Kept,
             Replayed::NotFound | Replayed::NoContent | Replayed::NotRetrieved => Fate::Refused,
@@ -67,7 +71,11 @@ impl Shared {
             return;
         }
         let number = self.teller.begin(Act::Purge(key));
-        let purged = self.journal.purge(id, "an operator".to_owned()).await;
+        let purged = self
+            .journal
+            .records()
+            .purge(id, "an operator".to_owned())
+            .await;
         let fate = if purged.unwrap() {
             self.holding.forget(key);
             Fate::Kept
@@ -86,7 +94,7 @@ impl Shared {
             quarantined: None,
             receipts: if receipts { i64::MAX } else { i64::MIN },
         };
-        let retained = self.journal.retain(expiry, 1_000_000);
+        let retained = self.journal.records().retain(expiry, 1_000_000);
         retained.await.unwrap();
         self.teller.end(number, Fate::Kept);
     }
@@ -109,7 +117,7 @@ impl Shared {
             event: None,
         };
         let number = self.teller.begin(Act::Audit(note));
-        self.journal.audit(entry).await.unwrap();
+        self.journal.records().audit(entry).await.unwrap();
         self.teller.end(number, Fate::Kept);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use suki_receiver::domain::Clock;
-use suki_receiver::journal::{Appended, Filter, Received, Store};
+use suki_receiver::journal::{Appended, Filter, Received, Records};
 
 use super::journal;
 use crate::journal::contract::{append, claim_events, deliver, end, fetched, id, only, verified};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use suki_receiver::domain::Clock;
 use suki_receiver::journal::{
-    Appended, AuditEntry, AuditFilter, Error, Filter, Journal, PostgresStore, Received, Store,
+    Appended, AuditEntry, AuditFilter, Error, Filter, Journal, PostgresStore, Received, Records,
+    Store,
 };
 use suki_receiver::lab::simulator::Proxy;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

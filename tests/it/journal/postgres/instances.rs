@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use suki_receiver::domain::{Clock, EventId, EventState};
-use suki_receiver::journal::{Appended, Ended, Expiry, Filter, Pauses, PostgresStore, Store};
+use suki_receiver::journal::{
+    Appended, Ended, Expiry, Filter, Pauses, PostgresStore, Records, Store,
+};
 use tokio::time::timeout;
 
 use super::journal;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use suki_receiver::config::{self, PostgresUrl};
 use suki_receiver::domain::Clock;
-use suki_receiver::journal::{Access, Filter, PostgresStore, Store};
+use suki_receiver::journal::{Access, Filter, PostgresStore, Records, Store};
 use suki_receiver::metrics::Metrics;
 
 use super::journal;
