@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::openapi::words;
 use crate::domain::{Cause, LinkState};
-use crate::journal::{Attempt, Delivery, Event, EventDetail, Link};
+use crate::journal::{Attempt, Delivery, Event, EventDetail, LinkRecord};
 
 /// One thing that happened to an event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -95,7 +95,7 @@ fn failed_or_done_by_somebody(attempt: &Attempt) -> (Timestamp, Moment) {
     (at, moment)
 }
 
-fn fetched(link: &Link) -> Option<(Timestamp, Moment)> {
+fn fetched(link: &LinkRecord) -> Option<(Timestamp, Moment)> {
     let status = link
         .http_status
         .map_or_else(String::new, |status| format!(", HTTP {status}"));

@@ -161,7 +161,7 @@ impl From<&journal::Event> for Event {
 
 impl From<&journal::EventDetail> for Detail {
     fn from(detail: &journal::EventDetail) -> Self {
-        let link = |link: &journal::Link| Link {
+        let link = |link: &journal::LinkRecord| Link {
             group: link.group.to_string(),
             href: link.href.clone(),
             state: link.state.as_str(),

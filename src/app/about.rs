@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::config::{Config, Include, Sink, SinkTarget, StoreUrl};
+use crate::config::{Config, Include, SinkConfig, SinkTarget, StoreUrl};
 use crate::console::{About, SinkInfo};
 
 /// What there is to show of a service with this configuration.
@@ -28,7 +28,7 @@ pub(super) fn about(config: &Config, instance: String, since: Timestamp) -> Abou
     }
 }
 
-fn sink(sink: &Sink) -> SinkInfo {
+fn sink(sink: &SinkConfig) -> SinkInfo {
     let (kind, target, is_signed) = match &sink.target {
         SinkTarget::Files(files) => ("files", files.dir.display().to_string(), false),
         SinkTarget::Http(http) => {

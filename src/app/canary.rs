@@ -16,7 +16,7 @@ use crate::lifecycle::{Alert, Alerts, TaskGroup};
 use crate::metrics::Metrics;
 use crate::net::{ClientOptions, Reach, build_client, describe};
 use crate::signature::{GENERATED_AT_HEADER, SIGNATURE_HEADER, Secrets};
-use crate::sinks::{Delivery, Outcome, ReloadableSink, Sink};
+use crate::sinks::{CloudEvent, ReloadableSink, Sink, SinkAnswer};
 
 /// So many in a row that are not answered are an alert.
 const MISSES: u32 = 2;
@@ -46,7 +46,7 @@ impl Canary {
     pub(super) fn of(
         config: &Config,
         instance: String,
-        sinks: &[(crate::config::Sink, ReloadableSink)],
+        sinks: &[(crate::config::SinkConfig, ReloadableSink)],
         secrets: &Arc<ArcSwap<Secrets>>,
         (metrics, alerts): (Metrics, Alerts),
     ) -> anyhow::Result<Option<Self>> {
@@ -162,10 +162,10 @@ impl Canary {
     /// Word of one is worth no second try: the next one follows.
     async fn tell(&self, took: Duration) {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let delivery = Delivery::of_canary(took_ms, &self.instance);
-        let told = self.sinks.iter().map(|sink| sink.deliver(&delivery));
+        let event = CloudEvent::of_canary(took_ms, &self.instance);
+        let told = self.sinks.iter().map(|sink| sink.deliver(&event));
         for outcome in futures_util::future::join_all(told).await {
-            if let Outcome::Retry { reason, .. } | Outcome::Rejected { reason } = outcome {
+            if let SinkAnswer::Retry { reason, .. } | SinkAnswer::Rejected { reason } = outcome {
                 tracing::debug!(%reason, "a sink was not told of the synthetic notification");
             }
         }

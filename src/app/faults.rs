@@ -121,7 +121,7 @@ fn token(config: &Config, asks: Asks) -> Option<Fault> {
     ))
 }
 
-fn sink(sink: &config::Sink, asks: Asks) -> Option<Fault> {
+fn sink(sink: &config::SinkConfig, asks: Asks) -> Option<Fault> {
     let key = |key: &str| format!("sinks.{}.{key}", sink.name);
     match &sink.target {
         // One that is there but takes no files now keeps no notification from being taken; deliveries to it wait.

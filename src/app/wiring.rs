@@ -189,7 +189,7 @@ fn server_tls(files: Option<&crate::config::ServerTls>) -> anyhow::Result<Option
 
 fn build_sinks(
     config: &Config,
-) -> anyhow::Result<Vec<(crate::config::Sink, sinks::ReloadableSink)>> {
+) -> anyhow::Result<Vec<(crate::config::SinkConfig, sinks::ReloadableSink)>> {
     config
         .sinks
         .iter()

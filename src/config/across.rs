@@ -3,7 +3,7 @@
 use super::reader::Section;
 use super::{
     Admin, Canary, Config, Follow, Log, Net, Otel, Reconcile, Refresh, Retention, Sdp, Server,
-    Signature, Sink, Store,
+    Signature, SinkConfig, Store,
 };
 
 impl Config {
@@ -28,7 +28,7 @@ impl Config {
             reconcile: root.section("reconcile", Reconcile::read),
             refresh: root.section("refresh", Refresh::read),
             canary: root.section("canary", Canary::read),
-            sinks: Sink::read_all(root, &net.proxy),
+            sinks: SinkConfig::read_all(root, &net.proxy),
             retention: root.section("retention", Retention::read),
             log: root.section("log", Log::read),
             otel: root.section("otel", |otel| Otel::read(otel, &net.proxy)),

@@ -66,7 +66,7 @@ pub use sdp_auth::{AuthMode, PartnerToken, SdpAuth, SigningKey};
 pub use secret::{NamedSecret, Secret, SecretError};
 pub use server::{Server, ServerTls};
 pub use signature::{OnStale, Signature};
-pub use sinks::{FilesSink, HttpSink, Include, Sink, SinkTarget, Template};
+pub use sinks::{FilesConfig, HttpConfig, Include, SinkConfig, SinkTarget, Template};
 pub use source::Source;
 pub use store::{Store, StoreUrl};
 
@@ -94,7 +94,7 @@ pub struct Config {
     /// `[canary]`: the synthetic notification.
     pub canary: Canary,
     /// `[[sinks]]`: where results go.
-    pub sinks: Vec<Sink>,
+    pub sinks: Vec<SinkConfig>,
     /// `[retention]`: how long content and receipts stay.
     pub retention: Retention,
     /// `[log]`: what is logged, and how.

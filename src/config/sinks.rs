@@ -14,7 +14,7 @@ use crate::domain::Outcome;
 
 /// One place that results are delivered to.
 #[derive(Debug, Clone)]
-pub struct Sink {
+pub struct SinkConfig {
     /// Its name: in the API, the metrics and the logs. Unique; letters, digits, `-` and `_`.
     pub name: String,
     /// Outcomes that are delivered; all when not set.
@@ -48,21 +48,21 @@ pub enum Include {
 #[derive(Debug, Clone)]
 pub enum SinkTarget {
     /// `type = "files"`.
-    Files(FilesSink),
+    Files(FilesConfig),
     /// `type = "http"`.
-    Http(HttpSink),
+    Http(HttpConfig),
 }
 
 /// Files below a folder.
 #[derive(Debug, Clone)]
-pub struct FilesSink {
+pub struct FilesConfig {
     /// The folder; made at start.
     pub dir: PathBuf,
 }
 
 /// POSTs to an address, signed as Standard Webhooks.
 #[derive(Clone)]
-pub struct HttpSink {
+pub struct HttpConfig {
     /// The address.
     pub url: Url,
     /// Signing secrets (`secret`, or `secrets` during a rotation: one signature each, the newest first).
@@ -88,7 +88,7 @@ pub struct Template {
     pub content_type: String,
 }
 
-impl Sink {
+impl SinkConfig {
     /// Reads `[[sinks]]`.
     pub(super) fn read_all(root: &mut Section<'_>, proxy: &Proxy) -> Vec<Self> {
         let sinks = root.list("sinks", |section| Self::read(section, proxy));
@@ -112,8 +112,8 @@ impl Sink {
         let max_concurrency = section.checked("max_concurrency", 64, check::count);
         let expect_applied: Option<Duration> = section.get("expect_applied", None);
         let target = match kind {
-            Some(Kind::Files) => FilesSink::read(section).map(SinkTarget::Files),
-            Some(Kind::Http) => HttpSink::read(section, proxy).map(SinkTarget::Http),
+            Some(Kind::Files) => FilesConfig::read(section).map(SinkTarget::Files),
+            Some(Kind::Http) => HttpConfig::read(section, proxy).map(SinkTarget::Http),
             None => None,
         };
         let retry = section.section("retry", |retry| Retry::read(retry, Retry::default()));
@@ -204,9 +204,9 @@ impl Setting for Subscribed {
 }
 
 /// Shows the address without its query, which may hold a token.
-impl fmt::Debug for HttpSink {
+impl fmt::Debug for HttpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpSink")
+        f.debug_struct("HttpConfig")
             .field("url", &self.url.show())
             .field("secrets", &self.secrets)
             .field("headers", &self.headers)
@@ -214,14 +214,14 @@ impl fmt::Debug for HttpSink {
     }
 }
 
-impl FilesSink {
+impl FilesConfig {
     fn read(section: &mut Section<'_>) -> Option<Self> {
         let dir = section.required("dir", "name the folder", |_| Ok(()))?;
         Some(Self { dir })
     }
 }
 
-impl HttpSink {
+impl HttpConfig {
     fn read(section: &mut Section<'_>, shared: &Proxy) -> Option<Self> {
         let url = section.required("url", "name the address", check::http_url);
         let timeout = section.checked("timeout", Duration::from_secs(30), check::not_zero);

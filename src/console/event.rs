@@ -11,7 +11,7 @@ use super::visitor::Visitor;
 use super::{State, forms, time, ui};
 use crate::config::TRACE_ID;
 use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
-use crate::journal::{AuditFilter, AuditPage, Event, EventDetail, Filter, Link};
+use crate::journal::{AuditFilter, AuditPage, Event, EventDetail, Filter, LinkRecord};
 use crate::traces::SpanContext;
 
 /// Other events of its session or encounter that are listed.
@@ -330,7 +330,7 @@ fn deliveries(found: &Found, now: Timestamp, visitor: &Visitor) -> Markup {
     }
 }
 
-fn links(links: &[Link]) -> Markup {
+fn links(links: &[LinkRecord]) -> Markup {
     html! {
         @if links.is_empty() {
             p.hint { "It needed none." }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::visitor::Visitor;
 use super::{State, ui};
 use crate::domain::{EventId, EventState, LinkState};
-use crate::journal::{EventDetail, Link, ReplayFrom, addressees};
+use crate::journal::{EventDetail, LinkRecord, ReplayFrom, addressees};
 
 /// What can be done, each with what will happen.
 pub(super) fn actions(state: &State, visitor: &Visitor, detail: &EventDetail) -> Markup {
@@ -68,7 +68,7 @@ pub(super) fn actions(state: &State, visitor: &Visitor, detail: &EventDetail) ->
     }
 }
 
-fn reveal(path: &str, links: &[Link], is_quarantined: bool) -> Markup {
+fn reveal(path: &str, links: &[LinkRecord], is_quarantined: bool) -> Markup {
     let fetched = links.iter().filter(|link| link.state == LinkState::Fetched);
     ui::action(
         "Reveal clinical content…",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Kept, Lease, Link, NewEvent, Task};
+use super::{Kept, Lease, LinkRecord, NewEvent, Task};
 use crate::domain::{
     Clock, Document, EncounterId, EventId, Expectation, LinkState, Millis, Notification, Resource,
     Sequence, Session, SessionId, Source,
@@ -151,7 +151,7 @@ pub struct Found {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Linked {
     /// Where it stands.
-    pub link: Link,
+    pub link: LinkRecord,
     /// The answer as it came, where it was fetched.
     pub body: Option<Bytes>,
 }

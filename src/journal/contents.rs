@@ -7,7 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Link, Linked};
+use super::{Error, LinkRecord, Linked};
 use crate::domain::{LinkCause, LinkGroup, LinkState};
 
 /// A link as it is stored.
@@ -67,7 +67,7 @@ pub(super) fn encode(links: &[Linked]) -> (String, Vec<u8>) {
 }
 
 /// The links alone.
-pub(super) fn links(stored: &str) -> Result<Vec<Link>, Error> {
+pub(super) fn links(stored: &str) -> Result<Vec<LinkRecord>, Error> {
     let corrupt = || Error::Corrupt { what: "link" };
     let stored: Vec<Stored> = serde_json::from_str(stored).map_err(|_| corrupt())?;
     stored
@@ -78,7 +78,7 @@ pub(super) fn links(stored: &str) -> Result<Vec<Link>, Error> {
                 Some(word) => Some(word.parse().map_err(|_| corrupt())?),
                 None => cause_by_texts(&stored.group, &stored.href, stored.reason.as_deref()),
             };
-            Ok(Link {
+            Ok(LinkRecord {
                 n: stored.n,
                 group: LinkGroup::new(stored.group),
                 href: stored.href,
@@ -137,18 +137,15 @@ mod tests {
     use super::*;
 
     fn linked_to(n: u32, body: Option<&'static [u8]>) -> Linked {
-        let link = Link {
-            took: None,
+        let (group, href) = (LinkGroup::new("contents"), format!("/{n} \u{0} \""));
+        let state = body.map_or(LinkState::Pending, |_| LinkState::Fetched);
+        let link = LinkRecord {
             instance: body.map(|_| "one".to_owned()),
-            n,
-            group: LinkGroup::new("contents"),
-            href: format!("/{n} \u{0} \""),
-            state: body.map_or(LinkState::Pending, |_| LinkState::Fetched),
             http_status: body.map(|_| 200),
             bytes: body.map(|body| body.len() as u64),
             fetched_at: body.map(|_| Timestamp::UNIX_EPOCH),
             reason: body.is_none().then(|| "HTTP 503".to_owned()),
-            cause: None,
+            ..LinkRecord::new(n, group, href, state)
         };
         let body = body.map(Bytes::from_static);
         Linked { link, body }

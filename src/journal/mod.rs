@@ -53,7 +53,7 @@ pub use postgres::PostgresStore;
 pub use received::Received;
 pub use record::{
     Appended, Applied, Attempt, AuditEntry, AuditFilter, AuditPage, Delivery, Event, EventDetail,
-    Kept, Link, NewEvent, Page, ReplayFrom, Replayed, Stats, StoreSize, Waiting,
+    Kept, LinkRecord, NewEvent, Page, ReplayFrom, Replayed, Stats, StoreSize, Waiting,
 };
 pub use rejected_request::{Bounds, RejectedRequest};
 pub use replays::{

@@ -63,9 +63,10 @@ pub enum Appended {
     Duplicate(EventId),
 }
 
-/// One link as it stands.
+/// One link of an event as it stands: planned, refused, fetched or given up. What the vendor sent is a
+/// [`crate::domain::Link`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub struct LinkRecord {
     /// Its number within the event, from 0.
     pub n: u32,
     /// Its group.
@@ -88,6 +89,25 @@ pub struct Link {
     pub reason: Option<String>,
     /// Why it will not be, or what it lacks.
     pub cause: Option<LinkCause>,
+}
+
+impl LinkRecord {
+    /// One that stands so, and of which nothing else is known.
+    pub fn new(n: u32, group: LinkGroup, href: String, state: LinkState) -> Self {
+        Self {
+            n,
+            group,
+            href,
+            state,
+            http_status: None,
+            bytes: None,
+            fetched_at: None,
+            took: None,
+            instance: None,
+            reason: None,
+            cause: None,
+        }
+    }
 }
 
 /// A kept event, and the right to work on it where this instance holds it from its receipt on.
@@ -145,7 +165,7 @@ pub struct Event {
 #[allow(missing_docs, reason = "named after what they hold")]
 pub struct EventDetail {
     pub event: Event,
-    pub links: Vec<Link>,
+    pub links: Vec<LinkRecord>,
     pub deliveries: Vec<Delivery>,
     pub attempts: Vec<Attempt>,
 }

@@ -52,21 +52,20 @@ impl Client {
         })))
     }
 
-    /// Fetches what a link leads to.
+    /// Fetches what a link of this group leads to.
     ///
     /// # Errors
     /// [`Failure`], with what to do about it.
-    pub async fn fetch(&self, subject: &Subject<'_>, link: &Link) -> Result<Fetched, Failure> {
-        if !link.is_get {
-            return Err(Failure::not_called(
-                "not followed: the link asks for another method than GET",
-            ));
-        }
-        let endpoint = endpoint(&link.group);
+    pub async fn fetch(
+        &self,
+        subject: &Subject<'_>,
+        (group, href): (&LinkGroup, &str),
+    ) -> Result<Fetched, Failure> {
+        let endpoint = endpoint(group);
         match self
             .0
             .hrefs
-            .resolve(&link.href)
+            .resolve(href)
             .map_err(|refused| Failure::not_called(refused.to_string()))?
         {
             Target::Api(url) => self.get(subject, url, endpoint).await,

@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use tempfile::NamedTempFile;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-use super::{Delivery, Outcome, SetupError, Sink};
+use super::{CloudEvent, SetupError, Sink, SinkAnswer};
 use crate::config;
 use crate::domain::{Cause, Reason};
 
@@ -64,7 +64,7 @@ impl FilesSink {
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn new(name: &str, config: &config::FilesSink) -> Result<Self, SetupError> {
+    pub fn new(name: &str, config: &config::FilesConfig) -> Result<Self, SetupError> {
         make_folder(&config.dir).map_err(|source| SetupError::Folder {
             sink: name.to_owned(),
             dir: config.dir.clone(),
@@ -206,17 +206,17 @@ fn tell(job: Job, written: io::Result<()>) {
 
 #[async_trait]
 impl Sink for FilesSink {
-    async fn deliver(&self, delivery: &Delivery) -> Outcome {
-        let day = delivery
+    async fn deliver(&self, event: &CloudEvent) -> SinkAnswer {
+        let day = event
             .received_at
             .to_zoned_datetime(TimeZone::UTC)
             .strftime("%Y/%m/%d")
             .to_string();
-        let name = format!("{}.json", delivery.id);
-        let written = self.write(self.dir.join(day), name, delivery.envelope.clone());
+        let name = format!("{}.json", event.id);
+        let written = self.write(self.dir.join(day), name, event.envelope.clone());
         match written.await {
-            Ok(()) => Outcome::Delivered,
-            Err(error) => Outcome::Retry {
+            Ok(()) => SinkAnswer::Delivered,
+            Err(error) => SinkAnswer::Retry {
                 after: None,
                 reason: Reason::new(
                     Cause::DeliverStorage,

@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode};
 use url::Url;
 
 use super::template::Template;
-use super::{Delivery, Outcome, SetupError, SigningKeys, Sink};
+use super::{CloudEvent, SetupError, SigningKeys, Sink, SinkAnswer};
 use crate::config;
 use crate::domain::{Cause, Reason};
 use crate::net::{
@@ -37,7 +37,7 @@ impl HttpSink {
     ///
     /// # Errors
     /// When a secret, header or the CA file cannot be used.
-    pub fn new(name: &str, config: &config::HttpSink) -> Result<Self, SetupError> {
+    pub fn new(name: &str, config: &config::HttpConfig) -> Result<Self, SetupError> {
         let setting = |key: &'static str, why: String| SetupError::Setting {
             sink: name.to_owned(),
             key,
@@ -88,10 +88,10 @@ impl HttpSink {
     }
 
     /// What is posted.
-    pub(super) fn body(&self, delivery: &Delivery) -> Result<Bytes, String> {
+    pub(super) fn body(&self, event: &CloudEvent) -> Result<Bytes, String> {
         match &self.template {
-            None => Ok(delivery.envelope.clone()),
-            Some(template) => template.render(&delivery.envelope),
+            None => Ok(event.envelope.clone()),
+            Some(template) => template.render(&event.envelope),
         }
     }
 }
@@ -105,14 +105,14 @@ fn read_template(config: &config::Template) -> Result<Template, String> {
 
 #[async_trait]
 impl Sink for HttpSink {
-    async fn deliver(&self, delivery: &Delivery) -> Outcome {
-        let (id, timestamp) = (delivery.id.to_string(), Timestamp::now().as_second());
+    async fn deliver(&self, event: &CloudEvent) -> SinkAnswer {
+        let (id, timestamp) = (event.id.to_string(), Timestamp::now().as_second());
         // Another attempt would make the same of it.
-        let body = match self.body(delivery) {
+        let body = match self.body(event) {
             Ok(body) => body,
             Err(why) => {
                 let reason = Reason::new(Cause::DeliverUnrenderable, why);
-                return Outcome::Rejected { reason };
+                return SinkAnswer::Rejected { reason };
             }
         };
         let mut request = self
@@ -133,7 +133,7 @@ impl Sink for HttpSink {
             .header("webhook-timestamp", timestamp)
             .body(body);
         match request.send().await {
-            Err(error) => Outcome::Retry {
+            Err(error) => SinkAnswer::Retry {
                 after: None,
                 reason: Reason::new(unanswered(&error), describe(&error)),
             },
@@ -171,7 +171,7 @@ fn unanswered(error: &reqwest::Error) -> Cause {
 }
 
 /// Only a 2xx is a success. What is wrong with this one content is final; all else may be mended at the other end.
-fn outcome(status: StatusCode, after: Option<std::time::Duration>) -> Outcome {
+fn outcome(status: StatusCode, after: Option<std::time::Duration>) -> SinkAnswer {
     let cause = match status.as_u16() {
         400 | 410 | 413 | 422 => Cause::DeliverRejected,
         401 | 403 | 407 => Cause::DeliverAuth,
@@ -182,9 +182,9 @@ fn outcome(status: StatusCode, after: Option<std::time::Duration>) -> Outcome {
     let text = format!("HTTP {}", status.as_u16());
     let reason = Reason::new(cause, text).answered(Some(status.as_u16()));
     match status.as_u16() {
-        200..=299 => Outcome::Delivered,
-        400 | 410 | 413 | 422 => Outcome::Rejected { reason },
-        _ => Outcome::Retry { after, reason },
+        200..=299 => SinkAnswer::Delivered,
+        400 | 410 | 413 | 422 => SinkAnswer::Rejected { reason },
+        _ => SinkAnswer::Retry { after, reason },
     }
 }
 
@@ -197,16 +197,16 @@ mod tests {
         for status in [200, 201, 202, 204] {
             assert_eq!(
                 outcome(StatusCode::from_u16(status).expect("a status"), None),
-                Outcome::Delivered
+                SinkAnswer::Delivered
             );
         }
         for status in [302, 401, 403, 404, 408, 409, 429, 500, 503] {
             let outcome = outcome(StatusCode::from_u16(status).expect("a status"), None);
-            assert!(matches!(outcome, Outcome::Retry { .. }), "{status}");
+            assert!(matches!(outcome, SinkAnswer::Retry { .. }), "{status}");
         }
         for status in [400, 410, 413, 422] {
             let outcome = outcome(StatusCode::from_u16(status).expect("a status"), None);
-            assert!(matches!(outcome, Outcome::Rejected { .. }), "{status}");
+            assert!(matches!(outcome, SinkAnswer::Rejected { .. }), "{status}");
         }
     }
 }

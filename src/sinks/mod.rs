@@ -30,20 +30,20 @@ pub use http::HttpSink;
 pub use reloadable::ReloadableSink;
 pub use webhook_signature::SigningKeys;
 
-/// What a sink gets: the envelope, and what it needs to place it.
+/// What a sink gets: one CloudEvent, and what it needs to place it.
 #[derive(Clone)]
-pub struct Delivery {
+pub struct CloudEvent {
     /// The event; the idempotency key.
     pub id: EventId,
     /// When the notification was received.
     pub received_at: Timestamp,
-    /// One CloudEvents JSON object.
+    /// The JSON object.
     pub envelope: Bytes,
 }
 
-/// How a delivery went.
+/// What a sink says of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum SinkAnswer {
     /// The sink has it.
     Delivered,
     /// It may take it later.
@@ -64,7 +64,7 @@ pub enum Outcome {
 #[async_trait]
 pub trait Sink: Send + Sync + 'static {
     /// Delivers one document. The same one may come again: its id is the idempotency key.
-    async fn deliver(&self, delivery: &Delivery) -> Outcome;
+    async fn deliver(&self, event: &CloudEvent) -> SinkAnswer;
 
     /// Removes what an earlier process left unfinished. Called once when deliveries begin, beside them.
     async fn tidy(&self);
@@ -109,9 +109,9 @@ pub enum SetupError {
     },
 }
 
-impl Delivery {
-    /// The delivery of a document to a sink that wants `include`, from an instance; `origin` is the span in which the event
-    /// was received, where it has a trace.
+impl CloudEvent {
+    /// The event of a document for a sink that wants `include`, from an instance; `origin` is the span in which its
+    /// notification was received, where it has a trace.
     ///
     /// # Errors
     /// [`Unrenderable`] when the document cannot be rendered.
@@ -128,9 +128,9 @@ impl Delivery {
     }
 }
 
-impl std::fmt::Debug for Delivery {
+impl std::fmt::Debug for CloudEvent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delivery")
+        f.debug_struct("CloudEvent")
             .field("id", &self.id)
             .field("envelope", &"[redacted]")
             .finish_non_exhaustive()
@@ -141,7 +141,7 @@ impl std::fmt::Debug for Delivery {
 ///
 /// # Errors
 /// [`SetupError`], which names the sink.
-pub fn build(sink: &config::Sink) -> Result<Box<dyn Sink>, SetupError> {
+pub fn build(sink: &config::SinkConfig) -> Result<Box<dyn Sink>, SetupError> {
     Ok(match &sink.target {
         SinkTarget::Files(files) => Box::new(FilesSink::new(&sink.name, files)?),
         SinkTarget::Http(http) => {
@@ -153,13 +153,13 @@ pub fn build(sink: &config::Sink) -> Result<Box<dyn Sink>, SetupError> {
 }
 
 /// Renders a sample of each type of event that a sink gets, so that its template fails now and not with the first patient.
-fn try_template(sink: &config::Sink, built: &HttpSink) -> Result<(), SetupError> {
+fn try_template(sink: &config::SinkConfig, built: &HttpSink) -> Result<(), SetupError> {
     let setting = |why: String| SetupError::Setting {
         sink: sink.name.clone(),
         key: "template",
         why,
     };
-    let SinkTarget::Http(config::HttpSink {
+    let SinkTarget::Http(config::HttpConfig {
         template: Some(template),
         ..
     }) = &sink.target
@@ -167,8 +167,8 @@ fn try_template(sink: &config::Sink, built: &HttpSink) -> Result<(), SetupError>
         return Ok(());
     };
     let samples = sample::of(sink).map_err(|error| setting(error.to_string()))?;
-    for (kind, delivery) in samples {
-        built.body(&delivery).map_err(|why| {
+    for (kind, event) in samples {
+        built.body(&event).map_err(|why| {
             let file = template.file.display();
             setting(format!("{file}: {why}, for {kind}"))
         })?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Schema;
 
-use super::Delivery;
+use super::CloudEvent;
 use super::texts::{always, datacontenttype, one_of, one_of_texts, specversion};
 use crate::domain::EventId;
 use crate::lifecycle::{Alert, AlertChange, AlertStatus};
@@ -98,7 +98,7 @@ fn notice_type(name: &str) -> String {
     format!("{PREFIX}.{name}")
 }
 
-impl Delivery {
+impl CloudEvent {
     /// Word of an alert. Its id follows from what it says: the same one comes when it is delivered again, by a later process
     /// too.
     pub fn of_alert(change: &AlertChange, instance: &str) -> Self {
@@ -138,7 +138,7 @@ fn notice(
     subject: Option<&str>,
     data: Data<'_>,
     instance: &str,
-) -> Delivery {
+) -> CloudEvent {
     let now = Timestamp::now();
     let notice = Notice {
         data,
@@ -151,7 +151,7 @@ fn notice(
         r#type: notice_type(name),
     };
     let envelope = serde_json::to_vec(&notice).expect("texts and numbers are JSON");
-    Delivery {
+    CloudEvent {
         id,
         received_at: now,
         envelope: Bytes::from(envelope),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
-use super::{Delivery, Outcome, SetupError, Sink, build};
+use super::{CloudEvent, SetupError, Sink, SinkAnswer, build};
 use crate::config::{self, SinkTarget};
 
 /// Delivers by the sink that is in force. Cheap to clone.
 #[derive(Clone)]
 pub struct ReloadableSink {
-    settings: config::Sink,
+    settings: config::SinkConfig,
     current: Arc<ArcSwap<Box<dyn Sink>>>,
 }
 
@@ -20,7 +20,7 @@ impl ReloadableSink {
     ///
     /// # Errors
     /// As [`build`].
-    pub fn new(settings: &config::Sink) -> Result<Self, SetupError> {
+    pub fn new(settings: &config::SinkConfig) -> Result<Self, SetupError> {
         Ok(Self {
             settings: settings.clone(),
             current: Arc::new(ArcSwap::from_pointee(build(settings)?)),
@@ -32,7 +32,10 @@ impl ReloadableSink {
     ///
     /// # Errors
     /// As [`build`].
-    pub fn prepare(&self, sinks: &[config::Sink]) -> Result<Option<Box<dyn Sink>>, SetupError> {
+    pub fn prepare(
+        &self,
+        sinks: &[config::SinkConfig],
+    ) -> Result<Option<Box<dyn Sink>>, SetupError> {
         let new = sinks.iter().find(|sink| sink.name == self.settings.name);
         let mut settings = self.settings.clone();
         match (&mut settings.target, new.map(|sink| &sink.target)) {
@@ -53,9 +56,9 @@ impl ReloadableSink {
 
 #[async_trait]
 impl Sink for ReloadableSink {
-    async fn deliver(&self, delivery: &Delivery) -> Outcome {
+    async fn deliver(&self, event: &CloudEvent) -> SinkAnswer {
         let current = self.current.load_full();
-        current.deliver(delivery).await
+        current.deliver(event).await
     }
 
     async fn tidy(&self) {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Delivery, Unrenderable};
-use crate::config::Sink;
+use super::{CloudEvent, Unrenderable};
+use crate::config::SinkConfig;
 use crate::domain::{
     Document, EncounterId, EventId, LinkGroup, Outcome, Resource, Sequence, SessionId, Source,
 };
@@ -17,21 +17,21 @@ const INSTANCE: &str = "sample";
 ///
 /// # Errors
 /// When one cannot be made.
-pub(super) fn of(sink: &Sink) -> Result<Vec<(String, Delivery)>, Unrenderable> {
+pub(super) fn of(sink: &SinkConfig) -> Result<Vec<(String, CloudEvent)>, Unrenderable> {
     let mut samples = Vec::new();
     for outcome in &sink.events {
-        let delivery = Delivery::of(&document(*outcome), sink.include, (INSTANCE, None))?;
-        samples.push((format!("a session that is {outcome}"), delivery));
+        let event = CloudEvent::of(&document(*outcome), sink.include, (INSTANCE, None))?;
+        samples.push((format!("a session that is {outcome}"), event));
     }
     if sink.alerts {
         for status in [AlertStatus::Raised, AlertStatus::Resolved] {
-            let delivery = Delivery::of_alert(&alert(status), INSTANCE);
-            samples.push(("an alert".to_owned(), delivery));
+            let event = CloudEvent::of_alert(&alert(status), INSTANCE);
+            samples.push(("an alert".to_owned(), event));
         }
     }
     if sink.canary {
-        let delivery = Delivery::of_canary(12, INSTANCE);
-        samples.push(("a synthetic notification".to_owned(), delivery));
+        let event = CloudEvent::of_canary(12, INSTANCE);
+        samples.push(("a synthetic notification".to_owned(), event));
     }
     Ok(samples)
 }

@@ -64,7 +64,7 @@ mod tests {
         SessionId, Source,
     };
     use crate::lifecycle::{Alert, AlertChange, AlertStatus};
-    use crate::sinks::Delivery;
+    use crate::sinks::CloudEvent;
 
     /// What is wrong with a value, by a schema of the few keywords that ours have. A keyword that is not known here is a
     /// failure, so that none is passed over.
@@ -218,8 +218,8 @@ mod tests {
         }
     }
 
-    fn sent(delivery: &Delivery) -> Value {
-        serde_json::from_slice(&delivery.envelope).expect("JSON")
+    fn sent(event: &CloudEvent) -> Value {
+        serde_json::from_slice(&event.envelope).expect("JSON")
     }
 
     #[test]
@@ -228,8 +228,8 @@ mod tests {
         let documents = Outcome::ALL.map(document).into_iter().chain([full()]);
         for document in documents {
             for include in [Include::Everything, Include::NotificationOnly] {
-                let delivery = Delivery::of(&document, include, ("here", None)).expect("rendered");
-                let sent = sent(&delivery);
+                let event = CloudEvent::of(&document, include, ("here", None)).expect("rendered");
+                let sent = sent(&event);
                 assert_eq!(problems(&sent, &schema, &schema), [""; 0], "{sent:#}");
             }
         }
@@ -238,8 +238,7 @@ mod tests {
     #[test]
     fn what_is_no_envelope_does_not_fit() {
         let schema = cloudevent();
-        let delivery =
-            Delivery::of(&full(), Include::Everything, ("here", None)).expect("rendered");
+        let event = CloudEvent::of(&full(), Include::Everything, ("here", None)).expect("rendered");
         for (place, wrong) in [
             ("/id", json!("x")),
             ("/type", json!("ai.suki.session.lost")),
@@ -249,7 +248,7 @@ mod tests {
             ("/data/resources/contents/0/http_status", json!("200")),
             ("/data/sequence", json!(7)),
         ] {
-            let mut sent = sent(&delivery);
+            let mut sent = sent(&event);
             *sent.pointer_mut(place).expect(place) = wrong;
             assert_ne!(problems(&sent, &schema, &schema), [""; 0], "{place}");
         }
@@ -269,9 +268,9 @@ mod tests {
                 }
             })
         });
-        let notices = changes.map(|change| Delivery::of_alert(&change, "here"));
-        for delivery in notices.chain([Delivery::of_canary(7, "here")]) {
-            let sent = sent(&delivery);
+        let notices = changes.map(|change| CloudEvent::of_alert(&change, "here"));
+        for event in notices.chain([CloudEvent::of_canary(7, "here")]) {
+            let sent = sent(&event);
             assert_eq!(problems(&sent, &schema, &schema), [""; 0], "{sent:#}");
         }
     }

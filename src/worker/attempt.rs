@@ -8,7 +8,7 @@ use super::settle::{NotYet, Settled, is_unknowable, settle, unknowable_status};
 use super::{backoff, plan};
 use crate::config::Include;
 use crate::domain::{Cause, Notification, Outcome, Reason, Session};
-use crate::journal::{ClaimedEvent, Found, Link, Linked, Planned, Retrieval, Task};
+use crate::journal::{ClaimedEvent, Found, LinkRecord, Linked, Planned, Retrieval, Task};
 use crate::sdp::{self, Failure};
 
 impl Retriever {
@@ -106,7 +106,12 @@ impl Retriever {
     }
 
     /// What is to be fetched: what is linked, and the vendor's standard links for what a completed session must have.
-    fn plan(&self, sdp: &sdp::Client, notification: &Notification, session: &Session) -> Vec<Link> {
+    fn plan(
+        &self,
+        sdp: &sdp::Client,
+        notification: &Notification,
+        session: &Session,
+    ) -> Vec<LinkRecord> {
         let (id, encounter) = (&notification.session_id, notification.encounter_id.as_ref());
         let mut links = notification.links().to_vec();
         if links.is_empty() && session.outcome == Outcome::Completed {
@@ -234,6 +239,6 @@ fn is_news(claimed: &ClaimedEvent, found: &Found) -> bool {
     claimed.found.session.outcome == Outcome::Unknown && found.session.outcome != Outcome::Unknown
 }
 
-fn unfetched(link: Link) -> Linked {
+fn unfetched(link: LinkRecord) -> Linked {
     Linked { link, body: None }
 }

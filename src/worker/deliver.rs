@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use super::breaker::{Admit, Breaker, Guarded};
 use super::claims::Work;
 use super::{Shared, backoff, report, trace};
-use crate::config::Sink as SinkConfig;
+use crate::config::SinkConfig;
 use crate::domain::{Cause, Document, EventState, Millis, Reason};
 use crate::journal::{
     self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Permit, Task, Wanted,
 };
 use crate::lifecycle::{Alert, TaskGroup};
-use crate::sinks::{Delivery, Outcome, Sink};
+use crate::sinks::{CloudEvent, Sink, SinkAnswer};
 
 /// A sink as those see it who have something for it.
 pub(super) struct Outlet {
@@ -59,46 +59,48 @@ impl Deliverer {
     }
 
     /// Renders and delivers. What the sink says, the breaker hears.
-    async fn attempt(&self, document: &Document) -> Outcome {
+    async fn attempt(&self, document: &Document) -> SinkAnswer {
         let origin = self.shared.traces.origin(document.id);
         let from = (&*self.shared.instance, origin);
-        let delivery = match Delivery::of(document, self.config.include, from) {
-            Ok(delivery) => delivery,
+        let event = match CloudEvent::of(document, self.config.include, from) {
+            Ok(event) => event,
             // Another attempt would find the same bytes; an operator has to look at them.
             Err(unrenderable) => {
                 self.breaker.probe_ended();
-                return Outcome::Rejected {
+                return SinkAnswer::Rejected {
                     reason: Reason::new(Cause::DeliverUnrenderable, unrenderable.to_string()),
                 };
             }
         };
-        let outcome = AssertUnwindSafe(self.sink.deliver(&delivery))
+        let outcome = AssertUnwindSafe(self.sink.deliver(&event))
             .catch_unwind()
             .await
-            .unwrap_or_else(|_| Outcome::Retry {
+            .unwrap_or_else(|_| SinkAnswer::Retry {
                 after: None,
                 reason: Reason::new(Cause::Internal, "the sink panicked"),
             });
         match &outcome {
-            Outcome::Delivered | Outcome::Rejected { .. } => self.breaker.success(Instant::now()),
-            Outcome::Retry { reason, .. } => self.breaker.failure(Instant::now(), &reason.text),
+            SinkAnswer::Delivered | SinkAnswer::Rejected { .. } => {
+                self.breaker.success(Instant::now())
+            }
+            SinkAnswer::Retry { reason, .. } => self.breaker.failure(Instant::now(), &reason.text),
         }
         outcome
     }
 
     /// What an outcome means for this claim.
-    fn end(&self, claimed: &ClaimedDelivery, outcome: Outcome) -> DeliveryEnd {
+    fn end(&self, claimed: &ClaimedDelivery, outcome: SinkAnswer) -> DeliveryEnd {
         let clock = &self.shared.clock;
         match outcome {
-            Outcome::Delivered => DeliveryEnd::Delivered {
+            SinkAnswer::Delivered => DeliveryEnd::Delivered {
                 at: clock.now(),
                 applied_by: self
                     .config
                     .expect_applied
                     .map(|within| clock.monotonic_in(within)),
             },
-            Outcome::Rejected { reason } => DeliveryEnd::Dead { reason },
-            Outcome::Retry { after, reason } => {
+            SinkAnswer::Rejected { reason } => DeliveryEnd::Dead { reason },
+            SinkAnswer::Retry { after, reason } => {
                 let at =
                     clock.monotonic_in(backoff::wait(&self.config.retry, claimed.attempt, after));
                 let give_up = Millis::try_from(self.config.retry.give_up_after.as_millis())
@@ -207,9 +209,9 @@ impl Deliverer {
         drop(permit);
         let took = start.elapsed();
         let result = match &outcome {
-            Outcome::Delivered => "delivered",
-            Outcome::Retry { .. } => "retry",
-            Outcome::Rejected { .. } => "rejected",
+            SinkAnswer::Delivered => "delivered",
+            SinkAnswer::Retry { .. } => "retry",
+            SinkAnswer::Rejected { .. } => "rejected",
         };
         shared.metrics.delivery(&self.config.name, result, took);
         trace::delivered(result, &outcome);

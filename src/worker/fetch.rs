@@ -10,7 +10,7 @@ use super::report;
 use super::retrieve::Retriever;
 use super::session::{clock_start, required_of, subject_of};
 use crate::domain::{self, Cause, LinkCause, LinkState, Reason, Session, json};
-use crate::journal::{ClaimedEvent, Found, Link, Linked, Retrieval};
+use crate::journal::{ClaimedEvent, Found, LinkRecord, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
 
 /// What one attempt's calls came to.
@@ -34,7 +34,7 @@ impl Retriever {
         linked: Vec<Linked>,
     ) -> Retrieval {
         let start = Instant::now();
-        let (mut links, mut bodies): (Vec<Link>, Vec<Option<Bytes>>) = linked
+        let (mut links, mut bodies): (Vec<LinkRecord>, Vec<Option<Bytes>>) = linked
             .into_iter()
             .map(|linked| (linked.link, linked.body))
             .unzip();
@@ -44,12 +44,8 @@ impl Retriever {
             .enumerate()
             .filter(|(_, link)| link.state == LinkState::Pending)
             .map(|(at, link)| {
-                let link = domain::Link {
-                    group: link.group.clone(),
-                    href: link.href.clone(),
-                    is_get: true,
-                };
-                async move { (at, sdp.fetch(subject, &link).await) }
+                let (group, href) = (link.group.clone(), link.href.clone());
+                async move { (at, sdp.fetch(subject, (&group, &href)).await) }
             })
             .collect();
         let is_any_pending = !pending.is_empty();
@@ -79,7 +75,7 @@ impl Retriever {
                 links: linked.map(|(link, body)| Linked { link, body }).collect(),
             }
         };
-        let failure_of = |link: &Link| {
+        let failure_of = |link: &LinkRecord| {
             let mut failed = calls.failed.iter();
             let of_it = failed.find(|(at, _)| links[*at].n == link.n);
             of_it.map(|(_, failure)| failure)
@@ -108,7 +104,7 @@ impl Retriever {
     fn apply(
         &self,
         claimed: &ClaimedEvent,
-        link: &mut Link,
+        link: &mut LinkRecord,
         (at, result): (usize, Result<Fetched, Failure>),
         session: &mut Session,
         calls: &mut Calls,
@@ -187,7 +183,7 @@ impl Retriever {
         &self,
         claimed: &ClaimedEvent,
         required: &[domain::LinkGroup],
-        link: &Link,
+        link: &LinkRecord,
     ) -> Duration {
         let is_empty = link
             .http_status
@@ -205,7 +201,7 @@ impl Retriever {
 }
 
 /// What the event waits for, or died of.
-fn why(link: &Link, failure: Option<&Failure>) -> Reason {
+fn why(link: &LinkRecord, failure: Option<&Failure>) -> Reason {
     let cause = match (link.cause, failure) {
         (Some(LinkCause::NotFollowed), _) => Cause::FetchRefusedLink,
         (Some(LinkCause::NotLinked), _) => Cause::FetchNotLinked,

@@ -20,10 +20,10 @@ use super::retrieve::Wants;
 use super::session::{clock_start, required_of, subject_of};
 use super::{Shared, trace};
 use crate::config::{Include, Refresh, Required};
-use crate::domain::{self, EventId, LinkState, Millis};
+use crate::domain::{EventId, LinkState, Millis};
 use crate::journal::{
-    self, Again, Amendment, Claimed, End, Ended, How, LATER_BY, LateEvent, Link, Linked, Permit,
-    Seen, Task, Wanted,
+    self, Again, Amendment, Claimed, End, Ended, How, LATER_BY, LateEvent, LinkRecord, Linked,
+    Permit, Seen, Task, Wanted,
 };
 use crate::sdp;
 
@@ -166,12 +166,8 @@ impl Late {
         });
         let mut calls: FuturesUnordered<_> = wanted
             .map(|(linked, is_again)| async move {
-                let link = domain::Link {
-                    group: linked.link.group.clone(),
-                    href: linked.link.href.clone(),
-                    is_get: true,
-                };
-                (linked, is_again, self.sdp.fetch(subject, &link).await)
+                let link = (&linked.link.group, &*linked.link.href);
+                (linked, is_again, self.sdp.fetch(subject, link).await)
             })
             .collect();
         let mut look = Look::default();
@@ -206,7 +202,7 @@ impl Late {
     }
 
     /// Whether what was fetched of this link is asked for again.
-    fn is_asked_again(&self, late: &LateEvent, link: &Link) -> bool {
+    fn is_asked_again(&self, late: &LateEvent, link: &LinkRecord) -> bool {
         let (LinkState::Fetched, Some(fetched_at)) = (link.state, link.fetched_at) else {
             return false;
         };

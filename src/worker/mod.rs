@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::config::{Follow, Reconcile, Refresh, Retention, Sink as SinkConfig};
+use crate::config::{Follow, Reconcile, Refresh, Retention, SinkConfig};
 use crate::domain::Clock;
 use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Permit, ToldAlert};
 use crate::lifecycle::{Alerts, Readiness, TaskGroup};

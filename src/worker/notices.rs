@@ -39,23 +39,23 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::config::{FilesSink, Include, Retry, Sink as SinkConfig, SinkTarget};
+    use crate::config::{FilesConfig, Include, Retry, SinkConfig, SinkTarget};
     use crate::domain::Clock;
     use crate::journal::{Access, Journal, SqliteStore};
     use crate::lifecycle::Alerts;
     use crate::metrics::Metrics;
-    use crate::sinks::{Delivery, Outcome, Sink};
+    use crate::sinks::{CloudEvent, Sink, SinkAnswer};
     use crate::worker::ends::Ends;
     use crate::worker::logins::Logins;
 
     /// Passes on what it is told.
-    struct Collecting(mpsc::UnboundedSender<Delivery>);
+    struct Collecting(mpsc::UnboundedSender<CloudEvent>);
 
     #[async_trait]
     impl Sink for Collecting {
-        async fn deliver(&self, delivery: &Delivery) -> Outcome {
-            self.0.send(delivery.clone()).ok();
-            Outcome::Delivered
+        async fn deliver(&self, event: &CloudEvent) -> SinkAnswer {
+            self.0.send(event.clone()).ok();
+            SinkAnswer::Delivered
         }
 
         async fn tidy(&self) {}
@@ -75,7 +75,7 @@ mod tests {
             max_concurrency: 1,
             expect_applied: None,
             retry: Retry::default(),
-            target: SinkTarget::Files(FilesSink {
+            target: SinkTarget::Files(FilesConfig {
                 dir: "unused".into(),
             }),
         }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::config::{Follow, Refresh};
 use crate::domain::{self, LinkCause, LinkGroup, LinkState, Millis, RetentionClock, json};
-use crate::journal::Link;
+use crate::journal::LinkRecord;
 use crate::sdp::{self, Failure, Kind};
 
 /// Whether an answer to a link of this group holds no content.
@@ -18,7 +18,11 @@ pub(super) fn is_empty(group: &LinkGroup, body: &[u8]) -> bool {
 
 /// The plan of an event: its links, numbered, with those that will not be followed marked. Each address is there once, but
 /// for groups that are required: each of them has its own.
-pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow, required: &[LinkGroup]) -> Vec<Link> {
+pub(super) fn plan(
+    links: Vec<domain::Link>,
+    follow: &Follow,
+    required: &[LinkGroup],
+) -> Vec<LinkRecord> {
     let mut followed = HashSet::new();
     links
         .into_iter()
@@ -46,42 +50,29 @@ pub(super) fn plan(links: Vec<domain::Link>, follow: &Follow, required: &[LinkGr
             Some((link, refused))
         })
         .zip(0..)
-        .map(|((link, refused), n)| Link {
-            n,
-            group: link.group,
-            href: link.href,
-            state: if refused.is_some() {
-                LinkState::Missing
-            } else {
-                LinkState::Pending
-            },
-            http_status: None,
-            bytes: None,
-            fetched_at: None,
-            took: None,
-            instance: None,
-            reason: refused.map(str::to_owned),
-            cause: refused.map(|_| LinkCause::NotFollowed),
+        .map(|((link, refused), n)| {
+            let state = match refused {
+                Some(_) => LinkState::Missing,
+                None => LinkState::Pending,
+            };
+            LinkRecord {
+                reason: refused.map(str::to_owned),
+                cause: refused.map(|_| LinkCause::NotFollowed),
+                ..LinkRecord::new(n, link.group, link.href, state)
+            }
         })
         .collect()
 }
 
 /// The entry for a required group that is not linked and that sessions of this kind do not have.
-pub(super) fn unlinked(links: &[Link], group: &LinkGroup) -> Link {
-    Link {
-        n: u32::try_from(links.len()).unwrap_or(u32::MAX),
-        group: group.clone(),
-        href: String::new(),
-        state: LinkState::Missing,
-        http_status: None,
-        bytes: None,
-        fetched_at: None,
-        took: None,
-        instance: None,
+pub(super) fn unlinked(links: &[LinkRecord], group: &LinkGroup) -> LinkRecord {
+    let n = u32::try_from(links.len()).unwrap_or(u32::MAX);
+    LinkRecord {
         reason: Some(
             "required, but neither linked nor one of the session's standard links".to_owned(),
         ),
         cause: Some(LinkCause::NotLinked),
+        ..LinkRecord::new(n, group.clone(), String::new(), LinkState::Missing)
     }
 }
 
@@ -97,7 +88,7 @@ pub(super) struct Times {
 
 impl Times {
     /// Whether the vendor has deleted what this link leads to.
-    fn is_deleted(&self, link: &Link) -> bool {
+    fn is_deleted(&self, link: &LinkRecord) -> bool {
         let clock = RetentionClock::of_group(&link.group, self.start);
         clock.is_some_and(|clock| clock.is_over(self.now))
     }
@@ -107,7 +98,7 @@ impl Times {
 pub(super) fn judge(
     follow: &Follow,
     required: &[LinkGroup],
-    links: &mut [Link],
+    links: &mut [LinkRecord],
     failed: &[(usize, Failure)],
     times: &Times,
 ) {
@@ -118,7 +109,7 @@ pub(super) fn judge(
             links[*at].reason = Some("Suki does not keep it for so long".to_owned());
         }
     }
-    let is_required = |link: &Link| required.contains(&link.group);
+    let is_required = |link: &LinkRecord| required.contains(&link.group);
     let is_over = |failure: &Failure| {
         let is_not_there = failure.kind == Kind::NotFound && tried >= follow.not_found_grace;
         !failure.is_retryable() || is_not_there
@@ -149,7 +140,7 @@ pub(super) fn judge(
 
 /// Whether what a link leads to was given up and may still come: it was not ready or not there. What was refused, by us or
 /// by the vendor, is not among it.
-pub(super) fn is_late(link: &Link) -> bool {
+pub(super) fn is_late(link: &LinkRecord) -> bool {
     match link.state {
         LinkState::Missing => link.cause.is_none(),
         LinkState::Failed => link.http_status == Some(404),
@@ -159,9 +150,9 @@ pub(super) fn is_late(link: &Link) -> bool {
 }
 
 /// Whether all that is waited for and must come has a clock of the vendor's, so that it is tried for as long as that runs.
-pub(super) fn has_clock(required: &[LinkGroup], links: &[Link]) -> bool {
+pub(super) fn has_clock(required: &[LinkGroup], links: &[LinkRecord]) -> bool {
     let is_awaited =
-        |link: &&Link| link.state == LinkState::Pending && required.contains(&link.group);
+        |link: &&LinkRecord| link.state == LinkState::Pending && required.contains(&link.group);
     let mut awaited = links.iter().filter(is_awaited).peekable();
     awaited.peek().is_some()
         && awaited
@@ -171,7 +162,7 @@ pub(super) fn has_clock(required: &[LinkGroup], links: &[Link]) -> bool {
 /// Of what is waited for, the group whose clock comes to a point within this time at which somebody should be told, and how
 /// much is left of it then.
 pub(super) fn closing<'a>(
-    mut links: impl Iterator<Item = &'a Link>,
+    mut links: impl Iterator<Item = &'a LinkRecord>,
     start: Timestamp,
     within: (Millis, Millis),
 ) -> Option<(&'a LinkGroup, Duration)> {
@@ -182,7 +173,7 @@ pub(super) fn closing<'a>(
 }
 
 /// Whether what a link lacks may still be had then: the vendor keeps it, or it has no clock.
-pub(super) fn is_kept(link: &Link, start: Timestamp, at: Millis) -> bool {
+pub(super) fn is_kept(link: &LinkRecord, start: Timestamp, at: Millis) -> bool {
     RetentionClock::of_group(&link.group, start).is_none_or(|clock| !clock.is_over(at))
 }
 
@@ -203,16 +194,16 @@ pub(super) enum Verdict<'a> {
     /// All that is waited for is there.
     Complete,
     /// Something may still come.
-    Waiting(&'a Link),
+    Waiting(&'a LinkRecord),
     /// Something required will never come.
-    Hopeless(&'a Link),
+    Hopeless(&'a LinkRecord),
 }
 
 /// What the links' standing means for the event.
-pub(super) fn verdict<'a>(required: &[LinkGroup], links: &'a [Link]) -> Verdict<'a> {
-    let is_required = |link: &&Link| required.contains(&link.group);
-    let is_lost = |link: &&Link| matches!(link.state, LinkState::Failed | LinkState::Missing);
-    let is_pending = |link: &&Link| link.state == LinkState::Pending;
+pub(super) fn verdict<'a>(required: &[LinkGroup], links: &'a [LinkRecord]) -> Verdict<'a> {
+    let is_required = |link: &&LinkRecord| required.contains(&link.group);
+    let is_lost = |link: &&LinkRecord| matches!(link.state, LinkState::Failed | LinkState::Missing);
+    let is_pending = |link: &&LinkRecord| link.state == LinkState::Pending;
     if let Some(link) = links.iter().filter(is_required).find(is_lost) {
         return Verdict::Hopeless(link);
     }

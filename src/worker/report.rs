@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::plan;
 use crate::domain::{Document, EventId, EventState, Expected, Millis};
-use crate::journal::{ClaimedEvent, Link, Retrieval};
+use crate::journal::{ClaimedEvent, LinkRecord, Retrieval};
 
 /// How an attempt at retrieving ended.
 pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
@@ -78,7 +78,7 @@ pub(super) fn end(document: &Document, state: EventState, took: Duration) {
 /// time runs from `now` to the next attempt.
 pub(super) fn closing<'a>(
     id: EventId,
-    awaited: impl Iterator<Item = &'a Link>,
+    awaited: impl Iterator<Item = &'a LinkRecord>,
     start: Timestamp,
     (now, wait): (Millis, Duration),
 ) {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::config::Follow;
-use crate::domain::{self, LinkCause, LinkState, Outcome, Session};
-use crate::journal::Link;
+use crate::domain::{LinkCause, LinkGroup, LinkState, Outcome, Session};
+use crate::journal::LinkRecord;
 use crate::sdp::{self, Failure, Kind, Subject};
 
 /// What the status endpoint could tell.
@@ -64,25 +64,22 @@ pub(super) async fn settle(
 }
 
 /// Whether this entry among the links says so.
-pub(super) fn is_unknowable(link: &Link) -> bool {
+pub(super) fn is_unknowable(link: &LinkRecord) -> bool {
     link.cause == Some(LinkCause::Unknowable)
 }
 
 /// The entry among the links that says so.
-pub(super) fn unknowable_status(n: usize, failure: &Failure) -> Link {
-    Link {
-        n: u32::try_from(n).unwrap_or(u32::MAX),
-        group: domain::LinkGroup::new("status"),
-        href: String::new(),
-        state: LinkState::Missing,
+pub(super) fn unknowable_status(n: usize, failure: &Failure) -> LinkRecord {
+    let (n, group) = (
+        u32::try_from(n).unwrap_or(u32::MAX),
+        LinkGroup::new("status"),
+    );
+    LinkRecord {
         http_status: failure.status,
-        bytes: None,
-        fetched_at: None,
-        took: None,
-        instance: None,
         reason: Some(format!(
             "how the session ended cannot be found out: {failure}"
         )),
         cause: Some(LinkCause::Unknowable),
+        ..LinkRecord::new(n, group, String::new(), LinkState::Missing)
     }
 }

@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::backoff;
-use crate::config::{Retry, Sink as SinkConfig};
+use crate::config::{Retry, SinkConfig};
 use crate::journal::{Journal, ToldAlert};
 use crate::lifecycle::{Alert, AlertChange, AlertStatus, TaskGroup};
-use crate::sinks::{Delivery, Outcome, Sink};
+use crate::sinks::{CloudEvent, Sink, SinkAnswer};
 
 /// Notices that wait for one sink; the oldest goes when there are more.
 const MOST: usize = 64;
@@ -23,7 +23,7 @@ type Key = (Alert, String);
 /// One notice. Of those about the same thing the newest is told.
 struct Notice {
     change: Arc<AlertChange>,
-    delivery: Delivery,
+    event: CloudEvent,
     /// When it was to be told.
     since: Instant,
 }
@@ -99,7 +99,7 @@ impl Teller {
                 },
                 () = sleep_until(at) => {
                     let outcome = tokio::select! {
-                        outcome = self.sink.deliver(&self.waiting[0].delivery) => outcome,
+                        outcome = self.sink.deliver(&self.waiting[0].event) => outcome,
                         () = self.tasks.stopping() => return,
                     };
                     next = Instant::now();
@@ -134,7 +134,7 @@ impl Teller {
             self.waiting.remove(0);
         }
         self.waiting.push(Notice {
-            delivery: Delivery::of_alert(&change, &self.instance),
+            event: CloudEvent::of_alert(&change, &self.instance),
             change,
             since: Instant::now(),
         });
@@ -143,16 +143,16 @@ impl Teller {
     /// Takes up what the sink said of the first notice. `Some` where it is told again, with the wait that the sink asks for.
     async fn ended(
         &mut self,
-        outcome: Outcome,
+        outcome: SinkAnswer,
         attempt: u32,
     ) -> Option<Option<std::time::Duration>> {
         let sink = &*self.name;
         match outcome {
-            Outcome::Delivered => self.delivered().await,
-            Outcome::Rejected { reason } => {
+            SinkAnswer::Delivered => self.delivered().await,
+            SinkAnswer::Rejected { reason } => {
                 tracing::error!(sink, %reason, "the sink does not take an alert");
             }
-            Outcome::Retry { reason, after } => {
+            SinkAnswer::Retry { reason, after } => {
                 if self.waiting[0].since.elapsed() < self.retry.give_up_after {
                     if attempt == 0 {
                         tracing::warn!(sink, %reason, "an alert is not told yet; trying again");

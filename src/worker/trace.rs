@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::Shared;
 use crate::domain::EventId;
 use crate::journal::{ClaimedDelivery, ClaimedEvent, LateEvent, Retrieval};
-use crate::sinks::Outcome;
+use crate::sinks::SinkAnswer;
 use crate::traces::{Attempt, Kind, Span, on_current};
 
 /// The span of an attempt to retrieve an event.
@@ -87,12 +87,12 @@ pub(super) fn retrieved(end: &Retrieval) {
 }
 
 /// Says what a delivery came to.
-pub(super) fn delivered(result: &str, outcome: &Outcome) {
+pub(super) fn delivered(result: &str, outcome: &SinkAnswer) {
     on_current(|span| {
         span.text("suki_receiver.result", result);
         match outcome {
-            Outcome::Delivered => {}
-            Outcome::Retry { reason, .. } | Outcome::Rejected { reason } => {
+            SinkAnswer::Delivered => {}
+            SinkAnswer::Retry { reason, .. } | SinkAnswer::Rejected { reason } => {
                 span.failed(reason.cause.as_str());
             }
         }

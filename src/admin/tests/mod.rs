@@ -25,7 +25,7 @@ use crate::config::{AdminToken, Role, Secret};
 use crate::domain::{Clock, EventId, LinkGroup, LinkState, Outcome, Session, SessionKind};
 use crate::journal::{
     Access, Appended, AuditEntry, AuditFilter, Claimed, DeliveryEnd, End, Found, How, Inbox,
-    Journal, Link, Linked, Planned, Received, Retrieval, SqliteStore, Task, Wanted,
+    Journal, LinkRecord, Linked, Planned, Received, Retrieval, SqliteStore, Task, Wanted,
 };
 use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
@@ -198,18 +198,13 @@ impl Admin {
     async fn work(&self) {
         for event in self.claim().await {
             let body = Bytes::from(format!(r#"{{"text":"{CLINICAL}"}}"#));
-            let link = Link {
-                took: None,
+            let (group, href) = (LinkGroup::new("contents"), "/api/v1/ambient/s/contents");
+            let link = LinkRecord {
                 instance: Some("one".to_owned()),
-                n: 0,
-                group: LinkGroup::new("contents"),
-                href: "/api/v1/ambient/s/contents".to_owned(),
-                state: LinkState::Fetched,
                 http_status: Some(200),
                 bytes: Some(body.len() as u64),
                 fetched_at: Some(Timestamp::now()),
-                reason: None,
-                cause: None,
+                ..LinkRecord::new(0, group, href.to_owned(), LinkState::Fetched)
             };
             let end = Retrieval::Deliver {
                 found: Found {

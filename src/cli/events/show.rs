@@ -105,7 +105,7 @@ fn summary(shown: &view::Detail, detail: &journal::EventDetail) -> String {
     text
 }
 
-fn link(link: &journal::Link) -> [String; 6] {
+fn link(link: &journal::LinkRecord) -> [String; 6] {
     let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     [
         link.n.to_string(),

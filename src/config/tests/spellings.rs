@@ -70,7 +70,7 @@ const PLACES: [(&str, Got); 9] = [
     ),
 ];
 
-fn http(config: &Config) -> &super::super::HttpSink {
+fn http(config: &Config) -> &super::super::HttpConfig {
     match &config.sinks[0].target {
         SinkTarget::Http(http) => http,
         SinkTarget::Files(_) => panic!("it is an http sink"),

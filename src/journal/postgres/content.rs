@@ -8,7 +8,7 @@ use deadpool_postgres::GenericClient;
 use super::{expectation, row};
 use crate::domain::{EncounterId, Millis, Sequence, Session, SessionId, SessionKind};
 use crate::journal::contents;
-use crate::journal::{Error, Found, Link, Linked, Receipt};
+use crate::journal::{Error, Found, LinkRecord, Linked, Receipt};
 
 /// The place of a receipt among those of its session, and among those of its encounter that were worked on.
 macro_rules! sequence {
@@ -137,7 +137,7 @@ pub(super) async fn linked(
 }
 
 /// An event's links.
-pub(super) async fn links(client: &impl GenericClient, seq: i64) -> Result<Vec<Link>, Error> {
+pub(super) async fn links(client: &impl GenericClient, seq: i64) -> Result<Vec<LinkRecord>, Error> {
     let linked = linked(client, seq, false).await?;
     Ok(linked.into_iter().map(|linked| linked.link).collect())
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::{EncounterId, EventId, LinkGroup, Millis, SessionId, SessionKind};
 use crate::journal::contents;
-use crate::journal::{Error, Event, Link, Task};
+use crate::journal::{Error, Event, LinkRecord, Task};
 
 /// The tables that an event is in.
 macro_rules! event_tables {
@@ -67,24 +67,20 @@ pub(super) fn event(row: &Row) -> Result<Event, Error> {
     })
 }
 
-/// A [`Link`] from its columns.
-pub(super) fn link(row: &Row) -> Result<Link, Error> {
+/// A [`LinkRecord`] from its columns.
+pub(super) fn link(row: &Row) -> Result<LinkRecord, Error> {
     let (group, href): (String, String) = (get(row, "link_group")?, get(row, "href")?);
     let reason: Option<String> = get(row, "reason")?;
-    Ok(Link {
-        n: number(row, "n")?,
+    let (n, state) = (number(row, "n")?, word(row, "state")?);
+    Ok(LinkRecord {
         cause: contents::cause_by_texts(&group, &href, reason.as_deref()),
-        group: LinkGroup::new(group),
-        href,
-        state: word(row, "state")?,
         http_status: http_status(row)?,
         bytes: get::<Option<i64>>(row, "bytes")?
             .map(|bytes| u64::try_from(bytes).map_err(|_| corrupt("bytes")))
             .transpose()?,
         fetched_at: optional_time(get(row, "fetched_at")?)?,
-        took: None,
-        instance: None,
         reason,
+        ..LinkRecord::new(n, LinkGroup::new(group), href, state)
     })
 }
 

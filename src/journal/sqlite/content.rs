@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{expectation, row};
 use crate::domain::{Document, EncounterId, Millis, Sequence, Session, SessionId, SessionKind};
 use crate::journal::contents;
-use crate::journal::{Error, Found, Link, Linked, Receipt};
+use crate::journal::{Error, Found, LinkRecord, Linked, Receipt};
 
 const RECEIPT: &str = "SELECT id, received_at, source, stale, session_id, encounter_id, status, error_code, body, outcome,
     kind, (SELECT revision FROM amendments WHERE event = seq), (SELECT replaces FROM amendments WHERE event = seq)
@@ -104,7 +104,7 @@ pub(super) fn found(
 }
 
 /// An event's links, without their answers.
-pub(super) fn links(connection: &Connection, seq: i64) -> Result<Vec<Link>, Error> {
+pub(super) fn links(connection: &Connection, seq: i64) -> Result<Vec<LinkRecord>, Error> {
     let found = found(connection, seq, false)?;
     let links = found.map(|found| found.links).unwrap_or_default();
     Ok(links.into_iter().map(|linked| linked.link).collect())

@@ -10,7 +10,7 @@ use rusqlite::types::ValueRef;
 
 use crate::domain::{EncounterId, EventId, LinkGroup, SessionId, SessionKind};
 use crate::journal::contents;
-use crate::journal::{Error, Event, Link, Task};
+use crate::journal::{Error, Event, LinkRecord, Task};
 
 /// An event as operators see it, without a condition.
 pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, source,
@@ -53,22 +53,18 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
     })
 }
 
-/// A [`Link`] from its columns: n, link_group, href, state, http_status, bytes, fetched_at, reason.
-pub(super) fn link(row: &Row<'_>) -> Result<Link, Error> {
+/// A [`LinkRecord`] from its columns: n, link_group, href, state, http_status, bytes, fetched_at, reason.
+pub(super) fn link(row: &Row<'_>) -> Result<LinkRecord, Error> {
     let (group, href): (String, String) = (row.get(1)?, row.get(2)?);
     let reason: Option<String> = row.get(7)?;
-    Ok(Link {
-        n: row.get(0)?,
+    let (n, state) = (row.get(0)?, word(row, 3, "link state")?);
+    Ok(LinkRecord {
         cause: contents::cause_by_texts(&group, &href, reason.as_deref()),
-        group: LinkGroup::new(group),
-        href,
-        state: word(row, 3, "link state")?,
         http_status: row.get(4)?,
         bytes: row.get(5)?,
         fetched_at: optional_time(row.get(6)?)?,
-        took: None,
-        instance: None,
         reason,
+        ..LinkRecord::new(n, LinkGroup::new(group), href, state)
     })
 }
 

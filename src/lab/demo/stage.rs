@@ -16,8 +16,8 @@ use url::Url;
 use super::inbox::Inbox;
 use crate::app::{App, Ended};
 use crate::config::{
-    AuthMode, Config, FilesSink, HttpSink, Include, NamedSecret, PartnerToken, Proxy, Retry,
-    SdpAuth, Secret, Sink, SinkTarget, StoreUrl,
+    AuthMode, Config, FilesConfig, HttpConfig, Include, NamedSecret, PartnerToken, Proxy, Retry,
+    SdpAuth, Secret, SinkConfig, SinkTarget, StoreUrl,
 };
 use crate::domain::Outcome;
 use crate::journal::Journal;
@@ -89,7 +89,7 @@ impl Stage {
         let mut config = config(&dir, port, &secret);
         config.sdp.base_url = sdp_url.clone();
         config.sinks = vec![
-            sink(FILES, SinkTarget::Files(FilesSink { dir: out(&dir) })),
+            sink(FILES, SinkTarget::Files(FilesConfig { dir: out(&dir) })),
             sink(HTTP, http_target(inbox_url, inbox.secret())),
         ];
         let path = config.server.path.clone();
@@ -189,7 +189,7 @@ fn toml(dir: &Path, public: SocketAddr, admin: SocketAddr, inbox: &Url) -> Strin
 }
 
 fn http_target(url: Url, secret: &str) -> SinkTarget {
-    SinkTarget::Http(HttpSink {
+    SinkTarget::Http(HttpConfig {
         url,
         secrets: vec![named("demo", secret)],
         headers: Vec::new(),
@@ -200,8 +200,8 @@ fn http_target(url: Url, secret: &str) -> SinkTarget {
     })
 }
 
-fn sink(name: &str, target: SinkTarget) -> Sink {
-    Sink {
+fn sink(name: &str, target: SinkTarget) -> SinkConfig {
+    SinkConfig {
         expect_applied: None,
         alerts: false,
         canary: false,

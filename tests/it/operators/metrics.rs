@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use nix::sys::signal::Signal;
-use suki_receiver::config::{HttpSink, Proxy, SinkTarget};
+use suki_receiver::config::{HttpConfig, Proxy, SinkTarget};
 use suki_receiver::lifecycle::Component;
 
 use super::run;
@@ -83,7 +83,7 @@ async fn what_waits_for_a_sink_and_when_it_last_took_something_is_shown() {
     endpoint.answers(|_| StatusCode::SERVICE_UNAVAILABLE.into_response());
     let ehr = sink(
         "ehr",
-        SinkTarget::Http(HttpSink {
+        SinkTarget::Http(HttpConfig {
             template: None,
             url: endpoint.url(),
             secrets: vec![],

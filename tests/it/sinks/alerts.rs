@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use suki_receiver::config::{
-    AdminToken, HttpSink, Proxy, Role, Secret, ServerTls, Sink, SinkTarget, Template,
+    AdminToken, HttpConfig, Proxy, Role, Secret, ServerTls, SinkConfig, SinkTarget, Template,
 };
 
 use suki_receiver::sinks::{self, SigningKeys};
@@ -15,8 +15,8 @@ use suki_receiver::sinks::{self, SigningKeys};
 use crate::support::{HttpReceiver, Receiver, eventually, failure, http, send, sink, until};
 
 /// A sink that takes alerts alone.
-fn alerts_to(endpoint: &HttpReceiver, template: Option<PathBuf>) -> Sink {
-    let http = HttpSink {
+fn alerts_to(endpoint: &HttpReceiver, template: Option<PathBuf>) -> SinkConfig {
+    let http = HttpConfig {
         url: endpoint.url(),
         secrets: Vec::new(),
         headers: Vec::new(),
@@ -36,7 +36,7 @@ fn alerts_to(endpoint: &HttpReceiver, template: Option<PathBuf>) -> Sink {
 }
 
 /// A sink that rejects everything, so that each event is dead.
-async fn rejecting() -> (HttpReceiver, Sink) {
+async fn rejecting() -> (HttpReceiver, SinkConfig) {
     let endpoint = HttpReceiver::start().await;
     endpoint.answers(|_| StatusCode::UNPROCESSABLE_ENTITY.into_response());
     let mut sink = alerts_to(&endpoint, None);

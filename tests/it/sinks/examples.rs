@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use suki_receiver::config::{HttpSink, NamedSecret, Proxy, Secret, SinkTarget};
+use suki_receiver::config::{HttpConfig, NamedSecret, Proxy, Secret, SinkTarget};
 
 use crate::support::{PATIENCE, Receiver, all_files_below, failure, http, sink, until};
 
@@ -118,7 +118,7 @@ impl Example {
             id: id.to_owned(),
             secret: Secret::literal(value),
         };
-        let http = HttpSink {
+        let http = HttpConfig {
             template: None,
             url: self.url().parse().unwrap(),
             // As during a rotation: the example's is the second.

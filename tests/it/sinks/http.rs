@@ -7,16 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::time::Duration;
-use suki_receiver::config::{HttpSink, Include, NamedSecret, Secret, Sink, SinkTarget};
+use suki_receiver::config::{HttpConfig, Include, NamedSecret, Secret, SinkConfig, SinkTarget};
 
 use crate::support::{HttpReceiver, Receiver, Signed, eventually, failure, sink, until};
 
-fn to(endpoint: &HttpReceiver, change: impl FnOnce(&mut HttpSink)) -> Sink {
+fn to(endpoint: &HttpReceiver, change: impl FnOnce(&mut HttpConfig)) -> SinkConfig {
     let secret = |id: &str, value: &str| NamedSecret {
         id: id.to_owned(),
         secret: Secret::literal(value),
     };
-    let mut http = HttpSink {
+    let mut http = HttpConfig {
         template: None,
         url: endpoint.url(),
         secrets: vec![
@@ -32,7 +32,7 @@ fn to(endpoint: &HttpReceiver, change: impl FnOnce(&mut HttpSink)) -> Sink {
     sink("ehr", SinkTarget::Http(http))
 }
 
-async fn receiver_with(sink: Sink) -> Receiver {
+async fn receiver_with(sink: SinkConfig) -> Receiver {
     Receiver::start_with(|config| config.sinks = vec![sink]).await
 }
 

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use std::time::Duration;
-use suki_receiver::config::{HttpSink, SinkTarget};
+use suki_receiver::config::{HttpConfig, SinkTarget};
 
 use crate::support::{
     HttpReceiver, Receiver, Signed, all_files_below, eventually, failure, files_below, files_sink,
@@ -16,7 +16,7 @@ async fn a_sink_that_is_down_holds_up_no_other_and_gets_everything_when_it_is_ba
     endpoint.answers(|_| StatusCode::SERVICE_UNAVAILABLE.into_response());
     let url = endpoint.url();
     let receiver = Receiver::start_with(|config| {
-        let http = HttpSink {
+        let http = HttpConfig {
             template: None,
             url,
             secrets: vec![],
@@ -94,7 +94,7 @@ trait Dir {
     fn clone_dir(&self) -> std::path::PathBuf;
 }
 
-impl Dir for suki_receiver::config::Sink {
+impl Dir for suki_receiver::config::SinkConfig {
     fn clone_dir(&self) -> std::path::PathBuf {
         match &self.target {
             SinkTarget::Files(files) => files.dir.clone(),

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
-use suki_receiver::config::{HttpSink, Proxy, Sink, SinkTarget};
+use suki_receiver::config::{HttpConfig, Proxy, SinkConfig, SinkTarget};
 
 use super::{ANY_PORT, background, listen, sink};
 
@@ -60,8 +60,8 @@ impl HttpReceiver {
     }
 
     /// A sink of this name that delivers here, unsigned.
-    pub fn sink(&self, name: &str) -> Sink {
-        let http = HttpSink {
+    pub fn sink(&self, name: &str) -> SinkConfig {
+        let http = HttpConfig {
             url: self.url(),
             secrets: Vec::new(),
             headers: Vec::new(),

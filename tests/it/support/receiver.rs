@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::Value;
 use suki_receiver::app::{App, Ended};
 use suki_receiver::config::{
-    AdminToken, Config, FilesSink, Include, NamedSecret, Retry, Role, Secret, Sink, SinkTarget,
-    StoreUrl,
+    AdminToken, Config, FilesConfig, Include, NamedSecret, Retry, Role, Secret, SinkConfig,
+    SinkTarget, StoreUrl,
 };
 use suki_receiver::domain::Outcome;
 use suki_receiver::journal::Store;
@@ -243,13 +243,13 @@ pub fn quick() -> Retry {
 }
 
 /// A sink that writes files.
-pub fn files_sink(name: &str, dir: PathBuf) -> Sink {
-    sink(name, SinkTarget::Files(FilesSink { dir }))
+pub fn files_sink(name: &str, dir: PathBuf) -> SinkConfig {
+    sink(name, SinkTarget::Files(FilesConfig { dir }))
 }
 
 /// A sink with the tests' settings.
-pub fn sink(name: &str, target: SinkTarget) -> Sink {
-    Sink {
+pub fn sink(name: &str, target: SinkTarget) -> SinkConfig {
+    SinkConfig {
         expect_applied: None,
         alerts: false,
         canary: false,

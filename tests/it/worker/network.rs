@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use suki_receiver::config::{HttpSink, Proxy, Secret, Sink, SinkTarget, Via};
+use suki_receiver::config::{HttpConfig, Proxy, Secret, SinkConfig, SinkTarget, Via};
 use suki_receiver::lab::simulator::Canned;
 
 use crate::support::{
@@ -31,8 +31,8 @@ fn hosts(hosts: &[(&str, SocketAddr)]) -> ProxyRules {
     }
 }
 
-fn http_sink(url: &str) -> HttpSink {
-    HttpSink {
+fn http_sink(url: &str) -> HttpConfig {
+    HttpConfig {
         template: None,
         url: url.parse().unwrap(),
         secrets: vec![],
@@ -43,7 +43,7 @@ fn http_sink(url: &str) -> HttpSink {
     }
 }
 
-fn ehr(http: HttpSink) -> Sink {
+fn ehr(http: HttpConfig) -> SinkConfig {
     sink("ehr", SinkTarget::Http(http))
 }
 
@@ -149,7 +149,7 @@ async fn a_link_beyond_the_api_never_goes_through_a_proxy() {
 }
 
 /// Why a delivery to this sink does not succeed.
-async fn trouble(http: HttpSink) -> String {
+async fn trouble(http: HttpConfig) -> String {
     let receiver = Receiver::start_with(|config| config.sinks = vec![ehr(http)]).await;
     let (_, answer) = Signed::new(failure("s")).post(&receiver.webhook()).await;
     let path = format!("/api/v1/events/{}", answer["id"].as_str().unwrap());
@@ -176,11 +176,11 @@ async fn what_is_wrong_with_a_connection_is_told_apart_with_the_host_and_without
     let silent_address = silent.local_addr().unwrap();
     let of = |url: String| http_sink(&url);
     let to_front = format!("https://127.0.0.1:{}/PHI-path?t=PHI", front.address.port());
-    let wrong_name = HttpSink {
+    let wrong_name = HttpConfig {
         ca_file: Some(front.ca_file(dir.path())),
         ..of(to_front.clone())
     };
-    let silent = HttpSink {
+    let silent = HttpConfig {
         timeout: Duration::from_millis(200),
         ..of(format!("http://{silent_address}/PHI-path"))
     };

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use suki_receiver::config::{HttpSink, Retry, SinkTarget};
+use suki_receiver::config::{HttpConfig, Retry, SinkTarget};
 
 use crate::support::{
     HttpReceiver, Receiver, Vendor, completed, eventually, failure, files_below, sink, until,
 };
 
-fn http_sink(endpoint: &HttpReceiver) -> suki_receiver::config::Sink {
-    let http = HttpSink {
+fn http_sink(endpoint: &HttpReceiver) -> suki_receiver::config::SinkConfig {
+    let http = HttpConfig {
         template: None,
         url: endpoint.url(),
         secrets: vec![],

@@ -8,8 +8,8 @@ use suki_receiver::domain::{
 };
 use suki_receiver::journal::{
     Claimed, ClaimedDelivery, ClaimedEvent, DeliveryEnd, End, Ended, Found, How, Journal,
-    LateEvent, Lease, Link, Linked, Planned, PostgresStore, Retrieval, SqliteStore, Store, Task,
-    Wanted,
+    LateEvent, Lease, LinkRecord, Linked, Planned, PostgresStore, Retrieval, SqliteStore, Store,
+    Task, Wanted,
 };
 
 use crate::support::FailingStore;
@@ -184,18 +184,13 @@ fn deliver_as(sinks: &[&str], is_held: bool, links: Vec<Linked>) -> Retrieval {
 
 pub fn fetched(n: u32, body: impl AsRef<[u8]>) -> Linked {
     let body = body.as_ref();
-    let link = Link {
-        took: None,
+    let (group, href) = (LinkGroup::new("contents"), format!("/{n}"));
+    let link = LinkRecord {
         instance: Some("one".to_owned()),
-        n,
-        group: LinkGroup::new("contents"),
-        href: format!("/{n}"),
-        state: LinkState::Fetched,
         http_status: Some(200),
         bytes: Some(body.len() as u64),
         fetched_at: Some(Clock::start().now()),
-        reason: None,
-        cause: None,
+        ..LinkRecord::new(n, group, href, LinkState::Fetched)
     };
     Linked {
         link,
