@@ -1,5 +1,7 @@
 //! One event: where it stands and why, what happened to it, and what can be done.
 
+mod lists;
+
 use axum::extract::{Path, State as Shared};
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -11,7 +13,7 @@ use super::visitor::Visitor;
 use super::{State, forms, time, ui};
 use crate::config::TRACE_ID;
 use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
-use crate::journal::{AuditFilter, AuditPage, Event, EventDetail, Filter, LinkRecord};
+use crate::journal::{AuditFilter, AuditPage, Event, EventDetail, Filter};
 use crate::traces::SpanContext;
 
 /// Other events of its session or encounter that are listed.
@@ -110,21 +112,21 @@ fn content(state: &State, visitor: &Visitor, found: &Found) -> Markup {
         }
         section #deliveries data-refresh {
             h2 { "Deliveries" }
-            (deliveries(found, now, visitor))
+            (lists::deliveries(&detail.deliveries, &found.paused, now, visitor))
         }
         section #links data-refresh {
             h2 { "Links" }
-            (links(&detail.links))
+            (lists::links(&detail.links))
         }
         @if !found.others.is_empty() {
             section {
                 h2 { "Other events of this session or encounter" }
-                (others(&found.others, now, visitor))
+                (lists::others(&found.others, now, visitor))
             }
         }
         section #audit data-refresh {
             h2 { "Audit" }
-            (audit(&found.audit, visitor))
+            (lists::audit(&found.audit, visitor))
         }
     }
 }
@@ -277,132 +279,4 @@ fn timeline(detail: &EventDetail, own: &str, visitor: &Visitor) -> Markup {
 /// A part of a hundred, and never nothing.
 fn length(millis: u64, longest: u64) -> u64 {
     (millis.saturating_mul(100) / longest).clamp(1, 100)
-}
-
-fn deliveries(found: &Found, now: Timestamp, visitor: &Visitor) -> Markup {
-    let deliveries = &found.detail.deliveries;
-    html! {
-        @if deliveries.is_empty() {
-            p.hint { "None is planned." }
-        } @else {
-            table.list {
-                caption.unseen { "Deliveries" }
-                thead { tr {
-                    th scope="col" { "Sink" }
-                    th scope="col" { "State" }
-                    th scope="col" { "Attempts" }
-                    th scope="col" { "Delivered" }
-                    th scope="col" { "Took" }
-                    th scope="col" { "Last error" }
-                } }
-                tbody {
-                    @for delivery in deliveries {
-                        tr {
-                            th scope="row" data-label="Sink" { (delivery.sink) }
-                            td data-label="State" {
-                                (ui::delivery(delivery.state))
-                                @if delivery.state == DeliveryState::Pending && found.paused.contains(&delivery.sink) {
-                                    " " span.note { "its sink is paused" }
-                                } @else if let Some(next) = delivery.next_attempt_at {
-                                    " " span.note { "next " (time::distance(next, now)) }
-                                }
-                            }
-                            td.number data-label="Attempts" { (delivery.attempts) }
-                            td data-label="Delivered" {
-                                @match delivery.delivered_at {
-                                    Some(at) => (time::ago(at, now, &visitor.zone)),
-                                    None => "–",
-                                }
-                                @if delivery.applied_at.is_some() { " " span.note { "applied" } }
-                            }
-                            td.number data-label="Took" {
-                                @match delivery.took { Some(took) => (time::took(took)), None => "–" }
-                            }
-                            td.error data-label="Last error" {
-                                @if let Some(cause) = delivery.cause { span.cause { (cause.as_str()) } " " }
-                                (delivery.last_error.as_deref().unwrap_or("–"))
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn links(links: &[LinkRecord]) -> Markup {
-    html! {
-        @if links.is_empty() {
-            p.hint { "It needed none." }
-        } @else {
-            table.list {
-                caption.unseen { "Links" }
-                thead { tr {
-                    th scope="col" { "Group" }
-                    th scope="col" { "State" }
-                    th scope="col" { "Answer" }
-                    th scope="col" { "Size" }
-                    th scope="col" { "Took" }
-                    th scope="col" { "Why" }
-                } }
-                tbody {
-                    @for link in links {
-                        tr {
-                            th scope="row" data-label="Group" { (link.group.as_str()) }
-                            td data-label="State" { (ui::link(link.state)) }
-                            td.number data-label="Answer" {
-                                @match link.http_status { Some(status) => { "HTTP " (status) }, None => "–" }
-                            }
-                            td.number data-label="Size" {
-                                @match link.bytes { Some(bytes) => { (ui::number(bytes)) " B" }, None => "–" }
-                            }
-                            td.number data-label="Took" {
-                                @match link.took { Some(took) => (time::took(took)), None => "–" }
-                            }
-                            td.error data-label="Why" { (link.reason.as_deref().unwrap_or("–")) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn others(others: &[Event], now: Timestamp, visitor: &Visitor) -> Markup {
-    html! {
-        ul.others {
-            @for other in others {
-                li {
-                    a href={ "/events/" (other.id) } { code { (ui::shortened(&other.id.to_string())) } }
-                    " " (ui::state(other.state)) " " (ui::outcome(other.outcome)) " · " (other.source.as_str()) " · "
-                    (time::ago(other.received_at, now, &visitor.zone))
-                }
-            }
-        }
-    }
-}
-
-fn audit(page: &AuditPage, visitor: &Visitor) -> Markup {
-    let reads = page
-        .entries
-        .iter()
-        .filter(|entry| entry.action.starts_with("read "))
-        .count();
-    let reads = u64::try_from(reads).unwrap_or(0);
-    html! {
-        p.hint {
-            @if reads == 0 { "Nobody has read its content." }
-            @else { "Its content was read " (ui::counted(reads, "time", "times")) "." }
-        }
-        @if !page.entries.is_empty() {
-            ul.audit {
-                @for entry in &page.entries {
-                    li {
-                        (time::exact(entry.at, &visitor.zone)) " · " strong { (entry.actor) } " · " (entry.action)
-                        @if let Some(reason) = &entry.reason { " · “" (reason) "”" }
-                    }
-                }
-            }
-        }
-    }
 }

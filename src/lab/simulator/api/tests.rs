@@ -1,9 +1,10 @@
 //! Tests of the simulated API.
 
+mod faults;
+mod providers;
+
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -208,34 +209,6 @@ async fn a_token_is_refused_once_it_is_missing_made_up_expired_or_revoked() {
 }
 
 #[tokio::test]
-async fn single_auth_partners_must_name_their_provider_everywhere() {
-    let api = Api::start(&Options {
-        single_auth: true,
-        every_session_known: true,
-        ..Options::default()
-    })
-    .await;
-    let (status, body) = api
-        .login(json!({"partner_id": "p", "partner_token": "t"}))
-        .await;
-    assert_eq!(
-        (status, &body["message"]),
-        (400, &json!("invalid_request: provider_id is required"))
-    );
-    let token = api.token().await;
-    let path = "/ambient/session/a/status";
-    let (status, body) = api.get(&token, path).await;
-    assert_eq!(
-        (status, &body["message"]),
-        (400, &json!("missing_sdp_provider_id_header"))
-    );
-    let named = api.request(&token, path).header(PROVIDER_HEADER, "dr");
-    assert_eq!(named.send().await.expect("answers").status(), 200);
-    let last = api.sdp.calls().pop().expect("a call");
-    assert_eq!(last.provider.as_deref(), Some("dr"));
-}
-
-#[tokio::test]
 async fn calls_are_recorded_with_what_they_were_answered() {
     let api = Api::start(&Options::default()).await;
     api.get("made-up", "/ambient/session/a/status").await;
@@ -248,64 +221,6 @@ async fn calls_are_recorded_with_what_they_were_answered() {
     assert_eq!(api.sdp.max_concurrent(), 1);
     api.sdp.reset();
     assert!(api.sdp.calls().is_empty());
-}
-
-#[tokio::test]
-async fn faults_spoil_the_endpoint_they_are_for_as_often_as_they_say() {
-    let api = Api::start(&Options {
-        every_session_known: true,
-        ..Options::default()
-    })
-    .await;
-    let token = api.token().await;
-    let path = "/ambient/session/a/content";
-    api.set_faults("status=500,content=404:2,content=429:1;retry-after=7");
-    for expected in [404, 404] {
-        assert_eq!(api.get(&token, path).await.0, expected);
-    }
-    let limited = api.request(&token, path).send().await.expect("answers");
-    assert_eq!(limited.headers()["retry-after"], "7");
-    assert_eq!(
-        read(limited).await.1,
-        json!({"code": 429, "message": "too_many_requests"})
-    );
-    assert_eq!(api.get(&token, path).await.0, 200);
-    assert_eq!(api.get(&token, "/ambient/session/a/status").await.0, 500);
-
-    api.set_faults("content=notjson:1,content=empty:1,content=redirect:1");
-    let page = api.request(&token, path).send().await.expect("answers");
-    assert!(page.text().await.expect("text").starts_with("<!doctype"));
-    assert_eq!(api.get(&token, path).await, (200, Value::Null));
-    let away = api.request(&token, path).send().await.expect("answers");
-    assert_eq!(away.status(), 302);
-    assert_eq!(away.headers()["location"], "https://elsewhere.invalid/");
-}
-
-#[tokio::test]
-async fn faults_of_the_connection_are_seen_by_the_caller_as_such() {
-    let api = Api::start(&Options {
-        every_session_known: true,
-        ..Options::default()
-    })
-    .await;
-    let token = api.token().await;
-    let path = "/ambient/session/a/content";
-    api.set_faults("content=cut:1,content=huge:1,content=slow:30s:1");
-    let cut = api.request(&token, path).send().await.expect("a head");
-    assert_eq!(cut.status(), 200);
-    cut.bytes().await.expect_err("half a body");
-    let mut huge = api.request(&token, path).send().await.expect("a head");
-    for _ in 0..100 {
-        assert!(huge.chunk().await.expect("more").is_some());
-    }
-    drop(huge);
-    let hurried = api.request(&token, path).timeout(Duration::from_millis(50));
-    assert!(hurried.send().await.expect_err("slow").is_timeout());
-    api.set_faults("status=drip:1ms");
-    assert_eq!(
-        api.get(&token, "/ambient/session/a/status").await,
-        (200, json!({"status": "completed"}))
-    );
 }
 
 #[tokio::test]
@@ -353,61 +268,4 @@ async fn two_simulators_in_one_process_have_nothing_in_common() {
     let token = other.token().await;
     assert_eq!(other.get(&token, "/ambient/session/a/status").await.0, 404);
     assert_eq!((one.sdp.logins(), other.sdp.logins()), (1, 1));
-}
-
-#[tokio::test]
-async fn a_session_of_a_provider_is_read_with_that_ones_token_alone() {
-    let api = Api::start(&Options::default()).await;
-    api.sdp
-        .add_session(Session::ambient("a").in_encounter("e").of_provider("dr-a"));
-    api.sdp.add_session(Session::ambient("b"));
-    let jwt = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(r#"{"sub":"dr-a"}"#));
-    for (partner_token, expected) in [("dr-a", 200), (&jwt, 200), ("dr-b", 403), ("e30", 403)] {
-        let body = json!({"partner_id": "p", "partner_token": partner_token});
-        let (_, body) = api.login(body).await;
-        let token = body["suki_token"].as_str().expect("a token");
-        for path in [
-            "session/a/status",
-            "session/a/content",
-            "encounter/e/content",
-        ] {
-            let (status, body) = api.get(token, &format!("/ambient/{path}")).await;
-            assert_eq!(status, expected, "{path} by {partner_token}: {body}");
-        }
-        assert_eq!(api.get(token, "/ambient/session/b/status").await.0, 200);
-    }
-    assert_eq!(api.sdp.logins_of("dr-a"), 2);
-}
-
-#[tokio::test]
-async fn for_single_token_partners_login_and_header_both_name_the_provider() {
-    let api = Api::start(&Options {
-        single_auth: true,
-        ..Options::default()
-    })
-    .await;
-    api.sdp.add_session(Session::ambient("a").of_provider("dr"));
-    let token = api.token().await;
-    for (header, expected) in [("dr", 200), ("dr-b", 403)] {
-        let request = api.request(&token, "/ambient/session/a/status");
-        let request = request.header(PROVIDER_HEADER, header);
-        let (status, body) = read(request.send().await.expect("answers")).await;
-        assert_eq!(status, expected, "{body}");
-    }
-}
-
-#[tokio::test]
-async fn a_fault_makes_one_providers_token_the_only_one_that_is_taken() {
-    let api = Api::start(&Options::default()).await;
-    api.sdp.add_session(Session::ambient("a"));
-    api.set_faults("content=only-for;provider=dr-b");
-    let token = api.token().await;
-    let (status, body) = api.get(&token, "/ambient/session/a/content").await;
-    assert_eq!(
-        (status, &body["message"]),
-        (403, &json!("permission_denied"))
-    );
-    assert_eq!(api.get(&token, "/ambient/session/a/status").await.0, 200);
-    api.set_faults("content=only-for;provider=t");
-    assert_eq!(api.get(&token, "/ambient/session/a/content").await.0, 200);
 }
