@@ -25,13 +25,7 @@ const JOBS: usize = 50;
 pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
     let content = content(&state, &visitor).await;
     let content = content.map_err(|error| Problem::of(&visitor, &error.into()))?;
-    let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/attention",
-        title: "Needs attention",
-        is_live: true,
-    };
+    let frame = Frame::live(&state, &visitor, "/attention", "Needs attention");
     Ok(frame.page(&content).await)
 }
 

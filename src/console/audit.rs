@@ -38,11 +38,8 @@ pub(super) async fn show(
     let (actor, event) = (actor.unwrap_or_default(), event.unwrap_or_default());
     let content = content(&visitor, &page, (&actor, &event), cursor);
     let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/audit",
-        title: "Audit",
         is_live: false,
+        ..Frame::live(&state, &visitor, "/audit", "Audit")
     };
     Ok(frame.page(&content).await)
 }

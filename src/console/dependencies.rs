@@ -21,13 +21,7 @@ use crate::lifecycle::Component;
 pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
     let content = content(&state, &visitor).await;
     let content = content.map_err(|error| Problem::of(&visitor, &error.into()))?;
-    let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/dependencies",
-        title: "Sinks and Suki",
-        is_live: true,
-    };
+    let frame = Frame::live(&state, &visitor, "/dependencies", "Sinks and Suki");
     Ok(frame.page(&content).await)
 }
 

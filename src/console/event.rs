@@ -33,13 +33,7 @@ pub(super) async fn show(
     let found = found.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let found = found.ok_or_else(missing)?;
     let content = content(&state, &visitor, &found);
-    let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/events",
-        title: "Event",
-        is_live: true,
-    };
+    let frame = Frame::live(&state, &visitor, "/events", "Event");
     Ok(frame.page(&content).await)
 }
 

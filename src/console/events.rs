@@ -50,11 +50,8 @@ pub(super) async fn show(
     let content = content(&state, &visitor, &asked).await;
     let content = content.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/events",
-        title: "Events",
         is_live: asked.cursor.is_none(),
+        ..Frame::live(&state, &visitor, "/events", "Events")
     };
     Ok(frame.page(&content).await)
 }

@@ -41,11 +41,8 @@ pub(super) async fn show(
     let content = content(&state, &visitor, filter, cursor).await;
     let content = content.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/expected",
-        title: "Expected sessions",
         is_live: cursor.is_none(),
+        ..Frame::live(&state, &visitor, "/expected", "Expected sessions")
     };
     Ok(frame.page(&content).await)
 }

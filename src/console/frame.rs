@@ -41,12 +41,28 @@ pub(super) struct Frame<'a> {
     pub(super) visitor: &'a Visitor,
     /// The place that is marked in the navigation.
     pub(super) place: &'static str,
-    pub(super) title: &'a str,
+    pub(super) title: &'static str,
     /// Whether the page keeps itself fresh.
     pub(super) is_live: bool,
 }
 
-impl Frame<'_> {
+impl<'a> Frame<'a> {
+    /// Of a page that keeps itself fresh.
+    pub(super) fn live(
+        state: &'a State,
+        visitor: &'a Visitor,
+        place: &'static str,
+        title: &'static str,
+    ) -> Self {
+        Self {
+            state,
+            visitor,
+            place,
+            title,
+            is_live: true,
+        }
+    }
+
     /// The page with this content.
     pub(super) async fn page(&self, content: &Markup) -> Page {
         let stats = self.state.admin.records().stats().await;

@@ -23,13 +23,7 @@ const LATEST: usize = 10;
 pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
     let content = content(&state, &visitor).await;
     let content = content.map_err(|error| Problem::of(&visitor, &error.into()))?;
-    let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/",
-        title: "Overview",
-        is_live: true,
-    };
+    let frame = Frame::live(&state, &visitor, "/", "Overview");
     Ok(frame.page(&content).await)
 }
 

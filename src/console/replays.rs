@@ -61,9 +61,8 @@ pub(super) async fn list(Shared(state): Shared<State>, visitor: Visitor) -> Resu
             }
         }
     };
-    Ok(frame(&state, &visitor, "Replay jobs", true)
-        .page(&content)
-        .await)
+    let frame = Frame::live(&state, &visitor, "/replays", "Replay jobs");
+    Ok(frame.page(&content).await)
 }
 
 /// `GET /replays/{id}`.
@@ -83,9 +82,8 @@ pub(super) async fn show(
         .map_err(|error| Problem::of(&visitor, &error.into()))?;
     let job = job.ok_or_else(missing)?;
     let content = job_page(&job, progress, &visitor);
-    Ok(frame(&state, &visitor, "Replay job", true)
-        .page(&content)
-        .await)
+    let frame = Frame::live(&state, &visitor, "/replays", "Replay job");
+    Ok(frame.page(&content).await)
 }
 
 fn job_page(job: &ReplayJob, progress: Progress, visitor: &Visitor) -> Markup {
@@ -163,9 +161,11 @@ pub(super) async fn plan(
     let preview = state.admin.records().preview(filter.clone()).await;
     let preview = preview.map_err(|error| Problem::of(&visitor, &error.into()))?;
     let content = plan_page(&state, &visitor, &filter, from, &preview);
-    Ok(frame(&state, &visitor, "Plan a replay", false)
-        .page(&content)
-        .await)
+    let frame = Frame {
+        is_live: false,
+        ..Frame::live(&state, &visitor, "/replays", "Plan a replay")
+    };
+    Ok(frame.page(&content).await)
 }
 
 fn plan_page(
@@ -325,14 +325,4 @@ fn state_of(job: &ReplayJob) -> Markup {
         JobState::Cancelled => ui::Tone::Quiet,
     };
     ui::badge(tone, job.state.as_str())
-}
-
-fn frame<'a>(state: &'a State, visitor: &'a Visitor, title: &'a str, is_live: bool) -> Frame<'a> {
-    Frame {
-        state,
-        visitor,
-        place: "/replays",
-        title,
-        is_live,
-    }
 }

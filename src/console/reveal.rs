@@ -63,11 +63,8 @@ pub(super) async fn show(
     state.admin.metrics.content_revealed();
     let content = page(&state, &visitor, (&id.to_string(), &name, &reason), &text);
     let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/events",
-        title: "Clinical content",
         is_live: false,
+        ..Frame::live(&state, &visitor, "/events", "Clinical content")
     };
     Ok(frame.page(&content).await)
 }

@@ -28,13 +28,7 @@ const PARTS: [(Component, &str); 8] = [
 /// `GET /system`.
 pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Result<Page, Problem> {
     let content = content(&state, &visitor);
-    let frame = Frame {
-        state: &state,
-        visitor: &visitor,
-        place: "/system",
-        title: "System",
-        is_live: true,
-    };
+    let frame = Frame::live(&state, &visitor, "/system", "System");
     Ok(frame.page(&content).await)
 }
 
