@@ -331,12 +331,9 @@ fn spawn_keepers(
 ) {
     let (journal, tasks) = (ingress.journal.clone(), group.clone());
     group.spawn("rejected requests", rejected_requests.run(journal, tasks));
-    let (journal, tasks) = (ingress.journal.clone(), group.clone());
+    let journal = ingress.journal.clone();
     let (bounds, metrics) = (ingress.settings.refused, ingress.metrics.clone());
-    group.spawn("spool drain", async move {
-        tokio::select! {
-            () = journal.drain(bounds, metrics) => {}
-            () = tasks.stopping() => {}
-        }
+    group.spawn_until_stopped("spool drain", async move {
+        journal.drain(bounds, metrics).await;
     });
 }

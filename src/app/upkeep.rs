@@ -33,59 +33,37 @@ pub(super) struct Looks {
 /// Starts the tasks in `group`.
 pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
     // Apart, since a database that is silent must not keep the other look from saying so.
-    let (counted, stop) = (state.clone(), group.clone());
-    group.spawn("counts of expected sessions", async move {
+    let counted = state.clone();
+    group.spawn_until_stopped("counts of expected sessions", async move {
         loop {
-            tokio::select! {
-                () = async {
-                    count_expected(&counted).await;
-                    count_unapplied(&counted).await;
-                } => {}
-                () = stop.stopping() => return,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(WHILE_HEALTHY) => {}
-                () = stop.stopping() => return,
-            }
+            count_expected(&counted).await;
+            count_unapplied(&counted).await;
+            tokio::time::sleep(WHILE_HEALTHY).await;
         }
     });
-    let (sized, stop) = (state.clone(), group.clone());
-    group.spawn("size of the store", async move {
+    let sized = state.clone();
+    group.spawn_until_stopped("size of the store", async move {
         loop {
-            tokio::select! {
-                size = sized.journal.records().size() => match size {
-                    Ok(size) => sized.metrics.set_store_size(size.bytes, size.wal_bytes),
-                    Err(error) => tracing::debug!(error = %error, "cannot see how large the store is"),
-                },
-                () = stop.stopping() => return,
+            match sized.records().size().await {
+                Ok(size) => sized.metrics.set_store_size(size.bytes, size.wal_bytes),
+                Err(error) => tracing::debug!(error = %error, "cannot see how large the store is"),
             }
-            tokio::select! {
-                () = tokio::time::sleep(SIZE) => {}
-                () = stop.stopping() => return,
-            }
+            tokio::time::sleep(SIZE).await;
         }
     });
     // Apart as well: while the database is slow, whether the spool is in use must be said while it is.
-    let (remarked, stop) = (state.clone(), group.clone());
-    group.spawn("what waits for an operator", async move {
+    let remarked = state.clone();
+    group.spawn_until_stopped("what waits for an operator", async move {
         let mut orphans = Vec::new();
         loop {
-            tokio::select! {
-                () = async {
-                    remark(&remarked).await;
-                    say_orphans(&remarked, &mut orphans).await;
-                    say_paused(&remarked).await;
-                } => {}
-                () = stop.stopping() => return,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(wait(&remarked)) => {}
-                () = stop.stopping() => return,
-            }
+            remark(&remarked).await;
+            say_orphans(&remarked, &mut orphans).await;
+            say_paused(&remarked).await;
+            tokio::time::sleep(wait(&remarked)).await;
         }
     });
-    let (state, stop) = (state.clone(), group.clone());
-    group.spawn("upkeep", async move {
+    let state = state.clone();
+    group.spawn_until_stopped("upkeep", async move {
         loop {
             looks.certificates.look(&state);
             looks.disks.look(&state.metrics);
@@ -94,14 +72,10 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
                 state.metrics.log_lines_dropped(lines);
             }
             state.metrics.upkeep();
-            tokio::select! {
-                () = look(&state) => {}
-                () = stop.stopping() => return,
-            }
+            look(&state).await;
             tokio::select! {
                 () = tokio::time::sleep(wait(&state)) => {}
                 () = state.journal.turned() => {}
-                () = stop.stopping() => return,
             }
         }
     });
@@ -162,7 +136,7 @@ async fn remark(state: &admin::State) {
             "a part of the store cannot be read; run `suki-receiver store check`",
         );
     }
-    let Ok(stats) = state.journal.records().stats().await else {
+    let Ok(stats) = state.records().stats().await else {
         return;
     };
     match stats.count(EventState::Dead) {
@@ -191,7 +165,7 @@ async fn remark(state: &admin::State) {
 
 /// How do the sessions stand that are expected?
 async fn count_expected(state: &admin::State) {
-    let Ok(stats) = state.journal.records().expected_stats().await else {
+    let Ok(stats) = state.records().expected_stats().await else {
         return;
     };
     state.journal.set_expects_sessions(stats.total() > 0);
@@ -221,7 +195,7 @@ async fn count_expected(state: &admin::State) {
 /// Is there a sink whose target should have confirmed by now?
 async fn count_unapplied(state: &admin::State) {
     let now = state.clock.monotonic();
-    let Ok(unapplied) = state.journal.records().overdue_applied(now).await else {
+    let Ok(unapplied) = state.records().overdue_applied(now).await else {
         return;
     };
     for sink in state.sinks.iter() {
@@ -239,7 +213,7 @@ async fn count_unapplied(state: &admin::State) {
 /// Does anything wait for a sink that is not there? Nobody would deliver it. Said when it is found and when it changes by
 /// name, not for each that is added.
 async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
-    let Ok(orphans) = state.journal.records().orphans(state.sinks.to_vec()).await else {
+    let Ok(orphans) = state.records().orphans(state.sinks.to_vec()).await else {
         return;
     };
     if orphans.is_empty() {
@@ -262,7 +236,7 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
 
 /// Is a sink paused? That somebody forgets it is worth a note: whoever paused it may have gone home.
 async fn say_paused(state: &admin::State) {
-    let Ok(paused) = state.journal.records().paused().await else {
+    let Ok(paused) = state.records().paused().await else {
         return;
     };
     let paused = paused

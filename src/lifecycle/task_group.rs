@@ -60,6 +60,21 @@ impl TaskGroup {
         RunToEnd::new(name, work, self.clone(), member)
     }
 
+    /// Starts a task of the group that ends as soon as the group is asked to stop, wherever it waits then.
+    pub fn spawn_until_stopped(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let group = self.clone();
+        self.spawn(name, async move {
+            tokio::select! {
+                () = task => {}
+                () = group.stopping() => {}
+            }
+        });
+    }
+
     /// Asks the tasks to stop.
     pub fn stop(&self) {
         self.stop.cancel();

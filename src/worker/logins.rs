@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::lifecycle::{Alert, Alerts, TaskGroup};
+use crate::lifecycle::{Alert, Alerts};
 use crate::sdp;
 
 /// How long no login may succeed before that is an alert, and how often it is looked for.
@@ -17,15 +17,12 @@ pub(super) struct Logins {
     started: Instant,
 }
 
-/// Looks until `tasks` stops.
-pub(super) async fn watch(sdp: sdp::Client, alerts: Alerts, tasks: TaskGroup) {
+/// Looks for ever.
+pub(super) async fn watch(sdp: sdp::Client, alerts: Alerts) {
     let mut logins = Logins::new(alerts, Instant::now());
     loop {
         logins.look(&sdp.refused(), Instant::now());
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            () = tasks.stopping() => return,
-        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

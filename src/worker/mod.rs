@@ -151,10 +151,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     }
     let outlets = Arc::new(outlets);
     if let Some(sdp) = parts.sdp.clone() {
-        tasks.spawn(
-            "alert of logins",
-            logins::watch(sdp, shared.alerts.clone(), tasks.clone()),
-        );
+        tasks.spawn_until_stopped("alert of logins", logins::watch(sdp, shared.alerts.clone()));
     }
     tasks.spawn(
         "alerts",
@@ -208,13 +205,11 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     let retrievals = new_loop(admission, &wakeup);
     tasks.spawn("retrieval loop", retrievals.run(Arc::clone(&retriever)));
     tasks.spawn("new events", take_in(retriever, events, tasks.clone()));
-    let (journal, group) = (shared.journal.clone(), tasks.clone());
-    tasks.spawn("other instances' wake-ups", async move {
+    let journal = shared.journal.clone();
+    tasks.spawn_until_stopped("other instances' wake-ups", async move {
         loop {
-            tokio::select! {
-                _ = journal.announced() => journal.wake(),
-                () = group.stopping() => return,
-            }
+            journal.announced().await;
+            journal.wake();
         }
     });
     tasks.spawn(

@@ -19,7 +19,6 @@ use super::migrate::migrate;
 use super::pool::Availability;
 use crate::domain::EventId;
 use crate::journal::Error;
-use crate::lifecycle::TaskGroup;
 
 /// The channel's name in the database.
 const CHANNEL: &str = "suki_receiver_due";
@@ -53,15 +52,11 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Works until `stop`.
-    pub(super) async fn run(mut self, stop: TaskGroup) {
+    /// Works for ever.
+    pub(super) async fn run(mut self) {
         let mut pause = SHORTEST;
         loop {
-            let ended = tokio::select! {
-                ended = self.session(&mut pause) => ended,
-                () = stop.stopping() => return,
-            };
-            let Err(error) = ended;
+            let Err(error) = self.session(&mut pause).await;
             tracing::warn!(error = %error, "the connection for notifications and heartbeats to the database is down; connecting again");
             self.availability.send_if_modified(|availability| {
                 let is_news = !matches!(availability, Availability::Ready);
@@ -73,10 +68,7 @@ impl Keeper {
             // Between half and all of it, so that instances that lost the server together do not come back together.
             let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
             pause = (pause * 2).min(LONGEST);
-            tokio::select! {
-                () = tokio::time::sleep(jittered) => {}
-                () = stop.stopping() => return,
-            }
+            tokio::time::sleep(jittered).await;
         }
     }
 

@@ -135,7 +135,7 @@ impl PostgresStore {
                     owner,
                     alive: alive.clone(),
                 };
-                keeper.spawn("journal listener", task.run(keeper.clone()));
+                keeper.spawn_until_stopped("journal listener", task.run());
             }
             Access::Guest => guests = Some(availability),
         }

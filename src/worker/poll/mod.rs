@@ -113,10 +113,7 @@ impl Poller {
     /// Asks until `tasks` stops. Questions that are under way then go on in tasks of the group.
     pub(super) async fn run(self: Arc<Self>, tasks: TaskGroup) {
         let room = Arc::new(Semaphore::new(AT_ONCE));
-        tasks.spawn(
-            "alarm of missed notifications",
-            Arc::clone(&self).watch(tasks.clone()),
-        );
+        tasks.spawn_until_stopped("alarm of missed notifications", Arc::clone(&self).watch());
         let mut is_healthy = true;
         loop {
             let wait = match self.round(&room, &tasks).await {

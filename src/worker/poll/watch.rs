@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::alarm::Change;
 use super::{Poller, now};
 use crate::domain::ExpectedState;
-use crate::lifecycle::{Alert, Component, TaskGroup};
+use crate::lifecycle::{Alert, Component};
 
 /// How often the store is asked how many have come.
 const LOOK: Duration = Duration::from_secs(2);
@@ -17,16 +17,11 @@ const SAY_EVERY: Duration = Duration::from_secs(300);
 const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found by asking for them; see that Suki has the right address";
 
 impl Poller {
-    /// Looks at the alarm until `tasks` stops: apart, since it asks the store, however many questions are asked meanwhile.
-    pub(super) async fn watch(self: Arc<Self>, tasks: TaskGroup) {
+    /// Looks at the alarm for ever: apart, since it asks the store, however many questions are asked meanwhile.
+    pub(super) async fn watch(self: Arc<Self>) {
         loop {
-            tokio::select! {
-                () = async {
-                    self.look_at_the_alarm().await;
-                    tokio::time::sleep(LOOK).await;
-                } => {}
-                () = tasks.stopping() => return,
-            }
+            self.look_at_the_alarm().await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 
