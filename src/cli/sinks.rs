@@ -11,7 +11,7 @@ use super::input::agrees;
 use crate::admin::pauses::Sinks;
 use crate::app::stores;
 use crate::config::Config;
-use crate::journal::Store;
+use crate::journal::Records;
 use crate::terminal::ExitStatus;
 use crate::terminal::{emit, emit_json, note};
 
@@ -127,7 +127,7 @@ fn names(config: &Config) -> Vec<String> {
     config.sinks.iter().map(|sink| sink.name.clone()).collect()
 }
 
-async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Result<ExitStatus> {
+async fn list(store: &dyn Records, config: &Config, as_json: bool) -> anyhow::Result<ExitStatus> {
     let known = names(config);
     // Named as if none were configured, so that the configured ones are counted as well.
     let waiting = store.orphans(Vec::new()).await?;
@@ -158,7 +158,7 @@ async fn list(store: &dyn Store, config: &Config, as_json: bool) -> anyhow::Resu
 }
 
 async fn change(
-    store: &dyn Store,
+    store: &dyn Records,
     sink: &str,
     to: Option<&str>,
     dry_run: bool,

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::{ConfigArgs, FilterArgs, Pages, audit};
 use crate::admin::view;
 use crate::domain::EventId;
-use crate::journal::{EventDetail, Store};
+use crate::journal::{EventDetail, Records};
 use crate::terminal::ExitStatus;
 use crate::terminal::emit;
 use crate::terminal::note;
@@ -67,7 +67,7 @@ struct Resource {
     body: Box<RawValue>,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitStatus> {
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut pages = Pages::new(store, args.filter.filter(), limit);
     let mut count = 0_usize;
@@ -91,7 +91,7 @@ pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitSta
 }
 
 async fn line(
-    store: &dyn Store,
+    store: &dyn Records,
     id: EventId,
     with_content: bool,
 ) -> anyhow::Result<Option<Vec<u8>>> {
@@ -108,7 +108,7 @@ async fn line(
     Ok(Some(serde_json::to_vec(&Line { event, content })?))
 }
 
-async fn content(store: &dyn Store, detail: &EventDetail) -> anyhow::Result<Content> {
+async fn content(store: &dyn Records, detail: &EventDetail) -> anyhow::Result<Content> {
     let id = detail.event.id;
     let body = store.payload(id).await?;
     let mut resources = Vec::new();

@@ -3,7 +3,7 @@
 use super::table::{or_dash, printable, wrapped};
 use super::{ConfigArgs, FilterArgs, Pages};
 use crate::admin::{filter, view};
-use crate::journal::Store;
+use crate::journal::Records;
 use crate::terminal::ExitStatus;
 use crate::terminal::note;
 use crate::terminal::{emit, emit_json};
@@ -28,7 +28,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitStatus> {
     let mut pages = Pages::new(store, args.filter.filter(), args.limit);
     let mut all = view::Page {
         count: None,

@@ -22,7 +22,7 @@ use super::ConfigArgs;
 pub(super) use super::user::actor;
 use crate::app::stores;
 use crate::domain::{Cause, Clock, EventId, EventState, Outcome, Source};
-use crate::journal::{self, AuditEntry, Filter, Store};
+use crate::journal::{self, AuditEntry, Filter, Records};
 use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
@@ -150,7 +150,7 @@ impl FilterArgs {
 
 /// Writes down what is about to be read or changed. Where this fails, it must not be.
 pub(super) async fn audit(
-    store: &dyn Store,
+    store: &dyn Records,
     action: String,
     event: Option<EventId>,
 ) -> anyhow::Result<()> {
@@ -159,7 +159,7 @@ pub(super) async fn audit(
 
 /// The same, with the reason that is given for it.
 pub(super) async fn audit_for(
-    store: &dyn Store,
+    store: &dyn Records,
     action: String,
     event: Option<EventId>,
     reason: Option<String>,

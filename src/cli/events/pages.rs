@@ -1,13 +1,13 @@
 //! Goes through all events that match, page by page.
 
-use crate::journal::{Error, Filter, Page, Store};
+use crate::journal::{Error, Filter, Page, Records};
 
 /// Events read at once.
 const PAGE: usize = 500;
 
 /// The pages of a list, newest first, up to a number of events.
 pub(super) struct Pages<'a> {
-    store: &'a dyn Store,
+    store: &'a dyn Records,
     filter: Filter,
     left: usize,
     cursor: Option<i64>,
@@ -15,7 +15,7 @@ pub(super) struct Pages<'a> {
 
 impl<'a> Pages<'a> {
     /// The first `limit` events that match.
-    pub(super) fn new(store: &'a dyn Store, filter: Filter, limit: usize) -> Self {
+    pub(super) fn new(store: &'a dyn Records, filter: Filter, limit: usize) -> Self {
         Self {
             store,
             filter,

@@ -2,7 +2,7 @@
 
 use super::which::{Outcome, WhichArgs, Words};
 use super::{ConfigArgs, actor, audit};
-use crate::journal::Store;
+use crate::journal::Records;
 use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
@@ -19,7 +19,7 @@ pub(super) struct Args {
     which: WhichArgs,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitStatus> {
     let words = Words {
         verb: "purge",
         state: None,

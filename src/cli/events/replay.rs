@@ -5,7 +5,7 @@ use super::{ConfigArgs, actor, audit};
 use crate::admin::replay;
 use crate::config::Config;
 use crate::domain::EventId;
-use crate::journal::{ReplayFrom, Replayed, Store, addressees};
+use crate::journal::{Records, ReplayFrom, Replayed, addressees};
 use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
@@ -31,7 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(
-    store: &dyn Store,
+    store: &dyn Records,
     config: &Config,
     args: Args,
 ) -> anyhow::Result<ExitStatus> {
@@ -51,7 +51,7 @@ pub(super) async fn run(
 }
 
 async fn one(
-    store: &dyn Store,
+    store: &dyn Records,
     id: EventId,
     from: ReplayFrom,
     wanted: &[String],

@@ -4,7 +4,7 @@ use super::which::{Outcome, WhichArgs, Words};
 use super::{ConfigArgs, actor, audit};
 use crate::admin::requeue;
 use crate::domain::EventState;
-use crate::journal::{self, Requeued, Store};
+use crate::journal::{self, Records, Requeued};
 use crate::terminal::ExitStatus;
 
 const EXAMPLE: &str = "Example:
@@ -23,7 +23,7 @@ pub(super) struct Args {
     which: WhichArgs,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitStatus> {
     let words = Words {
         verb: "requeue",
         state: Some(EventState::Quarantined),

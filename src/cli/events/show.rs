@@ -6,7 +6,7 @@ use super::table::{fitted, or_dash};
 use super::{ConfigArgs, audit};
 use crate::admin::view;
 use crate::domain::EventId;
-use crate::journal::{self, Store};
+use crate::journal::{self, Records};
 use crate::terminal::ExitStatus;
 use crate::terminal::{emit, emit_json};
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
     payload: bool,
 }
 
-pub(super) async fn run(store: &dyn Store, args: &Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(store: &dyn Records, args: &Args) -> anyhow::Result<ExitStatus> {
     let detail = store.event(args.id).await?;
     let detail = detail.with_context(|| format!("there is no event {}", args.id))?;
     if args.payload {

@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use super::super::input::agrees;
 use super::{FilterArgs, Pages};
 use crate::domain::{EventId, EventState};
-use crate::journal::{Filter, Store};
+use crate::journal::{Filter, Records};
 use crate::terminal::ExitStatus;
 use crate::terminal::note;
 use crate::terminal::{emit, emit_json};
@@ -60,7 +60,7 @@ impl WhichArgs {
     /// Calls `act` for each event that is meant, after asking.
     pub(super) async fn each(
         self,
-        store: &dyn Store,
+        store: &dyn Records,
         words: Words,
         act: impl AsyncFn(EventId) -> anyhow::Result<Outcome>,
     ) -> anyhow::Result<ExitStatus> {
@@ -72,7 +72,7 @@ impl WhichArgs {
 
     async fn one(
         &self,
-        store: &dyn Store,
+        store: &dyn Records,
         id: EventId,
         words: &Words,
         act: impl AsyncFn(EventId) -> anyhow::Result<Outcome>,
@@ -103,7 +103,7 @@ impl WhichArgs {
 
     async fn many(
         self,
-        store: &dyn Store,
+        store: &dyn Records,
         words: &Words,
         act: impl AsyncFn(EventId) -> anyhow::Result<Outcome>,
     ) -> anyhow::Result<ExitStatus> {
@@ -167,7 +167,7 @@ impl WhichArgs {
 }
 
 /// How many match, by state.
-async fn count(store: &dyn Store, filter: Filter) -> anyhow::Result<BTreeMap<EventState, u64>> {
+async fn count(store: &dyn Records, filter: Filter) -> anyhow::Result<BTreeMap<EventState, u64>> {
     let mut counts = BTreeMap::new();
     let mut pages = Pages::new(store, filter, usize::MAX);
     while let Some(page) = pages.next().await? {

@@ -12,7 +12,7 @@ use crate::cli::{ConfigArgs, input};
 use crate::config::Reconcile;
 use crate::domain::Clock;
 use crate::journal;
-use crate::journal::{NewExpected, Store};
+use crate::journal::{NewExpected, Records};
 use crate::terminal::{ExitStatus, emit, note};
 
 const ADD_EXAMPLE: &str = "Example:
@@ -62,7 +62,7 @@ pub(super) struct ImportArgs {
 }
 
 pub(super) async fn add(
-    store: &dyn Store,
+    store: &dyn Records,
     reconcile: &Reconcile,
     args: AddArgs,
 ) -> anyhow::Result<ExitStatus> {
@@ -94,7 +94,7 @@ pub(super) async fn add(
 }
 
 pub(super) async fn import(
-    store: &dyn Store,
+    store: &dyn Records,
     reconcile: &Reconcile,
     args: &ImportArgs,
 ) -> anyhow::Result<ExitStatus> {

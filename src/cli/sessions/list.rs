@@ -3,7 +3,7 @@
 use crate::admin::{filter, view};
 use crate::cli::ConfigArgs;
 use crate::domain::{Clock, ExpectedState};
-use crate::journal::{ExpectedFilter, Store};
+use crate::journal::{ExpectedFilter, Records};
 use crate::terminal::{ExitStatus, Table, emit, emit_json, note};
 
 /// Sessions read at once.
@@ -35,7 +35,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(store: &dyn Store, args: Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitStatus> {
     let now = Clock::start().now();
     let filter = ExpectedFilter {
         state: args.state,

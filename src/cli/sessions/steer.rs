@@ -7,7 +7,7 @@ use crate::admin::view;
 use crate::cli::ConfigArgs;
 use crate::cli::events::audit;
 use crate::domain::{Clock, Expected, SessionId};
-use crate::journal::Store;
+use crate::journal::Records;
 use crate::terminal::{ExitStatus, emit_json, note};
 
 const EXAMPLE: &str = "Example:
@@ -24,11 +24,11 @@ pub(super) struct Args {
     id: SessionId,
 }
 
-pub(super) async fn show(store: &dyn Store, args: &Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn show(store: &dyn Records, args: &Args) -> anyhow::Result<ExitStatus> {
     shown(store.expected(args.id.clone()).await?)
 }
 
-pub(super) async fn poll(store: &dyn Store, args: &Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn poll(store: &dyn Records, args: &Args) -> anyhow::Result<ExitStatus> {
     known(store, args).await?;
     audit(store, format!("poll session {}", args.id), None).await?;
     let asked = store
@@ -38,13 +38,13 @@ pub(super) async fn poll(store: &dyn Store, args: &Args) -> anyhow::Result<ExitS
     shown(asked)
 }
 
-pub(super) async fn withdraw(store: &dyn Store, args: &Args) -> anyhow::Result<ExitStatus> {
+pub(super) async fn withdraw(store: &dyn Records, args: &Args) -> anyhow::Result<ExitStatus> {
     known(store, args).await?;
     audit(store, format!("withdraw session {}", args.id), None).await?;
     shown(store.withdraw(args.id.clone()).await?)
 }
 
-async fn known(store: &dyn Store, args: &Args) -> anyhow::Result<Expected> {
+async fn known(store: &dyn Records, args: &Args) -> anyhow::Result<Expected> {
     match store.expected(args.id.clone()).await? {
         Some(expected) => Ok(expected),
         None => bail!("no session of this id is expected"),

@@ -8,7 +8,7 @@ use crate::admin::pauses::{pausing, resuming};
 use crate::cli::ConfigArgs;
 use crate::cli::events::{actor, audit_for};
 use crate::config::Config;
-use crate::journal::Store;
+use crate::journal::Records;
 use crate::terminal::{ExitStatus, emit};
 
 /// What both take.
@@ -51,7 +51,7 @@ impl Args {
 
 /// Pauses it.
 pub(super) async fn pause(
-    store: &dyn Store,
+    store: &dyn Records,
     config: &Config,
     args: Args,
 ) -> anyhow::Result<ExitStatus> {
@@ -71,7 +71,7 @@ pub(super) async fn pause(
 
 /// Resumes it.
 pub(super) async fn resume(
-    store: &dyn Store,
+    store: &dyn Records,
     config: &Config,
     args: Args,
 ) -> anyhow::Result<ExitStatus> {

@@ -7,7 +7,7 @@ use super::super::ConfigArgs;
 use crate::app::stores;
 use crate::config::{Config, StoreUrl};
 use crate::domain::EventState;
-use crate::journal::{Error, Examined, Stats, Store, Waiting, orphaned};
+use crate::journal::{Error, Examined, Records, Stats, Waiting, orphaned};
 use crate::terminal::ExitStatus;
 use crate::terminal::{chain, emit, emit_json};
 
@@ -112,7 +112,7 @@ fn all(damage: Vec<String>, orphans: &[Waiting]) -> Vec<Problem> {
 }
 
 /// Counts and problems; what cannot be read is one.
-async fn inspect(store: &dyn Store, config: &Config) -> Examined {
+async fn inspect(store: &dyn Records, config: &Config) -> Examined {
     let mut problems = match store.inspect().await {
         Ok(problems) => problems,
         Err(error) => vec![format!("it cannot be read to its end: {error}")],
