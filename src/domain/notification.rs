@@ -28,20 +28,54 @@ pub struct Notification {
     told: Told,
 }
 
-/// By whom it is told how the session ended.
+/// What is told of the session, and by whom.
 #[derive(Clone)]
 enum Told {
-    /// By the vendor, who sent this. Of its events a success has links and sessions, and a failure an error code
-    /// (docs/VENDOR.md, "Statuses"); where another one has them, they are read all the same.
-    Sent {
+    /// The vendor's `success`: there is content to fetch.
+    Success {
+        sessions: Vec<SessionId>,
+        links: Vec<Link>,
+    },
+    /// The vendor's `failure`: there is none, and perhaps a code that says why.
+    Failure { error_code: Option<String> },
+    /// Another status, or none, or one of these two with fields of the other. The vendor may add to what it sends, so
+    /// nothing of it is passed over.
+    Unrecognised {
         status: Option<String>,
         error_code: Option<String>,
+        sessions: Vec<SessionId>,
         links: Vec<Link>,
-        siblings: Vec<SessionId>,
     },
-    /// By nobody: it was found by asking.
+    /// The vendor has sent nothing: this was found by asking.
     Recovered { outcome: Outcome, kind: SessionKind },
 }
+
+impl Told {
+    /// What the vendor has sent.
+    fn sent(
+        status: Option<String>,
+        error_code: Option<String>,
+        sessions: Vec<SessionId>,
+        links: Vec<Link>,
+    ) -> Self {
+        match status.as_deref() {
+            Some(SUCCESS) if error_code.is_none() => Self::Success { sessions, links },
+            Some(FAILURE) if sessions.is_empty() && links.is_empty() => {
+                Self::Failure { error_code }
+            }
+            _ => Self::Unrecognised {
+                status,
+                error_code,
+                sessions,
+                links,
+            },
+        }
+    }
+}
+
+/// The statuses of the vendor's documentation (docs/VENDOR.md, "Statuses").
+const SUCCESS: &str = "success";
+const FAILURE: &str = "failure";
 
 /// Most sessions of a notification's `sessions` that are read.
 const MOST_SIBLINGS: usize = 100;
@@ -102,12 +136,7 @@ impl Notification {
             .unwrap_or_default();
         drop(tree);
         drop(readable);
-        let told = Told::Sent {
-            status,
-            error_code,
-            links,
-            siblings,
-        };
+        let told = Told::sent(status, error_code, siblings, links);
         Ok(Self {
             session_id,
             encounter_id,
@@ -137,7 +166,9 @@ impl Notification {
     /// `status` as sent, where it is a string.
     pub fn status(&self) -> Option<&str> {
         match &self.told {
-            Told::Sent { status, .. } => status.as_deref(),
+            Told::Success { .. } => Some(SUCCESS),
+            Told::Failure { .. } => Some(FAILURE),
+            Told::Unrecognised { status, .. } => status.as_deref(),
             Told::Recovered { .. } => None,
         }
     }
@@ -145,7 +176,9 @@ impl Notification {
     /// How the session ended: what `status` means, or what was found.
     pub fn outcome(&self) -> Outcome {
         match &self.told {
-            Told::Sent { status, .. } => Outcome::of_notification(status.as_deref()),
+            Told::Success { .. } => Outcome::Completed,
+            Told::Failure { .. } => Outcome::Failed,
+            Told::Unrecognised { status, .. } => Outcome::of_notification(status.as_deref()),
             Told::Recovered { outcome, .. } => *outcome,
         }
     }
@@ -153,32 +186,36 @@ impl Notification {
     /// `error_code` as sent: a word or a number of the vendor's list.
     pub fn error_code(&self) -> Option<&str> {
         match &self.told {
-            Told::Sent { error_code, .. } => error_code.as_deref(),
-            Told::Recovered { .. } => None,
+            Told::Failure { error_code } | Told::Unrecognised { error_code, .. } => {
+                error_code.as_deref()
+            }
+            Told::Success { .. } | Told::Recovered { .. } => None,
         }
     }
 
     /// Every link of every group, known groups first.
     pub fn links(&self) -> &[Link] {
         match &self.told {
-            Told::Sent { links, .. } => links,
-            Told::Recovered { .. } => &[],
+            Told::Success { links, .. } | Told::Unrecognised { links, .. } => links,
+            Told::Failure { .. } | Told::Recovered { .. } => &[],
         }
     }
 
     /// The kind of session, as far as the links tell, or what was found.
     pub fn kind(&self) -> SessionKind {
         match &self.told {
-            Told::Sent { links, .. } => kind(links),
             Told::Recovered { kind, .. } => *kind,
+            Told::Success { .. } | Told::Failure { .. } | Told::Unrecognised { .. } => {
+                kind(self.links())
+            }
         }
     }
 
     /// The encounter's other sessions, as far as it names them: at most 100.
     pub fn siblings(&self) -> &[SessionId] {
         match &self.told {
-            Told::Sent { siblings, .. } => siblings,
-            Told::Recovered { .. } => &[],
+            Told::Success { sessions, .. } | Told::Unrecognised { sessions, .. } => sessions,
+            Told::Failure { .. } | Told::Recovered { .. } => &[],
         }
     }
 
