@@ -194,7 +194,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         }
         this.end = Some(End {
             error: result.err(),
-            quiet_poll: Some(this_poll),
+            // A request that was read just now may be answered before the next poll, and its answer written after it.
+            quiet_poll: None,
         });
         cx.waker().wake_by_ref();
         Poll::Pending
@@ -228,5 +229,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn the_end_is_told_one_poll_after_the_last_answer_could_be_written() {
+        let activity = Activity::new();
+        let mut watched = Watched::new(tokio::io::empty(), Arc::clone(&activity));
+        let mut read = || {
+            activity.polled();
+            let mut cx = Context::from_waker(Waker::noop());
+            let mut bytes = [0; 8];
+            let mut buf = ReadBuf::new(&mut bytes);
+            Pin::new(&mut watched)
+                .poll_read(&mut cx, &mut buf)
+                .is_ready()
+        };
+        let request = activity.request();
+        assert!(!read(), "the end comes while a request is worked on");
+        drop(request);
+        assert!(!read(), "its answer is written in this poll");
+        assert!(read(), "the end");
     }
 }
