@@ -12,6 +12,7 @@ use super::arrival::Arrival;
 use super::rejection::ElsewhereRejected;
 use super::unfinished::Unfinished;
 use super::{body, intake, trace};
+use crate::lifecycle::RunToEnd;
 use crate::net;
 
 /// `POST` on the webhook's path.
@@ -80,11 +81,10 @@ async fn receive(state: State, arrival: Arrival, request: Request<Body>) -> Resp
     };
     // A request ends when its sender leaves, and what it has brought must not end with it.
     let tasks = state.tasks.clone();
-    tasks
-        .run_to_end("notification", async move {
-            let response = intake::take(&state, &arrival, &parts.headers, incoming).await;
-            trace::request(&state, &arrival, &response);
-            response
-        })
-        .await
+    let taking = async move {
+        let response = intake::take(&state, &arrival, &parts.headers, incoming).await;
+        trace::request(&state, &arrival, &response);
+        response
+    };
+    RunToEnd::new(&tasks, "notification", taking).await
 }

@@ -7,10 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::TaskGroup;
-use super::task_group::Counted;
+use super::task_group::Member;
 
 /// A future that becomes a task of its group if it is dropped before it has ended.
 pub struct RunToEnd<F>
@@ -20,25 +19,20 @@ where
     work: Option<Pin<Box<F>>>,
     name: &'static str,
     group: TaskGroup,
-    /// The group waits for this as for a task, and names it among those that are busy.
-    _member: (TaskTrackerToken, Counted),
+    _member: Member,
 }
 
 impl<F> RunToEnd<F>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    pub(super) fn new(
-        name: &'static str,
-        work: F,
-        group: TaskGroup,
-        member: (TaskTrackerToken, Counted),
-    ) -> Self {
+    /// `work`, to be awaited; in `group` it goes on under this name.
+    pub fn new(group: &TaskGroup, name: &'static str, work: F) -> Self {
         Self {
             work: Some(Box::pin(work)),
             name,
-            group,
-            _member: member,
+            group: group.clone(),
+            _member: group.member(name),
         }
     }
 }
@@ -89,7 +83,7 @@ mod tests {
         let group = TaskGroup::new("a test");
         let (go_on, wait) = oneshot::channel::<()>();
         let (tell, mut told) = oneshot::channel();
-        let work = group.run_to_end("work", async move {
+        let work = RunToEnd::new(&group, "work", async move {
             wait.await.ok();
             tell.send(()).ok();
         });
@@ -107,7 +101,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_has_panicked_does_not_go_on() {
         let group = TaskGroup::new("a test");
-        let work = group.run_to_end("work", async { panic!("on purpose") });
+        let work = RunToEnd::new(&group, "work", async { panic!("on purpose") });
         let panicked = tokio::spawn(work).await;
         assert!(panicked.expect_err("it has").is_panic());
         assert!(

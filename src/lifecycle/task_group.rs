@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-use super::run_to_end::RunToEnd;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// How often a wait says who is still busy.
 const SAY_EVERY: Duration = Duration::from_secs(2);
@@ -51,13 +50,12 @@ impl TaskGroup {
         })
     }
 
-    /// Does `work` within the task that waits for it. When nobody waits for it any more, it goes on as a task of the group.
-    pub fn run_to_end<F>(&self, name: &'static str, work: F) -> RunToEnd<F>
-    where
-        F: Future<Output: Send + 'static> + Send + 'static,
-    {
-        let member = (self.tasks.token(), Counted::new(name, &self.running));
-        RunToEnd::new(name, work, self.clone(), member)
+    /// What the group waits for as for a task, and names among those that are busy, until it is dropped.
+    pub(super) fn member(&self, name: &'static str) -> Member {
+        Member {
+            _token: self.tasks.token(),
+            _counted: Counted::new(name, &self.running),
+        }
     }
 
     /// Starts a task of the group that ends as soon as the group is asked to stop, wherever it waits then.
@@ -132,8 +130,14 @@ impl TaskGroup {
     }
 }
 
+/// Part of a group without being a task.
+pub(super) struct Member {
+    _token: TaskTrackerToken,
+    _counted: Counted,
+}
+
 /// Counts a task while it runs. One that ends by a panic has ended as well.
-pub(super) struct Counted {
+struct Counted {
     name: &'static str,
     running: Running,
 }
