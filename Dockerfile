@@ -11,6 +11,7 @@ WORKDIR /build
 # Has the binary carry the list of what it is linked with, so that scanners of images find it.
 RUN cargo install --locked cargo-auditable@0.7.7
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY src src
 # Cache mounts keep the crates and what was compiled of them between builds. The binary is copied out since the mount is
 # no part of the layer. The empty folder becomes /data.
