@@ -1,7 +1,9 @@
-//! Receives Suki's session notifications, keeps them, follows their links and delivers the result.
+//! Receives Suki's session notifications, stores them durably, fetches what their links point to and delivers the
+//! result.
 //!
-//! Modules stand in reading order, and data moves down the list: a notification comes in at `ingress`, becomes
-//! durable in `journal`, is picked up by `worker`, which asks `sdp` and hands the result to `sinks`.
+//! The modules stand in reading order, which is also the way of the data: a notification arrives at `ingress`, becomes
+//! durable in `journal` and is picked up by `worker`, which calls Suki's API through `sdp` and hands the result to
+//! `sinks`.
 
 pub mod ingress;
 pub mod journal;
@@ -18,7 +20,7 @@ pub mod cli;
 pub mod lab;
 mod terminal;
 
-// Support: owns no table.
+// Support modules: none of them owns a database table.
 pub mod config;
 pub mod domain;
 pub mod lifecycle;

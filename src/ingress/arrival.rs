@@ -1,4 +1,5 @@
-//! What is known of a request beside its notification: for its log lines, and for its count when it never gets to its end.
+//! Metadata of a request without its body: for its log lines, and for counting a request whose body never arrives in
+//! full.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -12,7 +13,7 @@ use crate::traces::SpanContext;
 /// Most characters of a path that are logged.
 const PATH: usize = 200;
 
-/// Where a request came from, and when. Holds nothing of its body.
+/// Where a request came from, and when. Holds no part of its body.
 #[derive(Debug, Clone)]
 pub(super) struct Arrival {
     pub(super) start: Instant,
@@ -21,9 +22,9 @@ pub(super) struct Arrival {
     pub(super) peer: Option<SocketAddr>,
     /// The last address of `X-Forwarded-For`, which the nearest load balancer has added.
     pub(super) forwarded_for: Option<IpAddr>,
-    /// The path, where it is not that of the webhook.
+    /// The request's path, when it is not the webhook's.
     pub(super) other_path: Option<String>,
-    /// The webhook's path, where it is that one.
+    /// The matched route, when the path is the webhook's.
     pub(super) route: Option<MatchedPath>,
     /// The span of the sender, or of a load balancer, in which the request was made.
     pub(super) caller: Option<SpanContext>,
@@ -42,7 +43,7 @@ impl Arrival {
         }
     }
 
-    /// The same, on another path than the webhook's.
+    /// As `Self::of`, for a request on a path other than the webhook's.
     pub(super) fn elsewhere<B>(request: &Request<B>) -> Self {
         let path = request.uri().path().chars().take(PATH).collect();
         Self {
@@ -67,7 +68,7 @@ fn caller(headers: &HeaderMap) -> Option<SpanContext> {
     SpanContext::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
-/// Only an address is taken: a sender may write anything there.
+/// Takes only an address out of the header, because a sender may write anything into it.
 fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
     let last = headers.get_all("x-forwarded-for").iter().next_back()?;
     let last = last.to_str().ok()?.rsplit(',').next()?.trim();

@@ -1,4 +1,4 @@
-//! Reads a body within its bounds of size, time and memory.
+//! Reads a request body within the limits on size, time and memory.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -12,15 +12,15 @@ use crate::domain::json;
 use crate::net::{self, CodingError};
 use crate::signature::SentBody;
 
-/// What came of a body.
+/// The body of a request, as far as it was received.
 pub(super) struct Incoming {
     pub(super) bytes: Bytes,
-    /// Why it ended before its sender said that it was complete. It may be complete all the same, when only the mark of
-    /// its end is missing: that the signature can tell.
+    /// Why reading ended before the end of the body was seen. The body may still be complete, with only the end marker
+    /// missing; the signature check tells.
     pub(super) cut_short: Option<Rejection>,
 }
 
-/// Reads the body up to the cap. An announced length beyond it is refused unread.
+/// Reads the body up to the size limit. A `Content-Length` above the limit is refused without reading.
 pub(super) async fn read(
     state: &State,
     headers: &HeaderMap,
@@ -37,8 +37,8 @@ pub(super) async fn read(
     collect(body, limit, &state.budget, deadline).await
 }
 
-/// Puts the body together. Each piece holds the whole buffer that it was read into, so none is kept but a single one:
-/// most bodies come in one piece, which then needs no copy.
+/// Joins the pieces of the body. Each piece keeps alive the whole buffer that it was read into, so pieces are copied
+/// out and not held. A body that comes in a single piece, as most do, is not copied.
 async fn collect(
     mut body: Body,
     limit: usize,
@@ -89,8 +89,8 @@ async fn collect(
     })
 }
 
-/// The body with and without its content coding. A coding that is not known, or that the body does not have although it
-/// says so, leaves the bytes as they came.
+/// The body with and without its content coding. When the coding is unknown, or when the body is not in the coding that
+/// its header names, the bytes stay as received.
 pub(super) fn without_coding(
     bytes: Bytes,
     headers: &HeaderMap,
@@ -105,7 +105,7 @@ pub(super) fn without_coding(
         return (SentBody::plain(bytes), None);
     }
     match net::decode(bytes.clone(), &codings.join(","), limit) {
-        // Decoded on its way, and the header was left: what is no coded body may be decoded to anything.
+        // A proxy has decoded the body on its way and left the header. Decoding plain bytes again can yield garbage.
         Ok(decoded) if !json::is_json(&decoded) && json::is_json(&bytes) => {
             (SentBody::plain(bytes), None)
         }
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// A piece of one byte that holds a buffer for as long as it is kept.
+    /// A piece of one byte that keeps a buffer alive for as long as it is held.
     struct Piece {
         _buffer: Arc<()>,
     }
@@ -146,7 +146,7 @@ mod tests {
         let pieces = (0..1000).map({
             let buffers = Arc::clone(&buffers);
             move |_| {
-                // This one, the one of the test, the first piece and the last.
+                // The clones held by the test, by this closure, by the first piece and by the last one.
                 assert!(Arc::strong_count(&buffers) <= 4, "pieces are held");
                 Ok::<_, Infallible>(Bytes::from_owner(Piece {
                     _buffer: Arc::clone(&buffers),

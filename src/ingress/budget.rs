@@ -1,8 +1,8 @@
-//! The bound on what is held in memory: bytes of bodies that are being received or written down.
+//! The memory budget for request bodies that are being received or written to the store.
 //!
-//! Whoever sends slowly holds memory for long, so a few hundred slow large bodies could crowd out every notification. A
-//! part is therefore kept for small bodies, and when there is no room left, the body that has held the most for the
-//! longest time is cut off.
+//! A slow sender holds memory for a long time, so a few hundred slow large bodies could crowd out every notification.
+//! So a share is reserved for small bodies, and when the budget is used up, the body with the highest product of size
+//! and age is cut off.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,14 +12,15 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A body up to this size is small. Nearly all notifications are.
+/// A body up to this size counts as small. Nearly all notifications are small.
 const SMALL: usize = 64 * 1024;
-/// The share of the budget that large bodies may not take: an eighth.
+/// The divisor of the share that is reserved for small bodies: an eighth of the budget.
 const SHARE_FOR_SMALL: usize = 8;
-/// How long a body waits for the room of one that is cut off. Short: who waits holds what has come so far.
+/// How long a body waits for the memory of one that is being cut off. Short, because the waiting body keeps the memory
+/// that it has already taken.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// So many bytes for all bodies together. Cheap to clone.
+/// The number of bytes that all bodies together may take. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct MemoryBudget(Arc<Inner>);
 
@@ -35,7 +36,8 @@ struct Inner {
 struct State {
     used: usize,
     used_by_large: usize,
-    /// Bodies that are being received, by number. Those that are being written down cannot be cut off.
+    /// The bodies that are being received, by number. A body that is already being written to the store cannot be cut
+    /// off.
     receiving: HashMap<u64, Receiving>,
     next: u64,
 }
@@ -48,11 +50,11 @@ struct Receiving {
     cut: Arc<Notify>,
 }
 
-/// There is no room, and nothing that could be cut off for it.
+/// The budget is used up, and no other body can be cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exhausted;
 
-/// The memory of one body, from its first byte until nobody holds it any more.
+/// The memory of one body, from its first byte until the last holder of the bytes has dropped them.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: MemoryBudget,
@@ -71,12 +73,12 @@ impl MemoryBudget {
         }))
     }
 
-    /// Whether half of it is free: room for what is only nice to have.
+    /// Whether at least half of the budget is free, so that there is memory for optional work.
     pub(super) fn is_ample(&self) -> bool {
         self.lock().used <= self.0.limit / 2
     }
 
-    /// Memory for a body of which nothing has come yet.
+    /// A reservation for a body of which no byte has arrived yet.
     pub(super) fn reserve(&self) -> Reservation {
         let mut state = self.lock();
         let (number, cut) = (state.next, Arc::<Notify>::default());
@@ -103,13 +105,13 @@ impl MemoryBudget {
 }
 
 impl Reservation {
-    /// Takes so many more bytes, by cutting off another body if need be.
+    /// Takes `more` bytes, and cuts off another body if that is necessary.
     pub(super) async fn grow(&mut self, more: usize) -> Result<(), Exhausted> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let inner = Arc::clone(&self.budget.0);
             let mut freed = std::pin::pin!(inner.freed.notified());
-            // Listens before it looks, so that it misses nothing.
+            // Registers for the wakeup before it tries, so that no release in between is missed.
             freed.as_mut().enable();
             if self.try_grow(more) {
                 return Ok(());
@@ -123,13 +125,13 @@ impl Reservation {
         }
     }
 
-    /// Ends when this body is to make room for others.
+    /// Completes when this body is to be cut off to make room for others.
     pub(super) async fn cut(&self) {
         self.cut.notified().await;
     }
 
-    /// The body that takes this memory. It is free again when nobody holds the bytes any more: the request may be answered
-    /// long before what it brought is written down, as when a disk hangs.
+    /// Ties this memory to the body. It is released when the last holder drops the bytes, which may be long after the
+    /// request was answered: for instance when the disk hangs.
     pub(super) fn attach(self, body: Bytes) -> Bytes {
         self.budget.lock().receiving.remove(&self.number);
         Bytes::from_owner(Attached {
@@ -154,8 +156,8 @@ impl Reservation {
         true
     }
 
-    /// Cuts off the body that has held the most for the longest time, unless one is being cut off already; `false` where
-    /// that is this one.
+    /// Cuts off the body with the highest product of size and age, unless another one is being cut off already. Returns
+    /// `false` when that body is this one.
     fn make_room(&self, more: usize) -> bool {
         let mut state = self.budget.lock();
         if state.receiving.values().any(|receiving| receiving.is_cut) {
@@ -197,12 +199,12 @@ impl Drop for Reservation {
     }
 }
 
-/// What a body of this size takes of the part for large ones: all of it or nothing.
+/// How much of the large bodies' share a body of this size takes: its whole size, or nothing when it is small.
 fn large(bytes: usize) -> usize {
     if bytes > SMALL { bytes } else { 0 }
 }
 
-/// A body and its memory.
+/// A body together with its reservation.
 struct Attached {
     body: Bytes,
     _reservation: Reservation,
@@ -218,7 +220,7 @@ impl AsRef<[u8]> for Attached {
 mod tests {
     use super::*;
 
-    /// Lets every body be received for so much longer.
+    /// Makes every body older by `by`.
     fn age(budget: &MemoryBudget, by: Duration) {
         for receiving in budget.lock().receiving.values_mut() {
             receiving.since = receiving.since.checked_sub(by).expect("a time");
@@ -262,7 +264,7 @@ mod tests {
             large.push(body);
         }
         for body in &mut large[..7] {
-            // Now it is large; the room for it is found by cutting off none.
+            // With this byte the body becomes large. There is room for it without cutting off another.
             assert!(body.try_grow(1));
         }
         let mut grown = budget.reserve();

@@ -1,5 +1,5 @@
-//! The requests of the public listener that may bring a notification: on the webhook's path, on any other, and by other
-//! methods. Nothing is delivered here.
+//! Handlers for every request that may carry a notification: on the webhook's path, on any other path, and with other
+//! methods. Delivery to sinks is not done here.
 
 use axum::body::Body;
 use axum::extract::State as Shared;
@@ -21,8 +21,8 @@ pub(super) async fn notification(Shared(state): Shared<State>, request: Request<
     receive(state, arrival, request).await
 }
 
-/// Any other method on the webhook's path. A load balancer that redirects turns a `POST` into a `GET`, and its body is
-/// lost, so what looks signed leaves a trace.
+/// Any other method on the webhook's path. A load balancer that redirects turns a `POST` into a `GET` without a body,
+/// so a request with well-formed signature headers is logged.
 pub(super) async fn other_method(request: Request<Body>) -> Response {
     if intake::claim(request.headers()).is_well_formed() {
         not_a_post(&request, &Arrival::of(&request));
@@ -41,8 +41,8 @@ fn not_a_post(request: &Request<Body>, arrival: &Arrival) {
     );
 }
 
-/// All other paths. Suki sends once and load balancers rewrite paths, so a `POST` that verifies is taken wherever it
-/// comes. What does not is answered as if this were not here.
+/// Every other path. Suki sends a notification only once, and load balancers rewrite paths, so a `POST` with a valid
+/// signature is accepted on any path. A request without one gets the ordinary answer of its path.
 pub(super) async fn elsewhere(
     Shared(state): Shared<State>,
     request: Request<Body>,
@@ -79,7 +79,7 @@ async fn receive(state: State, arrival: Arrival, request: Request<Body>) -> Resp
             return response;
         }
     };
-    // A request ends when its sender leaves, and what it has brought must not end with it.
+    // A request's future is dropped when its sender disconnects. The notification must be stored all the same.
     let tasks = state.tasks.clone();
     let taking = async move {
         let response = intake::take(&state, &arrival, &parts.headers, incoming).await;

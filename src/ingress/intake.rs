@@ -1,5 +1,5 @@
-//! From a body that has come to an answer: verify, parse, keep, log, count. From here on the notification is ours, and all
-//! this is done whatever its sender does meanwhile.
+//! From a received body to an answer: verify, parse, store, log, count. From here on the service is responsible for the
+//! notification, so all of this runs to its end even if the sender disconnects.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,16 +23,16 @@ use crate::signature::{
     self, Claim, GENERATED_AT_HEADER, SIGNATURE_HEADER, SentBody, Verified, VerifyError,
 };
 
-/// What was kept, and how.
+/// The result of storing a notification.
 struct Receipt {
     kept: Kept,
     received: Received,
     secret_id: Arc<str>,
-    /// When keeping it began, and how long that took.
+    /// When storing began, and how long it took.
     timing: (Instant, Duration),
 }
 
-/// Takes a notification and says how it is answered.
+/// Takes in a notification and returns the answer to its sender.
 pub(super) async fn take(
     state: &State,
     arrival: &Arrival,
@@ -65,8 +65,8 @@ pub(super) async fn take(
     }
 }
 
-/// The answer to a synthetic notification: that one like it would be kept now, since a write was. It is no patient's, and is
-/// in no count.
+/// Answers a canary, which is a synthetic notification: a test write to the store shows whether a real one would be
+/// stored now. A canary belongs to no patient and is left out of every count.
 async fn canary(state: &State) -> Response {
     match state.journal.write_target().await {
         Ok(_) => {
@@ -77,8 +77,9 @@ async fn canary(state: &State) -> Response {
     }
 }
 
-/// The answer to a request of which nothing is known to be authentic. On another path than the webhook's it is no
-/// notification that is rejected, and the answer says so to the router.
+/// The answer to a request that is not shown to be authentic. On a path other than the webhook's, such a request is not
+/// reported as a rejected notification; the answer is marked [`ElsewhereRejected`], and the handler gives the path's
+/// ordinary answer instead.
 pub(super) fn rejected(state: &State, arrival: &Arrival, rejection: Rejection) -> Response {
     if arrival.other_path.is_none() || rejection.is_ours() {
         rejection.report(state, arrival);
@@ -124,7 +125,8 @@ fn verify(
     }
 }
 
-/// Perhaps it is the secret that is wrong. While much is being received what may be authentic comes first.
+/// Keeps a request whose signature matches no secret, because the configured secret may be the wrong one. Nothing is
+/// kept while memory is short: requests that may be authentic come first.
 fn keep_rejected(state: &State, received_at: Timestamp, claim: &Claim<'_>, received: &SentBody) {
     let is_kept = state.budget.is_ample()
         && state
@@ -162,7 +164,7 @@ async fn keep(
     }
 }
 
-/// Notes how the store does, for readiness.
+/// Updates readiness according to the store's result.
 fn stored(state: &State, result: Result<Kept, crate::journal::Error>) -> Result<Kept, Rejection> {
     match result {
         Ok(kept) => {
@@ -220,7 +222,7 @@ fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
     response
 }
 
-/// Counts whether a notification was expected, and how long after its session's end it came.
+/// Counts whether the notification's session was expected, and how long after the end of the session it came.
 fn count_expectation(state: &State, arrival: &Arrival, kept: &Kept) {
     match &kept.expected {
         Some(expected) => {
@@ -243,7 +245,7 @@ fn ok(answer: Answer, id: EventId) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// What a request's headers say of its authenticity.
+/// The signature headers of a request, before verification.
 pub(super) fn claim(headers: &HeaderMap) -> Claim<'_> {
     let values = |name| {
         headers

@@ -1,4 +1,4 @@
-//! The public listener's routes: the webhook and the health paths. Knows the journal and nothing behind it.
+//! The public listener's routes: the webhook and the health checks. Depends on the journal and on no later stage.
 
 mod arrival;
 mod body;
@@ -21,7 +21,7 @@ use crate::net::{self, health_routes};
 pub use rejected_requests::RejectedKeeper;
 pub use state::{Parts, Settings, State};
 
-/// The routes of the public listener; without a path for the webhook, the health checks alone.
+/// The routes of the public listener. When `path` is empty there is no webhook, only the health checks.
 pub fn router(path: &str, state: State) -> Router {
     if path.is_empty() {
         return health_routes(state.readiness.clone()).fallback(|| async { net::not_found() });

@@ -1,5 +1,5 @@
-//! Keeps requests that no secret matched, beside the request: the sender has its 401 before anything is written, and a
-//! flood of them costs neither the intake its pace nor the disk more than the bounds.
+//! Stores requests that match no secret, in a background task: the sender has its 401 before anything is written, and a
+//! flood of such requests neither slows the intake down nor takes more disk than the limits allow.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,21 +9,21 @@ use crate::journal::{Bounds, Journal, RejectedRequest};
 use crate::lifecycle::TaskGroup;
 use crate::signature::Claim;
 
-/// Requests that wait to be written; further ones are not kept. Each may be as large as the largest body.
+/// How many requests may wait to be written; any beyond that are dropped. Each may be as large as the largest body.
 const WAITING: usize = 32;
 
-/// Where refused requests are handed in. Cheap to clone.
+/// The sending half: rejected requests are queued here. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct RejectedRequests(Option<mpsc::Sender<RejectedRequest>>);
 
-/// Writes them down.
+/// The background task that writes rejected requests to the journal.
 pub struct RejectedKeeper {
     waiting: mpsc::Receiver<RejectedRequest>,
     bounds: Bounds,
 }
 
 impl RejectedRequests {
-    /// Where to hand in, and what writes it down within `bounds`.
+    /// The queue, and the task that writes its requests within `bounds`.
     pub(super) fn new(bounds: Bounds) -> (Self, RejectedKeeper) {
         let (sender, waiting) = mpsc::channel(WAITING);
         let is_wanted = bounds.requests > 0;
@@ -33,8 +33,8 @@ impl RejectedRequests {
         )
     }
 
-    /// Hands in a request whose headers are well-formed and match no secret; `false` when none is to be kept, or more
-    /// come than are written down.
+    /// Queues a request whose headers are well-formed and match no secret. Returns `false` when such requests are not
+    /// to be kept, or when the queue is full.
     pub(super) fn hand_in(&self, received_at: Timestamp, claim: &Claim<'_>, body: Bytes) -> bool {
         let (Some(waiting), Some(generated_at), Some(signature)) =
             (&self.0, claim.generated_at(), claim.signature())
@@ -53,7 +53,7 @@ impl RejectedRequests {
 }
 
 impl RejectedKeeper {
-    /// Writes down what is handed in until `tasks` stops, and then the rest.
+    /// Writes queued requests until `tasks` stops, and then those that are still queued.
     pub async fn run(mut self, journal: Journal, tasks: TaskGroup) {
         let mut batch = Vec::with_capacity(WAITING);
         loop {

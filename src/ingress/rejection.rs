@@ -1,4 +1,4 @@
-//! Every way in which a request is not accepted, and its answer.
+//! Every reason for which a request is not accepted, with its answer.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,10 +11,10 @@ use crate::metrics::{Answer, Bound};
 use crate::net::{ACCEPTED_CODINGS, error_response};
 use crate::signature::VerifyError;
 
-/// Seconds after which a sender may try again.
+/// Seconds after which the sender may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// Marks the answer to a request on another path than the webhook's that did not verify.
+/// Marks the answer to a request on a path other than the webhook's whose signature was not verified.
 #[derive(Clone)]
 pub(super) struct ElsewhereRejected;
 
@@ -24,13 +24,13 @@ pub(super) enum Rejection {
     /// Not authentic.
     #[error("{0}")]
     NotAuthentic(#[from] VerifyError),
-    /// Authentic, but too old or too new, and configured to be refused.
+    /// Authentic, but `generated-at` is out of tolerance and the configuration refuses such notifications.
     #[error("generated-at is too far from the present time")]
     Stale,
-    /// Authentic, but no notification.
+    /// Authentic, but not a notification.
     #[error("{0}; it is kept in the quarantine")]
     Malformed(Malformed),
-    /// With a content coding that is not known, and not authentic as it came.
+    /// The content coding is unknown, and the bytes as received do not match the signature.
     #[error(
         "the signature does not match the bytes as sent, and their Content-Encoding is not known; {ACCEPTED_CODINGS} are"
     )]
@@ -41,21 +41,21 @@ pub(super) enum Rejection {
     /// The body came too slowly.
     #[error("the body did not come in time")]
     TooSlow,
-    /// The sender broke off.
+    /// The sender disconnected before the end of the body.
     #[error("the body broke off")]
     BrokenOff,
-    /// Too much is being received at once.
+    /// Request bodies take too much memory.
     #[error(
         "too much is being received now (server.max_buffered_bytes); nothing was accepted, send it again"
     )]
     Busy,
-    /// It could not be put on disk.
+    /// The notification could not be written to the store.
     #[error("the notification cannot be stored now; nothing was accepted, send it again")]
     Unavailable(#[source] journal::Error),
 }
 
 impl Rejection {
-    /// How it is counted.
+    /// The label under which this rejection is counted.
     pub(super) fn answer(&self) -> Answer {
         match self {
             Self::NotAuthentic(_) | Self::Stale | Self::UnknownCoding => Answer::Unauthorized,
@@ -66,7 +66,7 @@ impl Rejection {
         }
     }
 
-    /// What was in the way, where the answer is 503.
+    /// The limit that was reached or the component that failed, when the answer is 503.
     pub(super) fn bound(&self) -> Option<Bound> {
         match self {
             Self::Busy => Some(Bound::Memory),
@@ -83,7 +83,7 @@ impl Rejection {
         }
     }
 
-    /// Whether it is for want of something here, and not for what came.
+    /// Whether this service is the cause, and not the request.
     pub(super) fn is_ours(&self) -> bool {
         self.status().is_server_error()
     }
@@ -98,7 +98,7 @@ impl Rejection {
         state.metrics.notification(self.answer(), took);
     }
 
-    /// Says in the log what was not accepted, where it came from, and nothing of what came.
+    /// Logs the reason and the origin of the request, and no part of its body.
     pub(super) fn log(&self, arrival: &Arrival) {
         let peer = arrival.peer.map(tracing::field::display);
         let forwarded_for = arrival.forwarded_for.map(tracing::field::display);
@@ -151,7 +151,7 @@ impl IntoResponse for Rejection {
         let mut response = error_response(self.status(), &self.to_string());
         let headers = response.headers_mut();
         if self.leaves_body_unread() {
-            // So the connection cannot be used again.
+            // An unread body makes the connection unusable for another request.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if matches!(self, Self::UnknownCoding) {
@@ -167,7 +167,7 @@ impl IntoResponse for Rejection {
     }
 }
 
-/// A panic in a handler: a bug, answered as our failure. What it said stays inside.
+/// The answer to a panic in a handler, which is a bug: a 500. The panic message is not sent.
 #[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked; the sender was answered 500");

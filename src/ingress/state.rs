@@ -1,4 +1,4 @@
-//! What the webhook's handler may reach, and no more.
+//! All that the webhook's handler has access to.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 use crate::signature::Secrets;
 use crate::traces::Traces;
 
-/// What the webhook's handler works with. Cheap to clone.
+/// The webhook handler's state. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
     pub(super) parts: Arc<Parts>,
@@ -24,11 +24,11 @@ pub struct State {
     pub(super) budget: MemoryBudget,
 }
 
-/// What the state is made of.
+/// The components of the state.
 pub struct Parts {
-    /// The signing secrets that are valid now; swapped on reload.
+    /// The signing secrets that are valid now; replaced on reload.
     pub secrets: Arc<ArcSwap<Secrets>>,
-    /// Where notifications are kept.
+    /// Stores notifications.
     pub journal: Journal,
     /// Limits and rules.
     pub settings: Settings,
@@ -36,11 +36,11 @@ pub struct Parts {
     pub clock: Clock,
     /// Counters.
     pub metrics: Metrics,
-    /// Told when the store fails.
+    /// Set to unready while the store fails.
     pub readiness: Readiness,
     /// Opens the spans of requests.
     pub traces: Traces,
-    /// What is being kept, whether or not its sender still waits.
+    /// The tasks that store notifications. They run on when the sender has disconnected.
     pub tasks: TaskGroup,
 }
 
@@ -51,18 +51,18 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Longest time for a body.
     pub body_timeout: Duration,
-    /// How far `generated-at` may be from now.
+    /// The largest difference allowed between `generated-at` and the present time.
     pub tolerance: Duration,
-    /// What happens beyond that.
+    /// What happens to a notification outside the tolerance.
     pub on_stale: OnStale,
-    /// Most bytes of bodies in memory at once.
+    /// The most bytes of request bodies in memory at once.
     pub max_buffered_bytes: usize,
-    /// What is kept of requests that no secret matches.
+    /// Limits on the stored requests that match no secret.
     pub refused: Bounds,
 }
 
 impl State {
-    /// The state, and the task that keeps what is refused.
+    /// The state, and the task that stores rejected requests.
     pub fn new(parts: Parts) -> (Self, RejectedKeeper) {
         let (rejected_requests, keeper) = RejectedRequests::new(parts.settings.refused);
         let budget = MemoryBudget::new(parts.settings.max_buffered_bytes);

@@ -1,4 +1,4 @@
-//! The span of a request. It begins with the request's headers and ends with its answer.
+//! The trace span of a request. It begins with the request's headers and ends with the answer.
 
 use std::time::{Duration, Instant};
 
@@ -9,18 +9,18 @@ use super::arrival::Arrival;
 use crate::domain::EventId;
 use crate::traces::Kind;
 
-/// What a notification came to, left in its answer's extensions for the span.
+/// The result of storing a notification, passed to the span through the response's extensions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Kept {
-    /// The event; the first one's id for a duplicate.
+    /// The event's id; for a duplicate, the id of the first event.
     pub(super) event: EventId,
     pub(super) is_new: bool,
-    /// When keeping it began, and how long that took.
+    /// When storing began, and how long it took.
     pub(super) began: Instant,
     pub(super) took: Duration,
 }
 
-/// Exports the span of a request that was answered.
+/// Exports the span of an answered request.
 pub(super) fn request(state: &State, arrival: &Arrival, response: &Response) {
     if !state.traces.are_on() {
         return;
@@ -36,7 +36,7 @@ pub(super) fn request(state: &State, arrival: &Arrival, response: &Response) {
     }
     let status = response.status();
     span.number("http.response.status_code", status.as_u16());
-    // Of a server's span only its own failures are errors.
+    // On a server span only a server error counts as an error.
     if status.is_server_error() {
         span.failed(status.as_str());
     }

@@ -1,11 +1,11 @@
-//! A request whose body is still coming, for its line in the log and its count when it never gets to its end.
+//! Logs and counts a request whose body never arrives in full.
 
 use super::State;
 use super::arrival::Arrival;
 use super::rejection::Rejection;
 
-/// A request whose body is still coming. When it is dropped before that has ended, the sender has given the request up,
-/// and that is logged and counted.
+/// A guard for a request whose body is still being received. Dropping it before [`Unfinished::finish`] means that the
+/// sender disconnected, which is then logged and counted.
 pub(super) struct Unfinished<'a> {
     state: &'a State,
     arrival: Option<Arrival>,
@@ -19,7 +19,7 @@ impl<'a> Unfinished<'a> {
         }
     }
 
-    /// All has come that will come.
+    /// Ends the guard: reading of the body is over.
     pub(super) fn finish(mut self) -> Arrival {
         self.arrival.take().expect("only this takes it")
     }
