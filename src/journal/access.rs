@@ -1,22 +1,23 @@
-//! How a process uses a store.
+//! The modes in which a process opens a store.
 
 use std::time::Duration;
 
-/// How a process uses a store.
+/// The mode in which a process opens a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Serves from it: brings its schema up to date, and works on what is due. Of the embedded store there is one, and it
-    /// takes over what an earlier process held.
+    /// Opens the store to serve from it: migrates the schema and works on due events. An embedded store has one owner,
+    /// which takes over the leases of an earlier process.
     Owner {
-        /// No retry waits longer than this; what is due later was planned by a clock that has been set back since.
+        /// No retry waits longer than this. A row that is due later was written before the clock was set back, and is
+        /// made due at once.
         longest_wait: Duration,
     },
-    /// Serves from it beside the process that it follows: takes notifications at once, and the work on an embedded store
-    /// when that one has ended (see [`Store::own`](super::Store::own)).
+    /// Opens the store next to the process that this one replaces: accepts notifications at once, and works on an
+    /// embedded store's events only when the other process has ended (see [`Store::own`](super::Store::own)).
     Successor {
         /// As for the owner.
         longest_wait: Duration,
     },
-    /// Looks or replays from the shell while another process may serve.
+    /// Opens the store for a command line tool that lists or replays while another process may serve.
     Guest,
 }

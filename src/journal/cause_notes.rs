@@ -1,6 +1,7 @@
-//! What operators note on what needs attention: one note for each cause and sink, with who wrote it and when.
+//! Operators' notes on events that need attention: one note for each cause and sink, with its author and time.
 //!
-//! A note is for colleagues and decides nothing. It says nothing of a patient, and is in no log and in no audit entry.
+//! A note is for colleagues and changes nothing in the service. It must hold no patient data, and it is neither logged
+//! nor audited.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -8,18 +9,18 @@ use jiff::Timestamp;
 use super::Error;
 use crate::domain::Cause;
 
-/// A note on what did not succeed for one cause.
+/// A note on the events that failed for one cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CauseNote {
     /// The cause.
     pub cause: Cause,
-    /// The sink that it is about, where it is about one.
+    /// The sink that the note is about, if it is about one.
     pub sink: Option<String>,
-    /// What it says.
+    /// The text.
     pub text: String,
     /// Who wrote it.
     pub actor: String,
-    /// When, by the store's clock.
+    /// When it was written, by the store's clock.
     pub at: Timestamp,
 }
 
@@ -30,10 +31,10 @@ pub struct CauseNote {
     reason = "each fails with the same Error, when the store does"
 )]
 pub trait CauseNotes: Send + Sync {
-    /// All of them.
+    /// All notes.
     async fn cause_notes(&self) -> Result<Vec<CauseNote>, Error>;
 
-    /// Writes the note on a cause, in place of the one that there was. With no text there is none any more.
+    /// Replaces the note on a cause. An empty text removes it.
     async fn note_cause(
         &self,
         cause: Cause,

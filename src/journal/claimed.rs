@@ -1,4 +1,5 @@
-//! Work that was claimed, or handed over at its receipt: the lease, and all that is needed to do it.
+//! Claimed work: the lease, and all the data that the work needs. Work comes from a claim, or from the intake at
+//! receipt.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,30 +14,30 @@ use crate::domain::{
     Sequence, Session, SessionId, Source,
 };
 
-/// What to claim: of these kinds in their order, at most so many of each, and of all together.
+/// What to claim: the kinds of task in order of preference, with a limit for each and a limit for all together.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// What is due by then.
+    /// Claims what is due at this time.
     pub now: Millis,
-    /// Which tasks, those of a kind together, and at most how many of each kind.
+    /// Groups of tasks, and the limit of each group.
     pub tasks: Vec<(Vec<Task>, usize)>,
-    /// At most how many of all.
+    /// The limit for all groups together.
     pub limit: usize,
 }
 
-/// A piece of work.
+/// A claimed piece of work.
 #[derive(Debug)]
 pub enum Claimed {
-    /// An event to be retrieved or handed over.
+    /// An event to retrieve, or to forward without retrieval.
     Event(Box<ClaimedEvent>),
     /// A delivery.
     Delivery(ClaimedDelivery),
-    /// An event to ask for late content of.
+    /// A delivered event whose late content is to be fetched.
     Late(Box<LateEvent>),
 }
 
 impl Claimed {
-    /// The right to do it.
+    /// The lease on this work.
     pub fn lease(&self) -> &Lease {
         match self {
             Self::Event(event) => &event.lease,
@@ -53,32 +54,33 @@ pub struct Receipt {
     pub id: EventId,
     /// When it was received.
     pub received_at: Timestamp,
-    /// How it came in.
+    /// How the event entered the service.
     pub source: Source,
-    /// Whether it was sent too long before.
+    /// Whether the notification was stale: `generated-at` was too far from its receipt.
     pub stale: bool,
-    /// The session it is about.
+    /// The session.
     pub session_id: SessionId,
-    /// The session's encounter.
+    /// The encounter of the session.
     pub encounter_id: Option<EncounterId>,
     /// `status` as sent.
     pub status: Option<String>,
     /// The vendor's error code, for a failure.
     pub error_code: Option<String>,
-    /// The notification as received; empty where there was none.
+    /// The notification's bytes as received; empty for an event that was recovered by polling.
     pub body: Bytes,
-    /// Which version of the event it is, from 1.
+    /// The revision of the event, from 1.
     pub revision: u32,
-    /// The event that it replaces.
+    /// The event that this one replaces.
     pub replaces: Option<EventId>,
-    /// What was expected of its session.
+    /// The expectation that was registered for the session.
     pub expected: Option<Expectation>,
-    /// Its place among the events of its session and of its encounter, where that was looked up.
+    /// Its place among the events of its session and of its encounter, if it was looked up.
     pub sequence: Option<Sequence>,
 }
 
 impl Receipt {
-    /// The notification, read; what stands in its place where there was none. `None` where the bytes are none any more.
+    /// The parsed notification, or a substitute for an event that was recovered by polling. `None` when the bytes no
+    /// longer parse as a notification.
     pub(super) fn notification(&self, found: &Found) -> Option<Arc<Notification>> {
         if self.body.is_empty() {
             return Some(Arc::new(Notification::recovered(
@@ -91,12 +93,12 @@ impl Receipt {
         Notification::parse(self.body.clone()).ok().map(Arc::new)
     }
 
-    /// Whether it is a notification that came after its session was recovered by asking.
+    /// Whether this notification came after its session had been recovered by polling.
     pub fn is_late(&self) -> bool {
         self.source == Source::Webhook && self.replaces.is_some()
     }
 
-    /// What is to be delivered, with what was found.
+    /// The document to deliver, made from this receipt and from what was retrieved.
     pub fn document(&self, found: &Found) -> Document {
         let mut document = Document {
             id: self.id,
@@ -138,44 +140,44 @@ impl Receipt {
     }
 }
 
-/// What is known of an event beyond its receipt.
+/// What was retrieved for an event.
 #[derive(Debug, Clone)]
 pub struct Found {
-    /// What is known of its session.
+    /// The session's state.
     pub session: Session,
-    /// The links that were planned, with what was fetched; empty before the first attempt.
+    /// The planned links, with what was fetched; empty before the first attempt.
     pub links: Vec<Linked>,
 }
 
-/// A link with what it led to.
+/// A link, with the answer that was fetched from it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Linked {
-    /// Where it stands.
+    /// The link and its state.
     pub link: LinkRecord,
-    /// The answer as it came, where it was fetched.
+    /// The answer's body as received, if it was fetched.
     pub body: Option<Bytes>,
 }
 
-/// An event to be worked on, with all that is needed to go on where the last attempt stopped.
+/// A claimed event, with all that is needed to resume where the last attempt stopped.
 pub struct ClaimedEvent {
-    /// The right to work on it.
+    /// The lease on the event.
     pub lease: Lease,
-    /// When this run of attempts began; a replay begins a new one.
+    /// When this run of attempts began; a replay begins a new run.
     pub started_at: Millis,
-    /// For how long this run has been tried while the vendor's API answered.
+    /// How long this run has been trying, counting only time in which the vendor's API answered.
     pub tried_for: Duration,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
     /// What was received.
     pub receipt: Receipt,
-    /// The same, read. `None` where the bytes are none any more.
+    /// The parsed notification. `None` when the bytes no longer parse as one.
     pub notification: Option<Arc<Notification>>,
-    /// What is known so far.
+    /// What has been retrieved so far.
     pub found: Found,
 }
 
 impl ClaimedEvent {
-    /// An event that was kept just now.
+    /// A newly stored event.
     pub(super) fn new(
         event: &NewEvent,
         notification: &Arc<Notification>,
@@ -198,7 +200,7 @@ impl ClaimedEvent {
                 status: notification.status().map(str::to_owned),
                 error_code: notification.error_code().map(str::to_owned),
                 body: notification.body.clone(),
-                // The store counts revisions where there are any.
+                // A late notification amends the recovered event, which is the first revision.
                 revision: if kept.amends.is_some() { 2 } else { 1 },
                 replaces: kept.amends,
                 expected: kept.expected.clone(),
@@ -217,31 +219,32 @@ impl ClaimedEvent {
     }
 }
 
-/// A delivery to be made.
+/// A claimed delivery.
 pub struct ClaimedDelivery {
-    /// The right to make it.
+    /// The lease on the delivery.
     pub lease: Lease,
     /// When this run of attempts began.
     pub started_at: Millis,
-    /// Which attempt this is, from 1.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// What is to be delivered.
+    /// What to deliver.
     pub document: Arc<Document>,
 }
 
-/// What of an event is asked for again.
+/// Which content of a delivered event is fetched again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
-    /// What it was delivered without.
+    /// The content that was missing at its delivery.
     Missing,
-    /// That, and what it must have where it was fetched well before: the vendor told of the event again, at this time.
+    /// The missing content, and required content that was fetched well before this time, at which the vendor sent the
+    /// same notification again.
     Repeated(Millis),
-    /// All of it: somebody asked for that, at this time.
+    /// All content, because somebody asked for it at this time.
     Asked(Millis),
 }
 
 impl Again {
-    /// From the stored word and time.
+    /// Decodes the stored cause and time.
     pub(super) fn of(cause: Option<&str>, noted_at: Option<Millis>) -> Self {
         match (cause, noted_at) {
             (Some("repeat"), Some(at)) => Self::Repeated(at),
@@ -250,7 +253,7 @@ impl Again {
         }
     }
 
-    /// Up to when the vendor, or somebody, has told of another note.
+    /// The time of the repeated notification or of the request for which content is fetched again.
     pub fn noted_at(self) -> Option<Millis> {
         match self {
             Self::Missing => None,
@@ -259,23 +262,23 @@ impl Again {
     }
 }
 
-/// An event that was delivered, to ask for something of it again.
+/// A delivered event that has content to fetch again.
 pub struct LateEvent {
-    /// The right to do so.
+    /// The lease on this work.
     pub lease: Lease,
-    /// Its id.
+    /// The event's id.
     pub id: EventId,
-    /// What it was received as.
+    /// What was received.
     pub receipt: Receipt,
-    /// What is asked for.
+    /// Which content to fetch again.
     pub again: Again,
-    /// When it was retrieved.
+    /// When the event was retrieved.
     pub retrieved_at: Millis,
-    /// What was found.
+    /// What was retrieved.
     pub found: Found,
 }
 
-/// Prints no clinical content.
+/// Implements `Debug` without clinical content.
 macro_rules! redacted {
     ($($name:ident: $id:expr),+ $(,)?) => {$(
         impl fmt::Debug for $name {

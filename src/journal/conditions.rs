@@ -1,18 +1,18 @@
-//! The conditions of a filter as SQL, for the dialect and the values of either store.
+//! Translates a filter into SQL conditions, for the dialect and value type of either store.
 
 use crate::domain::DeliveryState;
 use crate::journal::Filter;
 
-/// Conditions, and their values in the order of their numbers.
+/// SQL conditions, and their values in the order of the parameter numbers.
 pub(super) struct Conditions<V> {
-    /// What stands before a parameter's number.
+    /// The character in front of a parameter's number.
     sign: char,
     conditions: Vec<String>,
     values: Vec<V>,
 }
 
 impl<V> Conditions<V> {
-    /// None yet, of a dialect whose parameters have this sign.
+    /// An empty set, for a dialect whose parameters begin with `sign`.
     pub(super) fn new(sign: char) -> Self {
         Self {
             sign,
@@ -21,12 +21,12 @@ impl<V> Conditions<V> {
         }
     }
 
-    /// Adds a condition that needs no value.
+    /// Adds a condition that has no parameter.
     pub(super) fn push(&mut self, condition: String) {
         self.conditions.push(condition);
     }
 
-    /// Adds a condition on a value, where there is one; `{}` stands for it.
+    /// Adds a condition with one parameter, written `{}`, if there is a value for it.
     pub(super) fn that(&mut self, condition: &str, value: Option<V>) {
         if let Some(value) = value {
             let place = self.value(value);
@@ -34,7 +34,7 @@ impl<V> Conditions<V> {
         }
     }
 
-    /// Adds that one of these holds, where there are any.
+    /// Adds the disjunction of these conditions, if there are any.
     pub(super) fn any(&mut self, conditions: impl Iterator<Item = &'static str>) {
         let conditions: Vec<String> = conditions.map(|it| format!("({it})")).collect();
         if !conditions.is_empty() {
@@ -42,7 +42,7 @@ impl<V> Conditions<V> {
         }
     }
 
-    /// Adds the conditions on deliveries and causes. A cause of a delivery is one at the sink, where one is named.
+    /// Adds the conditions on deliveries and causes. When a sink is named, a delivery's cause must be one at that sink.
     pub(super) fn deliveries(&mut self, filter: &Filter, text: impl Fn(&str) -> V) {
         let cause = filter.cause;
         let of_delivery = cause.filter(|cause| cause.stage() == "deliver");
@@ -65,7 +65,8 @@ impl<V> Conditions<V> {
             made += &format!(" AND sink = {place}");
             pending += &format!(" AND task = 'deliver:' || {place}");
         }
-        // An index finds those of a cause. For all others each event is looked at, so that they are not gathered first.
+        // Deliveries of one cause are found through an index. The others are checked event by event, so that not all of
+        // them have to be collected first.
         let this = match of_delivery {
             Some(_) => "",
             None => " AND event = receipts.seq",
@@ -86,7 +87,7 @@ impl<V> Conditions<V> {
         });
     }
 
-    /// All of them, for behind a WHERE.
+    /// The expression for a WHERE clause.
     pub(super) fn sql(&self) -> String {
         if self.conditions.is_empty() {
             "1 = 1".to_owned()
@@ -95,12 +96,12 @@ impl<V> Conditions<V> {
         }
     }
 
-    /// The values.
+    /// The parameters' values.
     pub(super) fn values(&self) -> &[V] {
         &self.values
     }
 
-    /// Adds a value and gives its place.
+    /// Adds a value and returns its placeholder.
     fn value(&mut self, value: V) -> String {
         self.values.push(value);
         format!("{}{}", self.sign, self.values.len())

@@ -1,5 +1,5 @@
-//! What was fetched for an event, as it is stored: one row, with how its links stand as JSON and the answers behind one
-//! another in the links' order.
+//! The stored form of what was fetched for an event: one row, with the links' states as JSON and the answers' bodies
+//! concatenated in the order of the links.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, LinkRecord, Linked};
 use crate::domain::{LinkCause, LinkGroup, LinkState};
 
-/// A link as it is stored.
+/// A link in its stored form.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     n: u32,
@@ -19,7 +19,7 @@ struct Stored {
     state: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     http_status: Option<u16>,
-    /// Size of its answer.
+    /// The size of the answer's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     /// Unix milliseconds.
@@ -27,17 +27,17 @@ struct Stored {
     fetched_at: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     took_ms: Option<u64>,
-    /// Who has fetched it. Absent as well where an earlier version has written it.
+    /// The instance that fetched the link. Also absent from rows of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Absent as well where an earlier version has written it.
+    /// Also absent from rows of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
 }
 
-/// The links, and their answers.
+/// Encodes the links and their answers.
 pub(super) fn encode(links: &[Linked]) -> (String, Vec<u8>) {
     let size = links.iter().filter_map(|linked| linked.body.as_ref());
     let mut bodies = Vec::with_capacity(size.map(Bytes::len).sum());
@@ -62,11 +62,11 @@ pub(super) fn encode(links: &[Linked]) -> (String, Vec<u8>) {
             }
         })
         .collect();
-    // Numbers, text and lists of them: there is nothing that cannot be written.
+    // Serializing numbers, text and lists of them cannot fail.
     (serde_json::to_string(&stored).unwrap_or_default(), bodies)
 }
 
-/// The links alone.
+/// Decodes the links without their answers.
 pub(super) fn links(stored: &str) -> Result<Vec<LinkRecord>, Error> {
     let corrupt = || Error::Corrupt { what: "link" };
     let stored: Vec<Stored> = serde_json::from_str(stored).map_err(|_| corrupt())?;
@@ -95,12 +95,12 @@ pub(super) fn links(stored: &str) -> Result<Vec<LinkRecord>, Error> {
         .collect()
 }
 
-/// A length of time as it is stored.
+/// A duration in its stored form.
 pub(super) fn millis(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Why a link's content will not come, by what earlier versions have written down, which had no field for it.
+/// Derives the cause of a missing link from the text that earlier versions stored, which had no field for it.
 pub(super) fn cause_by_texts(group: &str, href: &str, reason: Option<&str>) -> Option<LinkCause> {
     let reason = reason.unwrap_or_default();
     match (href.is_empty(), group) {
@@ -111,7 +111,7 @@ pub(super) fn cause_by_texts(group: &str, href: &str, reason: Option<&str>) -> O
     }
 }
 
-/// The links with their answers. Without `bodies` they are purged, or were not asked for.
+/// Decodes the links with their answers. `bodies` is `None` when they are purged or were not read.
 pub(super) fn linked(stored: &str, bodies: Option<Bytes>) -> Result<Vec<Linked>, Error> {
     let mut rest = bodies;
     links(stored)?

@@ -1,10 +1,10 @@
-//! How long a sender waits for a write.
+//! The time limit on a write that a sender waits for.
 
 use std::time::Duration;
 
 use super::Error;
 
-/// The result, or a missed deadline. What was begun may end all the same.
+/// The result, or [`Error::Deadline`]. A write that missed the deadline may still be committed.
 pub(super) async fn within<T>(
     deadline: Duration,
     work: impl Future<Output = Result<T, Error>>,

@@ -1,4 +1,4 @@
-//! How work ended, and what came of writing that down.
+//! How a piece of work ended, and the result of recording that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,162 +11,164 @@ use crate::domain::{EventId, EventState, Millis, Reason, Sequence};
 /// The end of a piece of work.
 #[derive(Debug, Clone)]
 pub struct End {
-    /// The right under which it was done.
+    /// The lease under which the work was done.
     pub lease: Lease,
     /// How it ended.
     pub how: How,
     /// How long it took.
     pub took: Duration,
-    /// The name of the instance that did it.
+    /// The name of the instance that did the work.
     pub instance: Arc<str>,
 }
 
 /// How a piece of work ended.
 #[derive(Debug, Clone)]
 pub enum How {
-    /// An attempt at retrieving, or handing over.
+    /// An attempt to retrieve an event, or to forward it without retrieval.
     Retrieval(Box<Retrieval>),
     /// A delivery attempt.
     Delivery(DeliveryEnd),
-    /// A look for late or new content. The next one is at `next`, at the amended event if there is one; at once where the
-    /// vendor has told of another note since.
+    /// A look for late or changed content. The next look is at `next`, for the amended event if there is one; it is
+    /// immediate if the vendor has sent the notification again since `noted_at`.
     Look {
         /// When to look again.
         next: Option<Millis>,
-        /// Up to when the vendor had told of notes when the look began.
+        /// The time of the last repeated notification that this look took into account.
         noted_at: Option<Millis>,
-        /// When to look again for that, where it could not be looked at all of it.
+        /// When to try again what could not be fetched.
         retry_at: Option<Millis>,
-        /// What was seen.
+        /// What the look found.
         seen: Seen,
     },
-    /// Not done: it is due again at once, and does not count as an attempt.
+    /// Not done: the work is due again at once, and this does not count as an attempt.
     GivenBack,
 }
 
-/// What a look for late or new content saw.
+/// The result of a look for late or changed content.
 #[derive(Debug, Clone)]
 pub enum Seen {
-    /// Nothing that is worth writing down.
+    /// Nothing to record.
     Nothing,
-    /// The same as before, fetched now.
+    /// The content is the same as before; only the time of the fetch is new.
     Same(Box<Found>),
-    /// Something else: it goes out as an amendment.
+    /// The content differs, and is delivered as an amendment.
     Amended(Box<Amendment>),
 }
 
-/// How an attempt at retrieving ended.
+/// How an attempt to retrieve an event ended.
 #[derive(Debug, Clone)]
 pub enum Retrieval {
-    /// What there is, is there, and another event has had it delivered: nothing is delivered.
+    /// Retrieved, with nothing new in it: another event has already delivered the same content, so this one is not
+    /// delivered.
     Same {
-        /// What was found.
+        /// What was retrieved.
         found: Found,
         /// The other event.
         same_as: EventId,
     },
-    /// What there is, is there: hand it to these sinks.
+    /// Retrieved: deliver it to these sinks.
     Deliver {
-        /// What was found.
+        /// What was retrieved.
         found: Found,
-        /// The sinks that want it.
+        /// The sinks that want this outcome.
         sinks: Vec<Planned>,
-        /// When what is missing is asked for again.
+        /// When to fetch the missing content again.
         refresh_at: Option<Millis>,
     },
-    /// Try again later; what was found so far is kept.
+    /// Try again later. What was retrieved so far is kept.
     Retry {
-        /// What was found so far.
+        /// What was retrieved so far.
         found: Found,
-        /// When.
+        /// When to try again.
         at: Millis,
-        /// For how long it will have been tried by then, counting only while the vendor's API answers.
+        /// The time tried at that point, counting only time in which the vendor's API answered.
         tried_for: Duration,
         /// Why.
         reason: Reason,
-        /// Sinks that want the notification alone and did not have it yet, since how the session ended was not known.
+        /// The sinks that want only the notification and did not get it yet, because the session's outcome was not
+        /// known.
         sinks: Vec<String>,
     },
-    /// Not tried: these sinks have it at once, and retrieving is due.
+    /// Retrieval was not tried: these sinks get the notification at once, and retrieval is due.
     Announced {
-        /// The sinks that want the notification alone.
+        /// The sinks that want only the notification.
         sinks: Vec<String>,
     },
-    /// Given up.
+    /// Given up: the event is dead.
     Dead {
-        /// What was found so far.
+        /// What was retrieved so far.
         found: Found,
         /// Why.
         reason: Reason,
-        /// The sinks that want the notification alone, and have it all the same.
+        /// The sinks that want only the notification. They get it although retrieval failed.
         sinks: Vec<String>,
     },
 }
 
-/// A sink that an event is to be delivered to.
+/// A sink to which an event is to be delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// Its name.
+    /// The sink's name.
     pub sink: String,
-    /// Whether this instance delivers it itself, at once.
+    /// Whether this instance takes the lease and delivers at once.
     pub is_held: bool,
 }
 
 /// How a delivery attempt ended.
 #[derive(Debug, Clone)]
 pub enum DeliveryEnd {
-    /// The sink has it.
+    /// The sink accepted the event.
     Delivered {
-        /// Since when.
+        /// When it did.
         at: Timestamp,
-        /// Until when its target should have confirmed that it applied it, if it is to.
+        /// The deadline for the target's confirmation that it has applied the event, if one is required.
         applied_by: Option<Millis>,
     },
     /// Try again later.
     Retry {
-        /// When.
+        /// When to try again.
         at: Millis,
         /// Why.
         reason: Reason,
     },
-    /// Rejected or given up.
+    /// Rejected by the sink, or given up after retries.
     Dead {
         /// Why.
         reason: Reason,
     },
 }
 
-/// An event that replaces another: the same with more of its links fetched.
+/// An event that replaces an earlier one: the same notification with late or changed content.
 #[derive(Debug, Clone)]
 pub struct Amendment {
-    /// Its own id.
+    /// The amendment's own id.
     pub id: EventId,
-    /// When it came about.
+    /// When it was made.
     pub received_at: Timestamp,
-    /// The sinks that get it.
+    /// The sinks to deliver it to.
     pub sinks: Vec<String>,
-    /// What was found, with what came.
+    /// What was retrieved, with the late or changed content.
     pub found: Found,
 }
 
-/// Whether an end was written down.
+/// Whether an end was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
-    /// The lease stood, and it was.
+    /// The lease was still valid, and the end was recorded.
     Kept {
-        /// The event is over with it, and so.
+        /// The event's final state, if this was its last piece of work.
         event: Option<EventState>,
-        /// The deliveries that this instance now holds.
+        /// The leases on deliveries that this instance now holds.
         deliveries: Vec<Lease>,
-        /// The event's place among others, where there are such deliveries.
+        /// The event's place among the others of its session and encounter, if there are such deliveries.
         sequence: Option<Sequence>,
     },
-    /// It did not: someone else has the work now, or it is no more. Nothing was written.
+    /// The lease was no longer valid: the work was taken over, or no longer exists. Nothing was recorded.
     Lost,
 }
 
 impl Ended {
-    /// Kept, and nothing follows from it here.
+    /// Recorded, with no further work for this instance.
     pub(super) fn kept(event: Option<EventState>) -> Self {
         Self::Kept {
             event,

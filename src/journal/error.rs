@@ -1,16 +1,16 @@
-//! What can go wrong in the store.
+//! The store's errors.
 
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-/// Why the store could not do what it was asked.
+/// Why the store could not carry out an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// More writes are waiting than `store.queue` allows.
+    /// More writes are queued than `store.queue` allows.
     #[error("the store is behind: more writes wait than store.queue allows")]
     Overloaded,
-    /// The commit did not come within `store.deadline`.
+    /// The write was not committed within `store.deadline`.
     #[error("the store did not answer within store.deadline")]
     Deadline,
     /// The store is shut down.
@@ -32,42 +32,42 @@ pub enum Error {
          If a backup was copied over the store: it does not go with the log that lay beside it; use store restore"
     )]
     Damaged {
-        /// The store.
+        /// The store's path.
         path: PathBuf,
-        /// Where it is now.
+        /// Where the damaged file is now.
         aside: PathBuf,
         /// What SQLite says.
         reason: String,
     },
-    /// A file of the store is not the one that is open any more.
+    /// A file of the store was replaced or removed while it was open.
     #[error(
         "{path} is not the file that is open: {why}. Put the file back that was there, or restart the service to go on with what is there now"
     )]
     Replaced {
         /// The file.
         path: PathBuf,
-        /// What stands there instead.
+        /// What is at its path now.
         why: String,
     },
-    /// There is no store where there was one.
+    /// There is no store at a path that still has other files of one.
     #[error(
         "there is no store at {path}, but what is left of one lies beside it: {}. Nothing was begun. Restore a backup \
          (`suki-receiver store restore FILE`), or begin with an empty store (`suki-receiver store init --empty`)",
         listed(traces)
     )]
     Missing {
-        /// The store.
+        /// The store's path.
         path: PathBuf,
-        /// What is left.
+        /// The files that are left.
         traces: Vec<PathBuf>,
     },
-    /// There is a store where an empty one was to be made.
+    /// There is already a store at the path where an empty one was to be created.
     #[error("there is a store at {path}; an empty one is made only where there is none")]
     Exists {
-        /// The store.
+        /// The store's path.
         path: PathBuf,
     },
-    /// A backup that cannot take the place of a store.
+    /// A backup that cannot be restored.
     #[error("{path} cannot be restored: {why}; the store is as it was")]
     Backup {
         /// The backup.
@@ -75,25 +75,25 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The store was made by an older version, and this process may not change it.
+    /// The store has an older version's schema, and this process may not migrate it.
     #[error(
         "the store was last used by an older version; start the service with this version once, or use that version's command"
     )]
     Older,
-    /// A process of an older version works on the store, and this version would change it beneath that one.
+    /// A process of an older version is using the store, so this version may not migrate it.
     #[error(
         "{path} is an older version's store, and a process of that version works on it: this version brings it up to date and cannot do so beside that one. Stop that process, then start this one; sockets that the service manager holds keep what comes meanwhile (docs/UPGRADE.md)"
     )]
     OlderRuns {
-        /// The store.
+        /// The store's path.
         path: PathBuf,
     },
-    /// A look into the store took too long.
+    /// A query took too long.
     #[error(
         "this look into the store took longer than {0:?} and was ended; narrow it down, for instance by time"
     )]
     TooSlow(std::time::Duration),
-    /// The file's folder or lock cannot be made.
+    /// The store's folder or lock file cannot be created.
     #[error("cannot use {path}: {source}")]
     Io {
         /// The file or folder.
@@ -101,27 +101,27 @@ pub enum Error {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The schema cannot be brought up to date.
+    /// The schema cannot be migrated.
     #[error("cannot migrate the store (was it written by a newer version?): {0}")]
     Migration(#[from] refinery::Error),
-    /// SQLite says no.
+    /// SQLite returned an error.
     #[error("the store failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
     /// The database cannot be reached, or did not answer in time.
     #[error("the database cannot be reached: {reason}")]
     Unreachable {
-        /// What the driver, the socket or TLS says. Nothing of what is stored.
+        /// The error of the driver, the socket or TLS. It holds no stored data.
         reason: String,
     },
-    /// The database says no.
+    /// The database returned an error.
     #[error("the database refused (SQLSTATE {code}){}{}", if message.is_some() { ": " } else { "" }, message.as_deref().unwrap_or_default())]
     Database {
-        /// PostgreSQL's code, appendix A of its manual.
+        /// The SQLSTATE: PostgreSQL's manual, appendix A.
         code: String,
-        /// What it says, where that cannot quote what is stored.
+        /// The database's message, left out where it could quote stored data.
         message: Option<String>,
     },
-    /// The file of further trusted authorities cannot be used.
+    /// The file of additional trusted certificate authorities cannot be used.
     #[error("store.ca_file {path}: {why}")]
     CaFile {
         /// The file.
@@ -129,13 +129,13 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// rustls refuses the settings.
+    /// rustls refuses the TLS settings.
     #[error("TLS to the database cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
     /// A batch was rolled back because its commit failed.
     #[error("the store could not commit: {0}")]
     Commit(String),
-    /// A stored row is not what this version writes.
+    /// A stored row does not have the form that this version writes.
     #[error("a stored {what} cannot be read")]
     Corrupt {
         /// Which column.
@@ -144,7 +144,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the store as a whole takes no writes now, rather than this one, or no more for a moment.
+    /// Whether the store as a whole does not accept writes now. Not so when only this write is refused, or when the
+    /// queue is full for a moment.
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Deadline
@@ -172,7 +173,7 @@ impl Error {
         }
     }
 
-    /// Whether the file system, for now, is what is in the way: it is full, read-only or failing.
+    /// Whether the file system is the cause, and only for now: it is full, read-only or failing.
     pub(super) fn is_of_the_disk(&self) -> bool {
         matches!(self, Self::Io { .. })
             || matches!(
@@ -194,7 +195,7 @@ impl Error {
         )
     }
 
-    /// What SQLite says, however deep in the error that is.
+    /// SQLite's error code, at any depth of the error.
     fn sqlite_code(&self) -> Option<ErrorCode> {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
         while let Some(error) = cause {
@@ -242,8 +243,8 @@ fn listed(paths: &[PathBuf]) -> String {
     paths.join(", ")
 }
 
-/// Whether a SQLSTATE speaks of the values of this one statement: its class is cardinality, data, integrity, check
-/// option or program limit.
+/// Whether a SQLSTATE concerns the values of one statement: its class is cardinality violation, data exception,
+/// integrity constraint violation, WITH CHECK OPTION violation or program limit exceeded.
 fn is_about_the_data(code: &str) -> bool {
     ["21", "22", "23", "44", "54"]
         .iter()

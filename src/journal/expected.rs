@@ -1,8 +1,8 @@
-//! What the store knows of expected sessions: they are registered, asked for while no notification comes, and reach one
-//! recorded end each.
+//! Expected sessions in the store: they are registered, polled while no notification comes, and each reaches one
+//! recorded end.
 //!
-//! An append ends the expectation of its session in its own transaction, so a notification that is kept is never asked
-//! for. What a question finds is written only while the session is still awaited: the notification wins.
+//! An append ends the expectation of its session in the same transaction, so a session whose notification is stored is
+//! never polled. The answer to a poll is recorded only while the session is still awaited: the notification wins.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,19 +16,19 @@ use crate::domain::{
     Session, SessionId, SessionKind,
 };
 
-/// A session to expect, and when its status is asked for if no notification comes.
+/// A session to expect, with the time of its first poll.
 #[derive(Debug, Clone)]
 pub struct NewExpected {
-    /// What was said of it.
+    /// The registration as the partner or the service made it.
     pub registration: Registration,
     /// When it is registered.
     pub registered_at: Timestamp,
-    /// Its first question.
+    /// The first poll.
     pub first_poll: Poll,
 }
 
 impl NewExpected {
-    /// What is registered at this time, asked for by `schedule`.
+    /// A registration at this time, to be polled by `schedule`.
     pub fn of(
         registration: Registration,
         schedule: &PollSchedule,
@@ -42,48 +42,48 @@ impl NewExpected {
     }
 }
 
-/// What came of a registration.
+/// The result of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registered {
-    /// Whether it was not known before.
+    /// Whether the session was not registered before.
     pub is_new: bool,
-    /// How it stands.
+    /// The expected session's state.
     pub expected: Expected,
 }
 
-/// What the partner says of a session that is known. What is not said stays as it is.
+/// What the partner changes in a registered session. A field that is `None` stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// When it ended.
+    /// When the session ended.
     pub ended_at: Option<Timestamp>,
-    /// Whose it is.
+    /// The clinician whose session it is.
     pub provider: Option<String>,
-    /// By when its notification should have come.
+    /// The deadline of its notification.
     pub deadline: Option<Timestamp>,
 }
 
-/// Which expected sessions to list. An empty filter lists all.
+/// Filters the list of expected sessions. An empty filter lists all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExpectedFilter {
-    /// Where they stand.
+    /// Only those in this state.
     pub state: Option<ExpectedState>,
-    /// Whose they are.
+    /// Only those of this clinician.
     pub provider: Option<String>,
     /// Only those whose notification is overdue at this time.
     pub overdue_at: Option<Timestamp>,
 }
 
-/// A page of expected sessions, the newest first.
+/// A page of expected sessions, newest first.
 #[derive(Debug, Clone)]
 pub struct ExpectedPage {
     /// The sessions.
     pub sessions: Vec<Expected>,
-    /// Where the next page starts, when there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<i64>,
 }
 
 impl ExpectedPage {
-    /// Of one more than `limit`, which tells whether there is a next page.
+    /// Makes a page of at most `limit` from a list with one more, which tells whether there is a next page.
     pub(super) fn of(mut sessions: Vec<Expected>, limit: usize) -> Self {
         let has_more = sessions.len() > limit;
         sessions.truncate(limit);
@@ -95,16 +95,16 @@ impl ExpectedPage {
     }
 }
 
-/// What came of a question, to be written while the session is still awaited and nobody has asked since.
+/// The answer to a poll. It is recorded only if the session is still awaited and has not been polled since.
 #[derive(Debug, Clone)]
 pub struct Polled {
-    /// The session's number.
+    /// The session's number in the store.
     pub number: i64,
-    /// How often it had been asked for before.
+    /// How many polls there had been before; it serves as the fence.
     pub polls: u32,
-    /// When it was asked for.
+    /// When it was polled.
     pub at: Timestamp,
-    /// What was answered.
+    /// The answer.
     pub answer: PollAnswer,
 }
 
@@ -115,16 +115,16 @@ impl Polled {
     }
 }
 
-/// What was answered, and what follows.
+/// The answer to a poll, and what follows from it.
 #[derive(Debug, Clone)]
 pub struct PollAnswer {
-    /// The word for its state.
+    /// The session's status, in the vendor's word.
     pub status: Option<String>,
-    /// For people.
+    /// The answer in a sentence, for people.
     pub result: String,
-    /// Its kind, if it became known.
+    /// The session's kind, if the answer told it.
     pub kind: SessionKind,
-    /// When it was first found to be aborted, if it still is.
+    /// When the session was first found to be aborted, if it still is.
     pub aborted_at: Option<Timestamp>,
     /// What follows.
     pub follows: Follows,
@@ -133,73 +133,74 @@ pub struct PollAnswer {
 /// What follows from an answer.
 #[derive(Debug, Clone)]
 pub enum Follows {
-    /// It is asked for again. A question that was not answered does not count.
+    /// The session is polled again. A poll that was not answered does not count.
     Again {
-        /// When.
+        /// The next poll.
         poll: Poll,
-        /// Where it stands until then.
+        /// The session's state until then.
         state: ExpectedState,
-        /// Whether it counts as asked for.
+        /// Whether this poll counts.
         counts: bool,
     },
-    /// It has ended: an event of it is made, to be retrieved and delivered like any other.
+    /// The session has ended: an event is made for it, to be retrieved and delivered like any other.
     Recovered(Box<Recovered>),
-    /// It is given up.
+    /// Polling ends without an event, in this state.
     Over(ExpectedState),
 }
 
-/// An event that no notification told of.
+/// An event that was made without a notification.
 #[derive(Debug, Clone)]
 pub struct Recovered {
-    /// Its id.
+    /// The event's id.
     pub id: EventId,
-    /// What takes the notification's place.
+    /// The substitute for the notification.
     pub notification: Notification,
-    /// How the session stands.
+    /// The session's state.
     pub session: Session,
 }
 
-/// What came of writing an answer down.
+/// The result of recording an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PollEnded {
-    /// It is written.
+    /// Recorded.
     Kept,
-    /// Its event is made, and due.
+    /// The event was made and is due.
     Recovered(EventId),
-    /// Its notification had come. Nothing is made.
+    /// The notification has arrived meanwhile. No event is made.
     Met,
-    /// It is awaited no more, or somebody else asked. Nothing is written.
+    /// The session is no longer awaited, or another process polled it. Nothing is recorded.
     Lost,
 }
 
-/// How expected sessions stand.
+/// Statistics of expected sessions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExpectedStats {
-    /// How many, by state.
+    /// The number of sessions, by state.
     pub counts: Vec<(ExpectedState, u64)>,
-    /// Since when the longest overdue one is.
+    /// Since when the longest overdue session has been overdue.
     pub overdue_since: Option<Timestamp>,
-    /// When the most overdue question was due, or the next one will be.
+    /// When the earliest pending poll is, or was, due.
     pub oldest_due: Option<Timestamp>,
-    /// The earliest time that is known of one that is awaited: what the vendor's retention is counted from.
+    /// The earliest known time of an awaited session. The vendor's retention is counted from it.
     pub earliest: Option<Timestamp>,
 }
 
 impl ExpectedStats {
-    /// How many stand there.
+    /// The number of sessions in this state.
     pub fn count(&self, state: ExpectedState) -> u64 {
         let of_it = self.counts.iter().filter(|(known, _)| *known == state);
         of_it.map(|(_, count)| count).sum()
     }
 
-    /// How many there are.
+    /// The number of sessions in all states.
     pub fn total(&self) -> u64 {
         self.counts.iter().map(|(_, count)| count).sum()
     }
 }
 
-/// In which order to ask for sessions that are due: the closing ones, then those that have ended, the newest first, then
-/// the others, the longest due first; every fifth is the longest due of those that ended, so that none waits for ever.
+/// The order in which due sessions are polled: first the closing ones, then ended sessions, the newest first, then the
+/// others, the longest due first. Every fifth poll goes to the ended session that has been due the longest, so that
+/// none starves.
 pub(super) fn in_order([closing, ended, oldest, other]: [Vec<Expected>; 4]) -> Vec<Expected> {
     let mut first = closing.into_iter().chain(ended).chain(other);
     let (mut oldest, mut order, mut seen) = (oldest.into_iter(), Vec::new(), HashSet::new());
@@ -215,21 +216,21 @@ pub(super) fn in_order([closing, ended, oldest, other]: [Vec<Expected>; 4]) -> V
     }
 }
 
-/// For how long the instance that asks keeps the others from asking.
+/// How long one instance's claim on polling keeps the others from polling.
 pub const POLLER_LEASE: Duration = Duration::from_secs(10);
 
-/// Keeps expected sessions.
+/// The part of the store that keeps expected sessions.
 #[async_trait]
 #[allow(
     clippy::missing_errors_doc,
     reason = "each fails with the same Error, when the store does"
 )]
 pub trait Expectations: Send + Sync + 'static {
-    /// Registers sessions; gives how each stands, in their order. One that is known is left as it is but for what was not
-    /// known of it. One whose event is kept is met at once.
+    /// Registers sessions and returns their states in the same order. Of a session that is already registered only
+    /// unknown fields are filled in. A session whose event is already stored is met at once.
     async fn expect(&self, sessions: Vec<NewExpected>) -> Result<Vec<Registered>, Error>;
 
-    /// Changes what is known of a session that is expected, and when it is asked for. `None` when there is none.
+    /// Changes a registered session and its polls. `None` when it is not registered.
     async fn change_expected(
         &self,
         id: SessionId,
@@ -237,16 +238,17 @@ pub trait Expectations: Send + Sync + 'static {
         poll: Option<Poll>,
     ) -> Result<Option<Expected>, Error>;
 
-    /// Makes a session due that is awaited, or is not any more without an event. `None` when there is none.
+    /// Makes a session's poll due now. The session is awaited, or polling had ended without an event. `None` when it is
+    /// not registered.
     async fn poll_now(&self, id: SessionId, now: Millis) -> Result<Option<Expected>, Error>;
 
-    /// The partner does not expect a session any more, if it is awaited. `None` when there is none.
+    /// Withdraws the partner's expectation, if the session is awaited. `None` when it is not registered.
     async fn withdraw(&self, id: SessionId) -> Result<Option<Expected>, Error>;
 
-    /// One expected session.
+    /// One expected session. `None` when it is not registered.
     async fn expected(&self, id: SessionId) -> Result<Option<Expected>, Error>;
 
-    /// Expected sessions, the newest first, from `cursor` (a page's `next`) on.
+    /// Lists expected sessions, newest first, from `cursor` (a page's `next`) on.
     async fn list_expected(
         &self,
         filter: ExpectedFilter,
@@ -254,14 +256,14 @@ pub trait Expectations: Send + Sync + 'static {
         cursor: Option<i64>,
     ) -> Result<ExpectedPage, Error>;
 
-    /// Sessions to ask for that are due, a few times `limit` at most, in the order in which to ask. `None` where another
-    /// instance asks: it does so for [`POLLER_LEASE`] after each call of this.
+    /// The due sessions in polling order, at most a few times `limit`. Each call claims polling for this instance for
+    /// [`POLLER_LEASE`]; returns `None` while another instance holds that claim.
     async fn due_sessions(&self, now: Millis, limit: usize)
     -> Result<Option<Vec<Expected>>, Error>;
 
-    /// Writes down what came of questions; gives as many results, in their order.
+    /// Records answers to polls and returns their results in the same order.
     async fn polled(&self, answers: Vec<Polled>) -> Result<Vec<PollEnded>, Error>;
 
-    /// How they stand.
+    /// Statistics of all expected sessions.
     async fn expected_stats(&self) -> Result<ExpectedStats, Error>;
 }

@@ -1,6 +1,6 @@
-//! Tells whoever watches which events have just changed in this process. A doorbell: who has missed some looks anew.
+//! Publishes which events have just changed in this process. A subscriber that has missed changes reads the list again.
 //!
-//! Holds no content, and holds nobody up: a watcher that is too slow misses changes and is told so.
+//! A change holds no content, and publishing never blocks: a subscriber that is too slow misses changes and is told so.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,27 +9,27 @@ use tokio::sync::broadcast;
 
 use crate::domain::{EventId, EventState};
 
-/// Changes that are remembered for who was away for a moment.
+/// The number of changes that are kept for subscribers that reconnect.
 const REMEMBERED: usize = 1000;
 
-/// An event that stands elsewhere now.
+/// A change of an event's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// Its number, from 1.
+    /// The change's number, from 1.
     pub number: u64,
     /// The event.
     pub event: EventId,
-    /// Where it stands.
+    /// The event's new state.
     pub state: EventState,
 }
 
-/// The changes of this process. Cheap to clone.
+/// The changes in this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Feed(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Tells this process's numbers from those of one before.
+    /// A random number that distinguishes this process's change numbers from those of an earlier process.
     epoch: u32,
     told: broadcast::Sender<Change>,
     recent: Mutex<Recent>,
@@ -41,12 +41,12 @@ struct Recent {
     changes: VecDeque<Change>,
 }
 
-/// What a watcher gets.
+/// A subscription.
 #[derive(Debug)]
 pub struct Watch {
-    /// What it has missed; `None` where it has missed more than is remembered.
+    /// The changes since the subscriber's mark; `None` when they are no longer all kept.
     pub missed: Option<Vec<Change>>,
-    /// What comes.
+    /// The changes from now on.
     pub changes: broadcast::Receiver<Change>,
 }
 
@@ -61,7 +61,7 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// An event stands there now.
+    /// Publishes that an event is now in this state.
     pub fn tell(&self, event: EventId, state: EventState) {
         let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.last += 1;
@@ -74,11 +74,11 @@ impl Feed {
             recent.changes.pop_front();
         }
         recent.changes.push_back(change);
-        // Nobody may be watching.
+        // An error means only that there is no subscriber.
         self.0.told.send(change).ok();
     }
 
-    /// Watches from now on, or from behind the change with this mark.
+    /// Subscribes from now on, or from the change after the one with this mark.
     pub fn watch(&self, after: Option<&str>) -> Watch {
         let recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
         let missed = match after {
@@ -98,7 +98,7 @@ impl Feed {
         }
     }
 
-    /// What a watcher names a change by.
+    /// The mark by which a subscriber resumes after this change.
     pub fn mark(&self, change: &Change) -> String {
         format!("{:08x}-{}", self.0.epoch, change.number)
     }

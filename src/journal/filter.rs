@@ -1,5 +1,5 @@
-//! Which events to list, replay or export: the fields of a filter by name, the same in a query, in a body, on the command
-//! line and in a stored replay job.
+//! The filter for listing, replaying or exporting events. Its fields have the same names in a query string, in a JSON
+//! body, on the command line and in a stored replay job.
 
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -8,40 +8,40 @@ use serde_json::{Map, Value};
 
 use crate::domain::{Cause, DeliveryState, EventState, Outcome, SessionKind, Source};
 
-/// What to list, and in which order. An empty filter lists all.
+/// Which events to list, and in which order. An empty filter lists all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// In one of these states; in any where there is none.
+    /// In one of these states; in any state if the list is empty.
     pub states: Vec<EventState>,
     /// How the session ended.
     pub outcome: Option<Outcome>,
-    /// How the event came in.
+    /// How the event entered the service.
     pub source: Option<Source>,
-    /// Of which kind the session was.
+    /// The kind of session.
     pub kind: Option<SessionKind>,
-    /// What it did not succeed for, itself or one of its deliveries.
+    /// The cause for which the event or one of its deliveries failed.
     pub cause: Option<Cause>,
-    /// Which sink it is, was or failed to be delivered to.
+    /// A sink to which it is to be delivered, was delivered or could not be delivered.
     pub sink: Option<String>,
-    /// Where its delivery to that sink stands, or to any where no sink is named.
+    /// The state of its delivery to that sink, or to any sink if none is named.
     pub delivery: Option<DeliveryState>,
-    /// Whether it was sent too long before.
+    /// Whether the notification was stale.
     pub stale: Option<bool>,
     /// The vendor's error code.
     pub error_code: Option<String>,
     /// The session.
     pub session_id: Option<String>,
-    /// The session's encounter.
+    /// The encounter.
     pub encounter_id: Option<String>,
     /// Received at this time or later.
     pub since: Option<Timestamp>,
     /// Received before this time.
     pub until: Option<Timestamp>,
-    /// Which come first.
+    /// The order.
     pub order: Order,
 }
 
-/// Which events come first.
+/// The order of a list of events.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
     /// The newest.
@@ -52,11 +52,11 @@ pub enum Order {
 }
 
 impl Filter {
-    /// The names of its fields, the order aside.
+    /// The names of all fields but the order.
     pub const FIELDS: &str = "state, outcome, source, kind, cause, sink, delivery, stale, error_code, session_id, \
                               encounter_id, since, until";
 
-    /// Events in this state.
+    /// Lists the events in this state.
     pub fn of_state(state: EventState) -> Self {
         Self {
             states: vec![state],
@@ -64,7 +64,7 @@ impl Filter {
         }
     }
 
-    /// Events of this session.
+    /// Lists the events of this session.
     pub fn of_session(session_id: impl Into<String>) -> Self {
         Self {
             session_id: Some(session_id.into()),
@@ -72,7 +72,7 @@ impl Filter {
         }
     }
 
-    /// Whether it is to list everything.
+    /// Whether no field is set.
     pub fn is_empty(&self) -> bool {
         *self
             == Self {
@@ -81,10 +81,10 @@ impl Filter {
             }
     }
 
-    /// Sets one field; `false` where there is none of this name.
+    /// Sets one field. Returns `false` when there is no field of this name.
     ///
     /// # Errors
-    /// Names the field and what it takes.
+    /// The error names the field and the values that it takes.
     pub fn set(&mut self, name: &str, value: &str) -> Result<bool, String> {
         match name {
             "state" => {
@@ -108,7 +108,7 @@ impl Filter {
         Ok(true)
     }
 
-    /// Its fields that are set, with their values in words.
+    /// The fields that are set, with their values as text.
     pub fn fields(&self) -> Vec<(&'static str, String)> {
         let words: Vec<&str> = self.states.iter().map(|state| state.as_str()).collect();
         let states = (!words.is_empty()).then(|| words.join(","));
@@ -132,7 +132,7 @@ impl Filter {
         .collect()
     }
 
-    /// The same as a JSON object of strings.
+    /// The filter as a JSON object of strings.
     pub fn to_json(&self) -> Value {
         let fields = self.fields().into_iter();
         Value::Object(
@@ -142,10 +142,10 @@ impl Filter {
         )
     }
 
-    /// A filter from such an object. A field that is null is not set.
+    /// Reads a filter from such an object. A field that is null is not set.
     ///
     /// # Errors
-    /// Names the field and what it takes.
+    /// The error names the field and the values that it takes.
     pub fn from_json(fields: &Map<String, Value>) -> Result<Self, String> {
         let mut filter = Self::default();
         for (name, value) in fields {
@@ -163,20 +163,20 @@ impl Filter {
     }
 }
 
-/// What a name is refused with.
+/// The error message for an unknown name.
 pub fn unknown(name: &str, allowed: &str) -> String {
     format!("'{name}' is not known here; use {allowed}")
 }
 
-/// A moment as people and programs write it.
+/// Parses a time as people and programs write it.
 ///
 /// # Errors
-/// Says how to write one.
+/// The error says how to write one.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     time_at(text, Timestamp::now())
 }
 
-/// RFC 3339, a day (from its start, UTC), or how long ago.
+/// Parses RFC 3339, a date (its start in UTC), or an age.
 fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let text = text.trim();
     if let Ok(time) = text.parse() {
@@ -184,7 +184,7 @@ fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     }
     let day = text.parse::<Date>().ok();
     let day = day.and_then(|day| format!("{day}T00:00:00Z").parse().ok());
-    // A day is 24 hours long here, which jiff leaves open.
+    // jiff does not fix the length of a day; here it is 24 hours.
     let ago = || {
         let mut total = SignedDuration::ZERO;
         let mut rest = text;
@@ -216,10 +216,11 @@ fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     })
 }
 
-/// An id or a name. An empty value is more likely a script's unset variable than a wish for everything.
+/// Checks an id or a name. An empty value is an error: it is more likely an unset variable in a script than a request
+/// for everything.
 ///
 /// # Errors
-/// Where it is empty.
+/// When it is empty.
 pub fn text(name: &str, value: &str) -> Result<String, String> {
     if value.is_empty() {
         return Err(format!("{name}: is empty; give an id or leave it out"));
@@ -227,7 +228,7 @@ pub fn text(name: &str, value: &str) -> Result<String, String> {
     Ok(value.to_owned())
 }
 
-/// Names the field before a problem with its value.
+/// Puts the field's name in front of a problem with its value.
 pub fn of(name: &str) -> impl Fn(String) -> String {
     move |problem| format!("{name}: {problem}")
 }
@@ -242,10 +243,10 @@ fn kind(word: &str) -> Result<SessionKind, String> {
     Ok(kind)
 }
 
-/// A word for yes or no.
+/// Parses `true` or `false`.
 ///
 /// # Errors
-/// Says which there are.
+/// The error names both words.
 pub fn yes_or_no(word: &str) -> Result<bool, String> {
     match word {
         "true" => Ok(true),

@@ -1,8 +1,8 @@
-//! The journal's handle: what the rest of the service holds. Appends, hands over what was appended, and knows what this
-//! process works on.
+//! The journal's handle, which the rest of the service holds. It appends events, hands new ones to the worker, and
+//! tracks the leases that this process works under.
 //!
-//! The channel carries work that is held already, the store carries the truth: what does not fit is left in the store, and
-//! the worker claims it.
+//! The channel to the worker carries events that are already leased to this instance; the store is the source of truth.
+//! An event for which the worker has no room stays in the store until the worker claims it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use crate::config;
 use crate::domain::{Clock, EventId, EventState};
 use crate::metrics::Metrics;
 
-/// Keeps events. Cheap to clone. What is kept is looked at and acted on by its [`Records`].
+/// Stores events. Cheap to clone. Stored events are read and changed through its [`Records`].
 #[derive(Clone)]
 pub struct Journal {
     store: Arc<dyn Store>,
@@ -32,24 +32,24 @@ pub struct Journal {
     known: Arc<Mutex<Known>>,
     clock: Clock,
     deadline: Duration,
-    /// Whether sessions are registered here at all.
+    /// Whether any session is registered in the store.
     expects: Arc<AtomicBool>,
-    /// Rings when a replay job has begun.
+    /// Notified when a replay job has begun.
     jobs: Arc<Notify>,
     feed: Feed,
 }
 
-/// What this process works on.
+/// The leases of this process.
 #[derive(Default)]
 struct Known {
     leases: HashSet<Lease>,
-    /// What the store said that this instance holds, though nobody works on it.
+    /// Leases that the store lists for this instance although nobody here works under them.
     unknown: HashSet<Lease>,
 }
 
 impl Journal {
-    /// A journal on this store, and the worker's end of it; the worker works on `room` events at once. An append fails
-    /// when it takes longer than `deadline`.
+    /// A journal on this store, and the worker's end of its channel. The worker works on up to `room` events at once.
+    /// An append fails when it takes longer than `deadline`.
     pub fn new(
         store: Arc<dyn Store>,
         deadline: Duration,
@@ -71,11 +71,11 @@ impl Journal {
         (journal, inbox)
     }
 
-    /// The same, with a local spool in the file that `open` opens, which takes what the store does not take within the
-    /// deadline. It is emptied into the store by [`Journal::drain`].
+    /// Adds a local spool in the file that `open` opens. The spool takes the notifications that the store does not take
+    /// within the deadline; [`Journal::drain`] moves them into the store.
     ///
     /// # Errors
-    /// When the file can never be used as it is. While its disk is the reason, it is opened later.
+    /// When the file cannot be used. If only its disk is failing for now, the file is opened later.
     pub fn with_spool(
         self,
         open: impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static,
@@ -86,12 +86,12 @@ impl Journal {
         })
     }
 
-    /// Keeps what was received, and hands a notification to the worker. It is on disk when this returns `Ok`. What is no
-    /// notification is kept for an operator to look at.
+    /// Stores what was received, and hands a notification to the worker. It is on disk when this returns `Ok`.
+    /// Authentic bytes that are not a notification are quarantined.
     ///
     /// # Errors
-    /// When the store fails or does not answer in time. The event may be on disk all the same; sent again, it would be
-    /// a duplicate.
+    /// When the store fails or misses the deadline. The event may be on disk all the same; if it is sent again, it is
+    /// then found to be a duplicate.
     pub async fn append(&self, received: &Received) -> Result<Kept, Error> {
         let event = received.event();
         let reserved = match event.content {
@@ -114,22 +114,22 @@ impl Journal {
         Ok(kept)
     }
 
-    /// Whether sessions are registered at all, so that a notification of one that is not is worth counting.
+    /// Whether any session is registered. Only then are notifications of unregistered sessions counted.
     pub fn expects_sessions(&self) -> bool {
         self.expects.load(Ordering::Relaxed)
     }
 
-    /// Sessions are registered, or none ever was.
+    /// Sets whether any session is registered.
     pub fn set_expects_sessions(&self, expects: bool) {
         self.expects.store(expects, Ordering::Relaxed);
     }
 
-    /// Tells the worker that something is due.
+    /// Wakes the worker, because work is due.
     pub fn wake(&self) {
         self.handover.notify();
     }
 
-    /// Which events change, as it happens.
+    /// The feed of changed events.
     pub fn feed(&self) -> &Feed {
         &self.feed
     }
@@ -139,27 +139,28 @@ impl Journal {
         self.jobs.notify_one();
     }
 
-    /// Waits until a replay job has begun here.
+    /// Waits until a replay job has begun in this process.
     pub async fn job_begun(&self) {
         self.jobs.notified().await;
     }
 
-    /// What is kept, to look at and to act on.
+    /// The stored events, to read and to change.
     pub fn records(&self) -> &dyn Records {
         &*self.store
     }
 
-    /// Whether this instance may work: others have no reason to take what it holds.
+    /// Whether this instance may work: its leases are valid, so no other instance takes them over.
     pub fn is_alive(&self) -> bool {
         self.store.is_alive()
     }
 
-    /// Waits until it may not work any more. Never where there are no others.
+    /// Waits until this instance's leases are no longer valid. Pending for ever if no other instance can share the
+    /// store.
     pub async fn lost(&self) {
         self.store.lost().await;
     }
 
-    /// Waits until the work is this process's, and takes over what another one left.
+    /// Waits until this process owns the work of its store, then takes over what another process left.
     ///
     /// # Errors
     /// When the store fails.
@@ -167,22 +168,22 @@ impl Journal {
         self.store.own().await
     }
 
-    /// Waits until another instance announces an event that is due. For ever where there is no other.
+    /// Waits until another instance announces a due event. Pending for ever if no other instance can share the store.
     pub async fn announced(&self) -> EventId {
         self.store.announced().await
     }
 
-    /// Whether damage was met since the store was opened: some of it cannot be read.
+    /// Whether damage was found since the store was opened, so that some data cannot be read.
     pub fn is_damaged(&self) -> bool {
         self.store.is_damaged()
     }
 
-    /// Takes up the secrets of a configuration that was loaded anew.
+    /// Takes up the secrets of a reloaded configuration.
     pub fn reload(&self, settings: &config::Store) {
         self.store.reload(settings);
     }
 
-    /// Claims what is due, and remembers it as being worked on.
+    /// Claims due work, and tracks its leases.
     ///
     /// # Errors
     /// When the store fails.
@@ -193,10 +194,10 @@ impl Journal {
         Ok(claimed)
     }
 
-    /// Writes down how work ended: nobody works on it any more, but for the deliveries that this instance now holds.
+    /// Records how work ended and drops its leases, apart from those on deliveries that this instance now holds.
     ///
     /// # Errors
-    /// When the store fails. Nothing is written then, and the work is still held.
+    /// When the store fails. Then nothing is recorded, and the leases are still held.
     pub async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
         let leases: Vec<Lease> = ends.iter().map(|end| end.lease.clone()).collect();
         let ended = self.store.finish(ends).await?;
@@ -212,8 +213,7 @@ impl Journal {
         Ok(ended)
     }
 
-    /// Nobody works on this any more, and how it ended is not written down: it is given back with the next
-    /// [`Journal::reconcile`].
+    /// Drops a lease without recording an end. The next [`Journal::reconcile`] gives the work back.
     pub fn abandon(&self, lease: &Lease) {
         let mut known = self.known();
         if known.leases.remove(lease) {
@@ -221,8 +221,9 @@ impl Journal {
         }
     }
 
-    /// Gives back what the store says that this instance holds though nobody works on it: a claim or an append whose
-    /// answer was lost. Only what was so at the last look as well, since an answer may be on its way.
+    /// Gives back leases that the store lists for this instance although nobody here works under them, because the
+    /// answer to a claim or an append was lost. A lease must be found so in two successive calls, since the answer may
+    /// still be on its way.
     ///
     /// # Errors
     /// When the store fails.
@@ -243,7 +244,7 @@ impl Journal {
         Ok(count)
     }
 
-    /// Gives back all that this instance holds.
+    /// Gives back all of this instance's leases.
     ///
     /// # Errors
     /// When the store fails.
@@ -255,7 +256,7 @@ impl Journal {
         self.store.give_back(held, self.clock.monotonic()).await
     }
 
-    /// Keeps refused requests within `bounds`, for [`Journal::reverify`].
+    /// Stores rejected requests within `bounds`, for [`Journal::reverify`].
     ///
     /// # Errors
     /// As [`Journal::append`].
@@ -270,10 +271,10 @@ impl Journal {
         }
     }
 
-    /// Whether notifications are taken now, and by whom: commits something.
+    /// Which store accepts notifications now, found out by a test commit.
     ///
     /// # Errors
-    /// When nobody takes them.
+    /// When neither the store nor the spool accepts them.
     pub async fn write_target(&self) -> Result<WriteTarget, Error> {
         match &self.spool {
             Some(spool) => spool.check(&*self.store).await,
@@ -283,7 +284,7 @@ impl Journal {
         }
     }
 
-    /// Waits until the spool begins or ends to take notifications. Never without a spool.
+    /// Waits until appends switch between the store and the spool. Pending for ever without a spool.
     pub async fn turned(&self) {
         match &self.spool {
             Some(spool) => spool.turned().await,
@@ -291,7 +292,7 @@ impl Journal {
         }
     }
 
-    /// Moves what is spooled into the store whenever the store takes it. Never ends; without a spool it does nothing.
+    /// Moves spooled events into the store whenever the store accepts them. Never returns.
     pub async fn drain(&self, bounds: Bounds, metrics: Metrics) {
         let Some(spool) = &self.spool else {
             return std::future::pending().await;
@@ -307,7 +308,7 @@ impl Journal {
         drain.run().await;
     }
 
-    /// Finishes what is queued and closes store and spool.
+    /// Finishes the queued writes, and closes the store and the spool.
     pub async fn close(&self) {
         self.store.close().await;
         if let Some(spool) = &self.spool {
@@ -315,7 +316,7 @@ impl Journal {
         }
     }
 
-    /// Hands a new event over where this instance holds it, and otherwise tells the worker of it.
+    /// Hands a new event to the worker if this instance holds its lease, and otherwise wakes the worker.
     fn announce(&self, event: &NewEvent, kept: &Kept, reserved: Option<Reserved>) {
         let NewContent::Notification(notification) = &event.content else {
             return;

@@ -1,8 +1,8 @@
-//! From the intake to the worker without a look into the store: a new event that the worker has room for is handed over
-//! with its receipt, held by this instance from the moment that it is durable.
+//! Passes new events from the intake to the worker without a read from the store. An event for which the worker has
+//! room is handed over with its receipt, and is leased to this instance from the moment when it is durable.
 //!
-//! Room is taken before the event is kept, so nothing is held that cannot be started. What there is no room for stays
-//! in the store, and the worker claims it when it has some.
+//! A permit is taken before the event is stored, so no event is leased that cannot be started. An event without a
+//! permit stays in the store, and the worker claims it when it has room.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,18 +12,18 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::ClaimedEvent;
 
-/// How much may be worked on at once, and whether new work is let in now. Cheap to clone.
+/// Limits how much is worked on at once, and says whether new events are admitted from the intake. Cheap to clone.
 #[derive(Clone)]
 pub struct Admission {
     room: Arc<Semaphore>,
     is_open: Arc<AtomicBool>,
 }
 
-/// Room for one piece of work, until it is dropped.
+/// A permit for one piece of work, held until it is dropped.
 pub type Permit = OwnedSemaphorePermit;
 
 impl Admission {
-    /// Room for `most` at once; closed at first.
+    /// Up to `most` permits at once; closed at first.
     pub fn new(most: usize) -> Self {
         Self {
             room: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))),
@@ -31,12 +31,12 @@ impl Admission {
         }
     }
 
-    /// Lets work in that did not wait in line, or not any more.
+    /// Opens or closes the direct way from the intake, which does not queue for a permit.
     pub fn set_open(&self, is_open: bool) {
         self.is_open.store(is_open, Ordering::Relaxed);
     }
 
-    /// Room, if work is let in and there is some that nobody waits for.
+    /// A permit, if the intake is admitted and one is free without queueing.
     pub fn try_acquire(&self) -> Option<Permit> {
         if !self.is_open.load(Ordering::Relaxed) {
             return None;
@@ -44,13 +44,13 @@ impl Admission {
         Arc::clone(&self.room).try_acquire_owned().ok()
     }
 
-    /// The room itself, for work that waits in line.
+    /// The semaphore itself, for work that queues for a permit.
     pub fn room(&self) -> &Arc<Semaphore> {
         &self.room
     }
 }
 
-/// The intake's end.
+/// The intake's end of the channel.
 #[derive(Clone)]
 pub(super) struct Handover {
     admission: Admission,
@@ -58,23 +58,23 @@ pub(super) struct Handover {
     wakeup: Arc<Notify>,
 }
 
-/// The worker's end.
+/// The worker's end of the channel.
 pub struct Inbox {
-    /// How much is worked on at once.
+    /// The limit on concurrent work.
     pub admission: Admission,
-    /// New events, with their room.
+    /// New events, with their permits.
     pub events: Receiver<(ClaimedEvent, Permit)>,
-    /// Rings when there may be something to claim.
+    /// Notified when there may be work to claim.
     pub wakeup: Arc<Notify>,
 }
 
-/// Room for an event that is about to be kept.
+/// A permit and a channel slot for an event that is about to be stored.
 pub(super) struct Reserved {
     permit: Permit,
     slot: OwnedPermit<(ClaimedEvent, Permit)>,
 }
 
-/// Both ends, for a worker that works on `most` events at once.
+/// Both ends, for a worker that works on up to `most` events at once.
 pub(super) fn handover(most: usize) -> (Handover, Inbox) {
     let admission = Admission::new(most);
     let (sender, events) = channel(admission.room.available_permits());
@@ -93,14 +93,14 @@ pub(super) fn handover(most: usize) -> (Handover, Inbox) {
 }
 
 impl Handover {
-    /// Room, if there is some now.
+    /// A permit and a slot, if both are free now.
     pub(super) fn reserve(&self) -> Option<Reserved> {
         let permit = self.admission.try_acquire()?;
         let slot = self.events.clone().try_reserve_owned().ok()?;
         Some(Reserved { permit, slot })
     }
 
-    /// Tells the worker that there is something to claim.
+    /// Tells the worker that there is work to claim.
     pub(super) fn notify(&self) {
         self.wakeup.notify_one();
     }

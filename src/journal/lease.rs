@@ -1,7 +1,8 @@
-//! Work and the right to do it: what is to be done with an event, and the lease under which an instance does it.
+//! Tasks and leases: what is to be done with an event, and under which lease an instance does it.
 //!
-//! A lease has no end of its own. It stands as long as the instance that holds it is alive and nobody has taken the work
-//! from it; the number that changes with each holding (a fencing token) tells a result of an earlier one.
+//! A lease has no expiry of its own. It is valid while the instance that holds it is alive and nobody has taken the
+//! work from it. Each lease has its own fencing token, so that a result from an earlier lease is recognized and
+//! refused.
 
 use crate::domain::Millis;
 use std::fmt;
@@ -10,23 +11,23 @@ use std::str::FromStr;
 /// What is to be done with an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Task {
-    /// Hand it over to the sinks as it is: it needs no call to the vendor's API.
+    /// Forward it to the sinks as it is, without a call to the vendor's API.
     Forward,
-    /// The same as [`Task::Retrieve`], and nobody has looked at it yet.
+    /// As [`Task::Retrieve`], for an event that nobody has worked on yet.
     New,
-    /// Retrieve what it links to.
+    /// Retrieve what its links point to.
     Retrieve,
-    /// Ask again for what it was delivered without.
+    /// Fetch again the content that was missing or has changed.
     Refresh,
     /// Deliver it to the sink of this name.
     Deliver(String),
 }
 
-/// What stands before a sink's name.
+/// The prefix in front of a sink's name.
 const DELIVER: &str = "deliver:";
 
 impl Task {
-    /// The sink, of a delivery.
+    /// The sink, if this is a delivery.
     pub(super) fn sink(&self) -> Option<&str> {
         match self {
             Self::Deliver(sink) => Some(sink),
@@ -35,7 +36,7 @@ impl Task {
     }
 }
 
-/// The word under which it is stored.
+/// The stored form of the task.
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -65,7 +66,7 @@ impl FromStr for Task {
     }
 }
 
-/// The right to do a piece of work.
+/// The right of an instance to do a piece of work.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
     pub(super) event: i64,
@@ -74,27 +75,27 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// What it is for.
+    /// The task that it is for.
     pub fn task(&self) -> &Task {
         &self.task
     }
 }
 
-/// The first task of a notification's event.
+/// The first task of an event that came as a notification.
 pub(super) fn first_task(needs_sdp: bool) -> Task {
     if needs_sdp { Task::New } else { Task::Forward }
 }
 
-/// The number of a holding. It was never given out before.
+/// A new fencing token. Being random, it was never issued before.
 pub(super) fn new_fence() -> i64 {
     rand::random()
 }
 
-/// When a delivery is due that waits for its event to be retrieved.
+/// The due time of a delivery that waits for its event to be retrieved: never.
 pub(in crate::journal) const WHEN_RETRIEVED: Millis = Millis::MAX;
 
-/// How much later than what was fetched a notification must have been sent to tell of another note, in milliseconds. A
-/// sender's repeat of one request is not.
+/// How much later than the last fetch a notification must have been sent to announce another note, in milliseconds.
+/// Within that time it is taken for the sender's retry of the same request.
 pub const LATER_BY: Millis = 30_000;
 
 #[cfg(test)]

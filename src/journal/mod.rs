@@ -1,7 +1,7 @@
-//! Keeps every event on disk and says what is due. The truth about an event is here and nowhere else.
+//! Stores every event on disk and says what is due. The journal is the only source of truth about an event.
 //!
-//! Knows nothing of HTTP, of the vendor's API or of sinks. No method holds a transaction while it waits for anything
-//! but the disk.
+//! It has no knowledge of HTTP, of the vendor's API or of sinks. No method keeps a transaction open while it waits for
+//! anything but the disk.
 
 mod access;
 mod cause_notes;

@@ -1,7 +1,7 @@
-//! Sinks that an operator has paused: what is for them waits in the store until somebody resumes them.
+//! Sinks that an operator has paused: their deliveries wait in the store until the sink is resumed.
 //!
-//! A pause stands in the store, so it holds for every instance and across restarts. It decides what may be claimed or
-//! held; what is under way when it begins ends as it ends.
+//! A pause is stored, so it holds for every instance and across restarts. It keeps deliveries from being claimed or
+//! leased; a delivery that is under way when the pause begins runs to its end.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -13,11 +13,11 @@ use super::Error;
 pub struct Pause {
     /// The sink's name.
     pub sink: String,
-    /// Since when nothing is delivered to it, by the store's clock.
+    /// When the pause began, by the store's clock.
     pub since: Timestamp,
     /// Who paused it.
     pub actor: String,
-    /// Why, in his own words.
+    /// The reason, in the operator's own words.
     pub reason: Option<String>,
 }
 
@@ -28,11 +28,11 @@ pub struct Pause {
     reason = "each fails with the same Error, when the store does"
 )]
 pub trait Pauses: Send + Sync {
-    /// The sinks that are paused, by name.
+    /// The paused sinks, by name.
     async fn paused(&self) -> Result<Vec<Pause>, Error>;
 
-    /// Pauses a sink: from now on nobody claims a delivery to it. Gives the pause that stood before, which goes on as it
-    /// is.
+    /// Pauses a sink: from now on no delivery to it is claimed. Returns the existing pause, if there is one, and leaves
+    /// it as it is.
     async fn pause(
         &self,
         sink: String,
@@ -40,7 +40,7 @@ pub trait Pauses: Send + Sync {
         reason: Option<String>,
     ) -> Result<Option<Pause>, Error>;
 
-    /// Resumes a sink: all that waits for it and is to be tried is due at once, and the time after which it is given up
-    /// counts anew. Gives the pause that ended.
+    /// Resumes a sink: every waiting delivery to it is due at once, and the time after which a delivery is given up
+    /// starts anew. Returns the pause that ended.
     async fn resume(&self, sink: String) -> Result<Option<Pause>, Error>;
 }

@@ -1,5 +1,5 @@
-//! What was received, with the proof that it is the vendor's. It is made of a verified body and of nothing else, so that
-//! nothing can be kept beside a signature that is not its own.
+//! A received body with the proof that the vendor signed it. It can be made only from a verified body, so nothing can
+//! be stored under a signature that does not belong to it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::record::NewContent;
 use crate::domain::{DedupeKey, EventId, Malformed, Notification, Source};
 use crate::signature::Verified;
 
-/// A verified body that was read.
+/// A verified body, parsed.
 #[derive(Debug, Clone)]
 pub struct Received {
     event: Arc<NewEvent>,
@@ -18,7 +18,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// Reads a body that was received then. Whether its time of sending was too far from that is the caller's to say.
+    /// Parses a body that was received at this time. The caller decides whether it is stale.
     pub fn read(verified: &Verified, received_at: Timestamp, stale: bool) -> Self {
         let body = verified.body();
         let (content, malformed) = match Notification::parse(body.clone()) {
@@ -46,7 +46,7 @@ impl Received {
         }
     }
 
-    /// The notification; `None` where the bytes are authentic and no notification.
+    /// The notification; `None` when the bytes are authentic but not a notification.
     pub fn notification(&self) -> Option<&Notification> {
         match &self.event.content {
             NewContent::Notification(notification) => Some(notification),
@@ -54,17 +54,17 @@ impl Received {
         }
     }
 
-    /// Why it is no notification.
+    /// Why it is not a notification.
     pub fn malformed(&self) -> Option<Malformed> {
         self.malformed
     }
 
-    /// Whether its time of sending was too far from its receipt.
+    /// Whether it is stale: `generated-at` was too far from the time of receipt.
     pub fn is_stale(&self) -> bool {
         self.event.stale
     }
 
-    /// The event to keep.
+    /// The event to store.
     pub(super) fn event(&self) -> &Arc<NewEvent> {
         &self.event
     }

@@ -1,6 +1,6 @@
-//! What goes into the journal and what operators see of it: new events and views.
+//! What is written into the journal and what operators read from it: new events and views.
 //!
-//! Types with clinical content print `[redacted]`.
+//! The `Debug` output of types with clinical content is `[redacted]`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,35 +15,35 @@ use crate::domain::{
     LinkGroup, LinkState, Malformed, Notification, Outcome, SessionId, SessionKind, Source,
 };
 
-/// An event to keep. Made by [`super::Journal`] alone, from bytes that were verified.
+/// An event to store. Only [`super::Journal`] makes one, from verified bytes.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// Its id.
     pub id: EventId,
     /// When it was received.
     pub received_at: Timestamp,
-    /// When the vendor says that it was sent.
+    /// When the vendor says that the notification was sent.
     pub generated_at: Option<Timestamp>,
-    /// How it came in.
+    /// How it entered the service.
     pub source: Source,
     /// Whether `generated_at` was too far from `received_at`.
     pub stale: bool,
-    /// What came.
+    /// The content.
     pub content: NewContent,
 }
 
-/// What came.
+/// The content of a new event.
 #[derive(Clone)]
 pub enum NewContent {
     /// A notification.
     Notification(Arc<Notification>),
-    /// Authentic bytes that are none.
+    /// Authentic bytes that are not a notification.
     Malformed {
         /// The bytes as received.
         body: Bytes,
-        /// Their key.
+        /// Their deduplication key.
         dedupe: DedupeKey,
-        /// Why they are none.
+        /// Why they are not a notification.
         malformed: Malformed,
     },
 }
@@ -54,16 +54,16 @@ impl fmt::Debug for NewContent {
     }
 }
 
-/// How an event was kept.
+/// Whether an event was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Appended {
     /// It is new.
     New(EventId),
-    /// It was there already, under this id.
+    /// It was stored before, under this id.
     Duplicate(EventId),
 }
 
-/// One link of an event as it stands: planned, refused, fetched or given up. What the vendor sent is a
+/// One link of an event, with its state: planned, refused, fetched or given up. The link as the vendor sent it is a
 /// [`crate::domain::Link`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkRecord {
@@ -71,11 +71,11 @@ pub struct LinkRecord {
     pub n: u32,
     /// Its group.
     pub group: LinkGroup,
-    /// Its address as sent.
+    /// The address as sent.
     pub href: String,
     /// Where it stands.
     pub state: LinkState,
-    /// The last answer's status.
+    /// The HTTP status of the last answer.
     pub http_status: Option<u16>,
     /// Size of the stored body.
     pub bytes: Option<u64>,
@@ -83,16 +83,16 @@ pub struct LinkRecord {
     pub fetched_at: Option<Timestamp>,
     /// How long the last call took.
     pub took: Option<Duration>,
-    /// The instance that fetched it, where that was written down.
+    /// The instance that fetched it, if that was recorded.
     pub instance: Option<String>,
-    /// Why it is not fetched, for people.
+    /// Why it is not fetched, in words for people.
     pub reason: Option<String>,
-    /// Why it will not be, or what it lacks.
+    /// Why it will not be fetched, or what its content lacks.
     pub cause: Option<LinkCause>,
 }
 
 impl LinkRecord {
-    /// One that stands so, and of which nothing else is known.
+    /// A link in this state, with all other fields unset.
     pub fn new(n: u32, group: LinkGroup, href: String, state: LinkState) -> Self {
         Self {
             n,
@@ -110,21 +110,21 @@ impl LinkRecord {
     }
 }
 
-/// A kept event, and the right to work on it where this instance holds it from its receipt on.
+/// A stored event, with its lease if this instance works on it from its receipt on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// How it was kept.
+    /// Whether the event was new.
     pub appended: Appended,
-    /// The right.
+    /// The lease.
     pub lease: Option<Lease>,
-    /// What was expected of its session.
+    /// The expectation that was registered for its session.
     pub expected: Option<Expectation>,
-    /// The event that was recovered by asking before this notification came.
+    /// The event that had been recovered by polling before this notification came.
     pub amends: Option<EventId>,
 }
 
 impl Kept {
-    /// Kept, and nobody expected it.
+    /// A stored event whose session was not expected.
     pub(super) fn new(appended: Appended, lease: Option<Lease>) -> Self {
         Self {
             appended,
@@ -160,7 +160,7 @@ pub struct Event {
     pub same_as: Option<EventId>,
 }
 
-/// An event with its links, deliveries and the attempts that did not succeed.
+/// An event with its links, its deliveries and its failed attempts.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "named after what they hold")]
 pub struct EventDetail {
@@ -171,14 +171,14 @@ pub struct EventDetail {
 }
 
 impl EventDetail {
-    /// The sinks that it was, is or failed to be delivered to.
+    /// All sinks that have a delivery of this event, in any state.
     pub fn sinks(&self) -> Vec<String> {
         let deliveries = self.deliveries.iter();
         deliveries.map(|delivery| delivery.sink.clone()).collect()
     }
 }
 
-/// One sink's standing for one event.
+/// The state of an event's delivery to one sink.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the admin API's delivery, field by field")]
 pub struct Delivery {
@@ -195,49 +195,49 @@ pub struct Delivery {
     pub instance: Option<String>,
 }
 
-/// One line of an event's history that no other column tells: a failed attempt, a replay, a purge.
+/// One entry of an event's history that no other column holds: a failed attempt, a replay, a purge.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// When.
     pub at: Timestamp,
-    /// What: `retrieve`, `deliver to SINK`, `replay`, `purge`.
+    /// One of `retrieve`, `deliver to SINK`, `replay`, `purge`.
     pub what: String,
-    /// How it ended or who did it.
+    /// How it ended, or who did it.
     pub detail: String,
-    /// Of which sort it is, where it did not succeed.
+    /// The cause of the failure, if it failed.
     pub cause: Option<Cause>,
-    /// The status of the answer, when it was an HTTP answer.
+    /// The HTTP status, if there was an HTTP answer.
     pub http_status: Option<u16>,
     /// How long it took.
     pub took: Option<Duration>,
-    /// The instance that made it; none of what somebody did.
+    /// The instance that made the attempt; `None` for an operator's action.
     pub instance: Option<String>,
 }
 
-/// A page of a list. It may have fewer events than were asked for, or none, and still not be the last: a look goes through
-/// so many events and no more.
+/// A page of a list. It may have fewer events than were asked for, or none, without being the last: one query searches
+/// only a limited number of events.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     /// The events.
     pub events: Vec<Event>,
-    /// Where the next page starts, when there is more to look through.
+    /// The cursor of the next page, if there are more events to search.
     pub next: Option<i64>,
 }
 
-/// Where a replay starts.
+/// The stage at which a replay starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplayFrom {
-    /// Fetch everything anew, then deliver.
+    /// Fetch everything again, then deliver.
     Retrieve,
-    /// Deliver what was fetched.
+    /// Deliver what was fetched before.
     Deliver,
 }
 
 impl ReplayFrom {
-    /// Both.
+    /// Both stages.
     pub const ALL: [Self; 2] = [Self::Retrieve, Self::Deliver];
 
-    /// Its word.
+    /// The stage's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retrieve => "retrieve",
@@ -245,22 +245,22 @@ impl ReplayFrom {
         }
     }
 
-    /// The one of this word.
+    /// The stage of this name.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|from| from.as_str() == word)
     }
 }
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replayed {
-    /// It is due now.
+    /// The event is due now.
     Scheduled,
     /// There is no such event.
     NotFound,
-    /// Its content is purged, or it is no notification.
+    /// Its content is purged, or it is not a notification.
     NoContent,
-    /// It was never retrieved; replay it from there.
+    /// It was never retrieved; replay it from retrieval.
     NotRetrieved,
 }
 
@@ -271,49 +271,49 @@ pub struct Waiting {
     pub sink: String,
     /// How many there are.
     pub count: u64,
-    /// When the event of the oldest was received.
+    /// When the oldest of their events was received.
     pub since: Timestamp,
 }
 
-/// How large a store is.
+/// The size of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreSize {
-    /// The store itself, in bytes.
+    /// The size of the store itself, in bytes.
     pub bytes: u64,
-    /// Its write-ahead log, in bytes, where that is a file beside it.
+    /// The size of the write-ahead log in bytes, if it is a separate file.
     pub wal_bytes: Option<u64>,
 }
 
-/// What came of a confirmation that an event was applied.
+/// The result of a confirmation that an event was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Applied {
-    /// It is written down; a second time it stays as it is.
+    /// Recorded; repeating it changes nothing.
     Noted,
     /// There is no such event.
     NotFound,
-    /// The sink does not have it.
+    /// The event was not delivered to the sink.
     NotDelivered,
 }
 
-/// How many events stand where.
+/// The number of events by state.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
-    /// By state.
+    /// The number of events in each state.
     pub events: Vec<(EventState, u64)>,
-    /// When the oldest one in progress was received.
+    /// When the oldest event in progress was received.
     pub oldest_pending: Option<Timestamp>,
-    /// Requests that were refused as not authentic and are kept.
+    /// The number of stored requests that were rejected as not authentic.
     pub rejected: u64,
 }
 
 impl Stats {
-    /// How many are in this state.
+    /// The number of events in this state.
     pub fn count(&self, state: EventState) -> u64 {
         let of_it = self.events.iter().filter(|(known, _)| *known == state);
         of_it.map(|(_, count)| count).sum()
     }
 
-    /// Shows those as retrieving that are being worked on, though nobody has looked at them before.
+    /// Counts `begun` events as retrieving, not as received: they are being worked on for the first time.
     pub(super) fn show_begun(&mut self, begun: u64) {
         for (state, n) in &mut self.events {
             match state {
@@ -324,7 +324,7 @@ impl Stats {
         }
     }
 
-    /// Shows those as purged that were, in place of the state that they had.
+    /// Counts these events as purged, not in the state that they had before.
     pub(super) fn show_purged(&mut self, purged: &[(EventState, u64)]) {
         let mut all = 0;
         for (state, count) in purged {
@@ -338,13 +338,13 @@ impl Stats {
         self.events.push((EventState::Purged, all));
     }
 
-    /// How many there are.
+    /// The number of events in all states.
     pub fn total(&self) -> u64 {
         self.events.iter().map(|(_, count)| count).sum()
     }
 }
 
-/// One read of clinical content, or one change by an operator.
+/// An access to clinical content, or a change that an operator made.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "named after what they hold")]
 pub struct AuditEntry {
@@ -355,7 +355,7 @@ pub struct AuditEntry {
     pub reason: Option<String>,
 }
 
-/// Which audit entries to list. An empty filter lists all.
+/// Filters the audit log. An empty filter lists all entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the admin API's query, field by field")]
 pub struct AuditFilter {
@@ -370,6 +370,6 @@ pub struct AuditFilter {
 pub struct AuditPage {
     /// The entries.
     pub entries: Vec<AuditEntry>,
-    /// Where the next page starts, when there is one.
+    /// The cursor of the next page, if there is one.
     pub next: Option<i64>,
 }

@@ -1,15 +1,15 @@
-//! Requests that were refused because no secret matched: kept within bounds, so that a wrong secret after a rotation
-//! does not cost the notifications that came meanwhile.
+//! Requests that were rejected because no secret matched. They are stored within limits, so that a wrong secret after a
+//! rotation does not lose the notifications that arrive meanwhile.
 
 use std::fmt;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
-/// A refused request, with all that is needed to verify it again.
+/// A rejected request, with all that is needed to verify it again.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RejectedRequest {
-    /// When it came.
+    /// When it was received.
     pub received_at: Timestamp,
     /// Its header `generated-at`, as sent: digits.
     pub generated_at: String,
@@ -25,11 +25,11 @@ impl fmt::Debug for RejectedRequest {
     }
 }
 
-/// How much is kept of what was refused. The oldest goes first.
+/// The limits on stored rejected requests. The oldest is removed first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Most requests.
+    /// The most requests.
     pub requests: usize,
-    /// Most bytes of their bodies together.
+    /// The most bytes of all bodies together.
     pub bytes: usize,
 }

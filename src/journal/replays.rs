@@ -1,9 +1,9 @@
-//! Replays of all that a filter finds, as jobs: they are looked over before they begin, go at a pace, can be stopped, and
-//! survive restarts. And the causes that lead to them: what did not succeed, grouped.
+//! Bulk replays of all events that a filter matches. A replay job is previewed before it begins, runs at a set rate,
+//! can be cancelled and survives restarts. Also the events that need attention, grouped by the cause of their failure.
 //!
-//! A job goes from the oldest event to the newest. Whoever begins it bounds its filter in time, so that what comes
-//! meanwhile is not touched. Each step replays events and moves the job's cursor in one transaction: no event is replayed
-//! twice by one job, whoever works on it.
+//! A job runs from the oldest event to the newest. Its filter is bounded in time when it begins, so that events that
+//! arrive later are not replayed. Each step replays events and moves the job's cursor in one transaction, so no event
+//! is replayed twice by one job, whichever instance runs it.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,82 +11,82 @@ use jiff::Timestamp;
 use super::{Error, Filter, ReplayFrom};
 use crate::domain::{Cause, EventId, EventState, Outcome};
 
-/// A job to begin.
+/// A replay job to begin.
 #[derive(Debug, Clone)]
 pub struct NewReplayJob {
     /// Which events.
     pub filter: Filter,
-    /// Where their replay starts.
+    /// The stage at which each replay starts.
     pub from: ReplayFrom,
-    /// To which sinks; to those that they had where there is none.
+    /// The sinks to replay to; if empty, each event's own sinks.
     pub sinks: Vec<String>,
-    /// Events a second; as many as can be where there is none.
+    /// The rate in events per second; unlimited if `None`.
     pub rate: Option<u32>,
-    /// Who begins it.
+    /// Who begins the job.
     pub actor: String,
-    /// Why, in his own words.
+    /// The reason, in the operator's own words.
     pub reason: Option<String>,
     /// When.
     pub created_at: Timestamp,
 }
 
-/// A job as it stands.
+/// A replay job and its state.
 #[derive(Debug, Clone)]
 pub struct ReplayJob {
     /// Its number.
     pub id: i64,
-    /// What was asked for.
+    /// What was requested.
     pub asked: NewReplayJob,
-    /// Where it stands.
+    /// The job's state.
     pub state: JobState,
-    /// How many events the filter found at the start, at most [`MOST_COUNTED`].
+    /// The number of events that the filter matched at the start, counted up to [`MOST_COUNTED`].
     pub total: u64,
-    /// The last event that was looked at.
+    /// The last event that the job has processed.
     pub cursor: i64,
-    /// How many events were made due again, and how many were not.
+    /// How many events were scheduled again, and how many were skipped.
     pub tally: Tally,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Who stopped it.
+    /// Who cancelled it.
     pub cancelled_by: Option<String>,
 }
 
 crate::domain::worded! {
-    /// Where a job stands.
+    /// The state of a job.
     JobState, "job state" {
-        /// It goes on.
+        /// It is running.
         Running = "running",
-        /// All of its events were looked at.
+        /// All of its events were processed.
         Done = "done",
-        /// Somebody stopped it.
+        /// An operator cancelled it.
         Cancelled = "cancelled",
     }
 }
 
-/// What became of a job's events.
+/// The number of a job's events, by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Made due again.
     pub scheduled: u64,
-    /// Passed over: the content is purged, or it is no notification.
+    /// Skipped: the content is purged, or it is not a notification.
     pub no_content: u64,
-    /// Passed over: what it leads to was never all retrieved.
+    /// Skipped: its links were never all retrieved.
     pub not_retrieved: u64,
-    /// Passed over: none of its sinks is configured any more.
+    /// Skipped: none of its sinks is configured any more.
     pub no_sink: u64,
 }
 
 impl Tally {
-    /// How many were passed over.
+    /// The number of skipped events.
     pub fn skipped(&self) -> u64 {
         self.no_content + self.not_retrieved + self.no_sink
     }
 }
 
-/// Where the events stand that a job made due again.
+/// The present states of the events that a job has scheduled again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Not over yet.
+    /// Still in progress.
     pub in_progress: u64,
     /// Done.
     pub done: u64,
@@ -95,7 +95,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Counts events in this state.
+    /// Adds the number of events in this state.
     pub(super) fn add(&mut self, state: &str, events: u64) {
         match state {
             "done" => self.done += events,
@@ -105,44 +105,44 @@ impl Progress {
     }
 }
 
-/// Most events that are counted for a preview.
+/// The most events that a preview counts.
 pub const MOST_COUNTED: u32 = 100_000;
 
 /// What a job would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preview {
-    /// The events that the filter finds, in groups; at most [`MOST_COUNTED`] are counted.
+    /// The events that the filter matches, in groups. At most [`MOST_COUNTED`] are counted.
     pub groups: Vec<PreviewGroup>,
 }
 
-/// Events that are alike.
+/// Events with the same properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviewGroup {
-    /// Where they stand.
+    /// Their state.
     pub state: EventState,
-    /// How their sessions ended.
+    /// The outcome of their sessions.
     pub outcome: Outcome,
-    /// What they did not succeed for.
+    /// The cause of their failure.
     pub cause: Option<Cause>,
-    /// Whether their content is there, and they are notifications.
+    /// Whether they are notifications whose content is still stored.
     pub has_content: bool,
-    /// Whether what they lead to was all retrieved.
+    /// Whether all of their links were retrieved.
     pub is_retrieved: bool,
-    /// How many there are.
+    /// The number of events.
     pub events: u64,
-    /// When the first was received.
+    /// When the oldest was received.
     pub oldest: Timestamp,
-    /// When the last was received.
+    /// When the newest was received.
     pub newest: Timestamp,
 }
 
 impl Preview {
-    /// How many events there are.
+    /// The number of events.
     pub fn total(&self) -> u64 {
         self.groups.iter().map(|group| group.events).sum()
     }
 
-    /// What would become of them. Which of their sinks are still configured is seen only then.
+    /// What a job would do with them. Whether their sinks are still configured is checked only when the job runs.
     pub fn tally(&self, from: ReplayFrom) -> Tally {
         let mut tally = Tally::default();
         for group in &self.groups {
@@ -164,101 +164,102 @@ impl Preview {
 pub struct ReplayStep {
     /// The job.
     pub job: i64,
-    /// Where its cursor stands. Where it does not any more, nothing is done.
+    /// The cursor before the step. If the job's cursor has moved since, nothing is done.
     pub cursor: i64,
-    /// Where it stands afterwards.
+    /// The cursor after the step.
     pub next: i64,
     /// The events in between.
     pub events: Vec<EventId>,
-    /// Whether these are the last.
+    /// Whether these are the job's last events.
     pub is_last: bool,
-    /// The sinks that are configured.
+    /// The configured sinks.
     pub configured: Vec<String>,
 }
 
-/// What came of a wish to stop a job.
+/// The result of cancelling a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
-    /// It has stopped.
+    /// It was stopped.
     Stopped,
-    /// It was over.
+    /// It had already ended.
     Over,
     /// There is no such job.
     NotFound,
 }
 
-/// Events or kept requests that did not succeed for one cause.
+/// Events or rejected requests that failed for the same cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CauseGroup {
-    /// Where they stand.
+    /// Their standing.
     pub standing: Standing,
-    /// What they did not succeed for.
+    /// The cause of their failure.
     pub cause: Cause,
-    /// The sink that they failed at.
+    /// The sink at which they failed.
     pub sink: Option<String>,
     /// How many there are.
     pub events: u64,
-    /// When the first of them ended.
+    /// When the first of them failed.
     pub first_at: Timestamp,
-    /// When the last of them ended.
+    /// When the last of them failed.
     pub last_at: Timestamp,
 }
 
 crate::domain::worded! {
-    /// Where those stand that need attention.
+    /// The standing of an event or request that needs attention.
     Standing, "standing" {
         /// Given up.
         Dead = "dead",
-        /// Authentic, and no notification.
+        /// Authentic, but not a notification.
         Quarantined = "quarantined",
-        /// Not authentic, and kept to be verified again.
+        /// Not authentic, and stored to be verified again.
         Rejected = "rejected",
     }
 }
 
-/// The part of the store that knows of replay jobs and causes.
+/// The part of the store that keeps replay jobs and groups failures by cause.
 #[async_trait]
 #[allow(
     clippy::missing_errors_doc,
     reason = "each fails with the same Error, when the store does"
 )]
 pub trait Replays: Send + Sync + 'static {
-    /// How many events a filter finds, at most `most`.
+    /// The number of events that a filter matches, counted up to `most`.
     async fn count(&self, filter: Filter, most: u32) -> Result<u64, Error>;
 
-    /// What a replay of all that a filter finds would do.
+    /// What a replay of all events that a filter matches would do.
     async fn preview(&self, filter: Filter) -> Result<Preview, Error>;
 
-    /// Begins a job and gives its number.
+    /// Begins a job and returns its number.
     async fn begin_job(&self, job: NewReplayJob) -> Result<i64, Error>;
 
-    /// One job. `None` where there is none.
+    /// One job. `None` when there is no such job.
     async fn job(&self, id: i64) -> Result<Option<ReplayJob>, Error>;
 
-    /// The newest jobs, the newest first.
+    /// The newest jobs, newest first.
     async fn jobs(&self, limit: usize) -> Result<Vec<ReplayJob>, Error>;
 
-    /// Where the events stand that a job made due again.
+    /// The present states of the events that a job has scheduled again.
     async fn progress(&self, id: i64) -> Result<Progress, Error>;
 
     /// Stops a job.
     async fn cancel_job(&self, id: i64, actor: String) -> Result<Cancelled, Error>;
 
-    /// The running jobs that are this instance's to work on, from now on for some seconds.
+    /// Claims the running jobs that this instance works on. A claim lasts for some seconds.
     async fn claim_jobs(&self) -> Result<Vec<ReplayJob>, Error>;
 
-    /// Replays a job's next events and moves its cursor. `false` where it has stopped, or somebody else did.
+    /// Replays a job's next events and moves its cursor. Returns `false` when the job was cancelled or another instance
+    /// has moved its cursor.
     async fn advance_job(&self, step: ReplayStep) -> Result<bool, Error>;
 
-    /// What needs attention, by cause.
+    /// What needs attention, grouped by cause.
     async fn causes(&self) -> Result<Vec<CauseGroup>, Error>;
 }
 
-/// The sinks that a replay is for: those that are wanted, else those of the event's own that are configured. One that is
-/// not configured is never among them: nobody would deliver to it.
+/// The sinks that a replay delivers to: the requested ones, or else those of the event's own that are configured. A
+/// sink that is not configured is never among them, because nothing would deliver to it.
 ///
 /// # Errors
-/// When all of the event's own are gone.
+/// When none of the event's own sinks is configured any more.
 pub fn addressees(
     from: ReplayFrom,
     wanted: &[String],
@@ -271,7 +272,7 @@ pub fn addressees(
     let own = had.iter().filter(|sink| configured.contains(sink));
     let own: Vec<String> = own.cloned().collect();
     match from {
-        // After the retrieval each sink that wants the event gets it.
+        // After retrieval the event goes to every sink that wants its outcome.
         ReplayFrom::Retrieve if !had.is_empty() && !configured.is_empty() => {
             Ok(configured.to_vec())
         }
@@ -282,7 +283,7 @@ pub fn addressees(
     }
 }
 
-/// A replay would lead nowhere.
+/// A replay would have no sink to deliver to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("none of the sinks that it was for is configured any more; name one that is")]
 pub struct NoSink;

@@ -1,24 +1,24 @@
-//! Takes up quarantined events that this version can read: what an older one could not is not lost.
+//! Parses quarantined events again: one that an older version could not parse is not lost.
 
 use super::{Error, Records};
 use crate::domain::{EventId, EventState, Notification};
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requeued {
-    /// It is a notification now, and due.
+    /// It is a notification now, and is due.
     Scheduled,
     /// There is no such event.
     NotFound,
-    /// It is not in the quarantine, or its content is purged.
+    /// It is not in quarantine, or its content is purged.
     NotQuarantined,
-    /// It still cannot be read, and why.
+    /// It still cannot be parsed, for this reason.
     Unreadable(String),
-    /// The same notification is kept already, under this id. It stays in the quarantine; it can be purged.
+    /// The same notification is already stored, under this id. The quarantined event stays; it can be purged.
     Duplicate(EventId),
 }
 
-/// Reads a quarantined event anew and, where that succeeds, makes it due.
+/// Parses a quarantined event again and makes it due if that succeeds.
 ///
 /// # Errors
 /// When the store fails.

@@ -1,28 +1,29 @@
-//! How long what ended is kept, and what a retention run removed.
+//! How long finished events are kept, and what a retention run has removed.
 
 use crate::domain::Millis;
 
-/// Since when what ended is kept; what ended before goes.
+/// The cutoff times of a retention run: what ended earlier is removed.
 #[derive(Debug, Clone, Copy)]
 pub struct Expiry {
-    /// Content of what is done.
+    /// For the content of done events.
     pub content: Millis,
-    /// Content of what is dead. `None`: until an operator decides.
+    /// For the content of dead events. `None`: kept until an operator purges it.
     pub dead: Option<Millis>,
-    /// Content of what is in the quarantine, by its receipt, and refused requests. `None`: until an operator decides.
+    /// For the content of quarantined events, counted from their receipt, and for rejected requests. `None`: kept until
+    /// an operator purges it.
     pub quarantined: Option<Millis>,
-    /// Receipts and dedupe keys of what has no content left or is done.
+    /// For the receipts and deduplication keys of events that are done or whose content is purged.
     pub receipts: Millis,
 }
 
-/// What a retention run removed.
+/// What a retention run has removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purged {
-    /// Events whose content went.
+    /// The number of events whose content was removed.
     pub content: usize,
-    /// Receipts that went.
+    /// The number of receipts that were removed.
     pub receipts: usize,
-    /// Whether nothing is left that has been kept for long enough.
+    /// Whether nothing is left to remove.
     pub is_all: bool,
 }
 

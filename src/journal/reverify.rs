@@ -1,4 +1,5 @@
-//! Takes up refused requests whose signature holds now: what came while a secret was wrong is not lost.
+//! Verifies rejected requests again and appends those that are authentic now: notifications that arrive while a secret
+//! is wrong are not lost.
 
 use std::time::Duration;
 
@@ -9,44 +10,44 @@ use crate::domain::json;
 use crate::net;
 use crate::signature::{self, Claim, Secrets, SentBody, Verified};
 
-/// Requests looked at together.
+/// The number of requests that are read together.
 const PAGE: usize = 50;
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reverified {
-    /// Requests that were looked at.
+    /// Requests that were verified again.
     pub checked: usize,
     /// New events.
     pub accepted: usize,
-    /// Known already.
+    /// Duplicates of stored events.
     pub duplicates: usize,
-    /// Authentic, but no notification: in the quarantine now.
+    /// Authentic, but not a notification: now in quarantine.
     pub quarantined: usize,
-    /// Still not authentic, or stale where that is refused; they stay.
+    /// Still not authentic, or stale where stale notifications are refused. They stay among the rejected.
     pub refused: usize,
-    /// Authentic, but the store does not take them; they stay.
+    /// Authentic, but the store does not take them. They stay among the rejected.
     pub failed: usize,
 }
 
-/// By what it is decided now what was authentic then.
+/// The rules for verifying requests again.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules<'a> {
     /// The signing secrets.
     pub secrets: &'a Secrets,
-    /// How far `generated-at` may have been from the receipt.
+    /// The largest difference allowed between `generated-at` and the receipt.
     pub tolerance: Duration,
-    /// What happens beyond that.
+    /// What happens to a notification outside the tolerance.
     pub on_stale: OnStale,
-    /// Largest body without its content coding, in bytes.
+    /// The largest body after decoding, in bytes.
     pub max_body_bytes: usize,
 }
 
 impl Journal {
-    /// Verifies every refused request again. Those that hold are kept as they would have been when they came.
+    /// Verifies every rejected request again. Authentic ones are stored as they would have been at their receipt.
     ///
     /// # Errors
-    /// When the store as a whole fails. What was taken up before that is; call again for the rest.
+    /// When the store as a whole fails. What was stored before stays stored; call again for the rest.
     pub async fn reverify(&self, rules: Rules<'_>) -> Result<Reverified, Error> {
         let (mut done, mut after) = (Reverified::default(), 0);
         loop {
@@ -72,7 +73,7 @@ impl Journal {
         }
     }
 
-    /// Keeps a request if it is authentic now; says whether.
+    /// Stores a request if it is authentic now, and says whether it did.
     async fn take_up(
         &self,
         request: RejectedRequest,
@@ -98,7 +99,7 @@ impl Journal {
     }
 }
 
-/// The codings that a body may have come with. Which one it was is not kept: the signature tells.
+/// The content codings to try. The coding of the request is not stored; the signature tells which one is right.
 const CODINGS: [&str; 4] = ["", "gzip", "deflate", "br"];
 
 fn verified(request: &RejectedRequest, rules: Rules<'_>) -> Option<Verified> {
@@ -110,7 +111,7 @@ fn verified(request: &RejectedRequest, rules: Rules<'_>) -> Option<Verified> {
     CODINGS
         .iter()
         .filter_map(|coding| net::decode(body.clone(), coding, rules.max_body_bytes).ok())
-        // What is no coded body at all may be decoded to anything.
+        // Decoding bytes that are not in the coding can yield garbage.
         .filter(|decoded| json::is_json(decoded))
         .chain([body.clone()])
         .map(|decoded| SentBody::coded(body.clone(), decoded))

@@ -1,18 +1,18 @@
-//! An alert that a sink was told of, and not of its end yet: what a later process has to tell the end of.
+//! An alert whose beginning was sent to a sink and whose end was not yet. A later process has to send that end.
 
 use jiff::Timestamp;
 
-/// An alert that a sink was told of. Names of the configuration and counts alone.
+/// An alert that was sent to a sink. Holds only names from the configuration and counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToldAlert {
     /// The sink.
     pub sink: String,
-    /// The kind of alert, in a word.
+    /// The kind of alert.
     pub alert: String,
-    /// Which sink or listener it is about; empty for the service as a whole.
+    /// The sink or listener that it is about; empty if it is about the whole service.
     pub about: String,
     /// When it was raised.
     pub since: Timestamp,
-    /// What it is, in a sentence.
+    /// The message.
     pub message: String,
 }

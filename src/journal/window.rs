@@ -1,41 +1,41 @@
-//! Which part of a store one look for events goes through.
+//! Limits how many stored events one query searches.
 //!
-//! No index finds what most filters name, since each one would be paid for by every notification. So that a look does not
-//! go through millions of events it goes through so many, and the page says where the next look goes on.
+//! Most filters have no index, because every notification would pay for its upkeep. So one query searches only a
+//! limited number of events, and its page says where the next query continues.
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Filter, Order};
 use crate::domain::EventState;
 
-/// Events that one look goes through where no index helps.
+/// How many events one query searches when no index serves its filter.
 pub const LOOKED_THROUGH: u64 = 100_000;
-const REACH: i64 = LOOKED_THROUGH.cast_signed();
-/// By how much an event may have been received before, or after, those that are stored beside it: the spool keeps them for
-/// as long as the database is down, and clocks differ.
+const PART_SIZE: i64 = LOOKED_THROUGH.cast_signed();
+/// By how much an event's receipt may differ from that of the events stored next to it: the spool holds events while
+/// the database is down, and clocks differ.
 const SLACK: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// A search by halves ends when what is left is as small as this.
+/// The binary search stops at an interval of this size.
 const NARROW: i64 = 1_000;
 
-/// Stored events by their numbers, both of which there are.
+/// The numbers of the first and the last stored event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extent {
     pub(super) first: i64,
     pub(super) last: i64,
 }
 
-/// Numbers that a look is confined to.
+/// The event numbers that a query is limited to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
-    /// Greater than this one.
+    /// Only numbers greater than this one.
     pub(super) above: Option<i64>,
-    /// Less than this one.
+    /// Only numbers less than this one.
     pub(super) below: Option<i64>,
-    /// The cursor of the next look, where there is more to go through.
+    /// The cursor of the next query, if there is more to search.
     pub(super) next: Option<i64>,
 }
 
-/// All events, whatever that takes.
+/// All events, however many there are.
 pub(super) const EVERYTHING: Window = Window {
     above: None,
     below: None,
@@ -43,7 +43,7 @@ pub(super) const EVERYTHING: Window = Window {
 };
 
 impl Window {
-    /// All that comes behind the cursor, for a filter that an index serves.
+    /// All events after the cursor, for a filter that an index serves.
     pub(super) fn behind(cursor: Option<i64>, order: Order) -> Self {
         let (above, below) = match order {
             Order::NewestFirst => (None, cursor),
@@ -56,7 +56,7 @@ impl Window {
         }
     }
 
-    /// The next part of these events behind the cursor.
+    /// The next part of these events after the cursor.
     pub(super) fn part(cursor: Option<i64>, order: Order, events: Extent) -> Self {
         let (before, after) = (
             events.first.saturating_sub(1),
@@ -65,7 +65,7 @@ impl Window {
         match order {
             Order::NewestFirst => {
                 let below = cursor.unwrap_or(after).min(after);
-                let last = below.saturating_sub(REACH).max(events.first);
+                let last = below.saturating_sub(PART_SIZE).max(events.first);
                 Self {
                     above: Some(last.saturating_sub(1)),
                     below: Some(below),
@@ -74,7 +74,7 @@ impl Window {
             }
             Order::OldestFirst => {
                 let above = cursor.unwrap_or(before).max(before);
-                let last = above.saturating_add(REACH).min(events.last);
+                let last = above.saturating_add(PART_SIZE).min(events.last);
                 Self {
                     above: Some(above),
                     below: Some(last.saturating_add(1)),
@@ -86,7 +86,7 @@ impl Window {
 }
 
 impl Filter {
-    /// Whether an index finds what it names, or few events at least.
+    /// Whether an index serves this filter, or it matches few events at least.
     pub(super) fn is_indexed(&self) -> bool {
         let is_few = |state: &EventState| *state != EventState::Done;
         self.session_id.is_some()
@@ -95,7 +95,7 @@ impl Filter {
             || (!self.states.is_empty() && self.states.iter().all(is_few))
     }
 
-    /// The times between which the events are stored that it lets through, in milliseconds.
+    /// The range of times, in milliseconds, in which matching events were stored.
     pub(super) fn stored_between(&self) -> (Option<i64>, Option<i64>) {
         let millis = |time: Timestamp| time.as_millisecond();
         let slack = i64::try_from(SLACK.as_millis()).unwrap_or(i64::MAX);
@@ -106,16 +106,16 @@ impl Filter {
     }
 }
 
-/// A search by halves for where a time is among stored events.
+/// A binary search for the place of a time among stored events.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Halving {
-    /// An event from before that time, or the first.
+pub(super) struct BinarySearch {
+    /// The first event, or one from before that time.
     pub(super) low: i64,
-    /// An event from that time or later, or the last.
+    /// The last event, or one from that time or later.
     pub(super) high: i64,
 }
 
-impl Halving {
+impl BinarySearch {
     pub(super) fn of(events: Extent) -> Self {
         Self {
             low: events.first,
@@ -123,13 +123,13 @@ impl Halving {
         }
     }
 
-    /// The number whose time is to be looked up; `None` when it is found near enough.
+    /// The event number to look up next; `None` when the place is known closely enough.
     pub(super) fn middle(&self) -> Option<i64> {
         (self.high - self.low > NARROW).then(|| self.low + (self.high - self.low) / 2)
     }
 
-    /// The event of that number, or the one behind it, is from before the time, or is not.
-    pub(super) fn tell(&mut self, middle: i64, is_before: bool) {
+    /// Narrows the interval: the event of that number, or the next one that exists, is from before the time or not.
+    pub(super) fn narrow(&mut self, middle: i64, is_before: bool) {
         if is_before {
             self.low = middle;
         } else {
@@ -142,7 +142,7 @@ impl Halving {
 mod tests {
     use super::*;
 
-    /// The numbers of all parts, in the order in which they are looked through.
+    /// The ranges of all parts, in the order in which they are searched.
     fn parts(order: Order, events: Extent) -> Vec<(i64, i64)> {
         let (mut parts, mut cursor) = (Vec::new(), None);
         loop {
@@ -160,7 +160,12 @@ mod tests {
 
     #[test]
     fn the_parts_are_all_of_it_once() {
-        for (first, last) in [(1, 1), (1, REACH), (1, REACH + 1), (7, 3 * REACH + 9)] {
+        for (first, last) in [
+            (1, 1),
+            (1, PART_SIZE),
+            (1, PART_SIZE + 1),
+            (7, 3 * PART_SIZE + 9),
+        ] {
             let events = Extent { first, last };
             let mut newest = parts(Order::NewestFirst, events);
             newest.reverse();
@@ -169,7 +174,7 @@ mod tests {
                 for pair in found.windows(2) {
                     assert_eq!(pair[0].1 + 1, pair[1].0, "{found:?}");
                 }
-                assert!(found.iter().all(|(low, high)| high - low < REACH));
+                assert!(found.iter().all(|(low, high)| high - low < PART_SIZE));
             }
         }
     }
@@ -182,10 +187,10 @@ mod tests {
             last: 5_000_000,
         };
         let target = 1_234_567;
-        let (mut search, mut looks) = (Halving::of(events), 0);
+        let (mut search, mut looks) = (BinarySearch::of(events), 0);
         while let Some(middle) = search.middle() {
             let found = middle + middle % 2;
-            search.tell(middle, found / 2 < target);
+            search.narrow(middle, found / 2 < target);
             looks += 1;
         }
         assert!(search.low / 2 < target && target <= search.high / 2 + 1);

@@ -50,7 +50,7 @@ impl Looked<'_> {
         };
         match (self.noted_since, self.next) {
             (Some((at, due_in)), _) => repeat::again(transaction, looked_at, at, due_in).await?,
-            (None, Some(next)) => progress::look_at(transaction, looked_at, next).await?,
+            (None, Some(next)) => progress::schedule_refresh(transaction, looked_at, next).await?,
             (None, None) => {}
         }
         Ok(true)

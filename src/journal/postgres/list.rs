@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::row;
 use crate::domain::EventState;
 use crate::journal::conditions::Conditions;
-use crate::journal::window::{EVERYTHING, Extent, Halving, Window};
+use crate::journal::window::{BinarySearch, EVERYTHING, Extent, Window};
 use crate::journal::{Error, Filter, MOST_COUNTED, Order, Page, Preview, PreviewGroup};
 
 type Value = Box<dyn ToSql + Sync + Send>;
@@ -74,15 +74,15 @@ async fn window(
 }
 
 /// Where a time, in milliseconds, is among these events.
-async fn search(client: &Client, events: Extent, time: i64) -> Result<Halving, Error> {
+async fn search(client: &Client, events: Extent, time: i64) -> Result<BinarySearch, Error> {
     let look = "SELECT received_at FROM receipts WHERE seq >= $1 ORDER BY seq LIMIT 1";
-    let (look, mut search) = (client.prepare_cached(look).await?, Halving::of(events));
+    let (look, mut search) = (client.prepare_cached(look).await?, BinarySearch::of(events));
     while let Some(middle) = search.middle() {
         let found = client.query_opt(&look, &[&middle]).await?;
         let at: Option<i64> = found
             .map(|found| row::get(&found, "received_at"))
             .transpose()?;
-        search.tell(middle, at.is_some_and(|at| at < time));
+        search.narrow(middle, at.is_some_and(|at| at < time));
     }
     Ok(search)
 }

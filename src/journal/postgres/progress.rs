@@ -48,7 +48,7 @@ pub(super) async fn plan_due(
 }
 
 /// Asks for what an event was delivered without in `distance`.
-pub(super) async fn look_at(
+pub(super) async fn schedule_refresh(
     transaction: &Transaction<'_>,
     event: i64,
     distance: Millis,

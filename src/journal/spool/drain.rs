@@ -1,4 +1,4 @@
-//! Moves what is spooled into the store, oldest first, as soon as the store takes it. The one place that finds out that
+//! Moves spooled events into the store, oldest first, as soon as the store accepts them. Only the drain finds out that
 //! the store is back.
 
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::journal::handover::Handover;
 use crate::journal::sqlite::Spooled;
 use crate::metrics::Metrics;
 
-/// Most events moved at once, and most bytes of them.
+/// The most events, and the most bytes, that are moved in one batch.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
-/// Waits between attempts while the store is down: doubled from the first to the last.
+/// The backoff while the store is down: doubled from the first wait to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(2);
-/// A wait between two tries to open the spool's file, or to take it over.
+/// The wait between two attempts to open the spool's file or to take it over.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How often the drain looks when nothing tells it to.
+/// How often the drain looks for work when it is not notified.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// The moving of spooled events.
+/// The drain of the spool.
 pub(in crate::journal) struct Drain<'a> {
     pub(in crate::journal) spool: Spool,
     pub(in crate::journal) store: &'a dyn Store,
@@ -35,35 +35,36 @@ pub(in crate::journal) struct Drain<'a> {
     pub(in crate::journal) clock: Clock,
 }
 
-/// How a round went.
+/// The result of a round.
 enum Round {
-    /// The spool is empty, but for what waits for an operator, and the store is up.
+    /// The store is up, and the spool holds nothing but events that wait for an operator.
     AtRest,
     /// There may be more to move.
     Again,
-    /// The store or the spool's file did not do what it was asked.
+    /// The store or the spool's file failed.
     Failed,
 }
 
-/// How a batch went.
+/// The result of a batch.
 #[derive(Default)]
 struct Batch {
-    /// Kept by the store, and gone from the spool.
+    /// The number of events that the store accepted and that were removed from the spool.
     moved: usize,
-    /// Refused by the store for what they are, or unreadable: they stay, for an operator.
+    /// The number of events that the store refuses because of their data, or that cannot be read. They stay for an
+    /// operator.
     refused: u64,
-    /// Whether some stay because the store did not take so many in time.
+    /// Whether some stay because the store did not accept so many within the deadline.
     is_late: bool,
-    /// Whether some stay because the store, or the removal from the spool, failed.
+    /// Whether some stay because the store failed, or because they could not be removed from the spool.
     has_failed: bool,
 }
 
 impl Drain<'_> {
-    /// Drains for ever.
+    /// Drains the spool. Never returns.
     pub(in crate::journal) async fn run(&self) {
         while let Err(error) = self.spool.own().await {
             tracing::error!(error = %error, "the spool cannot be drained yet; trying again");
-            // Nobody else would find out that the store is back.
+            // Only this loop can find out that the store is back.
             if self.spool.switch.is_down() {
                 self.look().await;
             }
@@ -90,8 +91,8 @@ impl Drain<'_> {
         }
     }
 
-    /// Moves what there is, in batches of `size`: halved when one is not taken in time, since a slow way to the store may
-    /// do with a smaller one, and doubled again when one is.
+    /// Moves what is spooled, in batches of `size`. The size is halved when a batch misses the deadline, since a slow
+    /// connection may manage a smaller one, and doubled again when a batch is accepted.
     async fn round(&self, size: &mut usize) -> Round {
         let (mut after, mut moved, mut refused, start) = (0, 0, 0, Instant::now());
         loop {
@@ -99,7 +100,7 @@ impl Drain<'_> {
                 Ok(batch) => batch,
                 Err(error) => {
                     tracing::error!(error = %error, "the spool cannot be read; trying again");
-                    // Whatever is wrong with the spool, a store that takes notifications is to get them.
+                    // Even if the spool is broken, a store that is up must get new notifications.
                     self.look().await;
                     return Round::Failed;
                 }
@@ -110,7 +111,7 @@ impl Drain<'_> {
             moved += went.moved;
             refused += went.refused;
             self.count().await;
-            // From the oldest again, so that the order stays.
+            // Start again from the oldest event, to keep the order.
             if went.is_late && *size > 1 {
                 *size /= 2;
                 return Round::Again;
@@ -144,7 +145,7 @@ impl Drain<'_> {
         file.oldest(after, size, BATCH_BYTES / BATCH * size).await
     }
 
-    /// Asks the store whether it takes notifications, and turns the switch if it does.
+    /// Checks whether the store accepts notifications, and if so switches appends back to it.
     async fn look(&self) -> bool {
         let taken = within(self.spool.deadline, self.store.check()).await;
         if let Err(error) = &taken {
@@ -153,7 +154,7 @@ impl Drain<'_> {
         self.tell(taken).is_ok()
     }
 
-    /// Moves a batch. The store commits it as one; each event is removed here only after that.
+    /// Moves a batch. The store commits it as one; each event is removed from the spool only after that.
     async fn move_batch(&self, batch: Vec<Spooled>) -> Batch {
         let appends = batch.into_iter().map(|(number, event)| async move {
             let event = event?;
@@ -172,7 +173,7 @@ impl Drain<'_> {
                     moved.push(number);
                     self.announce(id, appended);
                 }
-                // A whole batch may take longer than the one event that an intake waits for.
+                // A whole batch may take longer than the single event that an intake waits for.
                 Err(Error::Deadline | Error::Overloaded) => batch.is_late = true,
                 Err(error) if error.is_outage() => outage = Some(error),
                 Err(error) => {
@@ -181,7 +182,8 @@ impl Drain<'_> {
                 }
             }
         }
-        // The switch before the spool's file: that may be what is broken, and the store must not wait for it.
+        // Set the switch before touching the spool's file: the file may be what is broken, and the store must not wait
+        // for it.
         if let Some(error) = outage {
             tracing::debug!(error = %error, "the store is still down");
             batch.has_failed = true;
@@ -192,7 +194,7 @@ impl Drain<'_> {
         let count = moved.len();
         match self.remove(moved).await {
             Ok(()) => batch.moved = count,
-            // The store finds them to be duplicates of themselves.
+            // When they are moved again, the store finds them to be duplicates of themselves.
             Err(error) => {
                 tracing::error!(error = %error, "what was moved to the store cannot be removed from the spool; trying again");
                 batch.has_failed = true;
@@ -222,7 +224,8 @@ impl Drain<'_> {
         }
     }
 
-    /// The worker is told of what is new. What the store knew under another id was answered under this one.
+    /// Wakes the worker for a new event. Logs an event that the store already had under another id, since its sender
+    /// was answered with this one.
     fn announce(&self, id: EventId, appended: Appended) {
         match appended {
             Appended::Duplicate(first) if first != id => {
@@ -234,7 +237,7 @@ impl Drain<'_> {
         }
     }
 
-    /// Turns the switch by how the store did.
+    /// Sets the switch according to the store's result.
     fn tell<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => {

@@ -1,9 +1,9 @@
 //! The spool: a local file that takes notifications while the shared store does not.
 //!
-//! The first append that the store fails, or does not answer within the deadline, turns the switch: all appends go to
-//! the spool, also those that are waiting for the store at that moment, so that only the first ones wait for a whole
-//! deadline. The drain turns it back. An event has its id before either store sees it, so one that the store had
-//! kept after all is found to be a duplicate of itself.
+//! When an append to the store fails or misses its deadline, the switch is set to the spool. From then on all appends
+//! go to the spool, including those that are waiting for the store at that moment, so only the first ones wait for a
+//! whole deadline. The drain sets the switch back. An event gets its id before either store sees it, so an event that
+//! the store had committed after all is found to be a duplicate of itself.
 
 mod drain;
 mod switch;
@@ -24,7 +24,7 @@ pub(super) use drain::Drain;
 /// Opens the spool's file.
 type Opener = Box<dyn Fn() -> Result<SqliteStore, Error> + Send + Sync>;
 
-/// The spool and the switch in front of it. Cheap to clone.
+/// The spool and its switch. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Spool {
     file: Arc<OnceLock<SqliteStore>>,
@@ -36,13 +36,13 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// A spool in the file that `open` opens. The store, and then the file, has `deadline` to take an event.
+    /// A spool in the file that `open` opens. Each of the store and the file has `deadline` to take an event.
     ///
-    /// A disk that is full or read-only does not keep the service from starting while its store is well: the file is then
-    /// opened when that can be done.
+    /// While the store works, a full or read-only disk does not keep the service from starting: the file is opened
+    /// later, when the disk allows it.
     ///
     /// # Errors
-    /// When the file can never be used as it is: it is damaged, in use, or a newer version's.
+    /// When the file cannot be used: it is damaged, in use, or written by a newer version.
     pub(super) fn new(
         open: impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static,
         deadline: Duration,
@@ -67,14 +67,14 @@ impl Spool {
         })
     }
 
-    /// The file, as soon as it is open.
+    /// The open file, or an error while it is not open.
     fn file(&self) -> Result<&SqliteStore, Error> {
         self.file
             .get()
             .ok_or_else(|| Error::Commit("the spool is not open".to_owned()))
     }
 
-    /// Opens the file if it is not, and waits until no other process works on it.
+    /// Opens the file if it is not open, and waits until no other process uses it.
     async fn own(&self) -> Result<(), Error> {
         if self.file.get().is_none() {
             self.open().await?;
@@ -90,7 +90,7 @@ impl Spool {
         Ok(())
     }
 
-    /// Keeps an event in the store, or here while the store does not take it.
+    /// Appends an event to the store, or to the spool while the store does not take it.
     pub(super) async fn append(
         &self,
         store: &dyn Store,
@@ -105,7 +105,7 @@ impl Spool {
             match kept {
                 Ok(kept) => return Ok(kept),
                 Err(error) if error.is_outage() => self.store_failed(&error),
-                // It has more to do than it can, or it refuses just this event: the drain tries again.
+                // The store is overloaded, or refuses only this event: the drain tries again.
                 Err(error) => {
                     tracing::debug!(error = %error, "the store did not take a notification; it goes to the spool");
                 }
@@ -116,7 +116,7 @@ impl Spool {
         kept
     }
 
-    /// Keeps refused requests in the store, or here.
+    /// Stores rejected requests in the store, or in the spool.
     pub(super) async fn keep_rejected(
         &self,
         store: &dyn Store,
@@ -134,7 +134,7 @@ impl Spool {
         within(self.deadline, file.keep_rejected(requests, bounds)).await
     }
 
-    /// Whether notifications are taken, and by whom. `Err` when neither takes them.
+    /// Which of the two takes notifications now. `Err` when neither does.
     pub(super) async fn check(&self, store: &dyn Store) -> Result<WriteTarget, Error> {
         if !self.switch.is_down()
             && let Err(error) = within(self.deadline, store.check()).await
@@ -155,12 +155,12 @@ impl Spool {
         }
     }
 
-    /// Waits until the switch is turned, either way.
+    /// Waits until the switch changes, either way.
     pub(super) async fn turned(&self) {
         self.switch.turned().await;
     }
 
-    /// Events that wait here, and when the oldest was received.
+    /// The number of spooled events, and when the oldest was received.
     pub(super) async fn count(&self) -> Result<(u64, Option<Timestamp>), Error> {
         let file = self.file()?;
         Ok((file.stats().await?.total(), file.since().await?))
@@ -173,7 +173,7 @@ impl Spool {
         }
     }
 
-    /// Notes how many spooled events the store refuses for what they are. Said once for each number.
+    /// Records how many spooled events the store refuses because of their data. Logged once for each number.
     fn refuses(&self, count: u64) {
         if self.refused.swap(count, Ordering::Relaxed) != count && count > 0 {
             tracing::error!(
@@ -191,15 +191,15 @@ impl Spool {
     }
 }
 
-/// Who takes notifications now.
+/// Which of the two takes notifications now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteTarget {
-    /// The store, as it should be.
+    /// The store, and the spool is ready to replace it.
     Store,
-    /// The store, but the local spool could not take its place.
+    /// The store, but the spool could not replace it.
     StoreWithoutSpool,
-    /// The store, but for so many spooled ones that it refuses or that cannot be read.
+    /// The store, but the spool holds this many events that the store refuses or that cannot be read.
     StoreRefusing(u64),
-    /// The local spool.
+    /// The spool.
     Spool,
 }

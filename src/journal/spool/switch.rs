@@ -1,8 +1,8 @@
-//! Where appends go: to the store, or, while it is down, to the spool.
+//! Where appends go: to the store or, while it is down, to the spool.
 
 use tokio::sync::watch;
 
-/// Up at first. Whoever sees the store fail turns it down; the drain turns it up.
+/// Up at first. Whoever sees the store fail sets it down; the drain sets it up.
 pub(super) struct Switch {
     is_down: watch::Sender<bool>,
 }
@@ -21,19 +21,19 @@ impl Switch {
         *self.is_down.borrow()
     }
 
-    /// Turns it down; `false` when it was.
+    /// Sets it down. Returns `false` when it was down before.
     pub(super) fn down(&self) -> bool {
         !self.is_down.send_replace(true)
     }
 
-    /// Turns it up; `false` when it was.
+    /// Sets it up. Returns `false` when it was up before.
     pub(super) fn up(&self) -> bool {
         self.is_down.send_replace(false)
     }
 
     /// Waits until it is down.
     pub(super) async fn went_down(&self) {
-        // The sender is self, so it is not gone.
+        // `self` holds the sender, so it cannot be gone.
         self.is_down
             .subscribe()
             .wait_for(|is_down| *is_down)
@@ -41,7 +41,7 @@ impl Switch {
             .ok();
     }
 
-    /// Waits until it is turned.
+    /// Waits until it changes.
     pub(super) async fn turned(&self) {
         let mut seen = self.is_down.subscribe();
         let before = *seen.borrow_and_update();

@@ -83,7 +83,7 @@ impl Ending<'_> {
     }
 
     /// It is not new any more.
-    pub(super) fn is_looked_at(self, lease: &Lease) -> Result<(), Error> {
+    pub(super) fn mark_begun(self, lease: &Lease) -> Result<(), Error> {
         if lease.task == Task::New {
             self.tx.prepare_cached(RETASK)?.execute([lease.event])?;
             self.tx.leaves(EventState::Received);

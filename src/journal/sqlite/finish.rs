@@ -4,7 +4,7 @@ use rusqlite::params;
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::progress::{PLAN, end_event, failed, look_at, standing, start_waiting};
+use super::progress::{PLAN, end_event, failed, schedule_refresh, standing, start_waiting};
 use super::{applied, content, expectation, operate, pauses};
 use crate::domain::{EventState, Millis};
 use crate::journal::contents::{self, millis};
@@ -74,7 +74,7 @@ impl Ending<'_> {
                 };
                 self.write_found(event, found, tries + 1, Some(self.now))?;
                 if let Some(at) = refresh_at {
-                    look_at(tx, event, *at)?;
+                    schedule_refresh(tx, event, *at)?;
                 }
                 let is_replayed = operate::waits(tx, event)?;
                 let deliveries = self.plan(event, sinks, !is_replayed)?;
@@ -121,7 +121,7 @@ impl Ending<'_> {
                 };
                 self.write_found(event, found, tries, None)?;
                 self.announce(event, sinks)?;
-                self.is_looked_at(lease)?;
+                self.mark_begun(lease)?;
                 failed(tx, event, self.now, "retrieve", (reason, end))?;
                 Ok(Ended::kept(None))
             }
@@ -130,7 +130,7 @@ impl Ending<'_> {
                     return Ok(Ended::Lost);
                 }
                 self.announce(event, sinks)?;
-                self.is_looked_at(lease)?;
+                self.mark_begun(lease)?;
                 Ok(Ended::kept(None))
             }
             Retrieval::Dead {

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::finish::{Ending, due};
-use super::progress::{end_event, history, look_at};
+use super::progress::{end_event, history, schedule_refresh};
 use super::{content, repeat};
 use crate::domain::{EventState, Millis, Source};
 use crate::journal::contents;
@@ -42,7 +42,7 @@ impl Ending<'_> {
         }
         let again = |event: i64| match (noted_since, next) {
             (Some(at), _) => repeat::again(tx, event, at, retry_at.unwrap_or(self.now)),
-            (None, Some(next)) => look_at(tx, event, next),
+            (None, Some(next)) => schedule_refresh(tx, event, next),
             (None, None) => Ok(()),
         };
         let amendment = match seen {

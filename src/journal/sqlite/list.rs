@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use super::row;
 use crate::domain::EventState;
 use crate::journal::conditions::Conditions;
-use crate::journal::window::{EVERYTHING, Extent, Halving, Window};
+use crate::journal::window::{BinarySearch, EVERYTHING, Extent, Window};
 use crate::journal::{Error, Filter, MOST_COUNTED, Order, Page, Preview, PreviewGroup};
 
 /// A page of events, from `cursor` on.
@@ -77,12 +77,12 @@ fn window(
 }
 
 /// Where a time, in milliseconds, is among these events.
-fn search(connection: &Connection, events: Extent, time: i64) -> Result<Halving, Error> {
+fn search(connection: &Connection, events: Extent, time: i64) -> Result<BinarySearch, Error> {
     let look = "SELECT received_at FROM receipts WHERE seq >= ?1 ORDER BY seq LIMIT 1";
-    let (mut look, mut search) = (connection.prepare_cached(look)?, Halving::of(events));
+    let (mut look, mut search) = (connection.prepare_cached(look)?, BinarySearch::of(events));
     while let Some(middle) = search.middle() {
         let found: Option<i64> = look.query_row([middle], |found| found.get(0)).optional()?;
-        search.tell(middle, found.is_some_and(|at| at < time));
+        search.narrow(middle, found.is_some_and(|at| at < time));
     }
     Ok(search)
 }

@@ -97,7 +97,7 @@ pub(super) fn start_waiting(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), 
 }
 
 /// Asks for what an event was delivered without at that time.
-pub(super) fn look_at(tx: &Tx<'_>, event: i64, at: Millis) -> Result<(), Error> {
+pub(super) fn schedule_refresh(tx: &Tx<'_>, event: i64, at: Millis) -> Result<(), Error> {
     tx.prepare_cached(LOOK)?
         .execute(params![event, at, new_fence()])?;
     Ok(())
