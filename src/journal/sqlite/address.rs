@@ -1,4 +1,4 @@
-//! Whom deliveries are for: those that wait for a sink that is not configured, and what an operator makes of them.
+//! Deliveries to a sink that is not configured: finds them, gives them up, or moves them to another sink.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -8,15 +8,15 @@ use crate::domain::{EventState, Millis};
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
 use crate::journal::{Error, Task, Waiting};
 
-/// The next task of a delivery after this one. A step of the index each, however much waits.
+/// The first delivery task after this one. Each step is one lookup in the index, however many deliveries wait.
 const NEXT: &str = "SELECT task FROM work INDEXED BY work_due
     WHERE owner IS NULL AND task > ?1 AND task < 'deliver;' ORDER BY task LIMIT 1";
-/// Nothing but that index is read, and one receipt.
+/// Reads only that index and one receipt.
 const WAITING: &str = "SELECT n, received_at FROM
         (SELECT count(*) AS n, min(event) AS first FROM work INDEXED BY work_due
          WHERE owner IS NULL AND task = ?1 AND due < 9223372036854775807)
     JOIN receipts ON seq = first";
-/// What a sink does not have.
+/// The events that a sink has not received.
 const UNDELIVERED: &str = "SELECT event FROM
         (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task = ?2 LIMIT ?3)
     UNION SELECT event FROM
@@ -26,16 +26,16 @@ const UNDELIVERED: &str = "SELECT event FROM
         (SELECT event FROM deliveries WHERE sink = ?1 AND state = 'dead' AND event IN
          (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task > 'deliver:' AND task < 'deliver;') LIMIT ?3)
     LIMIT ?3";
-/// What the other sink has, or waits for, stays as it is.
+/// An event that the other sink has received or waits for is left as it is.
 const READDRESS: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT ?1, ?2, coalesce((SELECT CASE WHEN due = ?3 THEN ?3 END FROM work WHERE event = ?1 AND task = ?4), ?5), ?6, ?5
     WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND sink = ?7)
     ON CONFLICT (event, task) DO NOTHING";
-/// An event that had ended goes on, if there is something to give.
+/// Reopens a dead event that has content to deliver.
 const REOPEN: &str = "DELETE FROM endings WHERE event = ?1 AND state = 'dead' AND has_content
     AND EXISTS (SELECT 1 FROM retrievals WHERE event = ?1 AND retrieved_at IS NOT NULL)";
 
-/// The deliveries that wait for sinks that are none of these.
+/// The deliveries that wait for sinks that are not configured.
 pub(super) fn orphans(
     connection: &Connection,
     configured: &[String],
@@ -63,7 +63,7 @@ pub(super) fn orphans(
     Ok(found)
 }
 
-/// Gives up what a sink does not have, at most `limit` of it. An event that waited for nothing else ends.
+/// Gives up at most `limit` undelivered events of a sink. An event that was waiting for nothing else ends.
 pub(super) fn drop_deliveries(
     tx: &Tx<'_>,
     sink: &str,
@@ -81,7 +81,7 @@ pub(super) fn drop_deliveries(
     Ok(events.len())
 }
 
-/// Gives what a sink does not have to another one, at most `limit` of it.
+/// Moves at most `limit` undelivered events of a sink to another sink.
 pub(super) fn readdress(
     tx: &Tx<'_>,
     from: &str,
@@ -128,7 +128,7 @@ fn undelivered(connection: &Connection, sink: &str, limit: usize) -> Result<Vec<
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Has the event stand as its deliveries do now.
+/// Updates an event's state to match its deliveries.
 fn end(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), Error> {
     if tx.prepare_cached(REOPEN)?.execute([event])? == 1 {
         tx.leaves(EventState::Dead);

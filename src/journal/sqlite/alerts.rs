@@ -1,4 +1,4 @@
-//! Alerts that sinks were told of, and not of their end yet.
+//! Alerts whose beginning was sent to a sink and whose end was not yet.
 
 use rusqlite::{Connection, params};
 
@@ -6,7 +6,7 @@ use super::counts::Tx;
 use super::row;
 use crate::journal::{Error, ToldAlert};
 
-/// All of them.
+/// All such alerts.
 pub(super) fn told(connection: &Connection) -> Result<Vec<ToldAlert>, Error> {
     let mut statement =
         connection.prepare_cached("SELECT sink, alert, about, since, message FROM told_alerts")?;
@@ -24,7 +24,7 @@ pub(super) fn told(connection: &Connection) -> Result<Vec<ToldAlert>, Error> {
     Ok(told)
 }
 
-/// A sink was told.
+/// Records that an alert was sent to a sink.
 pub(super) fn note(tx: &Tx<'_>, told: &ToldAlert) -> Result<(), Error> {
     tx.prepare_cached(
         "INSERT OR REPLACE INTO told_alerts (sink, alert, about, since, message) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -39,7 +39,7 @@ pub(super) fn note(tx: &Tx<'_>, told: &ToldAlert) -> Result<(), Error> {
     Ok(())
 }
 
-/// It was told of the end.
+/// Records that an alert's end was sent to a sink.
 pub(super) fn forget(tx: &Tx<'_>, told: &ToldAlert) -> Result<(), Error> {
     tx.prepare_cached("DELETE FROM told_alerts WHERE sink = ?1 AND alert = ?2 AND about = ?3")?
         .execute(params![told.sink, told.alert, told.about])?;

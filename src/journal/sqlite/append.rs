@@ -1,4 +1,4 @@
-//! Keeping an event: the one write that a sender waits for.
+//! Stores an event: the only write that a sender waits for.
 
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
@@ -20,13 +20,13 @@ const WORK: &str =
 const JUNK: &str = "INSERT INTO endings (event, state, ended_at, cause_code, has_content)
     VALUES (?1, 'quarantined', ?2, ?3, 1)";
 
-/// The key under which a notification is stored: half of it, which is as good and makes a shorter index.
+/// The stored part of a deduplication key: half of it, which is long enough and makes the index smaller.
 pub(super) fn stored(key: &DedupeKey) -> &[u8] {
     &key.as_bytes()[..16]
 }
 
-/// Keeps an event or finds the one that it repeats. Its work is due at `now`, by the monotonic clock: the wall clock, which
-/// says when it was received, may have jumped since the start. It is held by `owner`, if there is one.
+/// Stores an event, or finds the one that it duplicates. Its work is due at `now`, by the monotonic clock, because the
+/// wall clock of its receipt may have jumped since the start. If there is an `owner`, the work is leased to it.
 pub(super) fn append(
     tx: &Tx<'_>,
     event: &NewEvent,
@@ -97,7 +97,7 @@ pub(super) fn append(
     }
     let seq = tx.last_insert_rowid();
     let lease = plan(tx, event, seq, owner, fence, now).inspect_err(|_| {
-        // A receipt without work would never be worked on. Where this fails as well, so does the batch.
+        // A receipt without work would never be processed. If this deletion fails too, the whole batch fails.
         tx.execute("DELETE FROM receipts WHERE seq = ?1", [seq])
             .ok();
     })?;
@@ -111,7 +111,7 @@ pub(super) fn append(
     Ok(kept)
 }
 
-/// What is to be done with a new event.
+/// Stores the first task of a new event.
 fn plan(
     tx: &Tx<'_>,
     event: &NewEvent,

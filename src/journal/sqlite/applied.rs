@@ -1,4 +1,4 @@
-//! What sinks' targets confirm to have applied, and which confirmations are waited for.
+//! Confirmations from sinks' targets that an event was applied, and those that are still awaited.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -7,7 +7,7 @@ use super::counts::Tx;
 use crate::domain::{EventId, Millis};
 use crate::journal::{Applied, Error};
 
-/// Writes down that a sink's target has applied an event.
+/// Records that a sink's target has applied an event.
 pub(super) fn note(tx: &Tx<'_>, id: EventId, sink: &str, at: Timestamp) -> Result<Applied, Error> {
     let event: Option<i64> = tx
         .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
@@ -30,14 +30,14 @@ pub(super) fn note(tx: &Tx<'_>, id: EventId, sink: &str, at: Timestamp) -> Resul
     Ok(Applied::Noted)
 }
 
-/// Waits until `due` for a confirmation of what was delivered just now.
+/// Awaits a confirmation of a delivery that was just made, until `due`.
 pub(super) fn await_it(tx: &Tx<'_>, event: i64, sink: &str, due: Millis) -> Result<(), Error> {
     tx.prepare_cached("INSERT OR REPLACE INTO unapplied (event, sink, due) VALUES (?1, ?2, ?3)")?
         .execute(params![event, sink, due])?;
     Ok(())
 }
 
-/// How many are overdue, by sink.
+/// The number of overdue confirmations, by sink.
 pub(super) fn overdue(connection: &Connection, now: Millis) -> Result<Vec<(String, u64)>, Error> {
     let mut statement = connection
         .prepare_cached("SELECT sink, count(*) FROM unapplied WHERE due <= ?1 GROUP BY sink")?;

@@ -1,5 +1,5 @@
-//! A copy of a store while it is in use, and a note beside the store of when one was last made: whoever copies is another
-//! process than the one that serves, and must not write to the store.
+//! Copies a store while it is in use, and writes the time of the last backup into a file beside the store. The copying
+//! process is not the one that serves, so it must not write to the store itself.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use super::{folder, open, with_suffix};
 use crate::journal::Error;
 
-/// What the note is called, after the store's name.
+/// The suffix of that file, after the store's name.
 const NOTE: &str = ".last-backup";
 
-/// Copies the store at `path`, as it stands now, to a new file that only its owner may read. The service beside it goes
-/// on. The copy is on disk when this returns; it holds no gaps, so it may be smaller.
+/// Copies the store at `path` in its present state to a new file that only its owner may read. The service that uses
+/// the store keeps running. The copy is on disk when this returns. It has no free pages, so it may be smaller.
 ///
 /// # Errors
-/// When the store cannot be read, or the file is there already or cannot be written; then nothing is left behind.
+/// When the store cannot be read, or when the file exists or cannot be written. Then nothing is left behind.
 pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
     let io = |source| Error::Io {
         path: copy.to_owned(),
@@ -48,13 +48,13 @@ pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
     copied
 }
 
-/// Notes beside the store at `path` that it was backed up at this time.
+/// Writes the time of a backup into a file beside the store at `path`.
 ///
 /// # Errors
-/// When the note cannot be written; an earlier one stays as it was.
+/// When the file cannot be written. An earlier one stays as it was.
 pub fn note_backup(path: &Path, at: Timestamp) -> Result<(), Error> {
     let note = with_suffix(path, NOTE);
-    // Renamed into its place, so that whoever reads it at that moment finds the earlier one or this one whole.
+    // Renamed into place, so that a concurrent reader finds either the earlier file or this one, complete.
     let write = || {
         let mut new = tempfile::NamedTempFile::new_in(folder::of(path))?;
         writeln!(new, "{at}")?;
@@ -68,7 +68,7 @@ pub fn note_backup(path: &Path, at: Timestamp) -> Result<(), Error> {
     })
 }
 
-/// When the store at `path` was last backed up, as far as that is noted beside it.
+/// When the store at `path` was last backed up, according to the file beside it.
 pub fn last_backup(path: &Path) -> Option<Timestamp> {
     let note = std::fs::read_to_string(with_suffix(path, NOTE)).ok()?;
     note.trim().parse().ok()

@@ -1,5 +1,5 @@
-//! Moves what is in the write-ahead log into the store's file, on a thread of its own: inside the writer it is what the
-//! tail of the answer times consists of.
+//! Copies the write-ahead log back into the store's file, on a thread of its own. On the writer's thread, checkpoints
+//! made up the tail of the answer latencies.
 
 use std::fs::File;
 use std::mem::ManuallyDrop;
@@ -17,31 +17,32 @@ use super::lock::WriteLock;
 use super::{open, with_suffix};
 use crate::journal::Error;
 
-/// How often the log is looked at.
+/// How often the log is checked.
 const EVERY: Duration = Duration::from_millis(200);
-/// A log that holds so much is copied back.
+/// A log of this size is copied back.
 const COPY: u64 = 4 << 20;
-/// A log that holds so much starts anew, so that it stays bounded.
+/// A log of this size is restarted, so that it stays bounded.
 const RESTART: u64 = 128 << 20;
-/// A log whose file ever grew beyond this is cut back.
+/// A log file that ever grew beyond this size is truncated.
 const TRUNCATE: u64 = 512 << 20;
-/// The shortest time between two new starts after content was removed, for which the writers wait.
+/// The shortest time between two restarts after content was removed. The writers wait for each of them.
 const BETWEEN_RESTARTS: Duration = Duration::from_secs(2);
-/// Before a new start the log is copied until a copy is so short, since the writers wait for as much again; or so often.
+/// Before a restart the log is copied repeatedly, until a copy takes no longer than this or `COPIES` copies were made:
+/// the writers then wait for about as long as the last copy took.
 const SHORT: Duration = Duration::from_millis(10);
 const COPIES: usize = 5;
 
-/// The thread.
+/// The checkpoint thread.
 pub(super) struct Checkpointer {
     thread: JoinHandle<()>,
     stop: mpsc::Sender<()>,
 }
 
 impl Checkpointer {
-    /// Starts the thread for the store at `path`. When `wants_restart` is set, the log starts anew soon after.
+    /// Starts the thread for the store at `path`. The log is restarted soon after `wants_restart` is set.
     ///
     /// # Errors
-    /// When the file cannot be opened once more, or the system has no thread to give.
+    /// When the file cannot be opened again, or when no thread can be started.
     pub(super) fn spawn(
         path: &Path,
         files: OpenFiles,
@@ -59,15 +60,15 @@ impl Checkpointer {
         Ok(Self { thread, stop })
     }
 
-    /// Copies what is left and ends the thread.
+    /// Copies the rest of the log and ends the thread.
     pub(super) fn finish(self) -> std::thread::Result<()> {
         drop(self.stop);
         self.thread.join()
     }
 }
 
-/// Starts the log of the store at `path` anew, so that what was removed from the store is not in it either. For a process
-/// without the thread; one that serves beside it may be in the way, and then does it when it next copies the log back.
+/// Truncates the log of the store at `path`, so that removed content is not left in it. For a process without this
+/// thread. If a process that serves the store holds the log, that process does it with its next checkpoint.
 pub(super) fn restart(path: &Path) {
     let done = Log::of(path).and_then(|log| {
         let write_lock = WriteLock::of(path)?;
@@ -95,7 +96,7 @@ fn run(
         if !is_soon && wants_restart.swap(false, Ordering::Relaxed) {
             restarted = Some(Instant::now());
             if !log.empty(write_lock) {
-                // Someone reads it; at the next look.
+                // A reader is using the log; try again in the next round.
                 wants_restart.store(true, Ordering::Relaxed);
                 restarted = None;
             }
@@ -107,14 +108,14 @@ fn run(
     files.before_close(&log.connection);
 }
 
-/// The log of a store.
+/// The write-ahead log of a store.
 struct Log {
     connection: Connection,
     page_size: u64,
     path: PathBuf,
-    /// The store's file, to be synced beside the writers.
+    /// The store's file, to sync it while writers go on.
     ///
-    /// Never closed: the system would take that for the end of all locks that SQLite has on the file in this process
+    /// Never closed: closing a descriptor of the file would release all locks that SQLite holds on it in this process
     /// (fcntl(2), "Advisory record locking").
     file: Option<ManuallyDrop<File>>,
 }
@@ -122,7 +123,8 @@ struct Log {
 impl Log {
     fn of(path: &Path) -> Result<Self, Error> {
         let connection = open::connect(path)?;
-        // It has the writers' turn when it finds a reader in its way: it comes again, rather than have them wait.
+        // A checkpoint that meets a reader would keep the write lock while it waits. It gives up at once instead, and
+        // is tried again.
         connection.busy_timeout(Duration::ZERO)?;
         Ok(Self {
             page_size: connection.pragma_query_value(None, "page_size", |row| row.get(0))?,
@@ -132,8 +134,8 @@ impl Log {
         })
     }
 
-    /// Does what is needed now. The bulk of it disturbs nobody; the writers wait only for what they have written during
-    /// the last copy.
+    /// Makes the checkpoint that the size of the log requires. Most of it blocks nobody; the writers wait only while
+    /// the pages that were written during the last copy are copied.
     fn look(&self, write_lock: &WriteLock) {
         if self.file_size() < COPY {
             return;
@@ -152,7 +154,7 @@ impl Log {
         self.checkpoint(if is_large { "TRUNCATE" } else { "RESTART" });
     }
 
-    /// Copies all of it back and cuts it to nothing; whether that went well.
+    /// Copies the whole log back and truncates it to zero. Returns whether that succeeded.
     fn empty(&self, write_lock: &WriteLock) -> bool {
         self.copy();
         let _guard = write_lock.take();
@@ -164,11 +166,11 @@ impl Log {
         std::fs::metadata(&self.path).map_or(0, |meta| meta.len())
     }
 
-    /// Copies back what there is while writers go on, and says how many bytes the log holds.
+    /// Copies the log back while writers go on, and returns the number of bytes in the log.
     ///
-    /// SQLite syncs the store's file only after the very last page of the log. Under load that is in the checkpoint that
-    /// the writers wait for, and they would wait until all that was ever copied is on the disk. So it is synced here, bit
-    /// by bit. Nothing depends on it: SQLite syncs what it has to.
+    /// SQLite syncs the store's file only when a checkpoint reaches the very last page of the log. Under load that is
+    /// the checkpoint that the writers wait for, and they would wait until everything copied so far is on disk. So the
+    /// file is also synced here after each copy. Durability does not depend on it: SQLite syncs what it has to.
     fn copy(&self) -> u64 {
         let pages = self.checkpoint("PASSIVE");
         if pages > 0
@@ -179,11 +181,11 @@ impl Log {
         pages * self.page_size
     }
 
-    /// How many pages the log holds. A checkpoint that finds the store busy or the disk full is tried again; the log has
-    /// everything meanwhile.
+    /// Runs a checkpoint and returns the number of pages in the log. One that finds the store busy or the disk full is
+    /// tried again; meanwhile the log holds all the data.
     fn checkpoint(&self, mode: &str) -> u64 {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
-        // -1: there is no log.
+        // -1 means that there is no log.
         let pages = self
             .connection
             .query_row(&pragma, [], |row| row.get::<_, i64>(1));

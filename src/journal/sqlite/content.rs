@@ -1,4 +1,4 @@
-//! An event's receipt and what was found for it, as the worker needs them.
+//! An event's receipt and what was retrieved for it, in the form that the worker needs.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -16,11 +16,11 @@ const SEQUENCE: &str =
     CASE WHEN encounter_id IS NOT NULL
         THEN max(1, (SELECT count(*) FROM mentions WHERE name = encounter_id AND event <= ?1)) END
     FROM receipts WHERE seq = ?1";
-/// As earlier versions left them.
+/// The links of events that earlier versions stored.
 const OLD_LINKS: &str = "SELECT n, link_group, href, state, http_status, bytes, fetched_at, reason, CASE WHEN ?2 THEN body END
     FROM links WHERE event = ?1 ORDER BY n";
 
-/// A receipt with its content, and what is known of the event. `None` where it is purged.
+/// A receipt with its content and what was retrieved. `None` when the content is purged.
 pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<(Receipt, Found)>, Error> {
     let mut statement = connection.prepare_cached(RECEIPT)?;
     let mut rows = statement.query([seq])?;
@@ -57,13 +57,14 @@ pub(super) fn event(connection: &Connection, seq: i64) -> Result<Option<(Receipt
     Ok(Some((receipt, found)))
 }
 
-/// What is to be delivered. `None` where it is purged.
+/// The document to deliver. `None` when the content is purged.
 pub(super) fn document(connection: &Connection, seq: i64) -> Result<Option<Document>, Error> {
     let event = event(connection, seq)?;
     Ok(event.map(|(receipt, found)| receipt.document(&found)))
 }
 
-/// The place of an event among those of its session and of its encounter. Events that nobody has worked on yet do not count.
+/// An event's place among those of its session and of its encounter. Events that nobody has worked on yet are not
+/// counted.
 pub(super) fn sequence(connection: &Connection, seq: i64) -> Result<Sequence, Error> {
     Ok(connection
         .prepare_cached(SEQUENCE)?
@@ -75,7 +76,7 @@ pub(super) fn sequence(connection: &Connection, seq: i64) -> Result<Sequence, Er
         })?)
 }
 
-/// What was found, with the answers or without. `None` where nobody has looked yet.
+/// What was retrieved, with or without the answers' bodies. `None` when retrieval has not begun.
 pub(super) fn found(
     connection: &Connection,
     seq: i64,
@@ -103,14 +104,14 @@ pub(super) fn found(
     }))
 }
 
-/// An event's links, without their answers.
+/// An event's links, without the answers' bodies.
 pub(super) fn links(connection: &Connection, seq: i64) -> Result<Vec<LinkRecord>, Error> {
     let found = found(connection, seq, false)?;
     let links = found.map(|found| found.links).unwrap_or_default();
     Ok(links.into_iter().map(|linked| linked.link).collect())
 }
 
-/// When all of it was there.
+/// When retrieval was complete.
 pub(super) fn retrieved_at(connection: &Connection, seq: i64) -> Result<Option<Millis>, Error> {
     let at = connection
         .prepare_cached("SELECT retrieved_at FROM retrievals WHERE event = ?1")?

@@ -1,5 +1,5 @@
-//! How many events stand where, counted as they change, so that a count never reads millions of rows. Written once a
-//! transaction, whatever is in it.
+//! The number of events by state, updated as events change state, so that a count never reads millions of rows. The
+//! counts are written once for each transaction, whatever it holds.
 
 use std::cell::Cell;
 use std::ops::Deref;
@@ -9,17 +9,17 @@ use rusqlite::{Connection, params};
 use crate::domain::EventState;
 use crate::journal::Error;
 
-/// The connection of a transaction, and what it changes in the counts.
+/// A transaction's connection, with the changes that it makes to the counts.
 pub(super) struct Tx<'c> {
     connection: &'c Connection,
     changes: Cell<Changes>,
 }
 
-/// By how much each count changes.
+/// The change of each count.
 type Changes = [i64; EventState::ALL.len()];
 
 impl<'c> Tx<'c> {
-    /// Nothing is changed yet.
+    /// A transaction without changes so far.
     pub(super) fn new(connection: &'c Connection) -> Self {
         Self {
             connection,
@@ -27,12 +27,12 @@ impl<'c> Tx<'c> {
         }
     }
 
-    /// An event that stood there is there no more.
+    /// Counts one event less in this state.
     pub(super) fn leaves(&self, state: EventState) {
         self.change(state, -1);
     }
 
-    /// An event stands there now.
+    /// Counts one event more in this state.
     pub(super) fn enters(&self, state: EventState) {
         self.change(state, 1);
     }
@@ -45,7 +45,7 @@ impl<'c> Tx<'c> {
         self.changes.set(changes);
     }
 
-    /// Does `work` as a whole or not at all, within the transaction.
+    /// Runs `work` in a savepoint, so that it takes effect as a whole or not at all.
     pub(super) fn in_savepoint<T>(
         &self,
         work: impl FnOnce() -> Result<T, Error>,
@@ -61,7 +61,7 @@ impl<'c> Tx<'c> {
         result
     }
 
-    /// Writes the changes down.
+    /// Writes the changes to the store.
     pub(super) fn write_counts(&self) -> Result<(), Error> {
         for (state, by) in EventState::ALL.iter().zip(self.changes.get()) {
             if by != 0 {

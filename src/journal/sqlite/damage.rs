@@ -1,4 +1,4 @@
-//! A file that is damaged is moved aside, never replaced: what is in it may still be recovered.
+//! Handles damage. A damaged file is moved aside and never overwritten, because its data may still be recovered.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use jiff::Timestamp;
 use super::{SUFFIXES, folder, with_suffix};
 use crate::journal::Error;
 
-/// What stands between a store's name and the time it was moved aside.
+/// The part of a damaged file's name between the store's name and the time.
 const MARK: &str = ".corrupt-";
 
-/// Whether damage has been met since the start, in a file that passed for whole then. Cheap to clone.
+/// Whether damage was found since the start, in a file that was found to be intact when it was opened. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct DamageFlag(Arc<(PathBuf, AtomicBool)>);
 
 impl DamageFlag {
-    /// None so far in the store at `path`.
+    /// No damage so far in the store at `path`.
     pub(super) fn none(path: &Path) -> Self {
         Self(Arc::new((path.to_owned(), AtomicBool::new(false))))
     }
 
-    /// Looks at how something ended. Damage is said once.
+    /// Checks a result for damage. Damage is logged once.
     pub(super) fn watch<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(error) = &result
             && error.is_damage()
@@ -38,13 +38,13 @@ impl DamageFlag {
         result
     }
 
-    /// Whether it has.
+    /// Whether damage was found.
     pub(super) fn is_damaged(&self) -> bool {
         self.0.1.load(Ordering::Relaxed)
     }
 }
 
-/// Moves the file and its log aside if `error` says that it is damaged, and says where to.
+/// If `error` says that the file is damaged, moves it and its log aside and returns an error that says where to.
 pub(super) fn move_aside(path: &Path, error: Error) -> Error {
     if !error.is_damage() {
         return error;
@@ -60,7 +60,7 @@ pub(super) fn move_aside(path: &Path, error: Error) -> Error {
                     source,
                 };
             }
-            // There need be no log.
+            // There may be no log.
             Err(_) | Ok(()) => {}
         }
     }

@@ -1,4 +1,4 @@
-//! A look at a whole store that changes nothing: no file is made, written or removed. For `store check`.
+//! Checks a whole store without changing it: no file is created, written or removed. For `store check`.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -9,24 +9,25 @@ use rusqlite::config::DbConfig;
 use super::{address, inspect, open, query, with_suffix};
 use crate::journal::{Error, Stats, Waiting};
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Clone, Default)]
 pub struct Examined {
-    /// How many events stand where.
+    /// The number of events by state.
     pub stats: Stats,
-    /// What does not fit together.
+    /// The inconsistencies.
     pub problems: Vec<String>,
-    /// Sinks that deliveries wait for and that are not configured, with how many.
+    /// The deliveries that wait for sinks that are not configured.
     pub orphans: Vec<Waiting>,
 }
 
-/// Reads the store at `path`, whether a process serves from it or not. Deliveries must be for one of the `configured`
-/// sinks.
+/// Checks the store at `path`, whether or not a process serves from it. A delivery to a sink that is not among
+/// `configured` is reported.
 ///
 /// # Errors
-/// When it cannot be read at all. What is wrong within it is a finding.
+/// When the store cannot be read at all. Anything wrong inside it is part of the result.
 pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, Error> {
-    // Held while it is read, so that no start writes beside a connection that is not to be disturbed.
+    // Held for the whole check, so that no service starts and writes next to a connection that must not meet other
+    // writers.
     let lock = File::open(with_suffix(path, ".lock")).ok();
     let is_served = match lock.as_ref().map(File::try_lock) {
         Some(Err(TryLockError::WouldBlock)) => true,
@@ -36,7 +37,7 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
     let connection = if is_served || !has_log {
         open::read_only(path)?
     } else {
-        // Something else may have it open, such as a shell of SQLite; then there is an index to be shared already.
+        // Another program, such as an SQLite shell, may have the store open; then there is a shared index to use.
         match alone(path) {
             Ok(connection) => connection,
             Err(_) => open::read_only(path)?,
@@ -66,7 +67,7 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
     Ok(found)
 }
 
-/// Deliveries that wait for a sink that is not there, in words.
+/// Describes the deliveries that wait for a sink that is not configured.
 pub fn orphaned(Waiting { sink, count, .. }: &Waiting) -> String {
     format!(
         "{count} deliveries wait for the sink '{sink}', which is not configured; \
@@ -74,8 +75,8 @@ pub fn orphaned(Waiting { sink, count, .. }: &Waiting) -> String {
     )
 }
 
-/// A connection to a store with a log that no other process has open. It keeps the log's index in memory, and leaves the
-/// log as it is when it is closed.
+/// Connects to a store that has a log and that no other process has open. The log's index is kept in memory, and the
+/// log is left as it is when the connection is closed.
 fn alone(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(
         path,

@@ -1,4 +1,4 @@
-//! What an event means for the expectation of its session: it is met, and what was expected goes with the event.
+//! The effect of a new event on the expectation of its session: it is met, and its data is attached to the event.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -12,19 +12,20 @@ pub(super) const MEET: &str =
 const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
     SELECT ?1, 1 + coalesce((SELECT revision FROM amendments JOIN receipts ON seq = event WHERE id = ?2), 1), ?2";
 
-/// What was recovered ends at its next attempt, if it was not delivered yet: the notification takes its place.
+/// Makes a recovered event that was not delivered yet due at once. Its next attempt ends it, because the notification
+/// is delivered in its place.
 const HURRY: &str = "UPDATE work SET due = ?2 WHERE event = (SELECT seq FROM receipts WHERE id = ?1) AND owner IS NULL
     AND task IN ('forward', 'new', 'retrieve')";
 
-/// An expectation that a new event of its session meets.
+/// The expectation that a new event of its session meets.
 pub(super) struct Met {
     pub(super) expectation: Expectation,
-    /// The event of the session that was delivered before, whose place the new one takes.
+    /// The recovered event of the session, which the new one replaces.
     pub(super) amends: Option<EventId>,
 }
 
-/// Ends the expectation of a session that an event came of. One that was recovered before is late now, and the new event
-/// is compared with the recovered one before it is delivered.
+/// Ends the expectation of a session for which an event came. If the session had been recovered by polling, it is now
+/// late, and the new event is compared with the recovered one before it is delivered.
 pub(super) fn meet(
     tx: &Tx<'_>,
     session: &SessionId,
@@ -76,7 +77,7 @@ pub(super) fn meet(
     }))
 }
 
-/// What of an expected session goes with its events.
+/// The data of an expected session that is attached to its events.
 pub(super) fn expectation_of(
     connection: &Connection,
     session: &str,
@@ -90,7 +91,7 @@ pub(super) fn expectation_of(
         .transpose()
 }
 
-/// From these columns on: registered_at, ended_at, provider, context.
+/// Reads the columns from `at` on: registered_at, ended_at, provider, context.
 fn expectation(row: &Row<'_>, at: usize) -> rusqlite::Result<Result<Expectation, Error>> {
     let (registered_at, ended_at): (i64, Option<i64>) = (row.get(at)?, row.get(at + 1)?);
     let (provider, context) = (row.get(at + 2)?, context(row, at + 3)?);
@@ -109,7 +110,8 @@ pub(super) fn context(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Conte
     Ok(context.map(|context| Context(row::bytes(context))))
 }
 
-/// Meets the expectation of an event that is worked on for the first time: it may have been registered after the receipt.
+/// Meets the expectation of an event that is processed for the first time: the session may have been registered after
+/// its notification was received.
 pub(super) fn meet_late(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), Error> {
     tx.prepare_cached(
         "UPDATE expected SET state = 'met', due = NULL, settled_at = ?2,

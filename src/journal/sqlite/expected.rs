@@ -1,4 +1,5 @@
-//! Expected sessions: registered, asked for, and ended by their notification, by what was found, or by a named reason.
+//! Expected sessions: they are registered, polled, and ended by their notification, by the answer to a poll, or for a
+//! recorded reason.
 
 mod answers;
 mod due;
@@ -103,7 +104,8 @@ impl Expectations for SqliteStore {
 
     async fn polled(&self, answers: Vec<Polled>) -> Result<Vec<PollEnded>, Error> {
         let now = self.clock.monotonic();
-        // Beside the writer, since there may be many that nobody has looked at; what comes from now on meets its session.
+        // On a reading connection, because there may be many unprocessed events. An event that is appended from now on
+        // meets its session itself.
         let ended = answers.iter().filter(|polled| polled.has_ended());
         let ended: Vec<i64> = ended.map(|polled| polled.number).collect();
         let unseen = if ended.is_empty() {

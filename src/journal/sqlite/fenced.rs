@@ -1,4 +1,4 @@
-//! What becomes of the row of a piece of work as it ends: each statement changes it only while the lease stands.
+//! Ends a piece of work in its row. Each statement changes the row only while the lease is valid.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -6,16 +6,16 @@ use super::finish::Ending;
 use crate::domain::{EventState, Millis, Reason};
 use crate::journal::{Ended, Error, Lease, Task};
 
-/// Gives what is told of the row that ends.
+/// Removes the row and returns its attempts and start.
 const END: &str = "DELETE FROM work WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4
     RETURNING tries, started_at";
-/// The attempt counts, and the work is somebody's no more.
+/// Counts the attempt and releases the lease.
 const AGAIN: &str =
     "UPDATE work SET owner = NULL, due = ?5, tries = tries + 1, tried_ms = ?6, cause = ?7, cause_code = ?8
     WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4 RETURNING tries";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?5
     WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner = ?4";
-/// One that nobody has looked at becomes one that is retrieved.
+/// Turns a task that nobody has worked on yet into one that has been begun.
 const RETASK: &str = "UPDATE work SET task = 'retrieve' WHERE event = ?1 AND task = 'new'";
 
 impl Ending<'_> {
@@ -34,7 +34,7 @@ impl Ending<'_> {
         })
     }
 
-    /// Removes what is done, if the lease stands; tells how often it was tried before.
+    /// Removes finished work if the lease is valid, and returns the number of earlier attempts.
     pub(super) fn end(self, lease: &Lease) -> Result<Option<u32>, Error> {
         Ok(self.remove(lease)?.map(|(tries, _)| tries))
     }
@@ -55,7 +55,7 @@ impl Ending<'_> {
             .optional()?)
     }
 
-    /// Another attempt, if the lease stands; tells how often it has been tried.
+    /// Schedules another attempt if the lease is valid, and returns the number of attempts.
     pub(super) fn again(
         self,
         lease: &Lease,
@@ -82,7 +82,7 @@ impl Ending<'_> {
             .optional()?)
     }
 
-    /// It is not new any more.
+    /// Marks a new event's work as begun.
     pub(super) fn mark_begun(self, lease: &Lease) -> Result<(), Error> {
         if lease.task == Task::New {
             self.tx.prepare_cached(RETASK)?.execute([lease.event])?;

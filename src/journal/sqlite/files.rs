@@ -1,5 +1,5 @@
-//! Whether the files that are open are still those at their paths. A file that was removed, replaced or unmounted takes
-//! writes as before, but no later start finds them, so nothing may be acknowledged on it.
+//! Checks that the open files are still the ones at their paths. A file that was removed, replaced or unmounted still
+//! accepts writes, but no later start would find them, so nothing written to it may be acknowledged.
 
 use std::fs::Metadata;
 use std::io;
@@ -14,10 +14,10 @@ use rusqlite::config::DbConfig;
 use super::with_suffix;
 use crate::journal::Error;
 
-/// The database, its log, and the index that says what of the log counts.
+/// The database, its log, and the shared-memory index of the log.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
-/// The files of a store as they were opened. Cheap to clone.
+/// The files of a store at the time when they were opened. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct OpenFiles(Arc<Inner>);
 
@@ -26,7 +26,7 @@ struct Inner {
     are_replaced: AtomicBool,
 }
 
-/// What makes a file this file, whatever its name.
+/// Device and inode: they identify a file, whatever its name.
 #[derive(PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -46,7 +46,7 @@ impl OpenFiles {
     /// The files of the store at `path`, which a connection has just opened and read.
     ///
     /// # Errors
-    /// When one of them is gone already.
+    /// When one of them is already gone.
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         let files = SUFFIXES.iter().map(|suffix| {
             let path = with_suffix(path, suffix);
@@ -61,7 +61,7 @@ impl OpenFiles {
         })))
     }
 
-    /// None, of which nothing is expected: for a look at a store that another process serves from.
+    /// No files, so every check passes: for reading a store that another process serves from.
     pub(super) fn none() -> Self {
         Self(Arc::new(Inner {
             files: Vec::new(),
@@ -69,10 +69,10 @@ impl OpenFiles {
         }))
     }
 
-    /// Looks whether all are in their places. A change is said once.
+    /// Checks that all files are in place. A change is logged once.
     ///
     /// # Errors
-    /// [`Error::Replaced`], with the first one that is not.
+    /// [`Error::Replaced`] with the first file that is not in place.
     pub(super) fn check(&self) -> Result<(), Error> {
         let replaced = self.0.files.iter().find_map(|(path, identity)| {
             let why = match std::fs::metadata(path) {
@@ -104,8 +104,8 @@ impl OpenFiles {
         }
     }
 
-    /// Call it before a connection is closed. The last one to close removes the log by its name, which must not be done to
-    /// a log that belongs to another file.
+    /// To be called before a connection is closed. The last connection to close removes the log by its name, and that
+    /// name may by now be the log of another file.
     pub(super) fn before_close(&self, connection: &Connection) {
         if self.check().is_err()
             && let Err(error) =

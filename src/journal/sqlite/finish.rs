@@ -1,4 +1,4 @@
-//! Ending work. Every end is fenced: it is written only while the lease it was made under still stands.
+//! Ends work. Every end is fenced: it is written only if its lease is still valid.
 
 use rusqlite::params;
 use uuid::Uuid;
@@ -22,11 +22,11 @@ const MENTION: &str = "INSERT OR IGNORE INTO mentions (name, event)
 const DELIVERED: &str = "INSERT OR REPLACE INTO deliveries
     (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms, instance)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-/// Done, since another event has had the same content delivered.
+/// Ends an event as done because another event has already delivered the same content.
 const DONE: &str = "INSERT INTO endings (event, state, ended_at, has_content, same_as) VALUES (?1, 'done', ?2, 1, ?3)";
 const DEAD: &str = "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
     VALUES (?1, 'dead', ?2, ?3, ?4, 1)";
-/// Whose work it is, and when it is.
+/// The transaction, the owner and the time of an end.
 #[derive(Clone, Copy)]
 pub(super) struct Ending<'a> {
     pub(super) tx: &'a Tx<'a>,
@@ -35,7 +35,7 @@ pub(super) struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// Writes down how work ended.
+    /// Records how work ended.
     pub(super) fn finish(self, ends: &[End]) -> Result<Vec<Ended>, Error> {
         let waits = operate::is_any_replay_waiting(self.tx)?;
         let mut ended = Vec::with_capacity(ends.len());
@@ -59,7 +59,7 @@ impl Ending<'_> {
         Ok(ended)
     }
 
-    /// Ends an attempt at retrieving.
+    /// Ends an attempt to retrieve an event.
     fn retrieval(self, end: &End, how: &Retrieval) -> Result<Ended, Error> {
         let (tx, lease) = (self.tx, &end.lease);
         let event = lease.event;
@@ -97,7 +97,8 @@ impl Ending<'_> {
                 };
                 self.write_found(event, found, tries + 1, Some(self.now))?;
                 tx.leaves(standing(&lease.task));
-                // Who was told of it before, or is to have it again, has it all the same.
+                // A sink that got the notification earlier, or for which a replay was requested, gets this event all
+                // the same.
                 start_waiting(tx, event, self.now)?;
                 if has_deliveries(tx, event)? {
                     tx.enters(EventState::Delivering);
@@ -228,7 +229,8 @@ impl Ending<'_> {
         expectation::meet_late(self.tx, event, self.now)
     }
 
-    /// Plans deliveries, but for those that were made; gives the leases of those that this instance makes itself.
+    /// Plans deliveries, apart from those that were already made. Returns the leases of those that this instance makes
+    /// itself.
     pub(super) fn plan(
         self,
         event: i64,
@@ -253,7 +255,7 @@ impl Ending<'_> {
         Ok(held)
     }
 
-    /// Makes deliveries to these sinks due, and those to no other.
+    /// Makes the deliveries to these sinks due, and no others.
     fn announce(self, event: i64, sinks: &[String]) -> Result<(), Error> {
         let planned: Vec<Planned> = sinks.iter().map(|sink| due(sink)).collect();
         self.plan(event, &planned, false)?;
@@ -269,7 +271,7 @@ impl Ending<'_> {
     }
 }
 
-/// Whether an event is to be delivered to somebody, or was.
+/// Whether an event has deliveries, made or pending.
 fn has_deliveries(tx: &Tx<'_>, event: i64) -> Result<bool, Error> {
     Ok(tx
         .prepare_cached(
@@ -279,7 +281,7 @@ fn has_deliveries(tx: &Tx<'_>, event: i64) -> Result<bool, Error> {
         .exists([event])?)
 }
 
-/// Writes down what was found of an event, and which names it goes by.
+/// Writes what was retrieved for an event, and updates the index of its names.
 pub(super) fn write_found(
     tx: &Tx<'_>,
     event: i64,
@@ -302,7 +304,7 @@ pub(super) fn write_found(
     Ok(())
 }
 
-/// A sink whose delivery whoever claims it makes.
+/// A planned delivery that any instance may claim.
 pub(super) fn due(sink: &str) -> Planned {
     Planned {
         sink: sink.to_owned(),

@@ -1,14 +1,14 @@
-//! The folder of a store: private, and on disk for certain.
+//! The folder of a store: private, and durably on disk.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Patient data goes there: nobody but the service's user may look in.
+/// Makes the folder private: it will hold patient data, so only the service's user may read it.
 ///
-/// A new folder is on disk for certain only when the one above it is synced; until then a power cut takes it away with
-/// everything in it, however well that was synced. The last one is seen to at every start, should the process that made
-/// it have been killed in between. Within the folder SQLite does the same for its files.
+/// A new folder is durable only when its parent is synced; until then a power failure removes it with all its contents,
+/// even if those were synced. The last folder's parent is synced at every start, because the process that made the
+/// folder may have been killed before the sync. Inside the folder SQLite does the same for its files.
 pub(super) fn make_private(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let mut new: Vec<_> = folder
@@ -19,7 +19,7 @@ pub(super) fn make_private(folder: &Path) -> std::io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
-    // The outermost first, so that each finds its own above it.
+    // Outermost first, so that each folder's parent exists.
     for folder in new.iter().rev() {
         adopt(folder)?;
     }
@@ -32,7 +32,7 @@ pub(super) fn make_private(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Syncs the folder that this one stands in. One that may not be read was made by someone else.
+/// Syncs a folder's parent. A parent that may not be read was made by another user.
 fn sync_name(folder: &Path) -> std::io::Result<()> {
     let above = match folder.parent() {
         Some(above) if above.as_os_str().is_empty() => Path::new("."),
@@ -46,7 +46,8 @@ fn sync_name(folder: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Makes the file where there is none, so that it is private even in a folder that is not: its log gets the same mode.
+/// Creates the file if it does not exist, so that it is private even in a folder that is not; its log gets the same
+/// mode.
 pub(super) fn make_private_file(file: &Path) -> std::io::Result<()> {
     OpenOptions::new()
         .create(true)
@@ -56,16 +57,16 @@ pub(super) fn make_private_file(file: &Path) -> std::io::Result<()> {
     adopt(file)
 }
 
-/// Syncs a folder: what was made, renamed or removed in it is so after a power cut.
+/// Syncs a folder, so that what was created, renamed or removed in it stays so after a power failure.
 pub(super) fn sync(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Gives what root has made to the owner of the folder that it stands in: a command that was run as root must not leave
-/// what the service's user cannot open.
+/// Changes the owner of a file that root has made to the owner of its folder: a command that was run as root must not
+/// leave files that the service's user cannot open.
 ///
 /// # Errors
-/// When the file or its folder cannot be looked at, or the owner not be changed.
+/// When the file or its folder cannot be inspected, or when the owner cannot be changed.
 pub fn adopt(made: &Path) -> std::io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
@@ -77,7 +78,7 @@ pub fn adopt(made: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The folder that a file stands in.
+/// The folder that a file is in.
 pub(super) fn of(file: &Path) -> &Path {
     match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -1,13 +1,13 @@
-//! Does everything in the file fit together? For `store check`: reads the whole file and changes nothing.
+//! Checks a whole file for inconsistencies without changing it. For `store check`.
 
 use rusqlite::Connection;
 
 use crate::journal::Error;
 
-/// Most damages that are told of one kind; a broken file has thousands.
+/// The most damages of one kind that are reported; a broken file has thousands.
 const MOST: usize = 20;
 
-/// What must never be found, and what it would mean.
+/// Queries for what must never be found, with what a finding means.
 const RULES: &[(&str, &str)] = &[
     (
         "in progress, but with nothing to be done for them",
@@ -50,10 +50,10 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What does not fit together. Empty when all is well.
+/// The inconsistencies. Empty when there are none.
 pub(super) fn inspect(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut problems = damages(connection)?;
-    // A check looks into files of older versions as well, and leaves their schema as it is.
+    // A check also reads files of older versions, and leaves their schema as it is.
     let is_known = connection.query_row(
         "SELECT count(*) = 1 FROM sqlite_master WHERE name = 'receipts'",
         [],
@@ -72,7 +72,7 @@ pub(super) fn inspect(connection: &Connection) -> Result<Vec<String>, Error> {
     Ok(problems)
 }
 
-/// What SQLite finds to be damaged.
+/// The damages that SQLite finds.
 pub(super) fn damages(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({MOST})"))?;
     let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
@@ -84,7 +84,7 @@ pub(super) fn damages(connection: &Connection) -> Result<Vec<String>, Error> {
         .collect())
 }
 
-/// The counts that operators see against the rows that are there.
+/// Compares the counts that operators see with the rows that exist.
 fn balance(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut statement = connection.prepare(
         "SELECT counts.state, n, coalesce(there, 0) AS there FROM counts LEFT JOIN

@@ -1,4 +1,4 @@
-//! Content that came late or anew: the amendment, an event of its own that replaces the one before it.
+//! Late or changed content: an amendment is an event of its own that replaces the one before it.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -9,11 +9,12 @@ use crate::domain::{EventState, Millis, Source};
 use crate::journal::contents;
 use crate::journal::{Ended, Error, Lease, Planned, Seen};
 
-/// The vendor, or somebody, has told of another note since this time.
+/// Whether another notification or request has come since this time.
 const NOTED: &str = "SELECT noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
-/// The same content, fetched later.
+/// The content is the same; only the time of the fetch is new.
 const SAME: &str = "UPDATE retrievals SET links = ?2 WHERE event = ?1 AND bodies IS NOT NULL";
-/// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
+/// Copies the event under another id. It is not a duplicate: its deduplication key is the id of the event that it
+/// replaces.
 const AMEND: &str = "INSERT INTO receipts
     (id, dedupe, session_id, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code, body)
     SELECT ?2, id, session_id, encounter_id, ?3, generated_at, ?4, stale, status, outcome, kind, error_code, body
@@ -23,7 +24,7 @@ const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
     SELECT ?2, 1 + coalesce((SELECT revision FROM amendments WHERE event = ?1), 1), id FROM receipts WHERE seq = ?1";
 
 impl Ending<'_> {
-    /// Ends a look for late or new content.
+    /// Ends a look for late or changed content.
     pub(super) fn look(
         self,
         lease: &Lease,
@@ -32,7 +33,7 @@ impl Ending<'_> {
         seen: &Seen,
     ) -> Result<Ended, Error> {
         let (tx, event) = (self.tx, lease.event);
-        // Told of since: what was seen may be of the note before.
+        // If another notification came meanwhile, the content may still be that of the note before.
         let noted_since: Option<Millis> = tx
             .prepare_cached(NOTED)?
             .query_row(params![event, noted_at], |row| row.get(0))

@@ -1,4 +1,4 @@
-//! Lists of events: a page, a count, a preview of their replay.
+//! Lists of events: a page, a count, and the preview of a replay.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
@@ -24,7 +24,7 @@ pub(super) fn page(
         Order::NewestFirst => "DESC",
         Order::OldestFirst => "ASC",
     };
-    // One more than asked for tells whether there is a next page.
+    // One more than asked for, to tell whether there is a next page.
     let sql = format!(
         "{} WHERE {} ORDER BY seq {order} LIMIT {}",
         row::EVENT,
@@ -49,7 +49,7 @@ pub(super) fn page(
     Ok(page)
 }
 
-/// What a look for a page goes through; `None` where there is no event.
+/// The range that a query for a page searches; `None` when there are no events.
 fn window(
     connection: &Connection,
     filter: &Filter,
@@ -76,7 +76,7 @@ fn window(
     Ok(Some(Window::part(cursor, filter.order, events)))
 }
 
-/// Where a time, in milliseconds, is among these events.
+/// Finds the place of a time, in milliseconds, among these events.
 fn search(connection: &Connection, events: Extent, time: i64) -> Result<BinarySearch, Error> {
     let look = "SELECT received_at FROM receipts WHERE seq >= ?1 ORDER BY seq LIMIT 1";
     let (mut look, mut search) = (connection.prepare_cached(look)?, BinarySearch::of(events));
@@ -87,7 +87,7 @@ fn search(connection: &Connection, events: Extent, time: i64) -> Result<BinarySe
     Ok(search)
 }
 
-/// How many events there are, at most `most`.
+/// The number of events, counted up to `most`.
 pub(super) fn count(connection: &Connection, filter: &Filter, most: u32) -> Result<u64, Error> {
     let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
@@ -99,7 +99,7 @@ pub(super) fn count(connection: &Connection, filter: &Filter, most: u32) -> Resu
     Ok(statement.query_row(params_from_iter(wanted.values()), |found| found.get(0))?)
 }
 
-/// What a replay of them would do.
+/// What a replay of these events would do.
 pub(super) fn preview(connection: &Connection, filter: &Filter) -> Result<Preview, Error> {
     let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
@@ -151,7 +151,7 @@ fn wanted(filter: &Filter, window: Window) -> Conditions<Value> {
     );
     wanted.that("error_code = {}", filter.error_code.as_deref().map(text));
     wanted.deliveries(filter, text);
-    // What nobody has looked at yet is mentioned nowhere but in its receipt.
+    // An event that nobody has worked on yet is named only in its receipt.
     for (column, name) in [
         ("session_id", &filter.session_id),
         ("encounter_id", &filter.encounter_id),
@@ -169,7 +169,7 @@ fn wanted(filter: &Filter, window: Window) -> Conditions<Value> {
     wanted
 }
 
-/// The events that operators see in this state.
+/// The condition for events that operators see in this state.
 fn in_state(state: EventState) -> &'static str {
     match state {
         EventState::Received => {
@@ -181,7 +181,8 @@ fn in_state(state: EventState) -> &'static str {
         EventState::Delivering => {
             "receipts.seq IN (SELECT event FROM work WHERE task LIKE 'deliver:%') AND endings.state IS NULL AND pending.task IS NULL"
         }
-        // Most are done: they are found as they come, and not gathered first, which the sign in front of the column sees to.
+        // Most events are done: the `+` keeps SQLite from using the index, so that they are found in order and not
+        // collected first.
         EventState::Done => "+endings.state = 'done'",
         EventState::Dead => {
             "receipts.seq IN (SELECT event FROM endings WHERE state = 'dead' AND purged_at IS NULL)"

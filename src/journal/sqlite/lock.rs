@@ -1,7 +1,8 @@
-//! Two locks beside a store's file, so that SQLite's own stay SQLite's. The kernel frees both when a process dies.
+//! Two lock files beside a store's file, apart from SQLite's own locks. The kernel releases both when a process dies.
 //!
-//! The owner's lock says which process works on the events. The turn is taken for each transaction that writes: who
-//! waits for it is woken at once, where SQLite's own wait would sleep and look again, and starve under load.
+//! The owner's lock says which process works on the events. The write lock is taken for each transaction that writes. A
+//! process that waits for it is woken at once; SQLite's own busy handler would sleep and poll, and could starve under
+//! load.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -10,19 +11,19 @@ use std::path::Path;
 use super::with_suffix;
 use crate::journal::Error;
 
-/// Whose turn it is to write.
+/// The write lock.
 pub(super) struct WriteLock(File);
 
-/// Held while its holder writes.
+/// A guard that holds the write lock until it is dropped.
 pub(super) struct WriteGuard<'a>(&'a File);
 
 impl WriteLock {
-    /// The turn of the store at `path`.
+    /// The write lock of the store at `path`.
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
         Ok(Self(open(&with_suffix(path, ".turn"))?))
     }
 
-    /// Waits for it.
+    /// Waits for the lock.
     pub(super) fn take(&self) -> Result<WriteGuard<'_>, Error> {
         self.0
             .lock()
@@ -39,7 +40,7 @@ impl Drop for WriteGuard<'_> {
     }
 }
 
-/// Takes the owner's lock of the store at `path`, if nobody has it.
+/// Takes the owner's lock of the store at `path` if it is free.
 pub(super) fn try_own(path: &Path) -> Result<Option<File>, Error> {
     let name = with_suffix(path, ".lock");
     let file = open(&name)?;
@@ -50,7 +51,8 @@ pub(super) fn try_own(path: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-/// Private: whoever may open the file may lock it, for reading as well, and stop the service.
+/// Opens a private lock file. Any process that can open the file, even only for reading, could lock it and stop the
+/// service.
 fn open(path: &Path) -> Result<File, Error> {
     let private = |file: File| {
         let mode = file.metadata()?.permissions().mode();

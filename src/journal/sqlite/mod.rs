@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file in WAL mode with `synchronous=FULL`, for one instance.
 //!
-//! One thread writes, one checkpoints, a few connections read. All SQL is in this folder.
+//! One thread writes, one thread checkpoints, and a few connections read. All SQL is in this folder.
 
 mod address;
 mod alerts;
@@ -70,21 +70,21 @@ use crate::metrics::Metrics;
 
 /// How long a statement waits for another process's lock on the file.
 const BUSY: Duration = Duration::from_secs(5);
-/// What belongs to a store beside the file itself.
+/// The suffixes of the files of a store.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
-/// Most reads of the worker at once, and most of operators.
+/// The most concurrent reads of the worker, and the most of operators.
 const READERS: usize = 8;
 const LOOKS: usize = 4;
-/// Longest look of an operator into a store that is served from.
+/// The longest query by an operator into a store that is in service.
 const LOOK_DEADLINE: Duration = Duration::from_secs(10);
-/// How often a successor looks whether the process before it has ended.
+/// How often a successor checks whether the earlier process has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The embedded store.
 pub struct SqliteStore {
     writer: Mutex<Option<Arc<Writer>>>,
     readers: Readers,
-    /// Operators' reads have connections of their own: however many look, and at however much, the work goes on.
+    /// Connections for operators' queries, apart from the worker's: however many and large those are, the work goes on.
     looks: Readers,
     damage: DamageFlag,
     threads: Mutex<Option<Threads>>,
@@ -92,10 +92,10 @@ pub struct SqliteStore {
     path: PathBuf,
     access: Access,
     owner: Uuid,
-    /// Whether the work is this process's.
+    /// Whether this process owns the work.
     works: AtomicBool,
     clock: Clock,
-    /// Content was removed: what the log still has of it is to go as well.
+    /// Set when content was removed: the log must be restarted, so that it does not hold the content any longer.
     wants_restart: Arc<AtomicBool>,
 }
 
@@ -105,10 +105,10 @@ struct Threads {
 }
 
 impl SqliteStore {
-    /// Opens or makes the store at `path` and brings its schema up to date. At most `queue` writes wait at once.
+    /// Opens or creates the store at `path` and migrates its schema. At most `queue` writes may wait at once.
     ///
     /// # Errors
-    /// When the folder or file cannot be used, another process serves from it, or it is a newer version's.
+    /// When the folder or file cannot be used, another process serves from it, or a newer version has written it.
     pub fn open(
         path: &Path,
         access: Access,
@@ -140,7 +140,7 @@ impl SqliteStore {
             Access::Owner { longest_wait } => open::prepare(path, owner, clock, longest_wait)
                 .map_err(|error| damage::move_aside(path, error))?,
             Access::Successor { .. } => {
-                // This version changes what the other one works on.
+                // A migration would change the schema under the other process.
                 if !open::is_current(path)? {
                     return Err(Error::OlderRuns {
                         path: path.to_owned(),
@@ -148,7 +148,7 @@ impl SqliteStore {
                 }
                 open::migrated(path)?
             }
-            // A guest leaves the schema as it is: the service beside it may be an older version.
+            // A guest does not migrate: the process that serves may be an older version.
             Access::Guest => open::current(path)?,
         };
         let wants_restart = Arc::new(AtomicBool::new(false));
@@ -159,7 +159,7 @@ impl SqliteStore {
                     Checkpointer::spawn(path, files.clone(), Arc::clone(&wants_restart))?;
                 (Some(checkpointer), files)
             }
-            // The service beside it does that.
+            // The process that serves does that.
             Access::Guest => (None, OpenFiles::none()),
         };
         let write_lock = WriteLock::of(path)?;
@@ -196,8 +196,8 @@ impl SqliteStore {
         })
     }
 
-    /// The oldest events after number `after`, as they were appended, with their numbers: at most `limit`, and no more
-    /// than fit into `bytes` together (but one at least). For a store that is a spool.
+    /// The oldest events after number `after`, as they were appended, with their numbers: at most `limit`, and at most
+    /// `bytes` bytes together, but at least one. For a store that is a spool.
     pub(super) async fn oldest(
         &self,
         after: i64,
@@ -214,7 +214,7 @@ impl SqliteStore {
         self.readers.read(spool::since).await
     }
 
-    /// Removes events that are kept elsewhere now.
+    /// Removes events that another store has taken over.
     pub(super) async fn remove(&self, numbers: Vec<i64>) -> Result<(), Error> {
         self.writer()?
             .write(move |connection| spool::remove(connection, &numbers))
@@ -232,7 +232,7 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
-/// A file that belongs to the store at `path`.
+/// The path of a file that belongs to the store at `path`.
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);

@@ -1,4 +1,4 @@
-//! Connections, and what has to be so before the first statement: the folder, the schema, the settings.
+//! Opens connections, and prepares what they need before the first statement: the folder, the schema, the settings.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{BUSY, folder, with_suffix, work};
 use crate::domain::Clock;
 use crate::journal::Error;
 
-/// What has a meaning of its own in a file's URI.
+/// The characters with a meaning of their own in a file URI.
 const IN_A_URI: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
 mod embedded {
@@ -21,7 +21,7 @@ mod embedded {
     refinery::embed_migrations!("src/journal/sqlite/migrations");
 }
 
-/// Brings the schema up to date and takes over what an earlier process held.
+/// Migrates the schema and takes over the leases of an earlier process.
 pub(super) fn prepare(
     path: &Path,
     owner: Uuid,
@@ -37,7 +37,7 @@ pub(super) fn prepare(
     Ok(connection)
 }
 
-/// Whether a store that is there has this version's schema. One that is not there is none of an older version.
+/// Whether the store has this version's schema. Also true when there is no store yet.
 pub(super) fn is_current(path: &Path) -> Result<bool, Error> {
     if !path.exists() {
         return Ok(true);
@@ -49,22 +49,22 @@ pub(super) fn is_current(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Brings the schema up to date.
+/// Migrates the schema.
 pub(super) fn migrated(path: &Path) -> Result<Connection, Error> {
     folder::make_private_file(path).map_err(|source| Error::Io {
         path: path.to_owned(),
         source,
     })?;
     let mut connection = connect(path)?;
-    // In one transaction with the note that it was done: otherwise a crash between the two leaves a file that can never
-    // be opened again, since what is there would be made once more.
+    // In one transaction with the record of the migration. Otherwise a crash between the two would leave a file that
+    // can never be opened again, because the migration would run twice.
     embedded::migrations::runner()
         .set_grouped(true)
         .run(&mut connection)?;
     Ok(connection)
 }
 
-/// A connection to a store that has this version's schema; it is left as it is.
+/// Connects to a store that has this version's schema, without migrating it.
 pub(super) fn current(path: &Path) -> Result<Connection, Error> {
     let connection = connect(path)?;
     let newest: Option<u32> = connection.query_row(
@@ -83,7 +83,7 @@ pub(super) fn current(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// A connection that reads and changes nothing. Where there is no log, no other file is made either.
+/// A read-only connection. If there is no log, no other file is created.
 pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
     let has_log = std::fs::metadata(with_suffix(path, "-wal")).is_ok_and(|meta| meta.len() > 0);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -102,7 +102,7 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// A connection that keeps what it commits.
+/// A connection whose commits are durable.
 pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY)?;
@@ -119,7 +119,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Plans do not depend on the values of parameters, so that a statement is planned once and not each time it is run.
+/// Makes query plans independent of the parameters' values, so that a statement is planned once and not for each run.
 pub(super) fn keep_plans(connection: &Connection) -> Result<(), Error> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())

@@ -1,4 +1,4 @@
-//! What operators change: replays and purges.
+//! Changes that operators make: replays and purges.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -13,19 +13,20 @@ const FIND: &str = "SELECT seq, body IS NOT NULL, junk IS NOT NULL,
 const IS_HELD: &str = "SELECT 1 FROM work WHERE event = ?1 AND owner IS NOT NULL LIMIT 1";
 const MARK: &str = "INSERT INTO replays (event, step, sinks) VALUES (?1, ?2, ?3)
     ON CONFLICT (event) DO UPDATE SET step = excluded.step, sinks = excluded.sinks";
-/// Those whose work nobody does any more.
+/// The replays whose events nobody works on any more.
 const FREE: &str = "SELECT event, step, sinks FROM replays
     WHERE NOT EXISTS (SELECT 1 FROM work WHERE work.event = replays.event AND owner IS NOT NULL)";
-/// What is to be delivered once more waits with the rest.
+/// A delivery that is repeated waits for retrieval with the others.
 const RESET: &str =
     "INSERT OR REPLACE INTO work (event, task, due, fence, started_at) VALUES (?1, ?2, ?3, ?4, ?5)";
 const SINKS: &str = "SELECT sink FROM deliveries WHERE event = ?1
     UNION SELECT substr(task, 9) FROM work WHERE event = ?1 AND task LIKE 'deliver:%'";
-/// The sinks that were not named wait as well: there is nothing to give them now.
+/// Deliveries to sinks that the replay does not name wait for retrieval as well: until then there is no content to
+/// deliver.
 const WAIT: &str =
     "UPDATE work SET due = ?2, fence = ?3 WHERE event = ?1 AND task LIKE 'deliver:%'";
 
-/// Makes an event due again, for `sinks` or (none given) for those it had; once work on it that is under way has ended.
+/// Makes an event due again, for `sinks` or, if none is given, for those it had. Work that is under way ends first.
 pub(super) fn replay(
     tx: &Tx<'_>,
     id: EventId,
@@ -61,21 +62,21 @@ pub(super) fn replay(
     Ok(Replayed::Scheduled)
 }
 
-/// Whether a replay waits for work on this event to end.
+/// Whether a replay of this event waits for its work to end.
 pub(super) fn waits(connection: &Connection, event: i64) -> Result<bool, Error> {
     Ok(connection
         .prepare_cached("SELECT 1 FROM replays WHERE event = ?1")?
         .exists([event])?)
 }
 
-/// Whether any does.
+/// Whether any replay waits.
 pub(super) fn is_any_replay_waiting(connection: &Connection) -> Result<bool, Error> {
     Ok(connection
         .prepare_cached("SELECT 1 FROM replays LIMIT 1")?
         .exists([])?)
 }
 
-/// Starts the replays that waited for work that has ended now.
+/// Starts the replays that were waiting for work that has ended.
 pub(super) fn replay_what_is_free(tx: &Tx<'_>, now: Millis) -> Result<(), Error> {
     let mut free = tx.prepare_cached(FREE)?;
     let free = free.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -113,7 +114,8 @@ fn start_again(
     let again: Vec<String> = if sinks.is_empty() {
         had
     } else {
-        // From the start only what it had waits; to whom it goes else is decided then.
+        // In a replay from retrieval only the event's own sinks wait; whether it goes to others is decided after
+        // retrieval.
         let is_wanted = |sink: &&String| from == ReplayFrom::Deliver || had.contains(sink);
         sinks.iter().filter(is_wanted).cloned().collect()
     };
@@ -151,7 +153,7 @@ fn start_again(
             tx.enters(EventState::Received);
         }
         ReplayFrom::Deliver => {
-            // What it still waited for is not worth waiting for any more.
+            // The event's content is delivered as it is, so its pending retrieval is dropped.
             tx.prepare_cached(
                 "DELETE FROM work WHERE event = ?1 AND task IN ('forward', 'new', 'retrieve')",
             )?
@@ -164,21 +166,21 @@ fn start_again(
     Ok(())
 }
 
-/// The sinks that an event was, is or failed to be delivered to.
+/// All sinks that have a delivery of this event, in any state.
 pub(super) fn sinks_of(connection: &Connection, event: i64) -> Result<Vec<String>, Error> {
     let mut sinks = connection.prepare_cached(SINKS)?;
     let sinks = sinks.query_map([event], |row| row.get(0))?;
     Ok(sinks.collect::<Result<_, _>>()?)
 }
 
-/// Whether the event needs a call to the vendor's API, as its notification says.
+/// Whether the event needs a call to the vendor's API, according to its notification.
 fn needs_sdp(connection: &Connection, event: i64) -> Result<bool, Error> {
     let content = super::content::event(connection, event)?;
     let notification = content.and_then(|(receipt, found)| receipt.notification(&found));
     Ok(notification.is_none_or(|notification| notification.needs_sdp()))
 }
 
-/// An event leaves the state that it is in: it is not counted there any more, and has not ended.
+/// Takes an event out of its present state: out of that state's count, and out of the ended events.
 fn leave(tx: &Tx<'_>, event: i64) -> Result<(), Error> {
     if let Some(state) = state(tx, event)? {
         tx.leaves(state);
@@ -188,7 +190,7 @@ fn leave(tx: &Tx<'_>, event: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Where an event is counted. `None` when there is none.
+/// The state in which an event is counted. `None` when there is no such event.
 pub(super) fn state(connection: &Connection, event: i64) -> Result<Option<EventState>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT coalesce((SELECT state FROM endings WHERE event = seq),
@@ -202,7 +204,7 @@ pub(super) fn state(connection: &Connection, event: i64) -> Result<Option<EventS
         .transpose()
 }
 
-/// Removes an event's content and keeps its receipt. Whoever works on it finds its lease lost.
+/// Removes an event's content and keeps its receipt. Leases on the event's work are no longer valid.
 pub(super) fn purge(tx: &Tx<'_>, id: EventId, actor: &str, now: Millis) -> Result<bool, Error> {
     let seq: Option<i64> = tx
         .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?

@@ -1,4 +1,4 @@
-//! Sinks that an operator has paused. Whether one is, the statements that claim ask for themselves (see `work`).
+//! Sinks that an operator has paused. The statements that claim deliveries check for a pause themselves (see `work`).
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
@@ -9,7 +9,7 @@ use crate::domain::Millis;
 use crate::journal::lease::WHEN_RETRIEVED;
 use crate::journal::{Error, Pause, Pauses, Task};
 
-/// Deliveries of one transaction, so that no notification waits for long.
+/// The deliveries that one transaction makes due, limited so that no notification waits for long.
 const BATCH: usize = 200;
 const PAUSED: &str =
     "SELECT sink, since, actor, reason FROM sink_pauses WHERE resumed_at IS NULL ORDER BY sink";
@@ -18,7 +18,7 @@ const STANDING: &str =
 const PAUSE: &str =
     "INSERT OR REPLACE INTO sink_pauses (sink, since, actor, reason) VALUES (?1, ?2, ?3, ?4)";
 const RESUME: &str = "UPDATE sink_pauses SET resumed_at = ?2 WHERE sink = ?1";
-/// What was to be tried later is tried now. What waits for its event to be retrieved goes on waiting.
+/// Makes deliveries due now that were to be tried later. Those that wait for retrieval are left waiting.
 const HURRY: &str = "UPDATE work SET due = ?2 WHERE task = ?1 AND event IN
     (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task = ?1 AND due > ?2 AND due < ?3 LIMIT ?4)";
 
@@ -57,7 +57,7 @@ impl Pauses for SqliteStore {
     }
 }
 
-/// Whether nothing may be delivered to a sink now.
+/// Whether a sink is paused.
 pub(super) fn is_paused(tx: &Tx<'_>, sink: &str) -> Result<bool, Error> {
     Ok(tx.prepare_cached(STANDING)?.exists([sink])?)
 }

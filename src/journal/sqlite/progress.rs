@@ -1,4 +1,4 @@
-//! What moves a single event on, within the transaction of whoever does more.
+//! Advances a single event, within the caller's transaction.
 
 use rusqlite::params;
 
@@ -13,13 +13,13 @@ pub(super) const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence,
     SELECT ?1, 'deliver:' || ?2, ?3, ?4, ?5, ?3
     WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE event = ?1 AND sink = ?2)
     ON CONFLICT (event, task) DO NOTHING";
-/// Those that waited for it.
+/// Starts the deliveries that were waiting for retrieval.
 const START: &str =
     "UPDATE work SET due = ?2, started_at = ?2 WHERE event = ?1 AND due = ?3 AND owner IS NULL";
 const LOOK: &str =
     "INSERT INTO work (event, task, due, fence, started_at) VALUES (?1, 'refresh', ?2, ?3, ?2)
     ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN noted_at IS NULL THEN excluded.due ELSE due END";
-/// Done when all sinks have it, dead when one has given up and none is left to try.
+/// Ends an event: done when all sinks have it, dead when a sink has given up and none is left to try.
 const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
     SELECT ?1, CASE WHEN sink IS NULL THEN 'done' ELSE 'dead' END, ?2, sink || ': ' || coalesce(last_error, ''),
         cause_code, 1
@@ -29,7 +29,7 @@ const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, cau
     ON CONFLICT (event) DO NOTHING
     RETURNING state";
 
-/// Where an event stands in the counts while this is to be done.
+/// The state in which an event is counted while this task is pending.
 pub(super) fn standing(task: &Task) -> EventState {
     match task {
         Task::Forward | Task::New => EventState::Received,
@@ -38,7 +38,7 @@ pub(super) fn standing(task: &Task) -> EventState {
     }
 }
 
-/// One line of an event's history: what somebody did.
+/// Adds an entry to an event's history for an operator's action.
 pub(super) fn history(
     tx: &Tx<'_>,
     event: i64,
@@ -51,7 +51,7 @@ pub(super) fn history(
     Ok(())
 }
 
-/// One line of an event's history: an attempt that did not succeed.
+/// Adds an entry to an event's history for a failed attempt.
 pub(super) fn failed(
     tx: &Tx<'_>,
     event: i64,
@@ -76,7 +76,7 @@ pub(super) fn failed(
     Ok(())
 }
 
-/// Makes deliveries due that whoever claims them makes, but for those that were made.
+/// Plans deliveries that any instance may claim, apart from those that were already made.
 pub(super) fn plan_due(
     tx: &Tx<'_>,
     event: i64,
@@ -96,7 +96,7 @@ pub(super) fn start_waiting(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), 
     Ok(())
 }
 
-/// Asks for what an event was delivered without at that time.
+/// Schedules another fetch of the content that is missing, for that time.
 pub(super) fn schedule_refresh(tx: &Tx<'_>, event: i64, at: Millis) -> Result<(), Error> {
     tx.prepare_cached(LOOK)?
         .execute(params![event, at, new_fence()])?;

@@ -1,4 +1,4 @@
-//! Reads: one event, bodies, counts.
+//! Reads one event, its bodies, and the counts.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -8,7 +8,7 @@ use crate::domain::{EventId, EventState};
 use crate::journal::lease::WHEN_RETRIEVED;
 use crate::journal::{Attempt, Delivery, Error, Event, EventDetail, Found, Stats};
 
-/// One event with all that belongs to it.
+/// One event with its links, deliveries and attempts.
 pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<EventDetail>, Error> {
     let mut statement =
         connection.prepare_cached(&format!("{} WHERE receipts.id = ?1", row::EVENT))?;
@@ -25,7 +25,7 @@ pub(super) fn event(connection: &Connection, id: EventId) -> Result<Option<Event
     }))
 }
 
-/// Those that were made and those that are to be made.
+/// The deliveries that were made and those that are pending.
 fn deliveries(connection: &Connection, seq: i64) -> Result<Vec<Delivery>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT sink, state, attempts, NULL, delivered_at, last_error, applied_at, cause_code, http_status, took_ms, instance
@@ -75,7 +75,7 @@ fn attempts(connection: &Connection, seq: i64) -> Result<Vec<Attempt>, Error> {
     Ok(attempts)
 }
 
-/// An event, and what was found for it. `None` where its content is gone.
+/// An event, and what was retrieved for it. `None` when its content is purged.
 pub(super) fn found(connection: &Connection, id: EventId) -> Result<Option<(Event, Found)>, Error> {
     let sql = format!("{} WHERE receipts.id = ?1 AND body IS NOT NULL", row::EVENT);
     let mut statement = connection.prepare_cached(&sql)?;
@@ -94,7 +94,7 @@ pub(super) fn payload(connection: &Connection, id: EventId) -> Result<Option<Byt
         .prepare_cached("SELECT body FROM receipts WHERE id = ?1")?
         .query_row([id.as_bytes()], |found| found.get(0))
         .optional()?;
-    // Empty where there was no notification.
+    // Empty for an event that was recovered by polling.
     let body = body.flatten().filter(|body| !body.is_empty());
     Ok(body.map(row::bytes))
 }
@@ -117,7 +117,7 @@ pub(super) fn resource(
         .and_then(|linked| linked.body))
 }
 
-/// How many events stand where.
+/// The number of events by state.
 pub(super) fn stats(connection: &Connection) -> Result<Stats, Error> {
     let mut stats = Stats::default();
     let mut statement = connection.prepare_cached("SELECT state, n FROM counts")?;
@@ -148,7 +148,7 @@ pub(super) fn stats(connection: &Connection) -> Result<Stats, Error> {
     Ok(stats)
 }
 
-/// What an operator purged, by the state that it had.
+/// The events that an operator has purged, by the state that they had before.
 fn purged(connection: &Connection) -> Result<Vec<(EventState, u64)>, Error> {
     let mut statement = connection.prepare_cached(
         "SELECT state, count(*) FROM endings INDEXED BY endings_purged

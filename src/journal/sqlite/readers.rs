@@ -1,4 +1,4 @@
-//! Reading connections, apart from the writer: a slow query holds up nobody's commit.
+//! Reading connections, separate from the writer: a slow query delays no commit.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::damage::DamageFlag;
 use super::files::OpenFiles;
 use crate::journal::Error;
 
-/// A few reading connections, opened when first needed.
+/// A few reading connections, each opened when it is first needed.
 #[derive(Clone)]
 pub(super) struct Readers(Arc<Inner>);
 
@@ -24,7 +24,7 @@ struct Inner {
     deadline: Option<Duration>,
 }
 
-/// Ends a read that nobody waits for any more: a scan of everything would go on for minutes.
+/// Interrupts a read whose caller has gone: a scan of the whole store would go on for minutes.
 #[derive(Clone, Default)]
 struct Interrupt(Arc<Mutex<Option<InterruptHandle>>>);
 
@@ -34,13 +34,13 @@ impl Interrupt {
             Some(connection.get_interrupt_handle());
     }
 
-    /// From here on it interrupts nothing: the connection is about to serve another.
+    /// Disables the interrupt, because the connection is about to serve another read.
     fn disarm(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// Interrupts when it is let go of, unless the read has ended.
+/// Interrupts the read when it is dropped, unless the read has ended.
 struct OnDrop(Interrupt);
 
 impl Drop for OnDrop {
@@ -53,7 +53,7 @@ impl Drop for OnDrop {
 }
 
 impl Readers {
-    /// At most `most` readers of the store at this path. A read that takes longer than the deadline is ended.
+    /// At most `most` readers of the store at this path. A read that takes longer than `deadline` is interrupted.
     pub(super) fn new(
         (path, files): (PathBuf, OpenFiles),
         damage: DamageFlag,
@@ -70,8 +70,8 @@ impl Readers {
         }))
     }
 
-    /// Runs a read on a thread where it may block. However many statements it has, they read one moment. It ends when its
-    /// caller does.
+    /// Runs a read on a thread that may block. All of its statements see the same snapshot. It is interrupted when the
+    /// caller drops it.
     pub(super) async fn read<T, F>(&self, query: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -96,14 +96,14 @@ impl Readers {
         let interrupt = Interrupt::default();
         let on_drop = OnDrop(interrupt.clone());
         let read = tokio::task::spawn_blocking(move || {
-            // Held until the read has ended, which is later than that its caller has gone.
+            // Held until the read has ended, which may be later than its caller.
             let _permit = permit;
             let connection = inner.take()?;
             interrupt.arm(&connection);
             let moment = connection.unchecked_transaction()?;
             let result = query(&moment);
             interrupt.disarm();
-            // A connection that cannot leave its moment would read nothing new for ever.
+            // A connection that cannot leave its snapshot would never read anything new.
             if moment.finish().is_ok() {
                 inner
                     .idle
@@ -118,7 +118,7 @@ impl Readers {
         self.0.damage.watch(read.map_err(|_| Error::Closed)?)
     }
 
-    /// Closes what is idle.
+    /// Closes the idle connections.
     pub(super) fn close(&self) {
         self.0.permits.close();
         let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +138,7 @@ impl Inner {
         {
             return Ok(connection);
         }
-        // A connection of today to a file of yesterday would read what nobody writes.
+        // A connection opened now, to a file that was replaced, would read another store than the one being written.
         self.files.check()?;
         let connection = Connection::open_with_flags(
             &self.path,
@@ -207,7 +207,7 @@ mod tests {
         assert!(abandoned.is_err());
         for readers in [readers, without_limit] {
             let patience = Duration::from_secs(20);
-            // The place may be free a moment later than its reader has gone.
+            // The permit may be released a moment after the reader has gone.
             let read = async {
                 loop {
                     match readers.read(quick).await {

@@ -1,18 +1,19 @@
-//! Requests that were refused as not authentic. Not one of the events: nothing claims or counts them.
+//! Requests that were rejected as not authentic. They are not events: nothing claims or counts them.
 
 use rusqlite::{Connection, params};
 
 use super::row;
 use crate::journal::{Bounds, Error, RejectedRequest};
 
-/// The newest that together are within both bounds stay; the first one that is not, and all before it, go.
+/// Keeps the newest requests that are together within both limits; removes the first one beyond them and all older
+/// ones.
 const TRIM: &str = "DELETE FROM unauthentic WHERE seq <= (
     SELECT max(seq) FROM (
         SELECT seq, row_number() OVER newest AS requests, sum(bytes) OVER newest AS total
         FROM unauthentic WINDOW newest AS (ORDER BY seq DESC))
     WHERE requests > ?1 OR total > ?2)";
 
-/// Keeps these, and forgets the oldest beyond the bounds.
+/// Stores requests and removes the oldest ones beyond the limits.
 pub(super) fn keep(
     connection: &Connection,
     requests: &[RejectedRequest],
@@ -36,7 +37,7 @@ pub(super) fn keep(
     Ok(())
 }
 
-/// Those after number `after`, oldest first.
+/// The requests after number `after`, oldest first.
 pub(super) fn list(
     connection: &Connection,
     after: i64,
@@ -61,7 +62,7 @@ pub(super) fn list(
     Ok(found)
 }
 
-/// Removes these.
+/// Removes requests by their numbers.
 pub(super) fn forget(connection: &Connection, numbers: &[i64]) -> Result<(), Error> {
     let mut delete = connection.prepare_cached("DELETE FROM unauthentic WHERE seq = ?1")?;
     for number in numbers {

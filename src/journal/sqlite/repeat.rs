@@ -1,5 +1,5 @@
-//! A notification that is sent again, later: the vendor may have made another note and tell of it in the same words. What
-//! was fetched before is fetched again, and compared.
+//! Handles a notification that is sent again later: the vendor may have made another note and announce it with
+//! identical content. What was fetched before is fetched again and compared.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -11,7 +11,7 @@ use crate::journal::lease::{LATER_BY, WHEN_RETRIEVED, new_fence};
 
 const FIND: &str =
     "SELECT seq, generated_at, body IS NOT NULL AND junk IS NULL FROM receipts WHERE id = ?1";
-/// What has replaced an event: its key is the id of that.
+/// The event that has replaced this one: its deduplication key is this one's id.
 const NEXT: &str = "SELECT id FROM receipts WHERE dedupe = ?1";
 const RETRIEVED: &str =
     "SELECT retrieved_at, EXISTS (SELECT 1 FROM endings WHERE event = ?1 AND state = 'dead')
@@ -27,7 +27,7 @@ const ASK: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_
     ON CONFLICT (event, task) DO UPDATE SET due = min(due, excluded.due), cause = excluded.cause,
         noted_at = max(coalesce(noted_at, 0), excluded.noted_at)";
 
-/// Notes that the notification of an event came again, sent at `generated_at`.
+/// Records that an event's notification came again, sent at `generated_at`.
 pub(super) fn note(
     tx: &Tx<'_>,
     first: EventId,
@@ -61,14 +61,16 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Looks again at `due`, since the vendor has told of another note at `noted_at` and not all of it was seen.
+/// Schedules another look at `due`, because the vendor announced another note at `noted_at` and not all of it was
+/// fetched.
 pub(super) fn again(tx: &Tx<'_>, event: i64, noted_at: Millis, due: Millis) -> Result<(), Error> {
     tx.prepare_cached(NOTE)?
         .execute(params![event, due, new_fence(), due, noted_at])?;
     Ok(())
 }
 
-/// Has the newest version of an event fetched again, since somebody wants it. `false` where there is nothing to fetch yet.
+/// Schedules another fetch of an event's newest version because somebody asked for it. Returns `false` when it was
+/// never retrieved.
 pub(super) fn ask(tx: &Tx<'_>, first: EventId, now: Millis) -> Result<bool, Error> {
     let newest = newest(tx, first)?;
     let asked = tx
@@ -77,7 +79,8 @@ pub(super) fn ask(tx: &Tx<'_>, first: EventId, now: Millis) -> Result<bool, Erro
     Ok(asked == 1)
 }
 
-/// The newest version of an event: each has the id of the one before as its key, so this ends.
+/// The newest version of an event. Each version has the id of the one before as its deduplication key, so the chain
+/// ends.
 fn newest(tx: &Tx<'_>, first: EventId) -> Result<EventId, Error> {
     let mut newest = first;
     while let Some(next) = tx

@@ -1,4 +1,4 @@
-//! Replay jobs and causes, statement by statement.
+//! Replay jobs, and failures grouped by cause, statement by statement.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -26,7 +26,7 @@ const ADVANCE: &str = "UPDATE replay_jobs SET cursor = ?3, scheduled = scheduled
         not_retrieved = not_retrieved + ?6, no_sink = no_sink + ?7, state = CASE WHEN ?8 THEN 'done' ELSE state END,
         ended_at = CASE WHEN ?8 THEN ?9 END
     WHERE id = ?1 AND cursor = ?2 AND state = 'running'";
-/// By the delivery that failed where one did: an event may be in two of these groups.
+/// Grouped by the failed delivery if there is one, so an event may be in two of these groups.
 const CAUSES: &str = "SELECT 'dead', deliveries.cause_code, deliveries.sink, count(*), min(ended_at), max(ended_at)
         FROM deliveries JOIN endings ON endings.event = deliveries.event
         WHERE deliveries.state = 'dead' AND endings.state = 'dead' AND purged_at IS NULL GROUP BY 2, 3
@@ -55,7 +55,7 @@ impl Replays for SqliteStore {
     }
 
     async fn begin_job(&self, job: NewReplayJob) -> Result<i64, Error> {
-        // Counted before: the writer does not wait for it.
+        // Counted before the write, so that the writer does not wait for it.
         let total = self.count(job.filter.clone(), MOST_COUNTED).await?;
         self.writer()?.write(move |tx| begin(tx, &job, total)).await
     }
@@ -99,7 +99,7 @@ impl Replays for SqliteStore {
         self.writer()?.write(cancel).await
     }
 
-    /// One process at a time works on an embedded store, so every job is its own.
+    /// Only one process works on an embedded store, so every job belongs to it.
     async fn claim_jobs(&self) -> Result<Vec<ReplayJob>, Error> {
         let sql = format!("{JOB} WHERE state = 'running' ORDER BY id");
         self.readers
@@ -216,7 +216,7 @@ fn advance(tx: &Tx<'_>, step: &ReplayStep, now: Millis) -> Result<bool, Error> {
     Ok(moved == 1)
 }
 
-/// Replays one event of a job. `None` where it has nowhere to go.
+/// Replays one event of a job. `None` when it has no sink to go to.
 fn replay(
     tx: &Tx<'_>,
     id: EventId,
@@ -252,7 +252,7 @@ fn causes(connection: &Connection) -> Result<Vec<CauseGroup>, Error> {
         let cause: Option<Cause> = row::optional_word(found, 1, "cause")?;
         groups.push(CauseGroup {
             standing: row::word::<Standing>(found, 0, "standing")?,
-            // One that an instance of an earlier version has written down.
+            // A failure without a cause was recorded by an instance of an earlier version.
             cause: cause.unwrap_or(Cause::Unclassified),
             sink: found.get(2)?,
             events: found.get(3)?,

@@ -1,4 +1,4 @@
-//! Taking an event out of the quarantine, now that its bytes can be read.
+//! Releases an event from quarantine when its bytes can be parsed.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -16,7 +16,7 @@ const REQUEUE: &str = "UPDATE receipts SET session_id = ?2, dedupe = ?3, encount
 const WORK: &str =
     "INSERT INTO work (event, task, due, fence, started_at) VALUES (?1, ?2, ?3, ?4, ?3)";
 
-/// Makes the event that was quarantined the notification that it is.
+/// Turns a quarantined event into the notification that its bytes are.
 pub(super) fn requeue(
     tx: &Tx<'_>,
     id: EventId,

@@ -1,4 +1,5 @@
-//! A backup in the place of a store, and an empty store where an operator wants one. Neither ever happens by itself.
+//! Puts a backup in the place of a store, or creates an empty store, on an operator's command. Neither happens by
+//! itself.
 
 use std::path::{Path, PathBuf};
 
@@ -8,16 +9,15 @@ use rusqlite::Connection;
 use super::{SUFFIXES, backup, damage, folder, inspect, lock, open, with_suffix};
 use crate::journal::Error;
 
-/// What a copy is called until it is whole and in its place.
+/// The suffix of a copy until it is complete and in place.
 const RESTORING: &str = ".restoring";
-/// What stands between a store's name and the time at which a backup took its place.
+/// The part of a replaced store's name between the store's name and the time.
 const REPLACED: &str = ".replaced-";
 
-/// An error where a start would begin with an empty store though there was one: what was kept in it would be forgotten
-/// in silence.
+/// Returns an error if there was a store here and a start would create an empty one: its events would be silently lost.
 ///
 /// # Errors
-/// [`Error::Missing`], which names what is left.
+/// [`Error::Missing`], which names the files that are left.
 pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), Error> {
     let has_content = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
     if has_content(path) {
@@ -35,10 +35,10 @@ pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Makes an empty store at `path`, where there is none. What is left of an earlier one is moved aside.
+/// Creates an empty store at `path`, where there is none. Files that are left of an earlier store are moved aside.
 ///
 /// # Errors
-/// When there is one, or another process serves from it, or it cannot be made.
+/// When there is a store, another process serves from it, or it cannot be created.
 pub fn begin_empty(path: &Path) -> Result<(), Error> {
     folder::make_private(folder::of(path)).map_err(io(path))?;
     let _owned = own(path)?;
@@ -53,13 +53,14 @@ pub fn begin_empty(path: &Path) -> Result<(), Error> {
     folder::adopt(path).map_err(io(path))
 }
 
-/// Puts the backup in `file` in the place of the store at `path`, and says where that is now, if there was one.
+/// Puts the backup in `file` in the place of the store at `path`. Returns the path of the replaced store, if there was
+/// one.
 ///
-/// The copy is checked before anything is touched. When the process is killed in between, there is no store, and a start
-/// says so rather than begin with an empty one.
+/// The copy is checked before anything is changed. If the process is killed halfway, there is no store, and the next
+/// start reports that and does not create an empty one.
 ///
 /// # Errors
-/// When another process serves from the store, or the backup is damaged, no store, or a newer version's.
+/// When another process serves from the store, or when the backup is damaged, not a store, or from a newer version.
 pub fn restore(file: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
     folder::make_private(folder::of(path)).map_err(io(path))?;
     let _owned = own(path)?;
@@ -77,7 +78,7 @@ pub fn restore(file: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(aside)
 }
 
-/// Copies the backup, checks the copy and brings it up to date.
+/// Copies the backup, checks the copy and migrates it.
 fn prepare(file: &Path, copy: &Path) -> Result<(), Error> {
     let unusable = |why: String| Error::Backup {
         path: file.to_owned(),
@@ -105,7 +106,7 @@ fn prepare(file: &Path, copy: &Path) -> Result<(), Error> {
     close(copy, migrated)
 }
 
-/// Closes the only connection, so that everything is in the file itself, and syncs it.
+/// Closes the only connection, so that all data is in the file itself, and syncs it.
 fn close(path: &Path, connection: Connection) -> Result<(), Error> {
     connection.close().map_err(|(_, error)| error)?;
     std::fs::File::open(path)
@@ -119,7 +120,8 @@ fn own(path: &Path) -> Result<std::fs::File, Error> {
     })
 }
 
-/// Moves what is there aside, the file first: without it the next start begins nothing, whatever else is left.
+/// Moves the existing files aside, the database first: without the database the next start creates nothing, whatever
+/// other files are left.
 fn move_aside(path: &Path) -> Result<Option<PathBuf>, Error> {
     let time = Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ");
     let aside = with_suffix(path, &format!("{REPLACED}{time}"));
@@ -138,7 +140,7 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, Error> {
 fn remove_copy(path: &Path) {
     let copy = with_suffix(path, RESTORING);
     for suffix in SUFFIXES {
-        // There need be none.
+        // They may not exist.
         std::fs::remove_file(with_suffix(&copy, suffix)).ok();
     }
 }

@@ -1,5 +1,5 @@
-//! Retention: removes what has been kept for long enough, a little at a time. The file keeps its size and the room is
-//! used again.
+//! Retention: removes, in small steps, what has reached the end of its retention. The file keeps its size, and the
+//! space is reused.
 
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
@@ -7,20 +7,21 @@ use super::counts::Tx;
 use crate::domain::EventState;
 use crate::journal::{Error, Expiry, Purged};
 
-// The index is named: the planner would rather pass over all that is done, and the intake waits meanwhile.
+// The index is named because the planner would otherwise scan all done events, and appends would wait meanwhile.
 const WITH_CONTENT: &str = "SELECT event FROM endings INDEXED BY endings_age
     WHERE has_content = 1 AND state = ?1 AND ended_at < ?2 ORDER BY ended_at LIMIT ?3";
-/// What is done, with content or without.
+/// Done events, with or without content.
 const DONE: &str = "SELECT event FROM endings INDEXED BY endings_age
     WHERE has_content IN (0, 1) AND state = 'done' AND ended_at < ?1 LIMIT ?2";
-/// What an operator or an age limit has taken the content of is decided, and goes as what is done does.
+/// Dead or quarantined events whose content was removed by an operator or by an age limit. Their receipts are removed
+/// like those of done events.
 const DECIDED: &str = "SELECT event FROM endings INDEXED BY endings_age
     WHERE has_content = 0 AND state IN ('dead', 'quarantined') AND ended_at < ?1 LIMIT ?2";
 const SIZE: &str =
     "SELECT length(body) + coalesce((SELECT length(bodies) FROM retrievals WHERE event = seq), 0)
         + (SELECT coalesce(sum(length(body)), 0) FROM links WHERE event = seq)
     FROM receipts WHERE seq = ?1";
-/// A batch ends once so many bytes were freed: to free its pages SQLite reads them, and the intake waits meanwhile.
+/// A batch ends once this many bytes were freed: SQLite reads the pages that it frees, and appends wait meanwhile.
 const BYTES: u64 = 8 << 20;
 
 /// Removes at most `limit` of each kind.
@@ -69,7 +70,7 @@ pub(super) fn retain(tx: &Tx<'_>, expiry: Expiry, limit: usize) -> Result<Purged
     Ok(purged)
 }
 
-/// Removes what was said of sessions that had their end long ago, and later the sessions.
+/// Removes the context of sessions that ended long ago, and later the sessions.
 fn forget_sessions(tx: &Tx<'_>, expiry: Expiry, limit: usize) -> Result<(), Error> {
     tx.prepare_cached(
         "UPDATE expected SET context = NULL WHERE seq IN
@@ -95,7 +96,7 @@ fn forget_jobs(tx: &Tx<'_>, expiry: Expiry) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes all that there is of an event.
+/// Removes all rows of an event.
 pub(super) fn remove(tx: &Tx<'_>, seq: i64) -> Result<(), Error> {
     if let Some(state) = super::operate::state(tx, seq)? {
         tx.leaves(state);
@@ -120,7 +121,7 @@ pub(super) fn remove(tx: &Tx<'_>, seq: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives up what an event had still to have done: without its content nobody could do it.
+/// Gives up an event's pending work, because it cannot be done without the content.
 pub(super) fn give_up_work(tx: &Tx<'_>, seq: i64, reason: &str) -> Result<(), Error> {
     tx.prepare_cached(
         "INSERT OR REPLACE INTO deliveries (event, sink, state, attempts, started_at, last_error, cause_code)
@@ -153,7 +154,8 @@ pub(super) fn purge_content(connection: &Connection, seq: i64) -> Result<(), Err
     Ok(())
 }
 
-/// Removes some of what an earlier version had in another table, and which was copied. Whether there may be more.
+/// Removes some rows that an earlier version kept in another table and that were copied since. Returns whether there
+/// may be more.
 fn remove_copies(connection: &Connection, limit: usize) -> Result<bool, Error> {
     let removed = connection
         .prepare_cached(

@@ -1,4 +1,4 @@
-//! Between columns and types.
+//! Converts between columns and types.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::domain::{EncounterId, EventId, LinkGroup, SessionId, SessionKind};
 use crate::journal::contents;
 use crate::journal::{Error, Event, LinkRecord, Task};
 
-/// An event as operators see it, without a condition.
+/// Selects an event as operators see it, without a condition.
 pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, source,
     coalesce(found.outcome, receipts.outcome) AS outcome, status, session_id, encounter_id,
     coalesce(found.kind, receipts.kind),
@@ -28,7 +28,7 @@ pub(super) const EVENT: &str = "SELECT receipts.id, received_at, generated_at, s
     FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
     LEFT JOIN work AS pending ON pending.event = seq AND pending.task IN ('forward', 'new', 'retrieve')";
 
-/// An [`Event`] from [`EVENT`].
+/// Reads an [`Event`] from a row of [`EVENT`].
 pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
     Ok(Event {
         id: id(row.get(0)?),
@@ -53,7 +53,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event, Error> {
     })
 }
 
-/// A [`LinkRecord`] from its columns: n, link_group, href, state, http_status, bytes, fetched_at, reason.
+/// Reads a [`LinkRecord`] from its columns: n, link_group, href, state, http_status, bytes, fetched_at, reason.
 pub(super) fn link(row: &Row<'_>) -> Result<LinkRecord, Error> {
     let (group, href): (String, String) = (row.get(1)?, row.get(2)?);
     let reason: Option<String> = row.get(7)?;
@@ -68,7 +68,7 @@ pub(super) fn link(row: &Row<'_>) -> Result<LinkRecord, Error> {
     })
 }
 
-/// A task from its word.
+/// Parses a task.
 pub(super) fn task(row: &Row<'_>, column: usize) -> Result<Task, Error> {
     let corrupt = || Error::Corrupt { what: "task" };
     let word = row.get_ref(column)?.as_str().map_err(|_| corrupt())?;
@@ -91,7 +91,7 @@ pub(super) fn bytes(blob: Vec<u8>) -> Bytes {
     Bytes::from(blob)
 }
 
-/// One of a closed set of words.
+/// Parses one of a closed set of words.
 pub(super) fn word<T: FromStr>(
     row: &Row<'_>,
     column: usize,
@@ -104,7 +104,7 @@ pub(super) fn word<T: FromStr>(
         .map_err(|_| Error::Corrupt { what })
 }
 
-/// One of a closed set of words, where there is one.
+/// Parses one of a closed set of words, or NULL.
 pub(super) fn optional_word<T: FromStr>(
     row: &Row<'_>,
     column: usize,
@@ -116,7 +116,7 @@ pub(super) fn optional_word<T: FromStr>(
     }
 }
 
-/// A length of time.
+/// Reads a duration.
 pub(super) fn took(row: &Row<'_>, column: usize) -> Result<Option<Duration>, Error> {
     let millis: Option<u64> = row.get(column)?;
     Ok(millis.map(Duration::from_millis))

@@ -1,4 +1,5 @@
-//! What the spool needs of the embedded store: its events oldest first, as they were appended, and their removal.
+//! The operations that the spool needs from the embedded store: reading its oldest events as they were appended, and
+//! removing them.
 
 use std::sync::Arc;
 
@@ -12,15 +13,15 @@ use crate::domain::{DedupeKey, Notification};
 use crate::journal::record::NewContent;
 use crate::journal::{Error, NewEvent};
 
-/// A spooled event with its number. One that cannot be read has its number as well.
+/// A spooled event with its number, also when the event cannot be read.
 pub(in crate::journal) type Spooled = (i64, Result<NewEvent, Error>);
 
 const OLDEST: &str =
     "SELECT seq, id, received_at, generated_at, source, stale, junk IS NULL, body FROM receipts
     WHERE seq > ?1 AND body IS NOT NULL ORDER BY seq LIMIT ?2";
 
-/// The oldest events after number `after`, in order, with their numbers: at most `limit`, and no more than fit into
-/// `bytes` together (but one at least). One that cannot be read does not stand in the way of the others.
+/// The oldest events after number `after`, in order, with their numbers: at most `limit`, and at most `bytes` bytes
+/// together, but at least one. An event that cannot be read does not block the others.
 pub(super) fn oldest(
     connection: &Connection,
     after: i64,
@@ -41,7 +42,7 @@ pub(super) fn oldest(
     Ok(found)
 }
 
-/// When the oldest event was received. `None` where there is none.
+/// When the oldest event was received. `None` when there is none.
 pub(super) fn since(connection: &Connection) -> Result<Option<Timestamp>, Error> {
     let since: Option<i64> = connection
         .prepare_cached(
@@ -73,7 +74,7 @@ fn new_event(event: &Row<'_>, body: Bytes) -> Result<NewEvent, Error> {
     })
 }
 
-/// Removes events that are kept elsewhere now.
+/// Removes events that another store has taken over.
 pub(super) fn remove(tx: &Tx<'_>, numbers: &[i64]) -> Result<(), Error> {
     for number in numbers {
         retain::remove(tx, *number)?;

@@ -1,4 +1,4 @@
-//! What the store does, statement by statement in the files beside this one.
+//! Implements the store's traits; the statements are in the files beside this one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -69,7 +69,7 @@ impl Store for SqliteStore {
         let Access::Successor { longest_wait } = self.access else {
             return Ok(());
         };
-        // Kept when the take-over fails: another try would be shut out by the lock of this one.
+        // The lock is kept if the take-over fails: another attempt would be shut out by this process's own lock.
         while lock(&self.owned).is_none() {
             match lock::try_own(&self.path)? {
                 Some(owned) => *lock(&self.owned) = Some(owned),
@@ -116,7 +116,7 @@ impl Store for SqliteStore {
         let Some(threads) = lock(&self.threads).take() else {
             return;
         };
-        // A guest has no thread that would do it later.
+        // A guest has no checkpoint thread that would do it later.
         let restarts =
             self.access == Access::Guest && self.wants_restart.swap(false, Ordering::Relaxed);
         let path = self.path.clone();
@@ -130,7 +130,7 @@ impl Store for SqliteStore {
         if !matches!(joined.await, Ok(Ok(()))) {
             tracing::error!("a thread of the store ended by a panic");
         }
-        // Nothing of this process is under way any more: a successor may take over.
+        // This process has no work under way any more, so a successor may take over.
         drop(lock(&self.owned).take());
     }
 }

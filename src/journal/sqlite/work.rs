@@ -1,8 +1,8 @@
-//! Claiming what is due, and what becomes of what is held: the one queue.
+//! Claims due work and manages leases, in the one queue of all work.
 //!
-//! What is due is read beside the writer and then taken by it, if it is still as it was read. So the writer reads no
-//! bodies, and a damaged page is met by a reader: within a transaction that writes it would undo the appends of its
-//! batch.
+//! Due work is read on a reading connection, and then claimed by the writer if it is still unchanged. So the writer
+//! reads no bodies, and a damaged page is met by a reader: within a writing transaction it would roll back the appends
+//! of the batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::journal::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
-/// The name of a delivery's sink stands behind the eight letters of `deliver:`; of another task nothing does. The time that
-/// a delivery has been tried for begins anew when its sink is resumed.
+/// For a delivery, the sink's name follows the eight characters of `deliver:`; for any other task it is empty. The time
+/// for which a delivery has been tried starts anew when its sink is resumed.
 const DUE: &str = "SELECT event, due, fence, tries,
         max(started_at, coalesce((SELECT resumed_at FROM sink_pauses WHERE sink = substr(?1, 9)), 0)), tried_ms
     FROM work INDEXED BY work_due
@@ -35,22 +35,22 @@ const TAKE: &str = "UPDATE work SET owner = ?4, fence = ?5
 const HELD: &str = "SELECT event, task, fence FROM work INDEXED BY work_due WHERE owner = ?1";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?4
     WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner IS NOT NULL";
-/// A fence of its own: whoever held it can write no more.
+/// A new fence, so that the former holder can no longer write.
 const TAKE_OVER: &str =
     "UPDATE work SET owner = NULL, due = ?1, fence = ?2 WHERE owner IS NOT NULL AND owner <> ?3";
-/// Nothing waits longer than it would from now on, should the system clock have been set back in between. What waits for
-/// its event to be retrieved is due when that is.
+/// Limits every wait to the longest that is possible from now on, in case the system clock was set back. Deliveries
+/// that wait for retrieval are left out.
 const NO_LATER: &str =
     "UPDATE work SET due = ?1 WHERE owner IS NULL AND due > ?2 AND due < ?3 AND task <> 'refresh'";
 
-/// Something that is due, as it will be once it is claimed, and how it stands until then.
+/// A due piece of work, as it will be when it is claimed, with the row's present due time and fence.
 struct Due {
     claimed: Claimed,
     due: Millis,
     fence: i64,
 }
 
-/// Whom to ask.
+/// The connections that a claim uses.
 pub(super) struct Claims<'a> {
     pub(super) readers: &'a Readers,
     pub(super) writer: &'a Writer,
@@ -59,7 +59,7 @@ pub(super) struct Claims<'a> {
 }
 
 impl Claims<'_> {
-    /// Claims what is wanted and due.
+    /// Claims due work.
     pub(super) async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
         let (damage, fence, owner) = (self.damage.clone(), new_fence(), self.owner);
         let find = move |reader: &Connection| due(reader, &damage, &wanted, fence);
@@ -71,7 +71,7 @@ impl Claims<'_> {
     }
 }
 
-/// Finds what is due. What stands on a damaged page must not take the others with it.
+/// Finds due work. An item on a damaged page does not block the others.
 fn due(
     connection: &Connection,
     damage: &DamageFlag,
@@ -95,7 +95,7 @@ fn due(
     Ok(found)
 }
 
-/// Finds what is due of a task, until `found` has so many.
+/// Finds due work of one task, until `found` holds enough.
 fn due_of(
     connection: &Connection,
     damage: &DamageFlag,
@@ -131,7 +131,7 @@ fn due_of(
     Ok(())
 }
 
-/// With all that is needed to do it. `None` where the content is purged.
+/// Reads all that the work needs. `None` when the content is purged.
 fn claimed(
     connection: &Connection,
     lease: Lease,
@@ -188,7 +188,7 @@ fn claimed(
     })
 }
 
-/// Takes those that are still as they were found.
+/// Claims the items that are unchanged since they were read.
 fn take(tx: &Tx<'_>, owner: Uuid, found: Vec<Due>) -> Result<Vec<Claimed>, Error> {
     let mut take = tx.prepare_cached(TAKE)?;
     let mut taken = Vec::with_capacity(found.len());
@@ -208,7 +208,7 @@ fn take(tx: &Tx<'_>, owner: Uuid, found: Vec<Due>) -> Result<Vec<Claimed>, Error
     Ok(taken)
 }
 
-/// What this instance holds.
+/// The leases of this instance.
 pub(super) fn held(connection: &Connection, owner: Uuid) -> Result<Vec<Lease>, Error> {
     let mut statement = connection.prepare_cached(HELD)?;
     let mut rows = statement.query([owner.as_bytes()])?;
@@ -223,7 +223,7 @@ pub(super) fn held(connection: &Connection, owner: Uuid) -> Result<Vec<Lease>, E
     Ok(held)
 }
 
-/// Gives work back: it is due at `now`.
+/// Gives leases back: the work is due at `now`.
 pub(super) fn give_back(tx: &Tx<'_>, leases: &[Lease], now: Millis) -> Result<(), Error> {
     let mut give = tx.prepare_cached(GIVE_BACK)?;
     for Lease { event, task, fence } in leases {
@@ -232,7 +232,7 @@ pub(super) fn give_back(tx: &Tx<'_>, leases: &[Lease], now: Millis) -> Result<()
     super::operate::replay_what_is_free(tx, now)
 }
 
-/// At start: what an earlier process held is due now.
+/// At start, makes the work due that an earlier process held.
 pub(super) fn take_over(
     tx: &Tx<'_>,
     owner: Uuid,

@@ -1,7 +1,7 @@
-//! The one thread that writes: takes what is queued, runs it in one transaction, commits once, then replies.
+//! The only writing thread: takes the queued writes, runs them in one transaction, commits once, then replies.
 //!
-//! While one batch is being synced the next one queues up, so one fsync serves many writes under load and a single write
-//! waits for nobody.
+//! While one batch is being synced, the next one queues up. So one fsync serves many writes under load, and a single
+//! write waits for no others.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use super::lock::WriteLock;
 use crate::journal::Error;
 use crate::metrics::Metrics;
 
-/// Most writes in one transaction.
+/// The most writes in one transaction.
 const BATCH: usize = 512;
-/// Most writes other than appends that are queued at once; further ones wait for room.
+/// The most queued writes other than appends; further ones wait for a slot.
 const OTHERS: usize = 1024;
 
-/// Tells the caller how its write ended, once the commit has.
+/// Tells the caller the result of its write, after the commit.
 type Reply = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
-/// One write: does its work on the connection and gives back the reply to send after the commit.
+/// One write: runs on the connection, and returns the reply to send after the commit.
 type Job = Box<dyn FnOnce(&Tx<'_>) -> Reply + Send>;
 
-/// The writing thread's handle. Appends have room of their own in the queue: however much the worker writes, it makes no
-/// notification be refused.
+/// The handle of the writing thread. Appends have their own slots in the queue, so the worker's writes never cause a
+/// notification to be refused.
 pub(super) struct Writer {
     queue: mpsc::UnboundedSender<Queued>,
     appends: Arc<Semaphore>,
@@ -38,24 +38,24 @@ pub(super) struct Writer {
     damage: DamageFlag,
 }
 
-/// A job, and its room in the queue until it runs. So the queue is bounded though its channel is not.
+/// A job, with its slot in the queue until it runs. The slots bound the queue, although its channel is unbounded.
 struct Queued {
     job: Job,
     room: OwnedSemaphorePermit,
 }
 
-/// How a write is kept apart from the others of its batch.
+/// How a write is isolated from the others of its batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Atomicity {
-    /// One that undoes itself when it fails.
+    /// A write that undoes itself when it fails.
     Single,
-    /// Several: undone together when one fails.
+    /// Several statements in a savepoint, which are rolled back together when one fails.
     Several,
 }
 
 impl Writer {
-    /// Starts the thread on its connection. At most `appends` of [`Writer::append`] are queued at once. It ends when
-    /// the writer is dropped and the queue is empty.
+    /// Starts the thread on its connection. At most `appends` calls of [`Writer::append`] are queued at once. The
+    /// thread ends when the writer is dropped and the queue is empty.
     pub(super) fn spawn(
         connection: Connection,
         write_lock: WriteLock,
@@ -76,7 +76,7 @@ impl Writer {
         Ok((writer, thread))
     }
 
-    /// Queues an append if there is room, and waits for its commit.
+    /// Queues an append if there is a slot, and waits for its commit.
     pub(super) async fn append<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -91,7 +91,7 @@ impl Writer {
         self.run(room, Atomicity::Single, job).await
     }
 
-    /// Waits for room, queues a write and waits for its commit.
+    /// Waits for a slot, queues a write and waits for its commit.
     pub(super) async fn write<T, F>(&self, job: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -131,7 +131,7 @@ where
             Atomicity::Several => tx.in_savepoint(|| job(tx)),
         };
         Box::new(move |committed| {
-            // The caller may have given up waiting; what is committed stays committed.
+            // The caller may have stopped waiting; what is committed stays committed.
             tell.send(result.and_then(|value| committed.map(|()| value)))
                 .ok();
         })
@@ -171,10 +171,10 @@ fn commit(
         for Queued { job, room } in batch.drain(..) {
             drop(room);
             let reply = std::panic::catch_unwind(AssertUnwindSafe(|| job(&tx)));
-            // The batch is undone as a whole: what a job that panicked left behind is not known.
+            // The whole batch is rolled back, because it is unknown what a job that panicked left behind.
             replies.push(reply.map_err(|_| Error::Commit("a write panicked".to_owned()))?);
-            // A full disk or an I/O error makes SQLite roll the whole transaction back; what follows would otherwise
-            // commit one by one, and what went before would be reported as kept.
+            // After a full disk or an I/O error SQLite rolls the whole transaction back. Later statements would then
+            // commit one by one, and earlier ones would be reported as committed.
             if connection.is_autocommit() {
                 return Err(Error::Commit(
                     "the transaction was rolled back by an I/O error or a full disk".to_owned(),
@@ -183,7 +183,7 @@ fn commit(
         }
         tx.write_counts()?;
         connection.prepare_cached("COMMIT")?.execute([])?;
-        // What is committed to a file that no start will open is not kept.
+        // A commit to a file that no later start will open is not durable.
         files.check()
     })();
     if committed.is_err()
@@ -197,7 +197,7 @@ fn commit(
     {
         tracing::error!(error = %error, writes = replies.len(), "the store could not commit");
     }
-    // What never ran goes unanswered, which its caller sees as `dropped`.
+    // A job that never ran is dropped without a reply; its caller then gets an error from `dropped`.
     batch.clear();
     for reply in replies {
         reply(
@@ -233,7 +233,7 @@ mod tests {
         .expect("a thread");
         let writer = Arc::new(writer);
 
-        // The thread stands still, and behind it more waits than all the room there is for others.
+        // The thread is blocked, and more writes are queued behind it than there are slots for others.
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
         let (tell, told) = oneshot::channel();
         let mut writes = tokio::task::JoinSet::new();

@@ -1,4 +1,4 @@
-//! What came of questions: written down while the session is still awaited, and an event where it has ended.
+//! Records answers to polls while the session is still awaited, and makes an event for a session that has ended.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,8 @@ const UNSEEN: &str = "SELECT id FROM work JOIN receipts ON receipts.seq = work.e
     WHERE task IN ('forward', 'new', 'retrieve')
         AND receipts.session_id = (SELECT session_id FROM expected WHERE seq = ?1) LIMIT 1";
 
-/// The events of these sessions that nobody has looked at yet, by the session's number: their receipts alone name it.
+/// The events of these sessions that nobody has worked on yet, by the session's number. They are found by a scan,
+/// because only their receipts name the session.
 pub(super) fn unseen(
     connection: &Connection,
     numbers: &[i64],
@@ -37,7 +38,7 @@ pub(super) fn unseen(
     Ok(unseen)
 }
 
-/// Writes down what came of a question. An event of the session may be there that nobody has looked at.
+/// Records the answer to a poll. `unseen` is an event of the session that nobody has worked on yet, if there is one.
 pub(super) fn end(
     tx: &Tx<'_>,
     polled: &Polled,
@@ -82,7 +83,7 @@ pub(super) fn end(
     }
 }
 
-/// Writes an answer down, and where the session stands.
+/// Writes the answer and the session's state.
 fn note(
     tx: &Tx<'_>,
     polled: &Polled,
@@ -117,7 +118,7 @@ fn note(
     Ok(())
 }
 
-/// Makes the event of a session that has ended, unless there is one.
+/// Makes the event of a session that has ended, unless it has one already.
 fn recover(
     tx: &Tx<'_>,
     polled: &Polled,

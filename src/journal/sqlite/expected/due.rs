@@ -1,4 +1,4 @@
-//! Which sessions are to be asked for.
+//! The sessions that are due to be polled.
 
 use rusqlite::{Connection, params};
 

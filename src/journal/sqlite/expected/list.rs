@@ -1,4 +1,4 @@
-//! How sessions stand: a page of them, and all of them in numbers.
+//! A page of expected sessions, and statistics of all of them.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};

@@ -1,4 +1,4 @@
-//! A session as its row has it.
+//! Reads an expected session from its row.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -19,8 +19,8 @@ pub(super) fn one(connection: &Connection, id: &SessionId) -> Result<Option<Expe
     Ok(found.pop())
 }
 
-/// The first event of a session that was worked on. One that nobody has looked at yet meets its expectation when somebody
-/// does.
+/// The first event of a session that was worked on. An event that nobody has worked on yet meets its expectation when
+/// its work begins.
 pub(super) fn event_of(
     connection: &Connection,
     session: &SessionId,
@@ -40,7 +40,7 @@ pub(super) fn all(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Expected>, Error> 
     Ok(sessions)
 }
 
-/// A session from [`SELECT`].
+/// Reads a session from a row of [`SELECT`].
 pub(super) fn read(row: &Row<'_>) -> Result<Expected, Error> {
     let corrupt = Error::Corrupt { what: "session id" };
     Ok(Expected {

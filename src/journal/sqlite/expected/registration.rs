@@ -1,4 +1,4 @@
-//! Registering sessions, and learning what was not known of them.
+//! Registers sessions, and fills in unknown fields of sessions that are already registered.
 
 use rusqlite::params;
 
@@ -14,7 +14,7 @@ const INSERT: &str =
         deadline, registered_at, context, state, due, lane, due_since)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'open', ?11, ?12, ?11)
     ON CONFLICT (session_id) DO NOTHING";
-/// What was not known is added. One that the partner names itself is no sibling any more.
+/// Fills in unknown fields. A sibling session that the partner registers itself is no longer marked as a sibling.
 const MERGE: &str = "UPDATE expected SET encounter_id = coalesce(encounter_id, ?2),
     kind = CASE kind WHEN 'unknown' THEN ?3 ELSE kind END, provider = coalesce(provider, ?4),
     origin = CASE origin WHEN 'sibling' THEN ?5 ELSE origin END, started_at = coalesce(started_at, ?6),
@@ -65,7 +65,7 @@ pub(super) fn expect(tx: &Tx<'_>, new: &NewExpected, now: Millis) -> Result<Regi
         ])?;
     }
     let mut expected = one(tx, &said.session_id)?.ok_or(Error::Corrupt { what: "session" })?;
-    // What is known since may make it due sooner.
+    // The new data may make the next poll due sooner.
     if !is_new
         && tx.prepare_cached(RESCHEDULE)?.execute(params![
             expected.number,
