@@ -1,4 +1,4 @@
-//! Whom deliveries are for: those that wait for a sink that is not configured, and what an operator makes of them.
+//! Deliveries to a sink that is not configured: finds them, gives them up, or moves them to another sink.
 
 use deadpool_postgres::{Client, Transaction};
 
@@ -6,13 +6,13 @@ use super::{progress, row, work};
 use crate::journal::lease::new_fence;
 use crate::journal::{Error, Task, Waiting};
 
-/// The next task of a delivery after this one. A step of the index each, however much waits.
+/// The first delivery task after this one. Each step is one lookup in the index, however many deliveries wait.
 const NEXT: &str = "SELECT task FROM work WHERE owner IS NULL AND task > $1 AND task LIKE 'deliver:%' ORDER BY task LIMIT 1";
 const WAITING: &str = "SELECT n, received_at FROM
         (SELECT count(*) AS n, min(event) AS first FROM work
          WHERE owner IS NULL AND task = $1 AND due < 9223372036854775807) AS waiting
     JOIN receipts ON seq = first";
-/// What a sink does not have.
+/// The events that a sink has not received.
 const UNDELIVERED: &str = "SELECT event FROM
         (SELECT event FROM work WHERE owner IS NULL AND task = 'deliver:' || $1 LIMIT $2) AS pending
     UNION SELECT event FROM
@@ -22,13 +22,13 @@ const UNDELIVERED: &str = "SELECT event FROM
     ORDER BY event LIMIT $2";
 const DROP: &str = "WITH undone AS (DELETE FROM work WHERE event = $2 AND task = 'deliver:' || $1)
     DELETE FROM deliveries WHERE event = $2 AND sink = $1";
-/// What the other sink has, or waits for, stays as it is.
+/// An event that the other sink has received or waits for is left as it is.
 const READDRESS: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT $2, 'deliver:' || $3, coalesce((SELECT CASE WHEN due = 9223372036854775807 THEN due END FROM work
         WHERE event = $2 AND task = 'deliver:' || $1), server_millis()), $4, server_millis()
     WHERE NOT EXISTS (SELECT FROM deliveries WHERE event = $2 AND sink = $3)
     ON CONFLICT (event, task) DO NOTHING";
-/// An event that had ended goes on, if there is something to give.
+/// Reopens a dead event that has content to deliver.
 const REOPEN: &str = "WITH reopened AS (
         DELETE FROM endings WHERE event = $1 AND state = 'dead' AND has_content
             AND EXISTS (SELECT FROM retrievals WHERE event = $1 AND retrieved_at IS NOT NULL)
@@ -36,7 +36,7 @@ const REOPEN: &str = "WITH reopened AS (
     INSERT INTO counts (state, n)
     SELECT state, n FROM reopened, (VALUES ('dead', -1), ('delivering', 1)) AS moved (state, n)";
 
-/// The deliveries that wait for sinks that are none of these.
+/// The deliveries that wait for sinks that are not configured.
 pub(super) async fn orphans(client: &Client, configured: &[String]) -> Result<Vec<Waiting>, Error> {
     let next = client.prepare_cached(NEXT).await?;
     let (mut found, mut after) = (Vec::new(), "deliver:".to_owned());
@@ -59,7 +59,7 @@ pub(super) async fn orphans(client: &Client, configured: &[String]) -> Result<Ve
     Ok(found)
 }
 
-/// Gives up what a sink does not have, at most `limit` of it. An event that waited for nothing else ends.
+/// Gives up at most `limit` undelivered events of a sink. An event that was waiting for nothing else ends.
 pub(super) async fn drop_deliveries(
     client: &mut Client,
     sink: &str,
@@ -78,7 +78,7 @@ pub(super) async fn drop_deliveries(
     Ok(events.len())
 }
 
-/// Gives what a sink does not have to another one, at most `limit` of it.
+/// Moves at most `limit` undelivered events of a sink to another sink.
 pub(super) async fn readdress(
     client: &mut Client,
     from: &str,
@@ -118,7 +118,7 @@ async fn undelivered(
     Ok(events)
 }
 
-/// Has the event stand as its deliveries do now.
+/// Updates an event's state to match its deliveries.
 async fn end(transaction: &Transaction<'_>, event: i64) -> Result<(), Error> {
     transaction.execute(REOPEN, &[&event]).await?;
     progress::end_event(transaction, event).await

@@ -1,11 +1,11 @@
-//! Alerts that sinks were told of, and not of their end yet.
+//! Alerts whose beginning was sent to a sink and whose end was not yet.
 
 use deadpool_postgres::Client;
 
 use super::row;
 use crate::journal::{Error, ToldAlert};
 
-/// All of them.
+/// All such alerts.
 pub(super) async fn told(client: &Client) -> Result<Vec<ToldAlert>, Error> {
     let statement = client
         .prepare_cached("SELECT sink, alert, about, since, message FROM told_alerts")
@@ -24,7 +24,7 @@ pub(super) async fn told(client: &Client) -> Result<Vec<ToldAlert>, Error> {
         .collect()
 }
 
-/// A sink was told.
+/// Records that an alert was sent to a sink.
 pub(super) async fn note(client: &Client, told: &ToldAlert) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
@@ -43,7 +43,7 @@ pub(super) async fn note(client: &Client, told: &ToldAlert) -> Result<(), Error>
     Ok(())
 }
 
-/// It was told of the end.
+/// Records that an alert's end was sent to a sink.
 pub(super) async fn forget(client: &Client, told: &ToldAlert) -> Result<(), Error> {
     let statement = client
         .prepare_cached("DELETE FROM told_alerts WHERE sink = $1 AND alert = $2 AND about = $3")

@@ -1,4 +1,4 @@
-//! The intake: what is queued is taken together, kept by one statement, and answered after its commit.
+//! The intake queue: queued events are taken as a batch, stored by one statement, and answered after its commit.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,30 +15,32 @@ use crate::journal::{Appended, Error, Kept, NewEvent};
 use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 
-/// Most events of one batch, and about the most bytes of their bodies: a statement has to fit into the server's memory.
+/// The most events of one batch, and about the most bytes of their bodies: a statement has to fit into the server's
+/// memory.
 const BATCH: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
-/// Batches under way at once, each on a connection of its own: while one waits for the disk the next one is on its way.
+/// The number of concurrent batches, each on a connection of its own: while one waits for the disk, the next one is
+/// sent.
 pub(super) const AT_ONCE: usize = 2;
-/// Shortest limit on one batch's time, should its callers wait for less.
+/// The shortest time limit of a batch, if its callers wait for less.
 const LEAST_DEADLINE: Duration = Duration::from_secs(5);
 
-/// An event that waits, and whom to tell.
+/// A queued event, with the channel for its result.
 struct Queued {
     event: Arc<NewEvent>,
     hold: bool,
     reply: Reply,
 }
 
-/// Whom to tell.
+/// The channel on which a caller gets the result of its append.
 type Reply = oneshot::Sender<Result<Kept, Error>>;
 
-/// The queue's entrance. The task behind it ends when this is dropped and the queue is empty.
+/// The sending end of the queue. The task behind it ends when this is dropped and the queue is empty.
 pub(super) struct Intake {
     queue: mpsc::Sender<Queued>,
 }
 
-/// What a batch needs.
+/// What the batches share.
 struct Batches {
     pool: Pool,
     deadline: Duration,
@@ -48,8 +50,8 @@ struct Batches {
 }
 
 impl Intake {
-    /// Starts the task in `tasks`. At most `queue` events wait, each for at most `deadline`. The pool is to have
-    /// [`AT_ONCE`] connections, and to be the intake's own: whatever else is asked of the database, this goes on.
+    /// Starts the task in `tasks`. At most `queue` events wait, each for at most `deadline`. The pool must have
+    /// [`AT_ONCE`] connections and serve only the intake, so that appends go on whatever else is asked of the database.
     pub(super) fn spawn(
         pool: Pool,
         queue: usize,
@@ -90,7 +92,7 @@ impl Intake {
 async fn run(batches: Arc<Batches>, mut queued: mpsc::Receiver<Queued>, tasks: &TaskGroup) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(first) = queued.recv().await {
-        // What comes while all batches are under way makes the next one larger.
+        // Events that arrive while all batches are under way make the next batch larger.
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
@@ -103,7 +105,7 @@ async fn run(batches: Arc<Batches>, mut queued: mpsc::Receiver<Queued>, tasks: &
     }
 }
 
-/// What is queued, in its order, as much as one batch may hold.
+/// The queued events, in order, up to the limits of one batch.
 fn fill(first: Queued, queued: &mut mpsc::Receiver<Queued>) -> Vec<Queued> {
     let mut bytes = size(&first.event);
     let mut batch = vec![first];
@@ -124,7 +126,7 @@ fn size(event: &NewEvent) -> usize {
 
 impl Batches {
     async fn commit(&self, mut batch: Vec<Queued>) {
-        // Nobody waits for these any more; they were answered as not kept.
+        // Drop events whose callers have given up; those callers have answered that nothing was stored.
         batch.retain(|queued| !queued.reply.is_closed());
         if batch.is_empty() {
             return;
@@ -138,7 +140,8 @@ impl Batches {
         let kept = tokio::select! {
             kept = self.keep(&events) => kept,
             () = all_gone(&mut replies) => {
-                // It hangs, and most likely so do the connections beside it. What comes next is not to wait for them.
+                // The commit hangs, and the idle connections most likely do as well. Close them, so that the next batch
+                // does not wait for them.
                 self.pool.close_idle();
                 return;
             }
@@ -150,7 +153,7 @@ impl Batches {
                     self.answer(reply, Ok(appended));
                 }
             }
-            // One that cannot be kept must not take the others with it.
+            // One event that cannot be stored must not fail the others, so each is stored by itself.
             Err(error) if size > 1 && (!error.is_outage() || class(&error) == Some("40")) => {
                 for (event, reply) in events.iter().zip(replies) {
                     let kept = self.keep(std::slice::from_ref(event)).await;
@@ -166,14 +169,14 @@ impl Batches {
         }
     }
 
-    /// As many results as events.
+    /// Stores events and returns one result for each.
     async fn keep(&self, events: &[(Arc<NewEvent>, bool)]) -> Result<Vec<Kept>, Error> {
         let lent = within(self.deadline, self.pool.lend()).await?;
         let kept = within(self.deadline, insert::batch(&*lent, self.owner, events)).await;
         lent.settle(kept)
     }
 
-    /// Other instances are told of what this one does not hold.
+    /// Sends a result to its caller. An event that this instance does not work on is announced to the other instances.
     fn answer(&self, reply: Reply, kept: Result<Kept, Error>) {
         if let Ok(Kept {
             appended: Appended::New(id),
@@ -183,12 +186,12 @@ impl Batches {
         {
             self.kept.send_replace(Some(id));
         }
-        // The caller may have given up waiting; what is committed stays committed.
+        // The caller may have stopped waiting; what is committed stays committed.
         reply.send(kept).ok();
     }
 }
 
-/// Ends when nobody waits for an answer any more.
+/// Completes when no caller waits for an answer any more.
 async fn all_gone(replies: &mut [Reply]) {
     for reply in replies {
         reply.closed().await;

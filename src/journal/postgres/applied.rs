@@ -1,4 +1,4 @@
-//! What sinks' targets confirm to have applied, and which confirmations are waited for.
+//! Confirmations from sinks' targets that an event was applied, and those that are still awaited.
 
 use deadpool_postgres::Client;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use super::row;
 use crate::domain::EventId;
 use crate::journal::{Applied, Error};
 
-/// Writes down that a sink's target has applied an event.
+/// Records that a sink's target has applied an event.
 pub(super) async fn note(
     client: &mut Client,
     id: EventId,
@@ -42,7 +42,7 @@ pub(super) async fn note(
     Ok(Applied::Noted)
 }
 
-/// How many are overdue, by sink.
+/// The number of overdue confirmations, by sink.
 pub(super) async fn overdue(client: &Client) -> Result<Vec<(String, u64)>, Error> {
     let statement = client
         .prepare_cached(

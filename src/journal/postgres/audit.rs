@@ -11,7 +11,7 @@ const LIST: &str = "SELECT seq, at, actor, action, event, reason FROM audit
         AND ($4::bigint IS NULL OR at >= $4) AND ($5::bigint IS NULL OR at < $5)
     ORDER BY seq DESC LIMIT $6";
 
-/// Writes down who read or changed what.
+/// Adds an entry.
 pub(super) async fn write(client: &Client, entry: &AuditEntry) -> Result<(), Error> {
     client
         .execute(

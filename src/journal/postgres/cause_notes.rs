@@ -1,4 +1,4 @@
-//! Operators' notes on what needs attention.
+//! Operators' notes on events that need attention.
 
 use async_trait::async_trait;
 use deadpool_postgres::Client;

@@ -1,4 +1,4 @@
-//! How a connection is made: where to, with or without TLS, and what the session is set to.
+//! Makes connections: to which address, with or without TLS, and with which session settings.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -23,22 +23,23 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::config::{PostgresUrl, Secret, Store};
 use crate::journal::Error;
 
-/// Longest time for one address to take the connection.
+/// The longest time to connect to one address.
 const CONNECT: Duration = Duration::from_secs(5);
-/// A peer that is silent for so long is asked whether it is still there, and again, until it is taken for gone.
+/// A peer that has been silent for this long is probed; after several unanswered probes the connection is closed.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
-/// Longest time for what was sent to be acknowledged by the peer's TCP.
+/// The longest time until the peer's TCP acknowledges sent data.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// What the connections are called. Another name than that of the versions before 0.2, which cannot work beside this one.
+/// The application name of the connections. It differs from that of the versions before 0.2, which cannot work beside
+/// this one.
 const APPLICATION: &str = "suki-receiver/2";
 
-/// What a session is set to. The limits are the server's side of this side's deadlines: what nobody waits for any more
-/// ends there as well, and a session whose client is gone lets go of its locks while it waits for others (PostgreSQL 14
-/// and later). The isolation is what the statements are written for. A commit that the role or the database has
-/// made weaker than "on disk" is made that again; a stronger one stays.
+/// The session settings. The timeouts match this client's deadlines on the server's side: a statement that nobody waits
+/// for any more ends there too, and a session whose client has gone releases its locks even while it waits for others
+/// (PostgreSQL 14 and later). The statements are written for this isolation level. If the role or the database has set
+/// `synchronous_commit` to less than "on disk", it is set to "on"; a stronger setting is kept.
 const SESSION: &str = "SET statement_timeout = '20s';
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '30s';
@@ -57,13 +58,13 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// For the configured server.
+    /// A connector for the configured server.
     ///
     /// # Errors
     /// When the CA file cannot be used.
     pub(super) fn new(store: &Store, url: &PostgresUrl) -> Result<Self, Error> {
         let mut config = url.expose().clone();
-        settle(&mut config);
+        fill_defaults(&mut config);
         let tls = MakeRustlsConnect::new(client_tls(&config, store.ca_file.as_deref())?);
         let password = Arc::new(ArcSwap::from_pointee(store.password.clone()));
         Ok(Self {
@@ -73,12 +74,12 @@ impl Connector {
         })
     }
 
-    /// The password of connections that are made from now on. One that is in the address stays.
+    /// Sets the password for connections that are made from now on. A password in the address takes precedence.
     pub(super) fn set_password(&self, password: Option<Secret>) {
         self.password.store(Arc::new(password));
     }
 
-    /// The driver's settings.
+    /// The driver's configuration.
     pub(super) fn config(&self) -> Config {
         let mut config = self.config.clone();
         if let Some(password) = self.password.load().as_ref() {
@@ -87,8 +88,8 @@ impl Connector {
         config
     }
 
-    /// A connection with its session set up, and the task that drives it. What the server announces goes to `heard`, as
-    /// far as there is room.
+    /// Makes a connection with its session set up, and starts the task that drives it. Notifications from the server
+    /// are sent to `heard`, and dropped when it is full.
     pub(super) async fn connect(
         &self,
         heard: Option<mpsc::Sender<Notification>>,
@@ -104,7 +105,7 @@ impl Connector {
                         }
                     }
                     Ok(_) => {}
-                    // Whoever uses the connection is told as well, and says so.
+                    // The user of the connection gets the error as well, and reports it.
                     Err(_) => return,
                 }
             }
@@ -126,11 +127,11 @@ impl deadpool_postgres::Connect for Connector {
     }
 }
 
-/// What the address leaves open.
-fn settle(config: &mut Config) {
+/// Fills in what the address leaves open.
+fn fill_defaults(config: &mut Config) {
     if config.get_ssl_mode() == SslMode::Prefer {
-        // The driver's default, so it may not be said at all. Preferring TLS is no protection; in the machine itself it
-        // is not needed, and beyond it is.
+        // "Prefer" is the driver's default, so the address may not mention TLS at all. Preferring TLS protects nothing;
+        // on the local machine it is not needed, and beyond it is.
         config.ssl_mode(if is_local(config) {
             SslMode::Disable
         } else {
@@ -143,7 +144,7 @@ fn settle(config: &mut Config) {
     if config.get_tcp_user_timeout().is_none() {
         config.tcp_user_timeout(UNACKNOWLEDGED);
     }
-    // Without a word the kernel asks after two hours.
+    // The kernel's default is to probe only after two hours.
     if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
         config.keepalives_idle(KEEPALIVE_IDLE);
     }
@@ -158,7 +159,7 @@ fn settle(config: &mut Config) {
     }
 }
 
-/// Whether no address leaves the machine.
+/// Whether every address is on this machine.
 fn is_local(config: &Config) -> bool {
     let is_loopback = |host: &Host| match host {
         Host::Unix(_) => true,
@@ -173,7 +174,8 @@ fn is_local(config: &Config) -> bool {
         && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
 }
 
-/// Certificates are always verified, the host's name included: against the system's authorities and those of the file.
+/// A TLS configuration that always verifies the certificate and its host name, against the system's certificate
+/// authorities and those in the file.
 fn client_tls(config: &Config, ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
@@ -221,7 +223,7 @@ mod tests {
 
     fn mode(url: &str) -> SslMode {
         let mut config: Config = url.parse().expect(url);
-        settle(&mut config);
+        fill_defaults(&mut config);
         config.get_ssl_mode()
     }
 

@@ -1,4 +1,4 @@
-//! Events' receipts and what was found for them, as the worker needs them: many in one statement.
+//! Events' receipts and what was retrieved for them, in the form that the worker needs: many in one statement.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::domain::{EncounterId, Millis, Sequence, Session, SessionId, SessionKi
 use crate::journal::contents;
 use crate::journal::{Error, Found, LinkRecord, Linked, Receipt};
 
-/// The place of a receipt among those of its session, and among those of its encounter that were worked on.
+/// The place of a receipt among those of its session, and among those of its encounter, that were worked on.
 macro_rules! sequence {
     () => {
         "(SELECT count(*) FROM receipts AS of_it
@@ -40,7 +40,7 @@ const SEQUENCES: &str = concat!(
 );
 const LINKS: &str =
     "SELECT links, CASE WHEN $2 THEN bodies END AS bodies FROM retrievals WHERE event = $1";
-/// As earlier versions left them.
+/// The links of events that earlier versions stored.
 const OLD_LINKS: &str = "SELECT n, link_group, href, state, http_status, bytes, fetched_at, reason,
         CASE WHEN $2 THEN body END AS body
     FROM links WHERE event = $1 ORDER BY n";
@@ -49,11 +49,11 @@ const OLD_LINKS: &str = "SELECT n, link_group, href, state, http_status, bytes, 
 pub(super) struct Content {
     pub(super) receipt: Receipt,
     pub(super) found: Found,
-    /// When all of it was there, by the server's clock.
+    /// When retrieval was complete, by the server's clock.
     pub(super) retrieved_at: Option<Millis>,
 }
 
-/// Those of these events that have their content.
+/// Reads those of these events whose content is not purged.
 pub(super) async fn events(
     client: &impl GenericClient,
     seqs: &[i64],
@@ -120,7 +120,7 @@ fn sequence(row: &tokio_postgres::Row) -> Result<Sequence, Error> {
     })
 }
 
-/// An event's links, with their answers or without.
+/// An event's links, with or without their answers.
 pub(super) async fn linked(
     client: &impl GenericClient,
     seq: i64,

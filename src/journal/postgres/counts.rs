@@ -1,5 +1,5 @@
-//! How many events stand where, as the statements that move them add it up. Rows of changes are folded into one for each
-//! state now and then.
+//! The number of events by state. Each statement that moves events adds a row with its change; from time to time the
+//! rows are folded into one for each state.
 
 use deadpool_postgres::Client;
 
@@ -7,9 +7,9 @@ use super::row;
 use crate::domain::EventState;
 use crate::journal::Error;
 
-/// So many rows are worth folding.
+/// The number of rows above which they are folded.
 const MANY: i64 = 1000;
-/// Names the lock: one instance folds, the others have better to do than to wait.
+/// The id of the advisory lock under which one instance folds. The others skip folding rather than wait.
 pub(super) const LOCK: i64 = 0x73_756b_6972_6366;
 
 const SUM: &str =
@@ -18,7 +18,7 @@ const FOLD: &str = "WITH folded AS (
         DELETE FROM counts WHERE (SELECT pg_try_advisory_xact_lock($1)) RETURNING state, n)
     INSERT INTO counts (state, n) SELECT state, sum(n) FROM folded GROUP BY state";
 
-/// The counts by state.
+/// The number of events by state.
 pub(super) async fn by_state(client: &Client) -> Result<Vec<(EventState, u64)>, Error> {
     let sum = client.prepare_cached(SUM).await?;
     let (mut counts, mut changes) = (Vec::new(), 0);
@@ -34,14 +34,14 @@ pub(super) async fn by_state(client: &Client) -> Result<Vec<(EventState, u64)>, 
     Ok(counts)
 }
 
-/// Puts the sums in the place of the changes. What is added meanwhile stays as it is.
+/// Replaces the changes by their sums. Rows that are added meanwhile are left alone.
 pub(super) async fn fold(client: &Client) -> Result<(), Error> {
     let fold = client.prepare_cached(FOLD).await?;
     client.execute(&fold, &[&LOCK]).await?;
     Ok(())
 }
 
-/// Commits a write that changes nothing.
+/// Commits a write that changes no count.
 pub(super) async fn touch(client: &Client) -> Result<(), Error> {
     client
         .execute("INSERT INTO counts (state, n) VALUES ('received', 0)", &[])
@@ -49,7 +49,7 @@ pub(super) async fn touch(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// How large the database is, in bytes. The server looks at each of its files.
+/// The size of the database in bytes. The server inspects each of its files.
 pub(super) async fn database_size(client: &Client) -> Result<u64, Error> {
     let found = client
         .query_one("SELECT pg_database_size(current_database()) AS bytes", &[])

@@ -1,5 +1,5 @@
-//! What the server and the driver say, in the journal's words, and nothing of what is stored: a server's message may
-//! quote it ("Key (session_id)=(…) already exists").
+//! Translates errors of the server and the driver into the journal's errors, without any stored data: a server's
+//! message may quote it ("Key (session_id)=(…) already exists").
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::journal::Error;
 
-/// Classes of SQLSTATE whose messages speak of the connection or the server, never of data: connection, authorization,
+/// The classes of SQLSTATE whose messages concern the connection or the server, never data: connection, authorization,
 /// unknown database, resources, operator intervention.
 const ABOUT_THE_SERVER: [&str; 5] = ["08", "28", "3D", "53", "57"];
 
@@ -18,7 +18,7 @@ impl From<tokio_postgres::Error> for Error {
         if let Some(refused) = error.as_db_error() {
             return refusal(refused);
         }
-        // The driver's own words, and those of the socket and of TLS.
+        // These are messages of the driver, the socket or TLS.
         let mut reason = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -65,7 +65,7 @@ impl From<PoolError> for Error {
     }
 }
 
-/// The work, or an error when it takes longer than `limit`.
+/// Runs the work, and fails when it takes longer than `limit`.
 pub(super) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, Error>>,
@@ -77,7 +77,7 @@ pub(super) async fn within<T>(
     })
 }
 
-/// The same error for one more caller.
+/// A copy of the error for another caller.
 pub(super) fn again(error: &Error) -> Error {
     match error {
         Error::Unreachable { reason } => Error::Unreachable {
@@ -109,7 +109,7 @@ pub(super) fn again(error: &Error) -> Error {
     }
 }
 
-/// The class of the server's refusal.
+/// The class of the SQLSTATE, if the server returned one.
 pub(super) fn class(error: &Error) -> Option<&str> {
     match error {
         Error::Database { code, .. } => code.get(..2),

@@ -1,4 +1,4 @@
-//! What was expected of an event's session, from columns of a row.
+//! Reads a session's expectation from a row.
 
 use tokio_postgres::Row;
 
@@ -6,7 +6,8 @@ use super::row;
 use crate::domain::{Context, Expectation};
 use crate::journal::Error;
 
-/// What of an expected session goes with its events, from columns of these names. `None` where nobody expected it.
+/// The data of an expected session that is attached to its events, from columns of these names. `None` if the session
+/// was not expected.
 pub(super) fn expectation(row: &Row) -> Result<Option<Expectation>, Error> {
     let Some(registered_at) = row::get::<Option<i64>>(row, "registered_at")? else {
         return Ok(None);
@@ -19,7 +20,7 @@ pub(super) fn expectation(row: &Row) -> Result<Option<Expectation>, Error> {
     }))
 }
 
-/// What the partner said of patient, encounter and provider.
+/// What the partner said of the patient, the encounter and the provider.
 pub(super) fn context(row: &Row) -> Result<Option<Context>, Error> {
     let context = row::get::<Option<Vec<u8>>>(row, "context")?;
     Ok(context.map(|context| Context(context.into())))

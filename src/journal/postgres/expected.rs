@@ -1,7 +1,8 @@
-//! Expected sessions: registered, asked for, and ended by their notification, by what was found, or by a named reason.
+//! Expected sessions: they are registered, polled, and ended by their notification, by the answer to a poll, or for a
+//! recorded reason.
 //!
-//! A session is written by whoever has locked its row, so that of a notification and of what was found by asking one comes
-//! first, and the other one sees it.
+//! A session is written only under the lock of its row. So a notification and a recovery by polling are written one
+//! after the other, and the later one sees the earlier one.
 
 mod answers;
 mod due;
@@ -141,7 +142,7 @@ impl Expectations for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Changes a session by one statement, and gives how it stands.
+    /// Changes a session by one statement, and returns its new state.
     async fn update(
         &self,
         id: &SessionId,

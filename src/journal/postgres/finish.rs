@@ -1,5 +1,5 @@
-//! Ending work: many ends in one transaction of a few statements. Every end is fenced: it is written only while the lease
-//! it was made under still stands.
+//! Ends work: many ends in one transaction of a few statements. Every end is fenced: it is written only if its lease is
+//! still valid.
 
 use std::collections::HashMap;
 
@@ -13,27 +13,27 @@ use super::{content, late, operate, progress, repeat, row};
 use crate::domain::{EventState, Millis};
 use crate::journal::{DeliveryEnd, End, Ended, Error, How, Lease, Retrieval, Seen, Task};
 
-/// A row of the queue as it stands.
+/// A row of the work queue.
 struct Row {
     tries: i32,
     started_at: i64,
     noted_at: Option<i64>,
 }
 
-/// A look for late or new content that has ended.
+/// The end of a look for late or changed content.
 struct Looked<'a> {
-    /// Its place among the ends.
+    /// Its index among the ends.
     at: usize,
     event: i64,
-    /// In how long the next one is.
+    /// The time until the next look.
     next: Option<Millis>,
-    /// When the vendor has told of a note that was not seen, and in how long it is looked for.
+    /// When the vendor announced a note that this look did not see, and the time until it is fetched.
     noted_since: Option<(Millis, Millis)>,
     seen: &'a Seen,
 }
 
 impl Looked<'_> {
-    /// Writes it down. `false` where there is nothing to amend any more.
+    /// Writes the end. Returns `false` when the event to amend no longer exists.
     async fn write(&self, transaction: &Transaction<'_>) -> Result<bool, Error> {
         let looked_at = match self.seen {
             Seen::Nothing => self.event,
@@ -57,7 +57,7 @@ impl Looked<'_> {
     }
 }
 
-/// Writes down how work ended.
+/// Records how work ended.
 pub(super) async fn finish(
     client: &mut Client,
     clock: ServerClock,
@@ -92,7 +92,7 @@ pub(super) async fn finish(
                 seen,
             } => {
                 writes.remove(lease);
-                // Told of since: what was seen may be of the note before.
+                // If another notification came meanwhile, the content may still be that of the note before.
                 let noted_since = row.noted_at.filter(|at| Some(*at) > *noted_at);
                 looks.push(Looked {
                     at: ended.len(),
@@ -151,7 +151,7 @@ pub(super) async fn finish(
     Ok(ended)
 }
 
-/// What this instance holds of these events. All of their work is locked.
+/// The leases that this instance holds on these events. Locks the rows of all of their work.
 async fn held(
     transaction: &Transaction<'_>,
     owner: Uuid,
@@ -178,7 +178,7 @@ async fn held(
 }
 
 impl Writes {
-    /// Ends an attempt at retrieving.
+    /// Ends an attempt to retrieve an event.
     fn retrieval(
         &mut self,
         end: &End,
@@ -223,7 +223,7 @@ impl Writes {
                 sinks,
             } => {
                 let tried_ms = i64::try_from(tried_for.as_millis()).unwrap_or(i64::MAX);
-                let next = self.looked_at(lease);
+                let next = self.mark_begun(lease);
                 let due_in = clock.distance(*at);
                 self.again(lease, next, due_in, attempts, Some(tried_ms), Some(reason));
                 self.found.push((event, found.clone(), attempts, false));
@@ -231,7 +231,7 @@ impl Writes {
                 self.failed(end, "retrieve", reason);
             }
             Retrieval::Announced { sinks } => {
-                let next = self.looked_at(lease);
+                let next = self.mark_begun(lease);
                 self.again(lease, next, 0, row.tries, None, None);
                 self.tell(event, sinks);
             }
@@ -256,7 +256,7 @@ impl Writes {
     /// Ends a delivery attempt.
     fn delivery(&mut self, end: &End, how: &DeliveryEnd, row: &Row, clock: ServerClock) {
         let lease = &end.lease;
-        // A lease of another kind is none for a delivery.
+        // Only a delivery's lease names a sink.
         let Some(sink) = lease.task.sink() else {
             return;
         };
@@ -295,8 +295,8 @@ impl Writes {
         self.over.push(lease.event);
     }
 
-    /// One that nobody had looked at becomes one that is retrieved.
-    fn looked_at(&mut self, lease: &Lease) -> Task {
+    /// Turns a task that nobody has worked on yet into one that has been begun.
+    fn mark_begun(&mut self, lease: &Lease) -> Task {
         if lease.task != Task::New {
             return lease.task.clone();
         }
@@ -305,7 +305,7 @@ impl Writes {
     }
 }
 
-/// Where an event stands in the counts while this is to be done.
+/// The state in which an event is counted while this task is pending.
 fn standing(task: &Task) -> EventState {
     match task {
         Task::Forward | Task::New => EventState::Received,

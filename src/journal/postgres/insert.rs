@@ -1,4 +1,4 @@
-//! Keeping events: the one write that senders wait for. As many as there are go in one statement.
+//! Stores events: the only write that senders wait for. A whole batch goes into one statement.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,8 +13,8 @@ use crate::journal::lease::{first_task, new_fence};
 use crate::journal::record::NewContent;
 use crate::journal::{Appended, Error, Kept, Lease, NewEvent};
 
-/// Numbered in the order of the queue, but inserted in the order of their keys: two batches that share several keys then
-/// wait for each other in the same order, and never in a circle.
+/// Numbers the rows in the order of the queue, but inserts them in the order of their keys: two batches that share
+/// several keys then wait for each other in the same order, and cannot deadlock.
 const INSERT: &str = "WITH new AS (
         INSERT INTO receipts
             (seq, id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind,
@@ -67,11 +67,11 @@ const INSERT: &str = "WITH new AS (
 const FIND: &str = "SELECT wanted.n, receipts.id
     FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (session_id, dedupe, n)
     JOIN receipts ON receipts.session_id = wanted.session_id AND receipts.dedupe = wanted.dedupe";
-/// An event that is a duplicate, but whose first one is gone: retention has just removed it. It is tried again so often.
+/// How often an event is tried again when it was a duplicate of an event that retention has just removed.
 const TRIES: usize = 3;
 
-/// Keeps events, or finds those that they repeat; with a flag for each whether `owner` is to hold its work. Gives as many
-/// results, in their order. Committed when it returns.
+/// Stores events, or finds the ones that they duplicate. The flag of each event says whether its work is to be leased
+/// to `owner`. Returns the results in the same order; they are committed then.
 pub(super) async fn batch(
     client: &impl GenericClient,
     owner: Uuid,
@@ -128,7 +128,7 @@ pub(super) async fn batch(
         .ok_or(row::corrupt("dedupe key"))
 }
 
-/// An event as it is stored.
+/// The columns of an event.
 struct Columns<'a> {
     id: Uuid,
     session_id: Cow<'a, str>,
@@ -199,14 +199,14 @@ fn columns(event: &NewEvent, is_held: bool) -> Columns<'_> {
     }
 }
 
-/// A row that was inserted.
+/// An inserted row.
 struct Inserted {
     seq: i64,
     expected: Option<Expectation>,
     amends: Option<EventId>,
 }
 
-/// Inserts what is new, and tells the ids of that.
+/// Inserts the new events, and returns them by id.
 async fn insert(
     client: &impl GenericClient,
     rows: &[Columns<'_>],
@@ -263,7 +263,7 @@ async fn insert(
         .collect()
 }
 
-/// The first ones of `which` rows, by their place in `which`.
+/// The ids of the stored events that the rows `which` duplicate, each with its index in `which`.
 async fn find(
     client: &impl GenericClient,
     rows: &[Columns<'_>],

@@ -1,4 +1,4 @@
-//! Does everything in the database fit together? For `store check`: reads everything and changes nothing.
+//! Checks the whole database for inconsistencies without changing it. For `store check`.
 
 use deadpool_postgres::Client;
 
@@ -6,7 +6,7 @@ use super::error::class;
 use super::row;
 use crate::journal::Error;
 
-/// What must never be found, and what it would mean.
+/// Queries for what must never be found, with what a finding means.
 const RULES: &[(&str, &str)] = &[
     (
         "in progress, but with nothing to be done for them",
@@ -50,7 +50,7 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Reads every byte of content, so that what the server cannot read any more is found.
+/// Reads every byte of content, to find what the server cannot read any more.
 const READ: [(&str, &str); 3] = [
     ("receipts", "SELECT count(sha256(body)) AS n FROM receipts"),
     (
@@ -60,7 +60,7 @@ const READ: [(&str, &str); 3] = [
     ("links", "SELECT count(sha256(body)) AS n FROM links"),
 ];
 
-/// The counts that operators see against the rows that are there, in one look.
+/// Compares the counts that operators see with the rows that exist, in one snapshot.
 const BALANCE: &str =
     "SELECT state, coalesce(counted.n, 0) AS counted, coalesce(there.n, 0) AS there
     FROM (SELECT state, sum(n)::bigint AS n FROM counts GROUP BY state) AS counted
@@ -72,7 +72,7 @@ const BALANCE: &str =
         GROUP BY state) AS there USING (state)
     WHERE coalesce(counted.n, 0) <> coalesce(there.n, 0)";
 
-/// What does not fit together. Empty when all is well.
+/// The inconsistencies. Empty when there are none.
 pub(super) async fn inspect(client: &mut Client) -> Result<Vec<String>, Error> {
     let transaction = client.transaction().await?;
     transaction
@@ -100,7 +100,7 @@ pub(super) async fn inspect(client: &mut Client) -> Result<Vec<String>, Error> {
     Ok(problems)
 }
 
-/// What the server says it cannot read.
+/// The damage that the server reports.
 async fn damage(client: &mut Client, table: &str, sql: &str) -> Result<Option<String>, Error> {
     let transaction = client.transaction().await?;
     transaction

@@ -1,7 +1,7 @@
-//! This instance among the others: it says every few seconds that it lives, and takes over what the dead hold.
+//! This instance among the others: it sends a heartbeat every few seconds, and takes over the leases of dead instances.
 //!
-//! Who cannot say so stops working before others may take what it holds: the time after which it does is shorter than
-//! theirs, and runs from before its last word was sent.
+//! An instance that cannot send its heartbeat stops working before others may take over its leases: its own time limit
+//! is shorter than theirs, and counts from before its last heartbeat was sent.
 
 use std::time::{Duration, Instant};
 
@@ -12,23 +12,24 @@ use uuid::Uuid;
 use super::work;
 use crate::journal::Error;
 
-/// How often it says so.
+/// The interval of the heartbeat.
 pub(super) const RENEW: Duration = Duration::from_secs(2);
-/// When others take it for dead, by the server's clock.
+/// The age of the last heartbeat at which other instances take this one for dead, by the server's clock.
 const DEAD_AFTER: Duration = Duration::from_secs(10);
-/// When it stops by itself.
+/// The age of the last heartbeat at which this instance stops working.
 const STOP_AFTER: Duration = Duration::from_secs(7);
 
-const SAY: &str = "INSERT INTO instances (id, seen_at) VALUES ($1, server_millis())
+const BEAT: &str = "INSERT INTO instances (id, seen_at) VALUES ($1, server_millis())
     ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at";
 
-/// Whether this instance is known to live. Cheap to clone.
+/// Whether this instance's heartbeat is recent enough. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Alive(watch::Sender<Option<Said>>);
+pub(super) struct Alive(watch::Sender<Option<Heartbeat>>);
 
-/// When it last said so, and how often it had been too late to by then: what it held before that may be another's.
+/// The last heartbeat, and how many heartbeats came too late so far. After a late one, earlier leases may belong to
+/// another instance.
 #[derive(Debug, Clone, Copy)]
-struct Said {
+struct Heartbeat {
     at: Instant,
     life: u64,
 }
@@ -38,14 +39,14 @@ impl Alive {
         Self(watch::Sender::new(None))
     }
 
-    /// Whether nobody has reason to take it for dead.
-    pub(super) fn is_so(&self) -> bool {
+    /// Whether the heartbeat is recent enough that no other instance takes this one for dead.
+    pub(super) fn is_valid(&self) -> bool {
         self.0
             .borrow()
-            .is_some_and(|said| said.at.elapsed() < STOP_AFTER)
+            .is_some_and(|last| last.at.elapsed() < STOP_AFTER)
     }
 
-    /// Waits until it is no more, or was not for a time.
+    /// Waits until the heartbeat is too old, or was too old for a time.
     pub(super) async fn lost(&self) {
         let mut told = self.0.subscribe();
         let first = *told.borrow_and_update();
@@ -63,15 +64,16 @@ impl Alive {
         }
     }
 
-    /// Says that it lives, and takes over what the dead hold. Whether there is something for everyone to claim.
-    pub(super) async fn say(&self, client: &Client, owner: Uuid) -> Result<bool, Error> {
+    /// Sends a heartbeat, and takes over the leases of dead instances. Returns whether there is work for everyone to
+    /// claim.
+    pub(super) async fn beat(&self, client: &Client, owner: Uuid) -> Result<bool, Error> {
         let at = Instant::now();
-        client.execute(SAY, &[&owner]).await?;
-        self.0.send_modify(|said| {
-            let life = said.map_or(0, |said| {
-                said.life + u64::from(said.at.elapsed() >= STOP_AFTER)
+        client.execute(BEAT, &[&owner]).await?;
+        self.0.send_modify(|last| {
+            let life = last.map_or(0, |last| {
+                last.life + u64::from(last.at.elapsed() >= STOP_AFTER)
             });
-            *said = Some(Said { at, life });
+            *last = Some(Heartbeat { at, life });
         });
         let taken = work::take_over(client, owner, DEAD_AFTER).await?;
         if taken > 0 {
@@ -84,7 +86,7 @@ impl Alive {
     }
 }
 
-/// Says that an instance has ended. It holds nothing any more.
+/// Removes this instance's heartbeat, because it has ended and holds no leases any more.
 pub(super) async fn leave(client: &deadpool_postgres::Client, owner: Uuid) -> Result<(), Error> {
     client
         .execute("DELETE FROM instances WHERE id = $1", &[&owner])

@@ -1,7 +1,7 @@
-//! The connection beside the pool: brings the schema up to date, then listens for what other instances announce and
-//! announces what this one has kept, and says that it lives. When it breaks it is made anew, with growing pauses.
+//! The connection beside the pool: migrates the schema, then listens to the announcements of other instances, announces
+//! the events that this instance stores, and sends the heartbeat. When it breaks, it is made again, with backoff.
 //!
-//! An announcement only saves a wait: what gets lost is found by the sweep.
+//! An announcement only saves a wait: an event whose announcement is lost is found by the next regular claim.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,37 +22,37 @@ use crate::journal::Error;
 
 /// The channel's name in the database.
 const CHANNEL: &str = "suki_receiver_due";
-/// Least time between two announcements. A NOTIFY takes a lock of the whole database when it commits, so it is not sent
-/// with each batch, and never in a batch's own transaction.
+/// The shortest time between two announcements. A NOTIFY takes a database-wide lock when it commits, so there is not
+/// one for each batch, and never one in a batch's own transaction.
 const DEBOUNCE: Duration = Duration::from_millis(25);
-/// For how long the connection may be silent.
+/// How long the connection may be silent.
 const SILENT: Duration = Duration::from_secs(5);
-/// Longest time to connect.
+/// The longest time to connect.
 const CONNECT: Duration = Duration::from_secs(6);
-/// Announcements that wait to be read; further ones are dropped, since one is as good as many.
+/// How many announcements may wait to be read; further ones are dropped, since one is as good as many.
 const HEARD: usize = 64;
-/// Pauses between attempts to connect.
+/// The backoff between attempts to connect.
 const SHORTEST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// What the keeper works with.
+/// The keeper of this connection.
 pub(super) struct Keeper {
     /// Makes the connection.
     pub(super) connector: Connector,
-    /// Told when the database may be used.
+    /// Set when the database may be used.
     pub(super) availability: watch::Sender<Availability>,
-    /// The newest event that this instance has kept.
+    /// The newest event that this instance has stored.
     pub(super) kept: watch::Receiver<Option<EventId>>,
-    /// Told what other instances announce.
+    /// Receives the announcements of other instances.
     pub(super) heard: mpsc::Sender<EventId>,
-    /// This instance.
+    /// This instance's id.
     pub(super) owner: Uuid,
-    /// Told that it lives.
+    /// Updated by each heartbeat.
     pub(super) alive: Alive,
 }
 
 impl Keeper {
-    /// Works for ever.
+    /// Keeps the connection. Never returns.
     pub(super) async fn run(mut self) {
         let mut pause = SHORTEST;
         loop {
@@ -65,14 +65,15 @@ impl Keeper {
                 }
                 is_news
             });
-            // Between half and all of it, so that instances that lost the server together do not come back together.
+            // Between half of the pause and all of it, so that instances that lost the server together do not reconnect
+            // together.
             let jittered = pause.mul_f64(0.5 + rand::random::<f64>() / 2.0);
             pause = (pause * 2).min(LONGEST);
             tokio::time::sleep(jittered).await;
         }
     }
 
-    /// One connection's life. Ends when it breaks.
+    /// The lifetime of one connection. Returns when it breaks.
     async fn session(&mut self, pause: &mut Duration) -> Result<Infallible, Error> {
         let (tell, told) = mpsc::channel(HEARD);
         let (mut client, driver) = within(CONNECT, async {
@@ -80,22 +81,22 @@ impl Keeper {
         })
         .await?;
         let _driver = AbortOnDropHandle::new(driver);
-        // Each time: behind the address may be another database by now, such as one from a backup.
+        // For every connection: the address may by now lead to another database, such as one from a backup.
         migrate(&mut client).await?;
         let listen = format!("LISTEN {CHANNEL}");
         within(SILENT, async { Ok(client.batch_execute(&listen).await?) }).await?;
-        within(SILENT, self.alive.say(&client, self.owner)).await?;
+        within(SILENT, self.alive.beat(&client, self.owner)).await?;
         self.availability.send_replace(Availability::Ready);
         *pause = SHORTEST;
         tokio::select! {
             ended = listen_to(told, &self.heard, self.owner) => ended,
             ended = announce(&client, &mut self.kept, self.owner) => ended,
-            ended = live(&client, &self.alive, self.owner, &self.heard) => ended,
+            ended = heartbeats(&client, &self.alive, self.owner, &self.heard) => ended,
         }
     }
 }
 
-/// Passes on what other instances announce.
+/// Forwards the announcements of other instances.
 async fn listen_to(
     mut told: mpsc::Receiver<Notification>,
     heard: &mpsc::Sender<EventId>,
@@ -117,7 +118,7 @@ async fn listen_to(
     })
 }
 
-/// Announces the newest event that was kept. One is enough: whoever hears it looks for all that is due.
+/// Announces the newest event that was stored. One is enough: whoever receives it claims all due work.
 async fn announce(
     client: &Client,
     kept: &mut watch::Receiver<Option<EventId>>,
@@ -125,7 +126,7 @@ async fn announce(
 ) -> Result<Infallible, Error> {
     loop {
         if kept.changed().await.is_err() {
-            // The store is gone; the task is about to be stopped.
+            // The store is gone; this task is about to be stopped.
             std::future::pending::<()>().await;
         }
         let Some(event) = *kept.borrow_and_update() else {
@@ -143,8 +144,8 @@ async fn announce(
     }
 }
 
-/// Says that this instance lives. Notices a connection that is open on this side only as well.
-async fn live(
+/// Sends the heartbeat. This also detects a connection that is open on this side only.
+async fn heartbeats(
     client: &Client,
     alive: &Alive,
     owner: Uuid,
@@ -152,8 +153,8 @@ async fn live(
 ) -> Result<Infallible, Error> {
     loop {
         tokio::time::sleep(RENEW).await;
-        if within(SILENT, alive.say(client, owner)).await? {
-            // There is something to claim, as if another instance had said so.
+        if within(SILENT, alive.beat(client, owner)).await? {
+            // There is work to claim, as if another instance had announced an event.
             heard.try_send(EventId::generate()).ok();
         }
     }

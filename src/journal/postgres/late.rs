@@ -1,4 +1,4 @@
-//! Content that came late or anew: the amendment, an event of its own that replaces the one before it.
+//! Late or changed content: an amendment is an event of its own that replaces the one before it.
 
 use deadpool_postgres::Transaction;
 
@@ -7,7 +7,8 @@ use crate::domain::{EventState, Source};
 use crate::journal::contents;
 use crate::journal::{Amendment, Error, Found};
 
-/// The same event with another id. It is a duplicate of nothing: its key is the id of what it replaces.
+/// Copies the event under another id. It is not a duplicate: its deduplication key is the id of the event that it
+/// replaces.
 const AMEND: &str = "INSERT INTO receipts
         (id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind, error_code,
          needs_sdp, body)
@@ -19,7 +20,7 @@ const AMEND: &str = "INSERT INTO receipts
 const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
     SELECT $2, 1 + coalesce((SELECT revision FROM amendments WHERE event = $1), 1), id FROM receipts WHERE seq = $1";
 
-/// The same content was fetched again.
+/// Records that the same content was fetched again.
 pub(super) async fn same(
     transaction: &Transaction<'_>,
     event: i64,
@@ -35,7 +36,7 @@ pub(super) async fn same(
     Ok(())
 }
 
-/// Makes an amendment of an event, and gives its number. `None` when there is nothing to amend.
+/// Makes an amendment of an event, and returns its number. `None` when the event to amend no longer exists.
 pub(super) async fn amend(
     transaction: &Transaction<'_>,
     event: i64,
@@ -56,7 +57,7 @@ pub(super) async fn amend(
     let amended: i64 = row::get(&made, "seq")?;
     transaction.execute(AMENDS, &[&event, &amended]).await?;
     progress::write_found(transaction, amended, amendment.found.clone()).await?;
-    // It is as old as what it amends.
+    // The amendment has the age of the event that it amends.
     transaction
         .execute(
             "UPDATE retrievals SET retrieved_at = coalesce((SELECT retrieved_at FROM retrievals WHERE event = $1),

@@ -1,4 +1,4 @@
-//! Lists of events: a page, a count, a preview of their replay.
+//! Lists of events: a page, a count, and the preview of a replay.
 
 use deadpool_postgres::Client;
 use tokio_postgres::Row;
@@ -27,8 +27,8 @@ pub(super) async fn page(
         Order::NewestFirst => "DESC",
         Order::OldestFirst => "ASC",
     };
-    // One more than asked for tells whether there is a next page.
-    // First which ones: tens of thousands may be of one cause, and only a page of them is read whole.
+    // One more than asked for, to tell whether there is a next page. The numbers are selected first: tens of thousands
+    // of events may have one cause, and only a page of them is read in full.
     let sql = format!(
         "{} WHERE receipts.seq IN ({} WHERE {} ORDER BY receipts.seq {order} LIMIT {}) ORDER BY seq {order}",
         row::EVENT,
@@ -46,7 +46,7 @@ pub(super) async fn page(
     Ok(Page { events, next })
 }
 
-/// What a look for a page goes through; `None` where there is no event.
+/// The range that a query for a page searches; `None` when there are no events.
 async fn window(
     client: &Client,
     filter: &Filter,
@@ -73,7 +73,7 @@ async fn window(
     Ok(Some(Window::part(cursor, filter.order, events)))
 }
 
-/// Where a time, in milliseconds, is among these events.
+/// Finds the place of a time, in milliseconds, among these events.
 async fn search(client: &Client, events: Extent, time: i64) -> Result<BinarySearch, Error> {
     let look = "SELECT received_at FROM receipts WHERE seq >= $1 ORDER BY seq LIMIT 1";
     let (look, mut search) = (client.prepare_cached(look).await?, BinarySearch::of(events));
@@ -87,7 +87,7 @@ async fn search(client: &Client, events: Extent, time: i64) -> Result<BinarySear
     Ok(search)
 }
 
-/// How many events there are, at most `most`.
+/// The number of events, counted up to `most`.
 pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result<u64, Error> {
     let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
@@ -102,7 +102,7 @@ pub(super) async fn count(client: &Client, filter: &Filter, most: u32) -> Result
     }
 }
 
-/// What a replay of them would do.
+/// What a replay of these events would do.
 pub(super) async fn preview(client: &Client, filter: &Filter) -> Result<Preview, Error> {
     let wanted = wanted(filter, EVERYTHING);
     let sql = format!(
@@ -150,7 +150,7 @@ fn wanted(filter: &Filter, window: Window) -> Conditions<Value> {
     wanted.that("error_code = {}", filter.error_code.as_deref().map(text));
     wanted.deliveries(filter, text);
     wanted.that("session_id = {}", filter.session_id.as_deref().map(text));
-    // The index has what was looked at; what was not is among the work.
+    // The index of names has the events that were worked on; the others are found among the pending work.
     wanted.that(
             "receipts.encounter_id = {} AND seq IN (SELECT event FROM retrievals WHERE encounter_id = {}
              UNION ALL SELECT event FROM work WHERE task IN ('forward', 'new', 'retrieve'))",
@@ -162,7 +162,7 @@ fn wanted(filter: &Filter, window: Window) -> Conditions<Value> {
     wanted
 }
 
-/// The rows of a query with these conditions.
+/// Runs a query with these conditions.
 async fn query(client: &Client, sql: &str, wanted: &Conditions<Value>) -> Result<Vec<Row>, Error> {
     let statement = client.prepare_cached(sql).await?;
     let values: Vec<&(dyn ToSql + Sync)> = wanted
@@ -173,7 +173,7 @@ async fn query(client: &Client, sql: &str, wanted: &Conditions<Value>) -> Result
     Ok(client.query(&statement, &values).await?)
 }
 
-/// The events that operators see in this state.
+/// The condition for events that operators see in this state.
 fn in_state(state: EventState) -> &'static str {
     match state {
         EventState::Received => {

@@ -1,7 +1,7 @@
-//! Brings the schema up to date: safe when several instances start at once, and not while an older version still runs.
+//! Migrates the schema: safely when several instances start at once, and not while an older version still runs.
 //!
-//! One instance migrates at a time, under an advisory lock; the others find the work done. A schema that has more than
-//! this version knows is a newer version's and is left alone.
+//! One instance migrates at a time, under an advisory lock; the others find the work done. A schema with migrations
+//! that this version does not know is a newer version's and is left alone.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tokio_postgres::Client;
 use super::error::within;
 use crate::journal::Error;
 
-/// Names the lock: "sukircv" in bytes.
+/// The id of the advisory lock: "sukircv" in bytes.
 const LOCK: i64 = 0x0073_756b_6972_6376;
-/// Longest time for a look at what is there.
+/// The longest time to read the present state.
 const LOOK: Duration = Duration::from_secs(15);
-/// Longest time for the migrations themselves; an index over everything may take long.
+/// The longest time for the migrations; an index over a large table may take long.
 const MIGRATE: Duration = Duration::from_secs(600);
 
 mod embedded {
@@ -23,15 +23,15 @@ mod embedded {
     refinery::embed_migrations!("src/journal/postgres/migrations");
 }
 
-/// Applies what is missing.
+/// Applies the migrations that are missing.
 pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     within(LOOK, must_be_utf8(client)).await?;
     if within(LOOK, is_current(client)).await? {
         return Ok(());
     }
     within(LOOK, must_be_alone(client)).await?;
-    // A migration must not queue up behind a long transaction for long: everything else would queue behind it. The next
-    // attempt comes with the next try to connect.
+    // A migration must not wait long behind a long transaction, because everything else would queue up behind the
+    // migration. It is tried again with the next attempt to connect.
     within(LOOK, async {
         let settings = "SET statement_timeout = 0; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = 0";
         client.batch_execute(settings).await?;
@@ -91,8 +91,9 @@ async fn is_current(client: &Client) -> Result<bool, Error> {
         .all(|own| applied.contains(&format!("{} {}", own.version(), own.checksum()))))
 }
 
-/// Instances of an earlier version cannot go on beside this version's schema. Until they have ended this one keeps what comes
-/// in its spool. They give this name to their connections; this version adds to it.
+/// Fails while instances of an earlier version are connected, because they cannot use this version's schema. Until they
+/// have ended, this instance stores notifications in its spool. Earlier versions use this application name for their
+/// connections; this version's name is longer.
 async fn must_be_alone(client: &Client) -> Result<(), Error> {
     let older: i64 = client
         .query_one(
@@ -112,7 +113,7 @@ async fn must_be_alone(client: &Client) -> Result<(), Error> {
     })
 }
 
-/// Text of any language comes in; a database of another encoding would refuse some of it.
+/// Fails on a database of another encoding: notifications hold text of any language, and it would refuse some of it.
 async fn must_be_utf8(client: &Client) -> Result<(), Error> {
     let encoding: String = client.query_one("SHOW server_encoding", &[]).await?.get(0);
     if encoding == "UTF8" {
@@ -123,7 +124,7 @@ async fn must_be_utf8(client: &Client) -> Result<(), Error> {
     })
 }
 
-/// A failure of the server is told as any other; only what refinery itself finds is a failure to migrate.
+/// Returns a failure of the server as such; only what refinery itself reports is a failed migration.
 fn of_refinery(error: refinery::Error) -> Error {
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,8 +1,8 @@
 //! The shared store: a PostgreSQL database, for several instances behind a load balancer.
 //!
-//! A pool of connections works, and one beside it listens to the other instances. What several instances do at once is
-//! decided by the database: duplicates by its unique index, claims by its row locks, time by its clock. All SQL is in this
-//! folder.
+//! A pool of connections does the work, and one more connection listens to the other instances. The database resolves
+//! conflicts between instances: duplicates by its unique index, claims by its row locks, time by its clock. All SQL is
+//! in this folder.
 
 mod address;
 mod alerts;
@@ -59,16 +59,17 @@ use crate::domain::{Clock, EventId};
 use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 
-/// Longest time for one call's work, once it has a connection.
+/// The longest time for one call's work, once it has a connection.
 const WORK: Duration = Duration::from_secs(15);
-/// Most looks of operators at once, and the longest of one. The server ends what is left of it (see `connect`).
+/// The most concurrent queries of operators, and the longest time of one. The server ends whatever runs longer (see
+/// `connect`).
 const LOOKS: usize = 4;
 const LOOK: Duration = Duration::from_secs(10);
-/// Longest time for an inspection, which reads everything.
+/// The longest time for an inspection, which reads everything.
 const INSPECTION: Duration = Duration::from_secs(24 * 3600);
-/// Announcements of other instances that wait for the worker; one is as good as many.
+/// How many announcements of other instances may wait for the worker; one is as good as many.
 const ANNOUNCED: usize = 16;
-/// How long a close waits for what is queued. Each batch has a deadline of its own.
+/// How long a close waits for queued writes. Each batch has a deadline of its own.
 const CLOSING: Duration = Duration::from_secs(15);
 
 /// The shared store.
@@ -77,7 +78,7 @@ pub struct PostgresStore {
     intake: Mutex<Option<Arc<Intake>>>,
     pool: Pool,
     intake_pool: Pool,
-    /// Operators' reads, and the look whether all is well, have connections of their own.
+    /// Operators' queries and the health check have connections of their own.
     looks: Pool,
     health: Pool,
     heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
@@ -87,17 +88,17 @@ pub struct PostgresStore {
     alive: Alive,
     clock: ServerClock,
     look_deadline: Duration,
-    /// Kept so that a guest, who has no keeper, is ready for good.
+    /// Kept alive for a guest, which has no keeper and is always ready.
     _availability: Option<watch::Sender<Availability>>,
 }
 
 impl PostgresStore {
-    /// A store on the database at `url`, which need not be there yet: connections are made in the background, and until
-    /// then every call is an error. Of `settings`, all but the address and the deadline are used. Must be called within a
+    /// A store on the database at `url`, which need not exist yet: connections are made in the background, and until
+    /// then every call is an error. All of `settings` but the address and the deadline is used. Must be called within a
     /// Tokio runtime.
     ///
     /// # Errors
-    /// What can be seen to be wrong without the server: a CA file that cannot be used.
+    /// When the settings are wrong in a way that shows without the server: the CA file cannot be used.
     pub fn open(
         settings: &config::Store,
         url: &PostgresUrl,
@@ -116,7 +117,7 @@ impl PostgresStore {
         );
         let first = match access {
             Access::Owner { .. } | Access::Successor { .. } => Availability::Starting,
-            // A guest leaves the schema as it is, and listens to nobody.
+            // A guest does not migrate, and listens to no announcements.
             Access::Guest => Availability::Ready,
         };
         let (availability, known) = watch::channel(first);
@@ -168,7 +169,7 @@ impl PostgresStore {
         })
     }
 
-    /// What can be seen to be wrong without the server.
+    /// Checks the settings as far as that is possible without the server.
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
@@ -185,7 +186,7 @@ impl PostgresStore {
     }
 }
 
-/// The work, or an error that says what to do when it takes longer than `limit`.
+/// Runs an operator's query. When it takes longer than `limit`, the error says what to do.
 async fn look<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, Error>>,
@@ -195,7 +196,7 @@ async fn look<T>(
         .unwrap_or(Err(Error::TooSlow(limit)))
 }
 
-/// A store that is let go without being closed, as by a crash, must not go on listening.
+/// A store that is dropped without being closed, as in a simulated crash, must stop listening.
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.keeper.stop();

@@ -1,4 +1,4 @@
-//! What operators change: replays and purges.
+//! Changes that operators make: replays and purges.
 
 use std::collections::HashSet;
 
@@ -14,33 +14,34 @@ const FIND: &str = "SELECT seq, body IS NOT NULL AS has_content, junk IS NOT NUL
     FROM receipts WHERE id = $1 FOR NO KEY UPDATE";
 const MARK: &str = "INSERT INTO replays (event, step, sinks) VALUES ($1, $2, $3)
     ON CONFLICT (event) DO UPDATE SET step = excluded.step, sinks = excluded.sinks";
-/// Those whose work nobody does any more.
+/// The replays whose events nobody works on any more.
 const FREE: &str = "SELECT event, step, sinks,
         EXISTS (SELECT FROM receipts WHERE seq = event AND body IS NOT NULL) AS has_content
     FROM replays WHERE NOT EXISTS (SELECT FROM work WHERE work.event = replays.event AND owner IS NOT NULL)
     ORDER BY event FOR UPDATE SKIP LOCKED";
-/// The sinks whose delivery is made once more: those that were named, or all that the event had. With $3 only what it had.
+/// The sinks to deliver to again: the requested ones, or all that the event had. With $3 only those that the event had.
 const AGAIN: &str = "WITH had AS (
         SELECT sink FROM deliveries WHERE event = $1
         UNION SELECT substr(task, 9) FROM work WHERE event = $1 AND task LIKE 'deliver:%')
     SELECT sink FROM had WHERE cardinality($2::text[]) = 0
     UNION SELECT sink FROM unnest($2::text[]) AS named (sink) WHERE NOT $3 OR sink IN (SELECT sink FROM had)";
-/// The sinks that an event was, is or failed to be delivered to.
+/// All sinks that have a delivery of this event, in any state.
 const SINKS: &str = "SELECT sink FROM deliveries WHERE event = $1
     UNION SELECT substr(task, 9) FROM work WHERE event = $1 AND task LIKE 'deliver:%'";
 const FORGET: &str = "DELETE FROM deliveries WHERE event = $1 AND sink = ANY ($2)";
-/// What is to be delivered once more waits with the rest.
+/// A delivery that is repeated waits for retrieval with the others.
 const RESET: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT $1, task, $3, $4, server_millis() FROM unnest($2::text[]) AS again (task)
     ON CONFLICT (event, task) DO UPDATE SET due = excluded.due, owner = NULL, fence = excluded.fence, tries = 0,
         started_at = excluded.started_at, tried_ms = 0, cause = NULL, cause_code = NULL";
-/// The sinks that were not named wait as well: there is nothing to give them now.
+/// Deliveries to sinks that the replay does not name wait for retrieval as well: until then there is no content to
+/// deliver.
 const WAIT: &str =
     "UPDATE work SET due = $2, fence = $3 WHERE event = $1 AND task LIKE 'deliver:%'";
 const RETRIEVE: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(), $2, server_millis()
     FROM receipts WHERE seq = $1";
-/// An event leaves the state that it is in: it is not counted there any more, and has not ended.
+/// Takes an event out of its present state: out of that state's count, and out of the ended events.
 const LEAVE: &str = "WITH ended AS (DELETE FROM endings WHERE event = $1 RETURNING state)
     INSERT INTO counts (state, n)
     SELECT coalesce((SELECT state FROM ended),
@@ -51,7 +52,7 @@ const PURGE_DELIVERIES: &str = "INSERT INTO deliveries (event, sink, state, atte
     WHERE event = $1 AND task LIKE 'deliver:%'
     ON CONFLICT (event, sink) DO UPDATE SET state = excluded.state, last_error = excluded.last_error,
         cause_code = excluded.cause_code";
-/// One that has not ended ends as dead, and is counted so.
+/// An event that has not ended ends as dead, and is counted as such.
 const PURGE_EVENT: &str = "WITH counted AS (
         INSERT INTO counts (state, n)
         SELECT * FROM (VALUES
@@ -63,7 +64,7 @@ const PURGE_EVENT: &str = "WITH counted AS (
     VALUES ($1, 'dead', server_millis(), 'purged by an operator', 'purged', false, server_millis())
     ON CONFLICT (event) DO UPDATE SET has_content = false, purged_at = coalesce(endings.purged_at, excluded.purged_at)";
 
-/// Makes an event due again, for `sinks` or (none given) for those it had; once work on it that is under way has ended.
+/// Makes an event due again, for `sinks` or, if none is given, for those it had. Work that is under way ends first.
 pub(super) async fn replay(
     client: &mut Client,
     id: EventId,
@@ -80,14 +81,14 @@ pub(super) async fn replay(
     Ok(replayed)
 }
 
-/// An event that may be replayed. It is locked from then on.
+/// An event that may be replayed. Its row is locked from then on.
 pub(super) struct Replayable {
     pub(super) seq: i64,
     has_content: bool,
     is_retrieved: bool,
 }
 
-/// The event with this id.
+/// Finds and locks the event with this id.
 pub(super) async fn find(
     transaction: &Transaction<'_>,
     id: EventId,
@@ -103,7 +104,7 @@ pub(super) async fn find(
     }))
 }
 
-/// The sinks that an event was, is or failed to be delivered to.
+/// All sinks that have a delivery of this event, in any state.
 pub(super) async fn sinks_of(
     transaction: &Transaction<'_>,
     event: i64,
@@ -113,7 +114,7 @@ pub(super) async fn sinks_of(
     rows.iter().map(|found| row::get(found, "sink")).collect()
 }
 
-/// Makes an event due again that was found.
+/// Makes an event due again that was found before.
 pub(super) async fn replay_found(
     transaction: &Transaction<'_>,
     replayable: &Replayable,
@@ -139,7 +140,7 @@ pub(super) async fn replay_found(
     Ok(Replayed::Scheduled)
 }
 
-/// Whether somebody works on it. Its work is locked from then on.
+/// Whether an instance works on the event. Locks the rows of its work.
 async fn is_held(transaction: &Transaction<'_>, event: i64) -> Result<bool, Error> {
     let mut is_held = false;
     for work in super::work::lock(transaction, &[event]).await? {
@@ -148,7 +149,7 @@ async fn is_held(transaction: &Transaction<'_>, event: i64) -> Result<bool, Erro
     Ok(is_held)
 }
 
-/// The events with a replay that waits for work on them to end.
+/// The events whose replay waits for work on them to end.
 pub(super) async fn waiting(transaction: &Transaction<'_>) -> Result<HashSet<i64>, Error> {
     let waiting = transaction
         .prepare_cached("SELECT event FROM replays")
@@ -157,12 +158,12 @@ pub(super) async fn waiting(transaction: &Transaction<'_>) -> Result<HashSet<i64
     rows.iter().map(|found| row::get(found, "event")).collect()
 }
 
-/// Starts the replays that waited for work that has ended now.
+/// Starts the replays that were waiting for work that has ended.
 pub(super) async fn replay_what_is_free(transaction: &Transaction<'_>) -> Result<(), Error> {
     let free = transaction.prepare_cached(FREE).await?;
     for found in transaction.query(&free, &[]).await? {
         let event: i64 = row::get(&found, "event")?;
-        // Another instance may have claimed some of it meanwhile: then its end comes first.
+        // Another instance may have claimed some of the work meanwhile; then the replay waits for that.
         if is_held(transaction, event).await? {
             continue;
         }
@@ -215,7 +216,7 @@ async fn start_again(
             EventState::Received
         }
         ReplayFrom::Deliver => {
-            // What it still waited for is not worth waiting for any more.
+            // The event's content is delivered as it is, so its pending retrieval is dropped.
             transaction
                 .execute(
                     "DELETE FROM work WHERE event = $1 AND task IN ('forward', 'new', 'retrieve')",
@@ -238,7 +239,7 @@ async fn start_again(
     Ok(())
 }
 
-/// Removes an event's content and keeps its receipt. Whoever works on it finds its lease lost.
+/// Removes an event's content and keeps its receipt. Leases on the event's work are no longer valid.
 pub(super) async fn purge(client: &mut Client, id: EventId, actor: &str) -> Result<bool, Error> {
     let transaction = client.transaction().await?;
     let Some(found) = transaction.query_opt(FIND, &[&row::uuid(id)]).await? else {

@@ -1,4 +1,4 @@
-//! Sinks that an operator has paused. Whether one is, the statements that claim ask for themselves (see `work`).
+//! Sinks that an operator has paused. The statements that claim deliveries check for a pause themselves (see `work`).
 
 use async_trait::async_trait;
 use deadpool_postgres::Client;
@@ -11,7 +11,7 @@ use crate::journal::{Error, Pause, Pauses, Task};
 
 const PAUSED: &str =
     "SELECT sink, since, actor, reason FROM sink_pauses WHERE resumed_at IS NULL ORDER BY sink";
-/// One that stands is locked and stays as it is; one that ended begins anew.
+/// A pause in force is locked and stays as it is; one that has ended begins again.
 const PAUSE: &str = "INSERT INTO sink_pauses (sink, since, actor, reason) VALUES ($1, server_millis(), $2, $3)
     ON CONFLICT (sink) DO UPDATE SET since = excluded.since, actor = excluded.actor, reason = excluded.reason,
         resumed_at = NULL
@@ -21,8 +21,8 @@ const STANDING: &str =
 const RESUME: &str =
     "UPDATE sink_pauses SET resumed_at = server_millis() WHERE sink = $1 AND resumed_at IS NULL
     RETURNING sink, since, actor, reason";
-/// What was to be tried later is tried now. What waits for its event to be retrieved goes on waiting. Whatever somebody
-/// has locked is being changed, and is looked at when that is over.
+/// Makes deliveries due now that were to be tried later. Those that wait for retrieval are left waiting. A row that is
+/// locked is being changed, and is handled after that.
 const HURRY: &str = "WITH later AS (
         SELECT event, task FROM work
         WHERE owner IS NULL AND task = $1 AND due > server_millis() AND due < $2 FOR UPDATE SKIP LOCKED)

@@ -1,4 +1,4 @@
-//! The pool: lends connections within a deadline, and throws away those whose work was cut off.
+//! The pool: lends connections within a deadline, and closes those whose work was cut off.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::connect::Connector;
 use super::error::{again, class};
 use crate::journal::Error;
 
-/// Longest wait for a free connection, and for a new one.
+/// The longest wait for a free connection, and for a new one.
 const WAIT: Duration = Duration::from_secs(5);
 const CREATE: Duration = Duration::from_secs(6);
-/// Longest wait at the very start, while nobody knows yet whether the server is there.
+/// The longest wait at the very start, while it is unknown whether the server can be reached.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// Whether the database may be used.
@@ -22,9 +22,9 @@ const FIRST: Duration = Duration::from_secs(1);
 pub(super) enum Availability {
     /// The first attempt is under way.
     Starting,
-    /// It was reached, and its schema is this version's.
+    /// The server was reached, and the schema is this version's.
     Ready,
-    /// It has not been so far, and why.
+    /// The database could not be used so far, for this reason.
     Unready(Arc<Error>),
 }
 
@@ -35,15 +35,15 @@ pub(super) struct Pool {
     availability: watch::Receiver<Availability>,
 }
 
-/// A connection on loan. It goes back to the pool only when its work has ended well enough to know how it stands: one
-/// that is dropped in the middle is closed.
+/// A connection on loan. It returns to the pool only when its work has ended in a known state: a connection that is
+/// dropped halfway is closed.
 pub(super) struct PooledConnection {
     client: Option<Client>,
     pool: Pool,
 }
 
 impl Pool {
-    /// At most `size` connections. None is made before it is needed.
+    /// At most `size` connections, each made when it is first needed.
     pub(super) fn new(
         connector: Connector,
         size: usize,
@@ -82,12 +82,12 @@ impl Pool {
         })
     }
 
-    /// Closes what is idle: it is most likely no better than what has just failed.
+    /// Closes idle connections: they are most likely as broken as the one that has just failed.
     pub(super) fn close_idle(&self) {
         self.connections.retain(|_, _| false);
     }
 
-    /// Closes what is idle; what is on loan is closed when it comes back.
+    /// Closes idle connections; those on loan are closed when they come back.
     pub(super) fn close(&self) {
         self.connections.close();
     }
@@ -116,14 +116,14 @@ fn not_yet() -> Error {
 }
 
 impl PooledConnection {
-    /// Gives the connection back, or closes it, after the work that ended so.
+    /// Returns the connection to the pool or closes it, depending on how its work ended.
     pub(super) fn settle<T>(mut self, ended: Result<T, Error>) -> Result<T, Error> {
         let Err(error) = &ended else {
             self.give_back();
             return ended;
         };
         match error {
-            // The server that was written to takes no writes any more, or is going away: so it is for the others.
+            // The server has become read-only or is shutting down, which affects the other connections as well.
             Error::Database { code, .. } if code == "25006" || class(error) == Some("57") => {
                 self.pool.close_idle();
             }

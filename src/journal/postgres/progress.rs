@@ -1,4 +1,4 @@
-//! What moves a single event on, within a transaction of whoever does more.
+//! Advances a single event, within the caller's transaction.
 
 use deadpool_postgres::Transaction;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::domain::Millis;
 use crate::journal::lease::new_fence;
 use crate::journal::{Error, Found};
 
-/// One line of an event's history: what somebody did.
+/// Adds an entry to an event's history for an operator's action.
 pub(super) async fn history(
     transaction: &Transaction<'_>,
     event: i64,
@@ -29,7 +29,7 @@ pub(super) async fn history(
     Ok(())
 }
 
-/// Makes deliveries due that whoever claims them makes, but for those that were made.
+/// Plans deliveries that any instance may claim, apart from those that were already made.
 pub(super) async fn plan_due(
     transaction: &Transaction<'_>,
     event: i64,
@@ -47,7 +47,7 @@ pub(super) async fn plan_due(
     Ok(())
 }
 
-/// Asks for what an event was delivered without in `distance`.
+/// Schedules another fetch of the content that is missing, after `distance`.
 pub(super) async fn schedule_refresh(
     transaction: &Transaction<'_>,
     event: i64,
@@ -60,7 +60,7 @@ pub(super) async fn schedule_refresh(
     Ok(())
 }
 
-/// Writes down what was found of an event that was retrieved.
+/// Writes what was retrieved for an event.
 pub(super) async fn write_found(
     transaction: &Transaction<'_>,
     event: i64,

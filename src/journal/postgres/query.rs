@@ -1,4 +1,4 @@
-//! Reads: one event, bodies, counts.
+//! Reads one event, its bodies, and the counts.
 
 use bytes::Bytes;
 use deadpool_postgres::Client;
@@ -8,7 +8,7 @@ use crate::domain::EventId;
 use crate::journal::lease::WHEN_RETRIEVED;
 use crate::journal::{Attempt, Delivery, Error, Event, EventDetail, Found, Stats};
 
-/// Those that were made and those that are to be made.
+/// The deliveries that were made and those that are pending.
 const DELIVERIES: &str =
     "SELECT sink, state, attempts, NULL::bigint AS next_attempt_at, delivered_at, last_error,
         applied_at, cause_code, http_status, took_ms, instance FROM deliveries WHERE event = $1
@@ -19,15 +19,15 @@ const DELIVERIES: &str =
     ORDER BY sink";
 const OLDEST: &str = "SELECT received_at FROM work JOIN receipts ON seq = event WHERE task <> 'refresh'
     AND NOT EXISTS (SELECT FROM endings WHERE endings.event = work.event) ORDER BY work.event LIMIT 1";
-/// Worked on, though nobody had looked at them before.
+/// The events that are being worked on for the first time.
 const BEGUN: &str =
     "SELECT count(*) AS n FROM work WHERE owner IS NOT NULL AND task IN ('forward', 'new')";
 
-/// What an operator purged, by the state that it had.
+/// The events that an operator has purged, by the state that they had before.
 const PURGED: &str = "SELECT state, count(*) AS n FROM endings
     WHERE purged_at IS NOT NULL AND state <> 'done' GROUP BY state";
 
-/// One event with all that belongs to it.
+/// One event with its links, deliveries and attempts.
 pub(super) async fn event(client: &Client, id: EventId) -> Result<Option<EventDetail>, Error> {
     let sql = format!("{} WHERE receipts.id = $1", row::EVENT);
     let statement = client.prepare_cached(&sql).await?;
@@ -88,7 +88,7 @@ async fn attempts(client: &Client, seq: i64) -> Result<Vec<Attempt>, Error> {
         .collect()
 }
 
-/// An event, and what was found for it. `None` where its content is gone.
+/// An event, and what was retrieved for it. `None` when its content is purged.
 pub(super) async fn found(client: &Client, id: EventId) -> Result<Option<(Event, Found)>, Error> {
     let sql = format!("{} WHERE receipts.id = $1 AND body IS NOT NULL", row::EVENT);
     let statement = client.prepare_cached(&sql).await?;
@@ -125,7 +125,7 @@ pub(super) async fn resource(client: &Client, id: EventId, n: u32) -> Result<Opt
         .and_then(|linked| linked.body))
 }
 
-/// How many events stand where.
+/// The number of events by state.
 pub(super) async fn stats(client: &Client) -> Result<Stats, Error> {
     let events = counts::by_state(client).await?;
     let oldest = client.prepare_cached(OLDEST).await?;

@@ -1,4 +1,4 @@
-//! Requests that were refused as not authentic. Not one of the events: nothing claims or counts them.
+//! Requests that were rejected as not authentic. They are not events: nothing claims or counts them.
 
 use deadpool_postgres::Client;
 
@@ -8,7 +8,8 @@ use crate::journal::{Bounds, Error, RejectedRequest};
 const KEEP: &str = "INSERT INTO unauthentic (received_at, generated_at, signature, bytes, body)
     SELECT received_at, generated_at, signature, length(body), body
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[]) AS kept (received_at, generated_at, signature, body)";
-/// The newest that together are within both bounds stay; the first one that is not, and all before it, go.
+/// Keeps the newest requests that are together within both limits; removes the first one beyond them and all older
+/// ones.
 const TRIM: &str = "DELETE FROM unauthentic WHERE seq <= (
     SELECT max(seq) FROM (
         SELECT seq, row_number() OVER newest AS requests, sum(bytes) OVER newest AS total
@@ -17,7 +18,7 @@ const TRIM: &str = "DELETE FROM unauthentic WHERE seq <= (
 const LIST: &str = "SELECT seq, received_at, generated_at, signature, body FROM unauthentic
     WHERE seq > $1 ORDER BY seq LIMIT $2";
 
-/// Keeps these, and forgets the oldest beyond the bounds.
+/// Stores requests and removes the oldest ones beyond the limits.
 pub(super) async fn keep(
     client: &mut Client,
     requests: &[RejectedRequest],
@@ -50,7 +51,7 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// Those after number `after`, oldest first.
+/// The requests after number `after`, oldest first.
 pub(super) async fn list(
     client: &Client,
     after: i64,
@@ -72,7 +73,7 @@ pub(super) async fn list(
         .collect()
 }
 
-/// Removes these.
+/// Removes requests by their numbers.
 pub(super) async fn forget(client: &Client, numbers: &[i64]) -> Result<(), Error> {
     client
         .execute("DELETE FROM unauthentic WHERE seq = ANY ($1)", &[&numbers])

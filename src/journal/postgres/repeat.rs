@@ -1,5 +1,5 @@
-//! A notification that is sent again, later: the vendor may have made another note and tell of it in the same words. What
-//! was fetched before is fetched again, and compared.
+//! Handles a notification that is sent again later: the vendor may have made another note and announce it with
+//! identical content. What was fetched before is fetched again and compared.
 
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
@@ -9,8 +9,8 @@ use crate::domain::{EventId, Millis};
 use crate::journal::Error;
 use crate::journal::lease::{LATER_BY, WHEN_RETRIEVED, new_fence};
 
-/// Of each event the newest version counts; each has the id of the one before as its key. Only what was retrieved well
-/// before, or is to be retrieved yet.
+/// Uses the newest version of each event; each version has the id of the one before as its deduplication key. Only
+/// events that were retrieved well before, or are still to be retrieved.
 const NOTE: &str = "WITH RECURSIVE versions AS (
         SELECT asked.at, receipts.seq, receipts.session_id, receipts.id, asked.id AS first, 0 AS version
         FROM unnest($1::uuid[], $2::bigint[]) AS asked (id, at) JOIN receipts ON receipts.id = asked.id
@@ -45,7 +45,7 @@ const ASK: &str = "WITH RECURSIVE versions AS (
     ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
         noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
 
-/// Notes that the notifications of these events came again, with when each was sent.
+/// Records that these events' notifications came again, with the time at which each was sent.
 pub(super) async fn note(
     client: &impl GenericClient,
     events: &[Uuid],
@@ -61,7 +61,8 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// Looks again in `due_in`, since the vendor has told of another note at `noted_at` and not all of it was seen.
+/// Schedules another look in `due_in`, because the vendor announced another note at `noted_at` and not all of it was
+/// fetched.
 pub(super) async fn again(
     client: &impl GenericClient,
     event: i64,
@@ -75,7 +76,8 @@ pub(super) async fn again(
     Ok(())
 }
 
-/// Has the newest version of an event fetched again, since somebody wants it. `false` where there is nothing to fetch yet.
+/// Schedules another fetch of an event's newest version because somebody asked for it. Returns `false` when it was
+/// never retrieved.
 pub(super) async fn ask(
     client: &impl GenericClient,
     first: EventId,

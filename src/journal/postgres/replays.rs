@@ -1,4 +1,4 @@
-//! Replay jobs and causes, statement by statement.
+//! Replay jobs, and failures grouped by cause, statement by statement.
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Transaction};
@@ -24,7 +24,7 @@ const PROGRESS: &str =
 const CANCEL: &str =
     "UPDATE replay_jobs SET state = 'cancelled', ended_at = server_millis(), cancelled_by = $2
     WHERE id = $1 AND state = 'running'";
-/// How long an instance works on the jobs that it has claimed, unless it claims them again.
+/// How long an instance's claim on a job lasts, unless it is renewed.
 const LEASE_MS: i64 = 10_000;
 const CLAIM: &str = "UPDATE replay_jobs SET owner = $1, leased_until = server_millis() + $2
     WHERE state = 'running' AND (owner = $1 OR leased_until < server_millis())";
@@ -32,7 +32,7 @@ const ADVANCE: &str = "UPDATE replay_jobs SET cursor = $2, scheduled = scheduled
         not_retrieved = not_retrieved + $5, no_sink = no_sink + $6, state = CASE WHEN $7 THEN 'done' ELSE state END,
         ended_at = CASE WHEN $7 THEN server_millis() END
     WHERE id = $1";
-/// By the delivery that failed where one did: an event may be in two of these groups.
+/// Grouped by the failed delivery if there is one, so an event may be in two of these groups.
 const CAUSES: &str = "SELECT 'dead' AS standing, deliveries.cause_code, deliveries.sink, count(*) AS n,
         min(ended_at) AS first_at, max(ended_at) AS last_at
         FROM deliveries JOIN endings ON endings.event = deliveries.event
@@ -95,7 +95,7 @@ impl Replays for PostgresStore {
     }
 
     async fn claim_jobs(&self) -> Result<Vec<ReplayJob>, Error> {
-        if !self.alive.is_so() {
+        if !self.alive.is_valid() {
             return Ok(Vec::new());
         }
         let lent = self.pool.lend().await?;
@@ -240,7 +240,7 @@ async fn advance(client: &mut Client, step: &ReplayStep) -> Result<bool, Error> 
     Ok(true)
 }
 
-/// Replays one event of a job. `None` where it has nowhere to go.
+/// Replays one event of a job. `None` when it has no sink to go to.
 async fn replay(
     transaction: &Transaction<'_>,
     id: EventId,
@@ -275,7 +275,7 @@ async fn causes(client: &Client) -> Result<Vec<CauseGroup>, Error> {
             let cause: Option<Cause> = row::optional_word(found, "cause_code")?;
             Ok(CauseGroup {
                 standing: row::word(found, "standing")?,
-                // One that an instance of an earlier version has written down.
+                // A failure without a cause was recorded by an instance of an earlier version.
                 cause: cause.unwrap_or(Cause::Unclassified),
                 sink: row::get(found, "sink")?,
                 events: row::total(found, "n")?,

@@ -1,4 +1,4 @@
-//! Taking an event out of the quarantine, now that its bytes can be read.
+//! Releases an event from quarantine when its bytes can be parsed.
 
 use deadpool_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -20,7 +20,7 @@ const WORK: &str = "WITH ended AS (DELETE FROM endings WHERE event = $1),
     SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(), $2, server_millis()
     FROM receipts WHERE seq = $1";
 
-/// Makes the event that was quarantined the notification that it is.
+/// Turns a quarantined event into the notification that its bytes are.
 pub(super) async fn requeue(
     client: &mut Client,
     id: EventId,
@@ -59,7 +59,7 @@ pub(super) async fn requeue(
         )
         .await;
     if let Err(error) = changed {
-        // It came in at another instance at this very moment.
+        // Another instance has stored the same notification at this very moment.
         if error.code() == Some(&SqlState::UNIQUE_VIOLATION) {
             drop(transaction);
             let same = client.query_one(SAME, &[&session_id, &dedupe]).await?;

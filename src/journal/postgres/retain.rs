@@ -1,5 +1,5 @@
-//! Retention: removes what has been kept for long enough, a little at a time. Rows that someone works on are left for the
-//! next time, and instances that do it at once take different ones.
+//! Retention: removes, in small steps, what has reached the end of its retention. Rows that are locked are left for the
+//! next run, and concurrent instances take different rows.
 
 use deadpool_postgres::Client;
 
@@ -8,7 +8,8 @@ use super::{counts, row};
 use crate::domain::EventState;
 use crate::journal::{Error, Expiry, Purged};
 
-/// The content of what is in this state for so long: by the first parameter's distance from now, at most the third many.
+/// Removes the content of events that have been in state $2 long enough: ended before now plus $1 (negative), at most
+/// $3 of them.
 const PURGE: &str = "WITH gone AS (
         SELECT event FROM endings WHERE has_content AND state = $2 AND ended_at < server_millis() + $1::bigint
         ORDER BY ended_at LIMIT $3::bigint FOR UPDATE SKIP LOCKED),
@@ -26,7 +27,8 @@ const PURGE: &str = "WITH gone AS (
     no_contexts AS (
         UPDATE expected SET context = NULL WHERE context IS NOT NULL AND session_id IN (SELECT session_id FROM no_bodies))
     UPDATE endings SET has_content = false WHERE event IN (SELECT event FROM gone)";
-/// What an operator or an age limit has taken the content of is decided, and goes as what is done does.
+/// Removes the receipts of done events, and of dead or quarantined ones whose content was removed by an operator or by
+/// an age limit.
 const RECEIPTS: &str = "WITH gone AS (
         SELECT event, state FROM endings WHERE ended_at < server_millis() + $1::bigint
             AND (state = 'done' OR (state IN ('dead', 'quarantined') AND NOT has_content))
@@ -43,14 +45,14 @@ const RECEIPTS: &str = "WITH gone AS (
     counted AS (INSERT INTO counts (state, n) SELECT state, -count(*) FROM gone GROUP BY state)
     DELETE FROM receipts WHERE seq IN (SELECT event FROM gone)";
 
-/// What was said of sessions that had their end long ago, and later the sessions.
+/// Removes the context of sessions that ended long ago, and later the sessions.
 const SESSIONS: &str = "WITH old AS (
         SELECT seq FROM expected WHERE context IS NOT NULL AND settled_at < server_millis() + $1::bigint LIMIT $3::bigint),
     no_contexts AS (UPDATE expected SET context = NULL WHERE seq IN (SELECT seq FROM old))
     DELETE FROM expected WHERE seq IN (SELECT seq FROM expected
         WHERE due IS NULL AND settled_at < server_millis() + $2::bigint AND context IS NULL LIMIT $3::bigint)";
 
-/// Replay jobs that ended long ago.
+/// Removes replay jobs that ended long ago.
 const JOBS: &str = "WITH gone AS (DELETE FROM replay_jobs WHERE ended_at < server_millis() + $1::bigint RETURNING id)
     DELETE FROM replayed WHERE job IN (SELECT id FROM gone)";
 

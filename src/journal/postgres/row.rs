@@ -1,4 +1,4 @@
-//! Between columns and types.
+//! Converts between columns and types.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -14,7 +14,7 @@ use crate::domain::{EncounterId, EventId, LinkGroup, Millis, SessionId, SessionK
 use crate::journal::contents;
 use crate::journal::{Error, Event, LinkRecord, Task};
 
-/// The tables that an event is in.
+/// The tables that hold an event.
 macro_rules! event_tables {
     () => {
         " FROM receipts LEFT JOIN endings ON endings.event = seq LEFT JOIN retrievals AS found ON found.event = seq
@@ -22,7 +22,7 @@ macro_rules! event_tables {
     };
 }
 
-/// An event as operators see it, without a condition.
+/// Selects an event as operators see it, without a condition.
 pub(super) const EVENT: &str = concat!(
     "SELECT receipts.id, received_at, generated_at, source,
     coalesce(found.outcome, receipts.outcome) AS outcome, status, session_id, receipts.encounter_id,
@@ -39,10 +39,10 @@ pub(super) const EVENT: &str = concat!(
     coalesce(pending.cause_code, endings.cause_code) AS cause_code",
     event_tables!()
 );
-/// The number of one. What its conditions do not name is not joined.
+/// Selects an event's number. The planner leaves out the joins that the conditions do not need.
 pub(super) const EVENT_NUMBER: &str = concat!("SELECT receipts.seq", event_tables!());
 
-/// An [`Event`] from [`EVENT`].
+/// Reads an [`Event`] from a row of [`EVENT`].
 pub(super) fn event(row: &Row) -> Result<Event, Error> {
     Ok(Event {
         id: id(row, "id")?,
@@ -67,7 +67,7 @@ pub(super) fn event(row: &Row) -> Result<Event, Error> {
     })
 }
 
-/// A [`LinkRecord`] from its columns.
+/// Reads a [`LinkRecord`] from its columns.
 pub(super) fn link(row: &Row) -> Result<LinkRecord, Error> {
     let (group, href): (String, String) = (get(row, "link_group")?, get(row, "href")?);
     let reason: Option<String> = get(row, "reason")?;
@@ -84,7 +84,7 @@ pub(super) fn link(row: &Row) -> Result<LinkRecord, Error> {
     })
 }
 
-/// A task from its word.
+/// Parses a task.
 pub(super) fn task(row: &Row, column: &'static str) -> Result<Task, Error> {
     get::<&str>(row, column)?
         .parse()
@@ -135,14 +135,14 @@ pub(super) fn total(row: &Row, column: &'static str) -> Result<u64, Error> {
     u64::try_from(get::<i64>(row, column)?).map_err(|_| corrupt(column))
 }
 
-/// One of a closed set of words.
+/// Parses one of a closed set of words.
 pub(super) fn word<T: FromStr>(row: &Row, column: &'static str) -> Result<T, Error> {
     get::<&str>(row, column)?
         .parse()
         .map_err(|_| corrupt(column))
 }
 
-/// One of a closed set of words, where there is one.
+/// Parses one of a closed set of words, or NULL.
 pub(super) fn optional_word<T: FromStr>(
     row: &Row,
     column: &'static str,
@@ -165,7 +165,7 @@ pub(super) fn took(row: &Row) -> Result<Option<Duration>, Error> {
     Ok(millis.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or(0))))
 }
 
-/// Text as PostgreSQL can keep it: it has no U+0000, which JSON has. The body keeps the truth.
+/// Text without U+0000, which JSON allows and PostgreSQL does not. The stored body is unchanged.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') {
         Cow::Owned(text.replace('\0', "\u{FFFD}"))
@@ -174,7 +174,7 @@ pub(super) fn text(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A count of rows as SQL takes it.
+/// A row limit as an SQL parameter.
 pub(super) fn limit(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

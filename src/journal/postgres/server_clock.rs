@@ -1,15 +1,15 @@
-//! Leases, retries and retention by the server's clock, whatever the instances' clocks say.
+//! Leases, retries and retention use the server's clock, whatever the instances' clocks say.
 //!
-//! Callers name points of their own monotonic time. Only the distance from now goes to the server, which adds it to its own
-//! time (`server_millis()`); what comes back is turned into the caller's time in the same way. So instances whose clocks
+//! Callers give times of their own monotonic clock. Only the distance from now is sent to the server, which adds it to
+//! its own time (`server_millis()`); times from the server are converted in the same way. So instances whose clocks
 //! differ agree on what is due, and a clock that jumps changes nothing.
 
 use crate::domain::{Clock, Millis};
 
-/// Longest distance that is sent, about a century: as good as for ever, and no sum of it overflows.
+/// The longest distance that is sent, about a century: practically for ever, and too short for a sum to overflow.
 const LONGEST: Millis = 100 * 365 * 24 * 3600 * 1000;
 
-/// Turns the caller's monotonic time into distances, and back.
+/// Converts the caller's monotonic time into distances, and back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ServerClock(Clock);
 
@@ -18,13 +18,13 @@ impl ServerClock {
         Self(own)
     }
 
-    /// How far `at` is from now; negative when it has been.
+    /// The time from now until `at`; negative when `at` has passed.
     pub(super) fn distance(self, at: Millis) -> Millis {
         at.saturating_sub(self.0.monotonic())
             .clamp(-LONGEST, LONGEST)
     }
 
-    /// The caller's time of the server's `at`, when it is `now` there.
+    /// Converts the server's `at` into the caller's time, given that the server's time is `now`.
     pub(super) fn own(self, at: Millis, now: Millis) -> Millis {
         self.0.monotonic().saturating_sub(now.saturating_sub(at))
     }

@@ -1,4 +1,4 @@
-//! Writes what a batch of ends has gathered, in as few round trips as can be.
+//! Writes a batch of ends in as few round trips as possible.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -43,10 +43,10 @@ const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at
     WHERE NOT EXISTS (SELECT FROM deliveries WHERE deliveries.event = planned.event AND deliveries.sink = planned.sink)
     ON CONFLICT (event, task) DO NOTHING
     RETURNING event, task, owner IS NOT NULL AS is_held";
-/// Those that waited for it.
+/// Starts the deliveries that were waiting for retrieval.
 const START: &str = "UPDATE work SET due = server_millis(), started_at = server_millis()
     WHERE event = ANY ($1) AND due = $2 AND owner IS NULL";
-/// The same for one sink.
+/// As `START`, for one sink.
 const START_ONE: &str = "UPDATE work SET due = server_millis(), started_at = server_millis()
     FROM unnest($1::bigint[], $2::text[]) AS told (event, sink)
     WHERE work.event = told.event AND work.task = 'deliver:' || told.sink AND due = $3 AND owner IS NULL";
@@ -75,8 +75,8 @@ const UNAPPLIED: &str = "INSERT INTO unapplied (event, sink, due)
     SELECT event, sink, server_millis() + due_in FROM unnest($1::bigint[], $2::text[], $3::bigint[])
         AS awaited (event, sink, due_in)
     ON CONFLICT (event, sink) DO UPDATE SET due = excluded.due";
-/// Done, since another event has had the same content delivered; but who was told of it before, or is to have it again,
-/// has it all the same.
+/// Ends an event as done because another event has already delivered the same content, unless the event has deliveries:
+/// a sink that got the notification earlier, or for which a replay was requested, gets this event all the same.
 const SAME: &str = "WITH same AS (
         SELECT event, same_as FROM unnest($1::bigint[], $2::uuid[]) AS same (event, same_as)
         WHERE NOT EXISTS (SELECT FROM work WHERE work.event = same.event AND task LIKE 'deliver:%')
@@ -86,7 +86,7 @@ const SAME: &str = "WITH same AS (
         SELECT 'done', count(*) FROM same UNION ALL SELECT 'delivering', -count(*) FROM same)
     INSERT INTO endings (event, state, ended_at, has_content, same_as)
     SELECT event, 'done', server_millis(), true, same_as FROM same";
-/// Done when all sinks have it, dead when one has given up and none is left to try.
+/// Ends events: done when all sinks have the event, dead when a sink has given up and none is left to try.
 pub(super) const END_EVENTS: &str = "WITH ended AS (
         INSERT INTO endings (event, state, ended_at, cause, cause_code, has_content)
         SELECT seq, CASE WHEN lost.sink IS NULL THEN 'done' ELSE 'dead' END, server_millis(),
@@ -107,8 +107,9 @@ pub(super) const END_EVENTS: &str = "WITH ended AS (
 type Column = Box<dyn ToSql + Sync + Send>;
 
 impl Writes {
-    /// Writes all of it, in as few round trips as can be: statements are sent one after the other without waiting in
-    /// between. Gives the deliveries that are held now, and the events that are over.
+    /// Writes the whole batch in as few round trips as possible: statements are pipelined, that is, sent without
+    /// waiting for the answer to the one before. Returns the leases on deliveries that this instance now holds, and the
+    /// events that are over.
     pub(super) async fn write(
         self,
         transaction: &Transaction<'_>,
@@ -218,7 +219,7 @@ impl Writes {
     }
 }
 
-/// The deliveries that were planned for this instance to make.
+/// The leases on the deliveries that were planned for this instance.
 fn leases(rows: &[tokio_postgres::Row], fence: i64) -> Result<Vec<Lease>, Error> {
     let mut held = Vec::new();
     for planned in rows {
@@ -233,7 +234,7 @@ fn leases(rows: &[tokio_postgres::Row], fence: i64) -> Result<Vec<Lease>, Error>
     Ok(held)
 }
 
-/// Sends statements one after the other without waiting in between.
+/// Pipelines statements.
 async fn execute(
     transaction: &Transaction<'_>,
     statements: Vec<(&str, Vec<Column>)>,
@@ -267,7 +268,7 @@ fn took_ms(took: Duration) -> i64 {
     i64::try_from(took.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// One column of these rows.
+/// One parameter column of these rows.
 fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Column
 where
     Vec<V>: ToSql + Sync + Send + 'static,

@@ -1,4 +1,4 @@
-//! What the store does, statement by statement in the files beside this one.
+//! Implements the store's traits; the statements are in the files beside this one.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use crate::journal::{
 #[async_trait]
 impl Store for PostgresStore {
     async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
-        let hold = hold && self.alive.is_so();
+        let hold = hold && self.alive.is_valid();
         self.intake()?.append(event, hold).await
     }
 
@@ -55,7 +55,7 @@ impl Store for PostgresStore {
     }
 
     fn is_alive(&self) -> bool {
-        self.alive.is_so()
+        self.alive.is_valid()
     }
 
     async fn lost(&self) {
@@ -65,7 +65,7 @@ impl Store for PostgresStore {
     async fn announced(&self) -> EventId {
         match self.heard.lock().await.recv().await {
             Some(id) => id,
-            // A guest, or a store that is closed.
+            // A guest, or a closed store.
             None => std::future::pending().await,
         }
     }
@@ -106,8 +106,8 @@ impl Store for PostgresStore {
         self.keeper
             .finished(Instant::now() + Duration::from_secs(1))
             .await;
-        // Others need not wait for it to be taken for dead.
-        if self.alive.is_so()
+        // Then others can take over at once and need not wait until this instance counts as dead.
+        if self.alive.is_valid()
             && let Ok(lent) = self.pool.lend().await
         {
             let left = within(WORK, instance::leave(&lent, self.owner)).await;

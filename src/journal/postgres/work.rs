@@ -1,4 +1,4 @@
-//! Claiming what is due, and what becomes of what is held: the one queue.
+//! Claims due work and manages leases, in the one queue of all work.
 //!
 //! `SKIP LOCKED`: instances that claim at the same time get different rows and do not wait for each other.
 
@@ -18,8 +18,8 @@ use crate::journal::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
-/// The name of a delivery's sink stands behind the eight letters of `deliver:`; of another task nothing does. The time that
-/// a delivery has been tried for begins anew when its sink is resumed.
+/// For a delivery, the sink's name follows the eight characters of `deliver:`; for any other task it is empty. The time
+/// for which a delivery has been tried starts anew when its sink is resumed.
 const CLAIM: &str = "WITH due AS (
         SELECT event, task FROM work WHERE owner IS NULL AND task = $1 AND due <= server_millis() + $2::bigint
             AND NOT EXISTS (SELECT FROM sink_pauses WHERE sink = substr($1, 9) AND resumed_at IS NULL)
@@ -32,15 +32,15 @@ const HELD: &str = "SELECT event, task, fence FROM work WHERE owner = $1";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = server_millis() + $4::bigint
     FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS given (event, task, fence)
     WHERE work.event = given.event AND work.task = given.task AND work.fence = given.fence AND owner IS NOT NULL";
-/// Those that were not heard of for so long are dead. What they hold, and what one holds that nobody knows of, is due; its
-/// fence is a new one, so that whoever comes back from the dead writes nothing.
+/// Instances without a heartbeat for that long are dead. Their leases, and those of an unknown instance, are released
+/// with a new fence, so that an instance that comes back can no longer write.
 const TAKE_OVER: &str = "WITH dead AS (
         DELETE FROM instances WHERE seen_at < server_millis() - $1::bigint AND id <> $2 RETURNING id)
     UPDATE work SET owner = NULL, due = server_millis(), fence = $3
     WHERE owner IS NOT NULL AND owner <> $2
         AND (owner IN (SELECT id FROM dead) OR NOT EXISTS (SELECT FROM instances WHERE id = owner))";
 
-/// A row that was taken.
+/// A claimed row.
 struct Taken {
     lease: Lease,
     tries: u32,
@@ -50,7 +50,7 @@ struct Taken {
     now: Millis,
 }
 
-/// Claims what is wanted and due.
+/// Claims due work.
 pub(super) async fn claim(
     client: &Client,
     clock: ServerClock,
@@ -89,7 +89,7 @@ async fn take(
     limit: usize,
 ) -> Result<Vec<Taken>, Error> {
     let claim = client.prepare_cached(CLAIM).await?;
-    // What has become due on the way is due.
+    // Work that became due since `now` was taken is claimed as well.
     let ahead = clock.distance(now).max(0);
     let (word, limit) = (task.to_string(), row::limit(limit));
     let rows = client
@@ -113,7 +113,7 @@ async fn take(
     rows.iter().map(taken).collect()
 }
 
-/// With all that is needed to do it.
+/// Joins a row with all that its work needs. `None` when the content is purged.
 fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed> {
     let Taken {
         lease,
@@ -156,7 +156,7 @@ fn claimed(taken: Taken, content: Content, clock: ServerClock) -> Option<Claimed
     })
 }
 
-/// What this instance holds.
+/// The leases of this instance.
 pub(super) async fn held(client: &Client, owner: Uuid) -> Result<Vec<Lease>, Error> {
     let statement = client.prepare_cached(HELD).await?;
     let rows = client.query(&statement, &[&owner]).await?;
@@ -170,7 +170,7 @@ pub(super) async fn held(client: &Client, owner: Uuid) -> Result<Vec<Lease>, Err
     held.collect()
 }
 
-/// Gives work back: it is due at `now`.
+/// Gives leases back: the work is due at `now`.
 pub(super) async fn give_back(
     client: &mut Client,
     clock: ServerClock,
@@ -191,8 +191,8 @@ pub(super) async fn give_back(
     Ok(())
 }
 
-/// Locks all work on these events, in the order in which everyone does: two ends of one event wait for each other, and
-/// never in a circle.
+/// Locks the rows of all work on these events, always in the same order: two transactions on one event wait for each
+/// other, and cannot deadlock.
 pub(super) async fn lock(transaction: &Transaction<'_>, events: &[i64]) -> Result<Vec<Row>, Error> {
     let lock = transaction
         .prepare_cached(
@@ -203,7 +203,7 @@ pub(super) async fn lock(transaction: &Transaction<'_>, events: &[i64]) -> Resul
     Ok(transaction.query(&lock, &[&events]).await?)
 }
 
-/// Takes over what dead instances hold, and tells how much that was.
+/// Takes over the leases of dead instances, and returns their number.
 pub(super) async fn take_over(
     client: &tokio_postgres::Client,
     owner: Uuid,

@@ -1,4 +1,4 @@
-//! What a batch of ends writes, gathered column by column.
+//! The rows that a batch of ends writes, gathered column by column.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::server_clock::ServerClock;
 use crate::domain::{Cause, EventState, Millis, Reason};
 use crate::journal::{End, Found, Lease, Task};
 
-/// All that a batch of ends writes, column by column.
+/// All rows that a batch of ends writes, column by column.
 #[derive(Default)]
 pub(super) struct Writes {
     pub(super) removed: (Vec<i64>, Vec<String>),
@@ -23,16 +23,16 @@ pub(super) struct Writes {
     pub(super) delivered: Vec<Delivered>,
     pub(super) history: Vec<Line>,
     pub(super) dead: (Vec<i64>, Vec<String>, Vec<&'static str>),
-    /// Confirmations that are waited for: of which event, at which sink, and for how long.
+    /// Awaited confirmations: the event, the sink, and the time until the deadline.
     pub(super) unapplied: (Vec<i64>, Vec<String>, Vec<i64>),
-    /// Events that are done since another one has had the same content delivered.
+    /// Events that end as done because another event has already delivered the same content.
     pub(super) same: (Vec<i64>, Vec<Uuid>),
     /// Events that may have ended.
     pub(super) over: Vec<i64>,
     pub(super) counts: HashMap<EventState, i64>,
 }
 
-/// Work that is to be done again.
+/// Work that is to be tried again.
 pub(super) struct Again {
     pub(super) lease: Lease,
     pub(super) next: Task,
@@ -42,7 +42,7 @@ pub(super) struct Again {
     pub(super) reason: Option<Reason>,
 }
 
-/// One line of an event's history: an attempt that did not succeed.
+/// An entry in an event's history for a failed attempt.
 pub(super) struct Line {
     pub(super) event: i64,
     pub(super) what: String,
@@ -53,7 +53,7 @@ pub(super) struct Line {
     pub(super) instance: String,
 }
 
-/// A delivery that is over.
+/// A delivery that has ended.
 pub(super) struct Delivered {
     pub(super) event: i64,
     pub(super) sink: String,
@@ -105,7 +105,7 @@ impl Writes {
         }
     }
 
-    /// An attempt that did not succeed.
+    /// Adds a failed attempt to the history.
     pub(super) fn failed(&mut self, end: &End, what: &str, reason: &Reason) {
         self.history.push(Line {
             event: end.lease.event,
@@ -124,7 +124,7 @@ impl Writes {
     }
 }
 
-/// A reason's sentence as PostgreSQL can keep it.
+/// A reason's text without U+0000, which PostgreSQL does not allow.
 pub(super) fn text(reason: &Reason) -> String {
     row::text(&reason.text).into_owned()
 }

@@ -1,4 +1,4 @@
-//! What came of questions: written down while the session is still awaited, and an event where it has ended.
+//! Records answers to polls while the session is still awaited, and makes an event for a session that has ended.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const NOTE: &str = "UPDATE expected SET state = $2, due = server_millis() + $3::
         settled_at = CASE WHEN $3::bigint IS NULL THEN server_millis() END, event = coalesce($10, event)
     WHERE seq = $1";
 
-/// Writes down what came of a question.
+/// Records the answer to a poll.
 pub(super) async fn end(
     transaction: &Transaction<'_>,
     clock: ServerClock,
@@ -70,7 +70,7 @@ pub(super) async fn end(
     }
 }
 
-/// Writes an answer down, and where the session stands.
+/// Writes the answer and the session's state.
 async fn note(
     transaction: &Transaction<'_>,
     clock: ServerClock,
@@ -107,8 +107,8 @@ async fn note(
     Ok(())
 }
 
-/// Makes the event of a session that has ended, unless there is one. A notification that is being kept waits for the
-/// session's row, and sees this.
+/// Makes the event of a session that has ended, unless it has one already. A notification that is being stored
+/// meanwhile waits for the lock of the session's row, and then sees this event.
 async fn recover(
     transaction: &Transaction<'_>,
     clock: ServerClock,

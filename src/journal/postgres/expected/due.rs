@@ -1,4 +1,4 @@
-//! Which sessions are to be asked for, and by which instance.
+//! The sessions that are due to be polled, and the instance that polls them.
 
 use deadpool_postgres::Client;
 
@@ -8,19 +8,19 @@ use crate::journal::expected::in_order;
 use crate::journal::postgres::{PostgresStore, row};
 use crate::journal::{Error, POLLER_LEASE};
 
-/// One instance asks; another one does when that has not looked for so long.
+/// One instance polls. Another one takes over when the claim has expired.
 const POLLER: &str = "INSERT INTO poller (owner, until) VALUES ($1, server_millis() + $2)
     ON CONFLICT (one) DO UPDATE SET owner = excluded.owner, until = excluded.until
     WHERE poller.owner = excluded.owner OR poller.until < server_millis()";
 
-/// Sessions that are due, if this instance is the one that asks.
+/// The due sessions, if this instance is the one that polls.
 pub(super) async fn due(
     client: &Client,
     store: &PostgresStore,
     now: Millis,
     limit: usize,
 ) -> Result<Option<Vec<Expected>>, Error> {
-    if !store.alive.is_so() {
+    if !store.alive.is_valid() {
         return Ok(None);
     }
     let lease = Millis::try_from(POLLER_LEASE.as_millis()).unwrap_or(Millis::MAX);

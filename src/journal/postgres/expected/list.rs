@@ -1,4 +1,4 @@
-//! How sessions stand: a page of them, and all of them in numbers.
+//! A page of expected sessions, and statistics of all of them.
 
 use deadpool_postgres::Client;
 

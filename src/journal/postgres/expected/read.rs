@@ -1,4 +1,4 @@
-//! A session as its row has it.
+//! Reads an expected session from its row.
 
 use deadpool_postgres::GenericClient;
 use tokio_postgres::Row;
@@ -31,7 +31,7 @@ pub(super) fn all(rows: &[Row], clock: ServerClock) -> Result<Vec<Expected>, Err
     rows.iter().map(|found| read(found, clock)).collect()
 }
 
-/// A session from [`SELECT`].
+/// Reads a session from a row of [`SELECT`].
 pub(super) fn read(row: &Row, clock: ServerClock) -> Result<Expected, Error> {
     let (now, due): (i64, Option<i64>) = (row::get(row, "now")?, row::get(row, "due")?);
     let time = |column| row::optional_time(row::get(row, column)?);

@@ -1,4 +1,4 @@
-//! Registering sessions, and learning what was not known of them.
+//! Registers sessions, and fills in unknown fields of sessions that are already registered.
 
 use deadpool_postgres::Client;
 
@@ -8,8 +8,9 @@ use crate::journal::postgres::row;
 use crate::journal::postgres::server_clock::ServerClock;
 use crate::journal::{Error, NewExpected, Registered};
 
-/// What is known already is left alone, but for what was not known of it; one that the partner names itself is no sibling
-/// any more, and what is known since may make it due sooner. One whose event is kept is met at once.
+/// Of a registered session only unknown fields are filled in, and the new data may make its next poll due sooner. A
+/// sibling session that the partner registers itself is no longer marked as a sibling. A session whose event is already
+/// stored is met at once.
 const EXPECT: &str = "WITH said AS (
         SELECT said.*, (SELECT id FROM receipts WHERE receipts.session_id = said.session_id AND junk IS NULL
                         ORDER BY seq LIMIT 1) AS event
@@ -41,7 +42,8 @@ pub(super) async fn expect(
     clock: ServerClock,
     sessions: &[NewExpected],
 ) -> Result<Vec<Registered>, Error> {
-    // A statement meets each session once; what else is said of one in the same call is said after it.
+    // One statement may name each session only once, so a further registration of the same session goes into the next
+    // statement.
     let mut registered = Vec::with_capacity(sessions.len());
     let mut rest = sessions;
     while !rest.is_empty() {
