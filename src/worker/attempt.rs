@@ -1,4 +1,5 @@
-//! One attempt: settle how the session ended, plan its links, fetch them, and decide what becomes of the event.
+//! One attempt to retrieve an event: find out the session's outcome, plan its links, fetch them, and decide what
+//! happens to the event.
 
 use std::time::{Duration, Instant};
 
@@ -12,18 +13,20 @@ use crate::journal::{ClaimedEvent, Found, LinkRecord, Linked, Planned, Retrieval
 use crate::sdp::{self, Failure};
 
 impl Retriever {
-    /// What the claimed event's sinks that want the notification alone are told, and from when on.
+    /// The end of a claim that retrieves nothing: the notification is delivered to the sinks that want only the
+    /// notification.
     pub(super) fn announced(&self, claimed: &ClaimedEvent) -> Retrieval {
-        // How it ended may still be found out; a sink that hears of it once should hear the right thing.
+        // An unknown outcome may still be found out, and a sink that gets only one message should get the right
+        // outcome.
         let sinks = match claimed.found.session.outcome {
-            // Without credentials nobody finds it out.
+            // Without credentials it cannot be found out.
             Outcome::Unknown if self.sdp.is_some() => Vec::new(),
             outcome => self.sinks(outcome, Some(Include::NotificationOnly)),
         };
         Retrieval::Announced { sinks }
     }
 
-    /// One attempt, start to end.
+    /// Makes one whole attempt.
     pub(super) async fn attempt(&self, claimed: &ClaimedEvent) -> Retrieval {
         let mut session = claimed.found.session.clone();
         let Some(notification) = claimed.notification.as_deref() else {
@@ -70,7 +73,7 @@ impl Retriever {
         self.fetch(sdp, claimed, session, links).await
     }
 
-    /// Another attempt, since an answer to the question of `start` could not tell how the session ended.
+    /// Ends an attempt, begun at `start`, that could not find out the session's outcome: it is tried again.
     fn ask_again(
         &self,
         claimed: &ClaimedEvent,
@@ -90,7 +93,7 @@ impl Retriever {
             }
             NotYet::Failed(failure) => {
                 self.note(&failure);
-                // What fails for this session alone must not be waited out as an outage.
+                // A failure for this session alone must count as tried time, or it would be waited out like an outage.
                 let counts = !failure.is_outage() || self.breaker.has_answered_since(start);
                 (
                     session,
@@ -105,7 +108,8 @@ impl Retriever {
         self.retry(claimed, found, self.wait(claimed, asked), counts, reason)
     }
 
-    /// What is to be fetched: what is linked, and the vendor's standard links for what a completed session must have.
+    /// The links to fetch: those of the notification, and the vendor's standard links for what a completed session must
+    /// have.
     fn plan(
         &self,
         sdp: &sdp::Client,
@@ -135,7 +139,7 @@ impl Retriever {
         links
     }
 
-    /// Hands over what there is to every sink that wants it.
+    /// Ends an attempt with deliveries to every sink that wants the outcome.
     pub(super) fn deliver(&self, found: Found) -> Retrieval {
         let is_late = found.links.iter().any(|linked| plan::is_late(&linked.link));
         let wait = plan::next_look(&self.refresh, Duration::ZERO).filter(|_| is_late);
@@ -152,8 +156,9 @@ impl Retriever {
         }
     }
 
-    /// Given up. Who wants the notification alone has it all the same. What this attempt found out of the session is
-    /// written down first, so that they and everyone else hear how it ended; the next attempt gives up.
+    /// Gives the event up. Sinks that want only the notification get it all the same. If this attempt has found out the
+    /// session's outcome, that is recorded first, so that all sinks get the right outcome, and the next attempt gives
+    /// up.
     pub(super) fn dead(&self, claimed: &ClaimedEvent, found: Found, reason: Reason) -> Retrieval {
         let sinks = self.sinks(found.session.outcome, Some(Include::NotificationOnly));
         if is_news(claimed, &found) {
@@ -172,7 +177,7 @@ impl Retriever {
         }
     }
 
-    /// The sinks that want this outcome; with `only`, those of them that want just so much.
+    /// The sinks that want this outcome; with `only`, those of them with just this `include` setting.
     pub(super) fn sinks(&self, outcome: Outcome, only: Option<Include>) -> Vec<String> {
         let wanting = self.wants.iter().filter(|wants| {
             wants.events.contains(&outcome) && only.is_none_or(|only| wants.include == only)
@@ -180,13 +185,13 @@ impl Retriever {
         wanting.map(|wants| wants.sink.clone()).collect()
     }
 
-    /// How long to wait after this attempt.
+    /// The wait after this attempt. `asked` is the wait that the API asked for.
     pub(super) fn wait(&self, claimed: &ClaimedEvent, asked: Option<Duration>) -> Duration {
         backoff::wait(&self.follow.retry, claimed.attempt, asked)
     }
 
-    /// Another attempt after `wait`, or the end when the time for attempts is over. The wait counts as time in which it
-    /// was tried if the API answers.
+    /// Tries again after `wait`, or gives up when the time for attempts is used up. With `counts`, the wait is added to
+    /// the time tried; it must be set only if the API answers.
     pub(super) fn retry(
         &self,
         claimed: &ClaimedEvent,
@@ -202,7 +207,7 @@ impl Retriever {
         self.try_again(claimed, found, wait, counts, reason)
     }
 
-    /// Another attempt after `wait`, however long it has been tried.
+    /// Tries again after `wait`, however long it has been tried.
     pub(super) fn try_again(
         &self,
         claimed: &ClaimedEvent,
@@ -234,7 +239,7 @@ impl Retriever {
     }
 }
 
-/// Whether an attempt found out how the session ended.
+/// Whether an attempt has found out the session's outcome.
 fn is_news(claimed: &ClaimedEvent, found: &Found) -> bool {
     claimed.found.session.outcome == Outcome::Unknown && found.session.outcome != Outcome::Unknown
 }

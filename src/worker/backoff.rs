@@ -1,17 +1,17 @@
-//! How long to wait before the next attempt. Pure but for the dice.
+//! The backoff: how long to wait before the next attempt. Pure except for the random jitter.
 
 use std::time::Duration;
 
 use crate::config::Retry;
 
-/// The wait after attempt `attempt` (from 1): full jitter below a bound that doubles from `initial` to `max`, and never
-/// less than a tenth of `initial`, so that nothing spins. What a peer asks for can make it longer, up to `max`, and never
-/// shorter.
+/// The wait after attempt number `attempt` (from 1): full jitter below a bound that doubles from `initial` to `max`,
+/// and at least a tenth of `initial`, so that attempts never spin. A wait that the peer has asked for can make it
+/// longer, up to `max`, but not shorter.
 pub(super) fn wait(retry: &Retry, attempt: u32, asked: Option<Duration>) -> Duration {
     let doublings = attempt.saturating_sub(1).min(31);
     let bound = retry.initial.saturating_mul(1 << doublings).min(retry.max);
     let jittered = bound.mul_f64(rand::random::<f64>()).max(retry.initial / 10);
-    // A little more than asked, so that those who were asked together do not come back together.
+    // A little longer than asked, so that callers that were told the same wait do not return together.
     let asked = asked.unwrap_or_default().min(retry.max);
     let asked = asked.saturating_add(jittered.min(asked / 4));
     jittered.max(asked).min(retry.max)

@@ -1,5 +1,6 @@
-//! A breaker for the vendor's API and one for each sink: while one fails as a whole, its work waits in the journal and one
-//! attempt at a time finds out whether it is back. So an outage makes no storm, neither of calls nor of lines.
+//! Circuit breakers, one for the vendor's API and one for each sink. While the API or a sink is down, its work waits in
+//! the journal, and one attempt at a time, the probe, finds out whether it is back. So an outage causes no flood of
+//! calls or of log lines.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,22 +8,22 @@ use std::time::{Duration, Instant};
 use crate::lifecycle::{Component, Readiness};
 use crate::metrics::Metrics;
 
-/// Failures in a row that open it.
+/// The number of consecutive failures that opens it.
 const THRESHOLD: u32 = 5;
-/// First and longest time that it stays open.
+/// The first and the longest time that it stays open.
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
-/// The longest for a sink, which is asked by this service alone and not by every partner's.
+/// The longest time for a sink, which only this service calls, whereas every partner calls the vendor's API.
 const LONGEST_FOR_SINK: Duration = Duration::from_secs(10);
 
-/// The breaker.
+/// A circuit breaker.
 pub(super) struct Breaker {
     state: Mutex<State>,
     metrics: Metrics,
     guarded: Guarded,
 }
 
-/// What a breaker stands before, and who is told how it does.
+/// The dependency that a breaker protects, and the readiness that it updates.
 pub(super) enum Guarded {
     /// The vendor's API.
     Sdp(Readiness),
@@ -33,22 +34,22 @@ pub(super) enum Guarded {
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
-    /// When it last answered as it should.
+    /// When the dependency last answered as it should.
     answered: Option<Instant>,
     open_until: Option<Instant>,
-    /// Whether the one attempt that may find out is under way, since when.
+    /// When the probe began, while it is under way.
     probe: Option<Instant>,
     openings: u32,
 }
 
-/// How much may be tried now.
+/// How many attempts may be made now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admit {
-    /// As much as there is room for.
+    /// As many as there is room for.
     All,
-    /// One attempt, to find out.
+    /// One attempt, as a probe.
     One,
-    /// Nothing.
+    /// None.
     None,
 }
 
@@ -65,20 +66,20 @@ impl Breaker {
         }
     }
 
-    /// Whether all is well, as far as is known.
+    /// Whether the breaker is closed.
     pub(super) fn is_closed(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.open_until.is_none()
     }
 
-    /// Whether it has answered anyone as it should since then.
+    /// Whether any call has been answered as it should since `then`.
     pub(super) fn has_answered_since(&self, then: Instant) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.answered.is_some_and(|answered| answered >= then)
     }
 
-    /// How much may be tried at `now`. [`Admit::One`] is given out once, and again when it was not reported back within
-    /// the longest opening.
+    /// How many attempts may be made at `now`. [`Admit::One`] is returned once, and again if the probe has not ended
+    /// within the longest opening.
     pub(super) fn admit(&self, now: Instant) -> Admit {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match (state.open_until, state.probe) {
@@ -92,7 +93,7 @@ impl Breaker {
         }
     }
 
-    /// The attempt that was let through is over, whether or not it asked the API anything; the next one may try.
+    /// Ends the probe, whether or not it has called the dependency, so that another probe may begin.
     pub(super) fn probe_ended(&self) {
         self.state
             .lock()
@@ -100,7 +101,7 @@ impl Breaker {
             .probe = None;
     }
 
-    /// It answered as it should, if not always with what was hoped for.
+    /// Records an answer. It need not be a success: a refusal shows that the dependency is up as well.
     pub(super) fn success(&self, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (was_open, had_failed) = (state.open_until.is_some(), state.failures > 0);
@@ -129,7 +130,7 @@ impl Breaker {
         }
     }
 
-    /// It failed as a whole.
+    /// Records a failure of the dependency as a whole.
     pub(super) fn failure(&self, now: Instant, reason: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);

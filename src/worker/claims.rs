@@ -1,7 +1,8 @@
-//! The loop that all work goes through: wait for room, claim what is due, work on each item in a task of its own.
+//! The loop of every kind of work: wait for a permit, claim due work, and process each item in a task of its own.
 //!
-//! Room is taken before claiming, so nothing is held that cannot be started. A wake-up makes it look at once; else it
-//! looks now and then, which finds retries that became due and work that others gave back.
+//! Permits are taken before work is claimed, so no lease is held on work that cannot be started. A wake-up makes the
+//! loop claim at once. Without one it claims at regular intervals, which finds retries that became due and work that
+//! other instances gave back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,35 +13,35 @@ use tokio::sync::Notify;
 use crate::journal::{self, Admission, Journal, Permit};
 use crate::lifecycle::TaskGroup;
 
-/// How often the loop looks without being woken.
+/// How often the loop claims without being woken.
 const SWEEP: Duration = Duration::from_millis(250);
-/// Most items claimed at once.
+/// The most items of one claim.
 const BATCH: usize = 64;
-/// A wait after a claim that failed.
+/// The wait after a failed claim.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How long to wait for a quarter of the room while more is due than there is room for, and the shortest time between two
-/// looks: one claim is then for many.
+/// While more work is due than there are permits: how long to wait until a quarter of the permits is free, so that one
+/// claim serves many items. Also the shortest time between two claims.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// One kind of work.
+/// A kind of work.
 #[async_trait]
 pub(super) trait Work: Send + Sync + 'static {
-    /// What is claimed.
+    /// The type of a claimed item.
     type Item: Send + 'static;
-    /// What an item's task is called while a drain waits for it.
+    /// The name of an item's task in the log, while a drain waits for it.
     const NAME: &'static str;
 
     /// Claims at most `limit` due items.
     async fn claim(&self, limit: usize) -> Result<Vec<Self::Item>, journal::Error>;
 
-    /// Whether work may be let in that was not claimed.
+    /// Whether new work from the intake is admitted without a claim.
     fn lets_in(&self) -> bool;
 
-    /// Does one item, start to end, and writes down how it went. It makes room as soon as it is done.
+    /// Processes one item and records how it ended. Drops the permit as soon as the work is done.
     async fn work(self: Arc<Self>, item: Self::Item, permit: Permit);
 }
 
-/// Where a loop works.
+/// What the loop of one kind of work needs.
 pub(super) struct Loop {
     pub(super) journal: Journal,
     pub(super) admission: Admission,
@@ -49,7 +50,7 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    /// Works until `tasks` stops. Items that are under way then go on in tasks of the group.
+    /// Runs until `tasks` stops. Items under way then run to their end as tasks of the group.
     pub(super) async fn run<W: Work>(self, work: Arc<W>) {
         self.claim_and_work(&work).await;
         self.admission.set_open(false);
@@ -93,7 +94,7 @@ impl Loop {
             let claimed = match work.claim(limit).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
-                    // Said once: an outage of an hour is one line, not thousands.
+                    // Logged once: an outage of an hour makes one line, not thousands.
                     if is_healthy {
                         tracing::error!(error = %error, work = W::NAME, "cannot claim work; trying again until it can");
                     }

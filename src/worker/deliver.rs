@@ -1,4 +1,4 @@
-//! Delivering events to one sink. Each sink has a loop of its own: one that is down holds up no other.
+//! Delivers events to one sink. Each sink has a loop of its own, so a sink that is down does not delay the others.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::journal::{
 use crate::lifecycle::{Alert, TaskGroup};
 use crate::sinks::{CloudEvent, Sink, SinkAnswer};
 
-/// A sink as those see it who have something for it.
+/// A sink's channel for deliveries, as seen by those who plan them.
 pub(super) struct Outlet {
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) admission: Admission,
@@ -27,19 +27,19 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    /// Its name.
+    /// The sink's name.
     pub(super) fn name(&self) -> &str {
         &self.deliverer.config.name
     }
 
-    /// Delivers what this instance holds already.
+    /// Starts a delivery whose lease this instance already holds.
     pub(super) fn start(&self, claimed: ClaimedDelivery, permit: Permit, tasks: &TaskGroup) {
         let deliverer = Arc::clone(&self.deliverer);
         tasks.spawn(Deliverer::NAME, deliverer.work(claimed, permit));
     }
 }
 
-/// The work of one sink.
+/// The delivery work of one sink.
 pub(super) struct Deliverer {
     config: SinkConfig,
     sink: Arc<dyn Sink>,
@@ -58,13 +58,13 @@ impl Deliverer {
         }
     }
 
-    /// Renders and delivers. What the sink says, the breaker hears.
+    /// Renders the event and delivers it, and reports the sink's answer to the breaker.
     async fn attempt(&self, document: &Document) -> SinkAnswer {
         let origin = self.shared.traces.origin(document.id);
         let from = (&*self.shared.instance, origin);
         let event = match CloudEvent::of(document, self.config.include, from) {
             Ok(event) => event,
-            // Another attempt would find the same bytes; an operator has to look at them.
+            // Another attempt would render the same bytes; an operator has to look at them.
             Err(unrenderable) => {
                 self.breaker.probe_ended();
                 return SinkAnswer::Rejected {
@@ -88,7 +88,7 @@ impl Deliverer {
         outcome
     }
 
-    /// What an outcome means for this claim.
+    /// The end of this claim that follows from the sink's answer.
     fn end(&self, claimed: &ClaimedDelivery, outcome: SinkAnswer) -> DeliveryEnd {
         let clock = &self.shared.clock;
         match outcome {
@@ -193,14 +193,15 @@ impl Work for Deliverer {
 }
 
 impl Deliverer {
-    /// Makes one delivery, and writes down what came of it.
+    /// Makes one delivery and records its end.
     async fn deliver(&self, claimed: ClaimedDelivery, permit: Permit) {
         let (shared, document) = (&self.shared, &claimed.document);
         let start = Instant::now();
         let outcome = tokio::select! {
             biased;
             () = shared.journal.lost() => {
-                // Others are about to make it, and what comes of it here would not be written down.
+                // This instance's leases are no longer valid: another instance will make this delivery, and a result
+                // from here would not be recorded.
                 self.breaker.probe_ended();
                 return shared.journal.abandon(&claimed.lease);
             }

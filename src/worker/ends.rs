@@ -1,5 +1,5 @@
-//! Writing down how work ended. What ends while one write is under way is gathered and written together, so a store is
-//! asked once for many, and a single end waits for nobody.
+//! Records how work ended. Ends that arrive while one write is under way are collected and written together, so the
+//! store gets one write for many ends, and a single end waits for no others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,31 +9,32 @@ use tokio::sync::{mpsc, oneshot};
 use crate::journal::{End, Ended, Error, Journal, Lease};
 use crate::lifecycle::TaskGroup;
 
-/// Most ends in one write.
+/// The most ends in one write.
 const BATCH: usize = 64;
-/// Ends that wait for their write; whoever has more waits.
+/// The most queued ends; a caller with a further one waits.
 const QUEUE: usize = 1024;
-/// Waits between two tries while the store is down: doubled from the first to the last.
+/// The backoff while the store is down: doubled from the first wait to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LAST_WAIT: Duration = Duration::from_secs(2);
-/// When work is given back whose end the store will not write: not at once, since it was done, and will be done again.
+/// How long work is held whose end the store refuses to record. It is not given back at once, because it will then be
+/// done a second time.
 const AFTER_REFUSAL: Duration = Duration::from_secs(300);
 
-/// Where ends are handed in. Cheap to clone.
+/// The queue of ends. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Ends {
     queue: mpsc::Sender<(End, oneshot::Sender<Ended>)>,
 }
 
 impl Ends {
-    /// Starts the task that writes in `tasks`. It ends when nobody can hand in any more.
+    /// Starts the writing task in `tasks`. It ends when all handles are dropped.
     pub(super) fn spawn(journal: Journal, tasks: &TaskGroup) -> Self {
         let (queue, queued) = mpsc::channel(QUEUE);
         tasks.spawn("results", run(journal, queued));
         Self { queue }
     }
 
-    /// Waits until an end is written down, however long the store is down. `None` when it never will be.
+    /// Waits until an end is recorded, however long the store is down. `None` when the store refuses it.
     pub(super) async fn write(&self, end: End) -> Option<Ended> {
         let (tell, told) = oneshot::channel();
         self.queue.send((end, tell)).await.ok()?;
@@ -52,7 +53,7 @@ async fn run(journal: Journal, mut queued: mpsc::Receiver<(End, oneshot::Sender<
                     tell.send(ended).ok();
                 }
             }
-            // One that cannot be written must not take the others with it.
+            // One end that cannot be recorded must not fail the others, so each is written by itself.
             Err(_) => {
                 for (end, tell) in ends.iter().zip(tell) {
                     match write(&journal, vec![end.clone()]).await {
@@ -67,7 +68,7 @@ async fn run(journal: Journal, mut queued: mpsc::Receiver<(End, oneshot::Sender<
     }
 }
 
-/// Tries until it is written, or will never be.
+/// Writes until it succeeds or the store refuses.
 async fn write(journal: &Journal, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
     let mut wait = FIRST_WAIT;
     loop {

@@ -1,4 +1,4 @@
-//! Fetching the links of one event, all that is pending at once, and what their standing means.
+//! Fetches all pending links of one event at once, and decides from their states what happens to the event.
 
 use std::time::{Duration, Instant};
 
@@ -13,19 +13,19 @@ use crate::domain::{self, Cause, LinkCause, LinkState, Reason, Session, json};
 use crate::journal::{ClaimedEvent, Found, LinkRecord, Linked, Retrieval};
 use crate::sdp::{self, Failure, Fetched, Kind};
 
-/// What one attempt's calls came to.
+/// The results of one attempt's calls.
 #[derive(Default)]
 struct Calls {
-    /// Those that failed, by the place of their link.
+    /// The failed calls, each with its link's index.
     failed: Vec<(usize, Failure)>,
-    /// Whether the API answered any of them, be it with a refusal.
+    /// Whether the API answered any call, be it with a refusal.
     is_answered: bool,
-    /// The longest wait that was asked for.
+    /// The longest wait that the API asked for.
     asked: Option<Duration>,
 }
 
 impl Retriever {
-    /// Fetches what is pending.
+    /// Fetches the pending links.
     pub(super) async fn fetch(
         &self,
         sdp: &sdp::Client,
@@ -100,7 +100,7 @@ impl Retriever {
         }
     }
 
-    /// Takes one fetch's result into a link; gives back the body to store.
+    /// Records the result of one call in its link, and returns the body to store.
     fn apply(
         &self,
         claimed: &ClaimedEvent,
@@ -158,8 +158,9 @@ impl Retriever {
         Some(fetched.body)
     }
 
-    /// Whether the API answers, though it answered none of this attempt's calls. What fails for one session alone must not
-    /// be waited out as an outage; so it is asked for the session's status, unless it has just answered someone.
+    /// Whether the API answers, although it answered none of this attempt's calls. A failure for this session alone
+    /// must not be waited out like an outage. So the session's status is requested, unless the API has just answered
+    /// another call.
     async fn is_answering(
         &self,
         sdp: &sdp::Client,
@@ -178,7 +179,7 @@ impl Retriever {
         answers
     }
 
-    /// How long a wait for this link may be at most: to the moment at which it is judged anew.
+    /// The longest wait for this link: until the time at which it is judged differently.
     fn left(
         &self,
         claimed: &ClaimedEvent,
@@ -200,7 +201,7 @@ impl Retriever {
     }
 }
 
-/// What the event waits for, or died of.
+/// Why the event waits, or why it is dead.
 fn why(link: &LinkRecord, failure: Option<&Failure>) -> Reason {
     let cause = match (link.cause, failure) {
         (Some(LinkCause::NotFollowed), _) => Cause::FetchRefusedLink,

@@ -1,7 +1,8 @@
-//! Content that came late, or was made anew: it is asked for again, and what is not as it was is delivered as an amendment.
+//! Late and changed content: it is fetched again, and if it differs from what was delivered, it is delivered as an
+//! amendment.
 //!
-//! An amendment is an event of its own, with an id of its own, that replaces the one before it. It never holds up
-//! anything: it is asked for only while all is well with the vendor's API.
+//! An amendment is an event of its own, with its own id, that replaces the one before it. This work delays nothing
+//! else: it is done only while the breaker of the vendor's API is closed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ use crate::journal::{
 };
 use crate::sdp;
 
-/// The work of asking again.
+/// The work of fetching content again.
 pub(super) struct Late {
     pub(super) shared: Arc<Shared>,
     pub(super) sdp: sdp::Client,
@@ -124,22 +125,22 @@ impl Late {
     }
 }
 
-/// When it is looked again after a call that was not answered.
+/// The wait before a call that was not answered is made again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What a look came to.
+/// The result of a look.
 #[derive(Default)]
 struct Look {
-    /// What was fetched, with what was there before of it.
+    /// The fetched links, each with the body that it had before.
     came: Vec<(Linked, Option<Bytes>)>,
-    /// The numbers of links that were there and were asked for again.
+    /// The numbers of the links that had been fetched before and were fetched again.
     asked_again: Vec<u32>,
-    /// Whether some call was not answered, and is to be made again.
+    /// Whether a call was not answered and must be made again.
     has_failed: bool,
 }
 
 impl Look {
-    /// Whether anything is not as it was.
+    /// Whether any content differs.
     fn changed(&self) -> bool {
         self.came.iter().any(|(new, before)| {
             let (Some(new), Some(before)) = (&new.body, before) else {
@@ -150,14 +151,14 @@ impl Look {
     }
 }
 
-/// What is written of it, and when the next look is.
+/// What is recorded, and when the next look is.
 struct Written {
     what: Seen,
     next: Option<Millis>,
 }
 
 impl Late {
-    /// Asks for what is missing, and for what is to be asked for again.
+    /// Fetches the missing content, and the content that is to be fetched again.
     async fn look(&self, late: &LateEvent) -> Look {
         let subject = &subject_of(&late.receipt);
         let wanted = late.found.links.iter().filter_map(|linked| {
@@ -178,12 +179,12 @@ impl Late {
             let fetched = match result {
                 Ok(fetched) => fetched,
                 Err(failure) => {
-                    // What the vendor does not have any more stays as it was delivered.
+                    // Content that the vendor no longer has stays as it was delivered.
                     look.has_failed |= is_again && failure.is_retryable();
                     continue;
                 }
             };
-            // Nothing takes the place of something: the next note may be on its way.
+            // An empty answer never replaces content: the next note may be in the making.
             if is_empty(&linked.link.group, &fetched.body) {
                 continue;
             }
@@ -201,7 +202,7 @@ impl Late {
         look
     }
 
-    /// Whether what was fetched of this link is asked for again.
+    /// Whether this link was fetched before and is to be fetched again.
     fn is_asked_again(&self, late: &LateEvent, link: &LinkRecord) -> bool {
         let (LinkState::Fetched, Some(fetched_at)) = (link.state, link.fetched_at) else {
             return false;
@@ -234,7 +235,7 @@ impl Late {
         for (new, _) in came {
             let same = found.links.iter_mut().find(|old| old.link.n == new.link.n);
             same.into_iter().for_each(|old| {
-                // What is the same stays as it was fetched first, but for when and by whom.
+                // Unchanged content stays as it was first fetched, apart from the time and the instance.
                 if changed || !asked_again.contains(&new.link.n) {
                     old.clone_from(&new);
                 } else {
@@ -273,7 +274,7 @@ impl Late {
         }
     }
 
-    /// Those that had what is amended.
+    /// The sinks that get the amendment.
     fn sinks(&self, late: &LateEvent) -> Vec<String> {
         let wanting = self.wants.iter().filter(|wants| {
             wants.include == Include::Everything

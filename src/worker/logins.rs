@@ -1,4 +1,4 @@
-//! Raises an alert while the vendor's API does not let an identity in.
+//! Raises an alert while no login to the vendor's API succeeds for an identity.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use crate::lifecycle::{Alert, Alerts};
 use crate::sdp;
 
-/// How long no login may succeed before that is an alert, and how often it is looked for.
+/// How long every login must fail before the alert is raised, and how often that is checked.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_secs(2);
 
-/// The identities for which the alert is on.
+/// The identities for which the alert is raised.
 pub(super) struct Logins {
     alerts: Alerts,
     raised: BTreeSet<String>,
     started: Instant,
 }
 
-/// Looks for ever.
+/// Checks logins. Never returns.
 pub(super) async fn watch(sdp: sdp::Client, alerts: Alerts) {
     let mut logins = Logins::new(alerts, Instant::now());
     loop {
@@ -27,7 +27,7 @@ pub(super) async fn watch(sdp: sdp::Client, alerts: Alerts) {
 }
 
 impl Logins {
-    /// With what was on when the process before ended.
+    /// Begins with the alerts that were raised when the process before this one ended.
     pub(super) fn new(alerts: Alerts, started: Instant) -> Self {
         let on = alerts.raised().into_iter();
         let on = on.filter(|(alert, ..)| *alert == Alert::TokenRefused);
@@ -38,7 +38,7 @@ impl Logins {
         }
     }
 
-    /// `refused` names who is not let in, and since when.
+    /// Raises and resolves alerts. `refused` maps each identity that cannot log in to the time since when.
     pub(super) fn look(&mut self, refused: &BTreeMap<String, Instant>, now: Instant) {
         for (identity, since) in refused {
             if now.duration_since(*since) >= REFUSED_FOR {
@@ -50,7 +50,7 @@ impl Logins {
                 self.raised.insert(identity.clone());
             }
         }
-        // Nobody may have logged in yet.
+        // Until then there may have been no login at all.
         if now.duration_since(self.started) < REFUSED_FOR {
             return;
         }
@@ -82,7 +82,7 @@ mod tests {
             (raised[0].0, &*raised[0].1),
             (Alert::TokenRefused, "default")
         );
-        // The next process takes it up, and waits for a login of its own.
+        // The next process takes the alert over, and resolves it only after a login of its own.
         let mut next = Logins::new(alerts.clone(), start + REFUSED_FOR);
         next.look(&BTreeMap::new(), start + REFUSED_FOR);
         assert_eq!(alerts.raised().len(), 1);

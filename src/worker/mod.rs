@@ -1,9 +1,10 @@
-//! Works off the journal: fetches what a notification links to, and delivers the result to every sink.
+//! Processes events from the journal: retrieves what a notification links to, and delivers the result to every sink.
 //!
-//! Guarantee: at least once to every sink. A lease only saves double work. Knows nothing of the public listener.
+//! The guarantee is at-least-once delivery to every sink; a lease only avoids duplicate work. The worker does not
+//! depend on the public listener.
 //!
-//! New events come from the intake already held, with their receipt; what came of one goes to the sinks from memory. The
-//! store is asked for what there was no room for, what is tried again and what others gave back.
+//! New events come from the intake with their lease and receipt, and their deliveries start from memory. The store is
+//! queried only for events for which there was no room, for retries, and for work that other instances gave back.
 
 mod attempt;
 mod backoff;
@@ -51,28 +52,28 @@ use self::poll::Poller;
 use self::retrieve::{Retriever, Wants};
 use self::teller::Listener;
 
-/// Events whose late content is asked for at once; nobody waits for it.
+/// How many events are looked at for late content at once; nothing waits for this work.
 const LATE_AT_ONCE: usize = 2;
 
-/// What the worker works with.
+/// What the worker is made of.
 pub struct Parts {
     /// The journal.
     pub journal: Journal,
-    /// New events, and word of what is due.
+    /// New events, and wake-ups when work is due.
     pub inbox: Inbox,
-    /// The vendor's API; `None` without credentials: then only what needs none is worked on.
+    /// The vendor's API; `None` without credentials. Then only work that does not need the API is done.
     pub sdp: Option<sdp::Client>,
     /// Every sink with its settings.
     pub sinks: Vec<(SinkConfig, Box<dyn Sink>)>,
-    /// What to follow, and for how long.
+    /// Which links to follow, and for how long.
     pub follow: Follow,
-    /// Whether, and how, sessions are expected.
+    /// Whether and how expected sessions are polled.
     pub reconcile: Reconcile,
-    /// When content is asked for again.
+    /// When content is fetched again.
     pub refresh: Refresh,
-    /// How long things are kept.
+    /// How long content and receipts are kept.
     pub retention: Retention,
-    /// Name of this instance.
+    /// This instance's name.
     pub instance: String,
     /// The time.
     pub clock: Clock,
@@ -80,18 +81,18 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Opens the spans of attempts.
     pub traces: Traces,
-    /// Told how the vendor's API does.
+    /// Updated with the state of the vendor's API.
     pub readiness: Readiness,
-    /// Told what an operator should know at once.
+    /// Raises alerts for operators.
     pub alerts: Alerts,
-    /// The alerts that sinks were told of before, and not of their end.
+    /// The alerts whose beginning was sent to a sink and whose end was not yet.
     pub told: Vec<ToldAlert>,
 }
 
-/// How often it is seen to that all that this instance holds is worked on.
+/// How often leases that nobody works under are looked for.
 const RECONCILE: Duration = Duration::from_secs(5);
 
-/// What every step of the worker works with.
+/// What every part of the worker shares.
 struct Shared {
     journal: Journal,
     ends: Ends,
@@ -99,11 +100,11 @@ struct Shared {
     metrics: Metrics,
     traces: Traces,
     alerts: Alerts,
-    /// Name of this instance.
+    /// This instance's name.
     instance: Arc<str>,
 }
 
-/// Starts the worker's tasks in `tasks`: one loop for retrieving, one for each sink, and what goes on beside them.
+/// Starts the worker's tasks in `tasks`: a loop for retrieval, one for each sink, and the background tasks.
 pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     let shared = Arc::new(Shared {
         ends: Ends::spawn(parts.journal.clone(), tasks),
@@ -230,7 +231,8 @@ fn wants(config: &SinkConfig) -> Wants {
     }
 }
 
-/// Works on new events as they are handed over. What is not begun when `tasks` stops is given back with the rest.
+/// Processes new events as they are handed over. Those that are not begun when `tasks` stops are given back with the
+/// rest.
 async fn take_in(
     retriever: Arc<Retriever>,
     mut events: mpsc::Receiver<(ClaimedEvent, Permit)>,
@@ -242,13 +244,13 @@ async fn take_in(
             () = tasks.stopping() => return,
             next = events.recv() => next,
         };
-        // None: the journal's handles are gone, and the service is stopping.
+        // `None`: the journal's handles are gone, because the service is stopping.
         let Some((event, permit)) = next else { return };
         tasks.spawn(Retriever::NAME, Arc::clone(&retriever).work(event, permit));
     }
 }
 
-/// Gives back what the store has as held by this instance though nobody works on it.
+/// Gives back leases that the store lists for this instance although no task works under them.
 async fn reconcile(journal: Journal, tasks: TaskGroup) {
     loop {
         tokio::select! {
@@ -261,7 +263,7 @@ async fn reconcile(journal: Journal, tasks: TaskGroup) {
                 count,
                 "leases that no task of this process works under were released"
             ),
-            // Whoever claims or writes says so.
+            // A failing store is logged by the tasks that claim and write.
             Err(error) => tracing::debug!(error = %error, "cannot look for leases that were lost"),
         }
     }

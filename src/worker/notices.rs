@@ -1,4 +1,4 @@
-//! Alerts to whom they concern: each change is logged, counted, and passed on to every sink that takes alerts.
+//! Forwards alerts: each change is logged, counted, and sent to every sink that takes alerts.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::Shared;
 use super::teller::Listener;
 use crate::lifecycle::{AlertStatus, TaskGroup};
 
-/// Logs and counts alerts, and passes them on, until `tasks` stops.
+/// Logs, counts and forwards changes of alerts until `tasks` stops.
 pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Listener>, tasks: TaskGroup) {
     loop {
         let changes = tokio::select! {
@@ -48,7 +48,7 @@ mod tests {
     use crate::worker::ends::Ends;
     use crate::worker::logins::Logins;
 
-    /// Passes on what it is told.
+    /// A sink that forwards every event to the test.
     struct Collecting(mpsc::UnboundedSender<CloudEvent>);
 
     #[async_trait]

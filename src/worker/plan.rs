@@ -1,4 +1,4 @@
-//! Which links to follow, and what their standing means for the event. Pure.
+//! Which links to follow, and what their states mean for the event. Pure.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,8 +16,8 @@ pub(super) fn is_empty(group: &LinkGroup, body: &[u8]) -> bool {
     !names_status && json::is_empty_content(body)
 }
 
-/// The plan of an event: its links, numbered, with those that will not be followed marked. Each address is there once, but
-/// for groups that are required: each of them has its own.
+/// The plan of an event: its links, numbered, with those marked that will not be followed. Each address is planned
+/// once, but each required group keeps a link of its own.
 pub(super) fn plan(
     links: Vec<domain::Link>,
     follow: &Follow,
@@ -28,7 +28,8 @@ pub(super) fn plan(
         .into_iter()
         .filter_map(|link| {
             let is_followed = follow.groups.contains(&link.group);
-            // A known group that is not listed is left out on purpose. An unknown one is new, and worth a word.
+            // A known group that is not listed is left out on purpose. An unknown group is new, so the event records
+            // it.
             if !is_followed && link.group.is_known() {
                 return None;
             }
@@ -64,7 +65,7 @@ pub(super) fn plan(
         .collect()
 }
 
-/// The entry for a required group that is not linked and that sessions of this kind do not have.
+/// The entry for a required group that is neither linked nor among the standard links of this kind of session.
 pub(super) fn unlinked(links: &[LinkRecord], group: &LinkGroup) -> LinkRecord {
     let n = u32::try_from(links.len()).unwrap_or(u32::MAX);
     LinkRecord {
@@ -76,25 +77,25 @@ pub(super) fn unlinked(links: &[LinkRecord], group: &LinkGroup) -> LinkRecord {
     }
 }
 
-/// When an event's links are judged.
+/// The times by which an event's links are judged.
 pub(super) struct Times {
-    /// How long it was tried while the API answered.
+    /// How long it has been tried while the API answered.
     pub(super) tried: Duration,
-    /// From when the vendor's retention counts.
+    /// The start of the vendor's retention.
     pub(super) start: Timestamp,
-    /// Now.
+    /// The present time.
     pub(super) now: Millis,
 }
 
 impl Times {
-    /// Whether the vendor has deleted what this link leads to.
+    /// Whether the vendor has deleted this link's content by now.
     fn is_deleted(&self, link: &LinkRecord) -> bool {
         let clock = RetentionClock::of_group(&link.group, self.start);
         clock.is_some_and(|clock| clock.is_over(self.now))
     }
 }
 
-/// Decides how each failed fetch leaves its link; `failed` names the links by their place.
+/// Decides the state of each link whose fetch has failed. `failed` names links by their index.
 pub(super) fn judge(
     follow: &Follow,
     required: &[LinkGroup],
@@ -119,7 +120,7 @@ pub(super) fn judge(
             links[*at].state = LinkState::Failed;
         }
     }
-    // While the event waits for what it must have, nothing else of it is given up that may still come.
+    // While the event waits for required content, no other content is given up that may still come.
     let waits = links
         .iter()
         .any(|link| is_required(link) && link.state == LinkState::Pending);
@@ -138,8 +139,8 @@ pub(super) fn judge(
     }
 }
 
-/// Whether what a link leads to was given up and may still come: it was not ready or not there. What was refused, by us or
-/// by the vendor, is not among it.
+/// Whether a link was given up whose content may still come, because it was not ready or not found. Links that were
+/// refused, by this service or by the vendor, are not among them.
 pub(super) fn is_late(link: &LinkRecord) -> bool {
     match link.state {
         LinkState::Missing => link.cause.is_none(),
@@ -149,7 +150,7 @@ pub(super) fn is_late(link: &LinkRecord) -> bool {
     }
 }
 
-/// Whether all that is waited for and must come has a clock of the vendor's, so that it is tried for as long as that runs.
+/// Whether everything required that is still awaited has a vendor's retention period. It is then tried until that ends.
 pub(super) fn has_clock(required: &[LinkGroup], links: &[LinkRecord]) -> bool {
     let is_awaited =
         |link: &&LinkRecord| link.state == LinkState::Pending && required.contains(&link.group);
@@ -159,8 +160,7 @@ pub(super) fn has_clock(required: &[LinkGroup], links: &[LinkRecord]) -> bool {
             .all(|link| RetentionClock::of_group(&link.group, Timestamp::UNIX_EPOCH).is_some())
 }
 
-/// Of what is waited for, the group whose clock comes to a point within this time at which somebody should be told, and how
-/// much is left of it then.
+/// The first awaited group whose retention reaches a warning time within this period, and the time left at that point.
 pub(super) fn closing<'a>(
     mut links: impl Iterator<Item = &'a LinkRecord>,
     start: Timestamp,
@@ -172,12 +172,14 @@ pub(super) fn closing<'a>(
     })
 }
 
-/// Whether what a link lacks may still be had then: the vendor keeps it, or it has no clock.
+/// Whether the content that a link lacks can still be fetched at `at`: the vendor still keeps it, or it has no
+/// retention period.
 pub(super) fn is_kept(link: &LinkRecord, start: Timestamp, at: Millis) -> bool {
     RetentionClock::of_group(&link.group, start).is_none_or(|clock| !clock.is_over(at))
 }
 
-/// When to ask again for what an event lacks that was retrieved `age` ago. `None` when it is over.
+/// The wait before the next fetch of missing content, for an event that was retrieved `age` ago. `None` when there is
+/// no further one.
 pub(super) fn next_look(refresh: &Refresh, age: Duration) -> Option<Duration> {
     let end = refresh.missing_for?;
     let planned = refresh.missing_after.iter().find(|after| **after > age);
@@ -188,18 +190,18 @@ pub(super) fn next_look(refresh: &Refresh, age: Duration) -> Option<Duration> {
     (age + wait <= end).then_some(wait)
 }
 
-/// What the links' standing means for the event.
+/// What the links' states mean for the event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict<'a> {
-    /// All that is waited for is there.
+    /// Nothing is awaited any more.
     Complete,
-    /// Something may still come.
+    /// This link may still be fetched.
     Waiting(&'a LinkRecord),
-    /// Something required will never come.
+    /// This required link can never be fetched.
     Hopeless(&'a LinkRecord),
 }
 
-/// What the links' standing means for the event.
+/// Decides what the links' states mean for the event.
 pub(super) fn verdict<'a>(required: &[LinkGroup], links: &'a [LinkRecord]) -> Verdict<'a> {
     let is_required = |link: &&LinkRecord| required.contains(&link.group);
     let is_lost = |link: &&LinkRecord| matches!(link.state, LinkState::Failed | LinkState::Missing);
@@ -207,7 +209,7 @@ pub(super) fn verdict<'a>(required: &[LinkGroup], links: &'a [LinkRecord]) -> Ve
     if let Some(link) = links.iter().filter(is_required).find(is_lost) {
         return Verdict::Hopeless(link);
     }
-    // A required one first: its reason is what the event waits for.
+    // A required link comes first: its reason is why the event waits.
     let waiting = links
         .iter()
         .filter(is_pending)

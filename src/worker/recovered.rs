@@ -1,5 +1,5 @@
-//! A session that was recovered by asking, and whose notification came after all: what was delivered for the one is not
-//! delivered again for the other, unless it differs. And sessions that a notification names beside its own.
+//! A session that was recovered by polling, and whose notification came afterwards: what was delivered for the one is
+//! not delivered again for the other, unless it differs. Also registers the other sessions that a notification names.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use crate::domain::{
 };
 use crate::journal::{ClaimedEvent, Error, Filter, NewExpected, Retrieval};
 
-/// How often one of the two looks whether the other is retrieved.
+/// The interval at which one of the two events checks whether the other is retrieved.
 const WAIT: Duration = Duration::from_secs(1);
-/// Most events of a session among which its notification is looked for.
+/// The most events of a session that are searched for its notification.
 const MOST: usize = 20;
 
 impl Retriever {
-    /// One attempt. What was recovered gives way to a notification that came meanwhile, and a notification that came late
-    /// is compared with what was recovered.
+    /// Makes one attempt. A recovered event gives way to a notification that has come meanwhile, and a late
+    /// notification is compared with the recovered event.
     pub(super) async fn attempt_once(&self, claimed: &ClaimedEvent) -> Retrieval {
         if claimed.receipt.source == Source::Reconcile {
-            if let Some(end) = self.given_way(claimed).await {
+            if let Some(end) = self.superseded(claimed).await {
                 return end;
             }
             let end = self.attempt(claimed).await;
-            return self.given_way(claimed).await.unwrap_or(end);
+            return self.superseded(claimed).await.unwrap_or(end);
         }
         let end = self.attempt(claimed).await;
         match claimed.receipt.replaces {
@@ -33,19 +33,20 @@ impl Retriever {
         }
     }
 
-    /// The end of what was recovered, if its notification came meanwhile: that is delivered in its place.
-    async fn given_way(&self, claimed: &ClaimedEvent) -> Option<Retrieval> {
+    /// The end of a recovered event whose notification has come meanwhile: the notification's event is delivered in its
+    /// place.
+    async fn superseded(&self, claimed: &ClaimedEvent) -> Option<Retrieval> {
         match self.notification_of(claimed).await {
             Ok(None) => None,
             Ok(Some(same_as)) => Some(Retrieval::Same {
                 found: claimed.found.clone(),
                 same_as,
             }),
-            Err(error) => Some(self.unsure(claimed, &error)),
+            Err(error) => Some(self.retry_lookup(claimed, &error)),
         }
     }
 
-    /// The notification that came for a session that was recovered.
+    /// The notification that came for a session after its recovery.
     async fn notification_of(&self, claimed: &ClaimedEvent) -> Result<Option<EventId>, Error> {
         let (records, session) = (self.shared.journal.records(), &claimed.receipt.session_id);
         let expected = records.expected(session.clone()).await?;
@@ -59,16 +60,16 @@ impl Retriever {
         Ok(notification.map(|event| event.id))
     }
 
-    /// The end of a notification that came late: nothing where what was recovered says the same and was delivered.
+    /// The end of a late notification: nothing is delivered if the recovered event was delivered with the same content.
     async fn compared(&self, claimed: &ClaimedEvent, before: EventId, end: Retrieval) -> Retrieval {
         let Retrieval::Deliver { found, .. } = &end else {
             return end;
         };
         let (event, recovered) = match self.shared.journal.records().found(before).await {
             Ok(Some(before)) => before,
-            // Nobody can tell any more.
+            // The recovered event no longer exists, so there is nothing to compare with.
             Ok(None) => return end,
-            Err(error) => return self.unsure(claimed, &error),
+            Err(error) => return self.retry_lookup(claimed, &error),
         };
         match event.state {
             EventState::Received | EventState::Retrieving => {
@@ -80,7 +81,7 @@ impl Retriever {
             }
             EventState::Delivering | EventState::Done
                 if event.same_as.is_none()
-                    // An error code is news: no answer of the status endpoint has one.
+                    // An error code is always new, because the status endpoint never returns one.
                     && claimed.receipt.error_code.is_none()
                     && compare::holds_nothing_new(found, &recovered) =>
             {
@@ -97,8 +98,8 @@ impl Retriever {
         }
     }
 
-    /// Another attempt, since the store could not tell of the other event.
-    fn unsure(&self, claimed: &ClaimedEvent, error: &Error) -> Retrieval {
+    /// Tries again, because the store could not return the other event.
+    fn retry_lookup(&self, claimed: &ClaimedEvent, error: &Error) -> Retrieval {
         let reason = Reason::new(
             Cause::StoreUnreadable,
             format!("the session's other event could not be looked up: {error}"),
@@ -106,7 +107,7 @@ impl Retriever {
         self.retry(claimed, claimed.found.clone(), WAIT, false, reason)
     }
 
-    /// Expects the other sessions of the encounter that a notification names. None is lost where this fails: the next
+    /// Registers the other sessions of the encounter that a notification names. If that fails, none is lost: the next
     /// notification names them again.
     pub(super) async fn expect_siblings(&self, claimed: &ClaimedEvent) {
         let is_wanted = self.reconcile.enabled && self.reconcile.siblings && self.sdp.is_some();

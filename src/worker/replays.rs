@@ -1,4 +1,4 @@
-//! Replay jobs: takes the running ones further, each at its pace. What they make due is worked on like everything else.
+//! Runs replay jobs, each at its own rate. The events that they make due are processed like all others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::journal::{Error, Filter, Order, ReplayJob, ReplayStep, Tally};
 use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 
-/// How often it is looked for jobs that another instance has begun.
+/// How often jobs that another instance has begun are looked for.
 const IDLE: Duration = Duration::from_secs(2);
-/// Most events of one step: they are replayed in one transaction.
+/// The most events of one step, which are replayed in one transaction.
 const STEP: u32 = 64;
 
-/// Works on jobs until `tasks` stops.
+/// Runs jobs until `tasks` stops.
 pub(super) async fn run(shared: Arc<Shared>, configured: Vec<String>, tasks: TaskGroup) {
     let mut due: HashMap<i64, Instant> = HashMap::new();
     loop {
@@ -35,7 +35,7 @@ pub(super) async fn run(shared: Arc<Shared>, configured: Vec<String>, tasks: Tas
     }
 }
 
-/// Takes every job further that is due, and tells when the next one is.
+/// Advances every job that is due, and returns when the next one is due.
 async fn advance_all(
     shared: &Shared,
     configured: &[String],
@@ -58,7 +58,7 @@ async fn advance_all(
     Ok(due.values().copied().min().unwrap_or(idle).min(idle))
 }
 
-/// Takes a job one step further. Whether that was its last.
+/// Advances a job by one step. Returns whether that was its last.
 async fn advance(shared: &Shared, configured: &[String], job: &ReplayJob) -> Result<bool, Error> {
     let filter = Filter {
         order: Order::OldestFirst,
@@ -82,7 +82,7 @@ async fn advance(shared: &Shared, configured: &[String], job: &ReplayJob) -> Res
     let advanced = shared.journal.records().advance_job(step).await?;
     if advanced {
         shared.journal.wake();
-        // As the cursor was where this step began, so was the tally.
+        // The step was made from the cursor that was read with `job`, so the tally of `job` is the one before the step.
         if let Some(now) = shared.journal.records().job(job.id).await? {
             count(&shared.metrics, job.tally, now.tally);
         }
@@ -90,7 +90,7 @@ async fn advance(shared: &Shared, configured: &[String], job: &ReplayJob) -> Res
     Ok(advanced && is_last)
 }
 
-/// Counts what a step did.
+/// Adds the results of one step to the metrics.
 fn count(metrics: &Metrics, before: Tally, now: Tally) {
     for (result, before, now) in [
         ("scheduled", before.scheduled, now.scheduled),
@@ -102,12 +102,12 @@ fn count(metrics: &Metrics, before: Tally, now: Tally) {
     }
 }
 
-/// Events of a job's next step.
+/// The number of events in a job's next step.
 fn step_of(job: &ReplayJob) -> u32 {
     job.asked.rate.map_or(STEP, |rate| rate.clamp(1, STEP))
 }
 
-/// How long a job waits after a step.
+/// The wait after a step of this job.
 fn wait(job: &ReplayJob) -> Duration {
     match job.asked.rate {
         None => Duration::ZERO,

@@ -1,4 +1,4 @@
-//! What the worker says of an event in the log: ids, outcome and reason, and nothing of its content.
+//! The worker's log lines about an event: ids, outcome and reason, and no content.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::plan;
 use crate::domain::{Document, EventId, EventState, Expected, Millis};
 use crate::journal::{ClaimedEvent, LinkRecord, Retrieval};
 
-/// How an attempt at retrieving ended.
+/// Logs how an attempt to retrieve an event ended.
 pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
     let (receipt, attempt) = (&claimed.receipt, claimed.attempt);
     let id = receipt.id;
@@ -57,7 +57,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
     }
 }
 
-/// The line that says how an event ended.
+/// Logs how an event ended.
 pub(super) fn end(document: &Document, state: EventState, took: Duration) {
     tracing::info!(
         event.id = %document.id,
@@ -74,8 +74,8 @@ pub(super) fn end(document: &Document, state: EventState, took: Duration) {
     );
 }
 
-/// What an event waits for is about to be deleted by the vendor: said with a quarter of its time left, and with a day. The
-/// time runs from `now` to the next attempt.
+/// Warns that the vendor is about to delete content that an event waits for: once when a quarter of the time is left,
+/// and once when a day is left. The period runs from `now` to the next attempt.
 pub(super) fn closing<'a>(
     id: EventId,
     awaited: impl Iterator<Item = &'a LinkRecord>,
@@ -92,7 +92,7 @@ pub(super) fn closing<'a>(
     }
 }
 
-/// The same of a session that is expected, when it is asked for again at `due`.
+/// The same warning for an expected session that is polled again at `due`.
 pub(super) fn closing_session(session: &Expected, now: Millis, due: Millis) {
     let said = &session.registration;
     if let Some(left) = said.clock(session.registered_at).warning((now, due)) {

@@ -1,6 +1,6 @@
-//! One event from receipt to ready: claims it, has an attempt made, writes down what came of it, and hands it on.
+//! Retrieves events: claims one, makes an attempt, records its end, and starts the deliveries.
 //!
-//! Sinks that want the notification alone do not wait for that: they are told first.
+//! Sinks that want only the notification do not wait for retrieval: they get it first.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -22,23 +22,23 @@ use crate::journal::{
 use crate::lifecycle::TaskGroup;
 use crate::sdp::{self};
 
-/// The work of retrieving.
+/// The work of retrieval.
 pub(super) struct Retriever {
     pub(super) shared: Arc<Shared>,
     pub(super) sdp: Option<sdp::Client>,
     pub(super) follow: Follow,
-    /// Whether, and how, sessions are expected.
+    /// Whether and how expected sessions are polled.
     pub(super) reconcile: Reconcile,
-    /// What each sink wants.
+    /// The events and content that each sink wants.
     pub(super) wants: Arc<Vec<Wants>>,
-    /// When what never came is asked for again.
+    /// When missing content is fetched again.
     pub(super) refresh: Refresh,
     pub(super) outlets: Arc<Vec<Outlet>>,
     pub(super) breaker: Arc<Breaker>,
     pub(super) tasks: TaskGroup,
 }
 
-/// What one sink wants.
+/// The events and content that one sink wants.
 pub(super) struct Wants {
     pub(super) sink: String,
     pub(super) events: Vec<Outcome>,
@@ -46,13 +46,13 @@ pub(super) struct Wants {
 }
 
 impl Retriever {
-    /// Whether some sink wants the notification alone, and does not wait for the rest.
+    /// Whether some sink wants only the notification, and so does not wait for retrieval.
     fn announces(&self) -> bool {
         let mut wants = self.wants.iter();
         wants.any(|wants| wants.include == Include::NotificationOnly)
     }
 
-    /// Whether this event is new to sinks that do not wait for it to be retrieved.
+    /// Whether this task is to announce a new event to the sinks that do not wait for retrieval.
     fn is_announced_first(&self, task: &Task) -> bool {
         *task == Task::New && self.announces()
     }
@@ -73,7 +73,7 @@ impl Work for Retriever {
             Admit::One => 1,
             Admit::None => 0,
         };
-        // First what has to be announced, whether or not the API can be asked.
+        // Events to announce come first, whether or not the API may be called.
         let tasks = if self.announces() {
             vec![
                 (vec![Task::New, Task::Forward], limit),
@@ -118,7 +118,7 @@ impl Work for Retriever {
 }
 
 impl Retriever {
-    /// Makes one attempt, and writes down what came of it.
+    /// Makes one attempt and records its end.
     async fn retrieve(&self, claimed: ClaimedEvent, permit: Permit) {
         let (journal, task) = (&self.shared.journal, claimed.lease.task().clone());
         let start = Instant::now();
@@ -139,7 +139,8 @@ impl Retriever {
             self.breaker.probe_ended();
         }
         let Some(attempt) = attempt else {
-            // Others are about to do it, and what comes of it here would not be written down.
+            // This instance's leases are no longer valid: another instance will do this work, and a result from here
+            // would not be recorded.
             return journal.abandon(&claimed.lease);
         };
         drop(permit);
@@ -179,7 +180,7 @@ impl Retriever {
         }
     }
 
-    /// Takes room at each sink that has some now: what there is room for is delivered without another look into the
+    /// Takes a permit of each sink that has a free one. Those deliveries then start without another read from the
     /// store.
     fn take_permits(&self, end: &mut Retrieval) -> Vec<Option<Permit>> {
         let Retrieval::Deliver { sinks, .. } = end else {
@@ -198,7 +199,7 @@ impl Retriever {
         self.outlets.iter().find(|outlet| outlet.name() == sink)
     }
 
-    /// Starts the deliveries that this instance holds.
+    /// Starts the deliveries whose leases this instance holds.
     fn start(
         &self,
         claimed: &ClaimedEvent,
@@ -235,7 +236,7 @@ impl Retriever {
         }
     }
 
-    /// An attempt's end is written down: whoever has to go on is told, and it is counted.
+    /// After an attempt's end was recorded: wakes the tasks that continue the work, and counts it.
     fn kept(&self, claimed: &ClaimedEvent, end: &Retrieval, over: Option<EventState>) {
         let source = claimed.receipt.source;
         let mut is_any_due = true;

@@ -1,4 +1,5 @@
-//! What a session must have, whether its status has to be asked for first, and as what it is asked about. Pure.
+//! What content a session must have, whether its status must be requested first, and as which subject the API is
+//! called. Pure.
 
 use jiff::Timestamp;
 
@@ -7,7 +8,7 @@ use crate::domain::{LinkGroup, Notification, Outcome, Session, SessionKind};
 use crate::journal::Receipt;
 use crate::sdp::Subject;
 
-/// What the vendor's API is asked about.
+/// The subject of calls to the vendor's API.
 pub(super) fn subject_of(receipt: &Receipt) -> Subject<'_> {
     Subject {
         session: &receipt.session_id,
@@ -16,7 +17,7 @@ pub(super) fn subject_of(receipt: &Receipt) -> Subject<'_> {
     }
 }
 
-/// From when the vendor's retention counts: the earliest time that is known of the session.
+/// The start of the vendor's retention: the earliest known time of the session.
 pub(super) fn clock_start(receipt: &Receipt) -> Timestamp {
     let expected = receipt.expected.as_ref();
     let known = [
@@ -27,13 +28,13 @@ pub(super) fn clock_start(receipt: &Receipt) -> Timestamp {
     known.fold(receipt.received_at, Timestamp::min)
 }
 
-/// Whose session it is, as the partner said.
+/// The provider of the session, as the partner registered it.
 fn provider_of(receipt: &Receipt) -> Option<&str> {
     receipt.expected.as_ref()?.provider.as_deref()
 }
 
-/// Whether the status endpoint has to be asked: nobody said how it ended, or the kind has to be known for the standard
-/// links of what is not linked.
+/// Whether the status endpoint must be called: the outcome is unknown, or the kind must be known in order to use the
+/// standard links for required content that is not linked.
 pub(super) fn is_unsettled(
     session: &Session,
     notification: &Notification,
@@ -46,7 +47,7 @@ pub(super) fn is_unsettled(
     session.outcome == Outcome::Unknown || (session.outcome == Outcome::Completed && lacks_kind)
 }
 
-/// What it must have. Only a completed session has a note to wait for.
+/// The link groups that it must have. Only a completed session has a note to wait for.
 pub(super) fn required_of<'a>(session: &Session, required: &'a Required) -> &'a [LinkGroup] {
     match session.outcome {
         Outcome::Completed => required.of(session.kind),

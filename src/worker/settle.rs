@@ -1,4 +1,4 @@
-//! How did the session end, when its notification does not tell? The status endpoint is asked.
+//! Finds out, from the status endpoint, how a session ended when its notification does not say.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use crate::domain::{LinkCause, LinkGroup, LinkState, Outcome, Session};
 use crate::journal::LinkRecord;
 use crate::sdp::{self, Failure, Kind, Subject};
 
-/// What the status endpoint could tell.
+/// The result of calling the status endpoint.
 pub(super) enum Settled {
-    /// How the session ended and of which kind it is.
+    /// The session's outcome and kind.
     Known(Session),
-    /// Nothing for certain yet: ask again.
+    /// Still uncertain: call again.
     NotYet(NotYet),
-    /// It never will.
+    /// It can never be found out.
     Unknowable(Failure),
 }
 
-/// Why nothing is certain yet.
+/// Why it is still uncertain.
 pub(super) enum NotYet {
-    /// The session goes on.
+    /// The session is still in progress.
     InProgress(Session),
-    /// The question was not answered.
+    /// The call failed.
     Failed(Failure),
 }
 
-/// Asks how a session ended and of which kind it is, after it was tried for `tried_for` already.
+/// Requests a session's outcome and kind. The event has been tried for `tried_for` so far.
 pub(super) async fn settle(
     sdp: &sdp::Client,
     subject: &Subject<'_>,
@@ -54,7 +54,7 @@ pub(super) async fn settle(
                 Kind::Retry | Kind::Outage => false,
             };
             if is_over {
-                // Nobody can tell. The partner still gets the notification, as what it is.
+                // The outcome cannot be found out. The partner still gets the notification, with an unknown outcome.
                 Settled::Unknowable(failure)
             } else {
                 Settled::NotYet(NotYet::Failed(failure))
@@ -63,12 +63,12 @@ pub(super) async fn settle(
     }
 }
 
-/// Whether this entry among the links says so.
+/// Whether this link entry records that the outcome cannot be found out.
 pub(super) fn is_unknowable(link: &LinkRecord) -> bool {
     link.cause == Some(LinkCause::Unknowable)
 }
 
-/// The entry among the links that says so.
+/// The link entry that records that the outcome cannot be found out.
 pub(super) fn unknowable_status(n: usize, failure: &Failure) -> LinkRecord {
     let (n, group) = (
         u32::try_from(n).unwrap_or(u32::MAX),

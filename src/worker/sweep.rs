@@ -1,4 +1,4 @@
-//! Retention: removes what has been delivered for long enough, a little at a time.
+//! Retention: removes, in small steps, what has reached the end of its retention.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::domain::Millis;
 use crate::journal::{Expiry, Purged};
 use crate::lifecycle::TaskGroup;
 
-/// How often retention looks when there was nothing to do.
+/// The interval of retention runs when there was nothing to remove.
 const EVERY: Duration = Duration::from_secs(60);
-/// A breath between two batches, so that the intake is not held up.
-const BREATH: Duration = Duration::from_millis(50);
-/// Most events of one batch.
+/// A pause between two batches, so that appends are not delayed.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The most events of one batch.
 const BATCH: usize = 200;
 
 /// Purges until `tasks` stops.
 pub(super) async fn run(shared: &Shared, retention: Retention, tasks: &TaskGroup) {
     loop {
         let pause = match purge(shared, retention).await {
-            Some(purged) if !purged.is_all => BREATH,
+            Some(purged) if !purged.is_all => PAUSE,
             Some(_) | None => EVERY,
         };
         tokio::select! {

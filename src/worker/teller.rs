@@ -1,5 +1,5 @@
-//! Tells one sink of alerts: of each at least once, of its end if it was told of the beginning, and no other sink waits
-//! while this one is down. What a sink was told is kept, so that the next process can tell it the end.
+//! Sends alerts to one sink: the beginning of each at least once, and its end if the beginning was sent. A sink that is
+//! down does not delay the others. What was sent is stored, so that the next process can send the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,25 +14,25 @@ use crate::journal::{Journal, ToldAlert};
 use crate::lifecycle::{Alert, AlertChange, AlertStatus, TaskGroup};
 use crate::sinks::{CloudEvent, Sink, SinkAnswer};
 
-/// Notices that wait for one sink; the oldest goes when there are more.
+/// The most notices that wait for one sink; beyond that the oldest is dropped.
 const MOST: usize = 64;
 
-/// What an alert is about.
+/// The kind of an alert and what it is about.
 type Key = (Alert, String);
 
-/// One notice. Of those about the same thing the newest is told.
+/// A notice to send. Of several with the same key only the newest is sent.
 struct Notice {
     change: Arc<AlertChange>,
     event: CloudEvent,
-    /// When it was to be told.
+    /// When it was queued.
     since: Instant,
 }
 
-/// Whom alerts are told.
+/// A sink's queue of alert changes.
 pub(super) struct Listener(mpsc::UnboundedSender<Arc<AlertChange>>);
 
 impl Listener {
-    /// Starts telling this sink in `tasks`. It was told of `told` before.
+    /// Starts sending to this sink in `tasks`. `told` are the alerts that were sent to it before.
     pub(super) fn spawn(
         config: &SinkConfig,
         sink: Arc<dyn Sink>,
@@ -63,14 +63,14 @@ impl Listener {
         Self(notices)
     }
 
-    /// Tells it of a change, in its time.
+    /// Queues a change for the sink.
     pub(super) fn tell(&self, change: &Arc<AlertChange>) {
-        // The other end is there until the stop.
+        // The receiver exists until the service stops.
         self.0.send(Arc::clone(change)).ok();
     }
 }
 
-/// Tells one sink.
+/// The task that sends to one sink.
 struct Teller {
     name: String,
     retry: Retry,
@@ -78,7 +78,7 @@ struct Teller {
     journal: Journal,
     instance: String,
     tasks: TaskGroup,
-    /// The alerts that it was told of and not of their end, with when each was raised.
+    /// The alerts whose beginning was sent and whose end was not yet, with the time at which each was raised.
     told: BTreeMap<Key, Timestamp>,
     waiting: Vec<Notice>,
 }
@@ -86,7 +86,7 @@ struct Teller {
 impl Teller {
     async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Arc<AlertChange>>) {
         let mut attempt = 0;
-        // What is added meanwhile does not put off the next try.
+        // A notice that is added meanwhile does not postpone the next attempt.
         let mut next = Instant::now();
         loop {
             let at = (!self.waiting.is_empty()).then_some(next);
@@ -115,8 +115,8 @@ impl Teller {
         }
     }
 
-    /// One that was not told yet gives way to what is said of the same thing since. Of the end of what it was not told it
-    /// is not told either.
+    /// Queues a change. It replaces an unsent notice with the same key. The end of an alert is not queued if its
+    /// beginning was never sent.
     fn add(&mut self, change: Arc<AlertChange>) {
         let key = (change.alert, change.about.clone());
         let is_same =
@@ -140,7 +140,8 @@ impl Teller {
         });
     }
 
-    /// Takes up what the sink said of the first notice. `Some` where it is told again, with the wait that the sink asks for.
+    /// Handles the sink's answer to the first notice. Returns `Some` with the wait that the sink asked for when the
+    /// notice is to be sent again.
     async fn ended(
         &mut self,
         outcome: SinkAnswer,
@@ -166,7 +167,7 @@ impl Teller {
         None
     }
 
-    /// Keeps what it was told. Where the store fails, only a later process would miss it.
+    /// Stores that the notice was sent. If the store fails, only a later process is affected.
     async fn delivered(&mut self) {
         let change = Arc::clone(&self.waiting[0].change);
         let key = (change.alert, change.about.clone());
@@ -193,7 +194,7 @@ impl Teller {
     }
 }
 
-/// For ever where there is nothing to wait for.
+/// Sleeps until `at`, or for ever if there is nothing to wait for.
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,

@@ -1,4 +1,4 @@
-//! The spans of the worker: one for each attempt at an event, and what is said in it. Holds no id but the event's.
+//! The worker's trace spans: one for each attempt at an event, with its attributes. They hold no id but the event's.
 
 use jiff::Timestamp;
 
@@ -48,7 +48,7 @@ pub(super) fn delivery(shared: &Shared, sink: &str, claimed: &ClaimedDelivery) -
     span
 }
 
-/// The span of one attempt, named by the conventions for messaging: what is done, and with what.
+/// The span of one attempt, named by the semantic conventions for messaging: the operation and its destination.
 fn attempt(
     shared: &Shared,
     (event, received_at): (EventId, Timestamp),
@@ -69,7 +69,7 @@ fn attempt(
     span
 }
 
-/// Says what an attempt to retrieve came to.
+/// Sets the result of an attempt to retrieve an event.
 pub(super) fn retrieved(end: &Retrieval) {
     on_current(|span| {
         let (result, reason) = match end {
@@ -86,7 +86,7 @@ pub(super) fn retrieved(end: &Retrieval) {
     });
 }
 
-/// Says what a delivery came to.
+/// Sets the result of a delivery.
 pub(super) fn delivered(result: &str, outcome: &SinkAnswer) {
     on_current(|span| {
         span.text("suki_receiver.result", result);

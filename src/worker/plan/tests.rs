@@ -1,4 +1,4 @@
-//! What is planned and judged, by example.
+//! Examples of plans and judgements.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn failure(kind: Kind) -> Failure {
     }
 }
 
-/// How `contents` and `transcripts` stand after these failures (none: fetched).
+/// The states of `contents` and `transcripts` after these failures; `None` means fetched.
 fn after(contents: Option<Kind>, transcripts: Kind, tried: Duration) -> [LinkState; 2] {
     let follow = follow();
     let mut links = plan(
@@ -53,7 +53,7 @@ fn after(contents: Option<Kind>, transcripts: Kind, tried: Duration) -> [LinkSta
     [links[0].state, links[1].state]
 }
 
-/// Tried for so long, and so long after the session.
+/// The times for an event that was tried for `tried`, of a session that is `age` old.
 fn at(tried: Duration, age: Duration) -> Times {
     let start = Timestamp::UNIX_EPOCH;
     let now = (start + age).as_millisecond();

@@ -1,34 +1,36 @@
-//! Whether notifications come at all: judged by the sessions that have ended of late. Some were met by their notification;
-//! of others the first question has found that none came. A sample tells long before everything could be asked for. Pure.
+//! Detects that notifications do not arrive at all, from the sessions that have ended lately: some were met by their
+//! notification, and for others the first poll found that none had come. This sample shows it long before every session
+//! could be polled. Pure.
 
 use std::collections::VecDeque;
 
-/// The alarm.
+/// The alarm for missed notifications.
 #[derive(Debug)]
 pub(super) struct Alarm {
-    /// So many in a row, or half of five times as many.
+    /// How many misses in a row raise it. It is also raised when at least half of the last five times as many sessions
+    /// were missed.
     most: usize,
-    /// Of each of the last sessions whether its notification was missed, the newest last.
+    /// Whether each of the last sessions' notifications was missed, the newest last.
     last: VecDeque<bool>,
     is_raised: bool,
-    /// How many sessions had been met at the last look.
+    /// The total number of met sessions at the last update.
     met: Option<u64>,
-    /// How many were met since the last one that was missed.
+    /// The number of sessions met since the last miss.
     since_missed: u64,
     missed: u64,
 }
 
-/// How the alarm has changed.
+/// A change of the alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// Notifications do not come.
+    /// Notifications do not arrive.
     Raised,
-    /// They come again.
+    /// Notifications arrive again.
     Cleared,
 }
 
 impl Alarm {
-    /// Raised by `most` in a row.
+    /// An alarm that `most` misses in a row raise.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -40,7 +42,7 @@ impl Alarm {
         }
     }
 
-    /// The same, on since before.
+    /// An alarm that was raised before the start of this process.
     pub(super) fn raised(most: usize) -> Self {
         Self {
             is_raised: true,
@@ -52,12 +54,12 @@ impl Alarm {
         self.is_raised
     }
 
-    /// How many were missed since it was raised or last cleared.
+    /// The number of misses since it was created or last cleared.
     pub(super) fn missed(&self) -> u64 {
         self.missed
     }
 
-    /// A session was asked for the first time.
+    /// Records the first poll of a session.
     pub(super) fn first_poll(&mut self, is_missed: bool) -> Option<Change> {
         self.push(is_missed);
         if is_missed {
@@ -74,7 +76,8 @@ impl Alarm {
         Some(Change::Raised)
     }
 
-    /// So many sessions have been met by their notification in all. It is over when as many came in a row as raise it.
+    /// Records the total number of sessions met by their notification. The alarm is cleared when `most` have been met
+    /// since the last miss.
     pub(super) fn met(&mut self, met: u64) -> Option<Change> {
         let new = met.saturating_sub(self.met.replace(met).unwrap_or(met));
         for _ in 0..new.min(self.most as u64 * 5) {
@@ -138,7 +141,7 @@ mod tests {
             assert_eq!(alarm.met(n * 200), None);
             assert_eq!(alarm.first_poll(true), None);
         }
-        // What came before does not keep it from being raised.
+        // The misses before the alarm was cleared do not keep it from being raised again.
         let raised = (0..10).filter_map(|_| alarm.first_poll(true)).count();
         assert_eq!(raised, 1);
     }

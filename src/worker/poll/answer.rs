@@ -1,4 +1,4 @@
-//! What an answer to a question means for the session that is expected. Pure.
+//! What an answer to a poll means for the expected session. Pure.
 
 use jiff::Timestamp;
 
@@ -9,18 +9,18 @@ use crate::domain::{
 use crate::journal::{Follows, PollAnswer, Recovered};
 use crate::sdp::{Failure, Kind};
 
-/// A session that was made and never begun is asked for daily after so long, in milliseconds.
+/// The age, in milliseconds, at which a session that was created but not begun is polled only once a day.
 const NEVER_BEGUN: Millis = 24 * 3600 * 1000;
-/// Shortest wait after a question that was not answered, in milliseconds.
+/// The shortest wait after a poll that was not answered, in milliseconds.
 const UNANSWERED: Millis = 30_000;
 
-/// What follows, and the word under which it is counted.
+/// What follows from an answer, and the label under which it is counted.
 pub(super) struct Answer {
     pub(super) answer: PollAnswer,
     pub(super) label: &'static str,
 }
 
-/// What the answer to a question for this session means. `chance` is between 0 and 1.
+/// The meaning of an answer to a poll of this session. `chance` is a random number between 0 and 1.
 pub(super) fn of(
     schedule: &PollSchedule,
     session: &Expected,
@@ -39,7 +39,7 @@ pub(super) fn of(
     }
 }
 
-/// A question.
+/// A poll.
 struct Asked<'a> {
     schedule: &'a PollSchedule,
     session: &'a Expected,
@@ -58,7 +58,7 @@ impl Asked<'_> {
             follows,
         };
         let (label, answer) = match status.outcome() {
-            // It may be resumed, and make a note after all.
+            // An aborted session may be resumed and still produce a note.
             Outcome::Cancelled => {
                 let since = self.session.aborted_at.unwrap_or(self.at);
                 let follows = if self.schedule.is_over(since, self.now()) {
@@ -73,7 +73,7 @@ impl Asked<'_> {
             Outcome::Completed => ("completed", answer(self.recovered(kind, status), None)),
             Outcome::Failed => ("failed", answer(self.recovered(kind, status), None)),
             Outcome::Skipped => ("skipped", answer(self.recovered(kind, status), None)),
-            // No notification says that it has ended, so an unknown word is not taken for an end.
+            // No notification says that the session has ended, so an unknown status is not taken for an end.
             Outcome::TimedOut | Outcome::Unknown => {
                 let is_begun = status.as_str() != "created" && status.as_str() != "ready";
                 let age = self.now() - self.session.registered_at.as_millisecond();
@@ -101,7 +101,7 @@ impl Asked<'_> {
                 };
                 ("not_found", follows)
             }
-            // Another identity may be configured, or this one be let in.
+            // Another identity may be configured later, or this one may get access.
             Kind::Identity => {
                 let poll = self.slow();
                 let state = ExpectedState::Denied;
@@ -145,7 +145,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Asked for again in its time; given up when that is over.
+    /// Polls again at the scheduled time, or gives up when the schedule is over.
     fn wait(&self, is_slow: bool) -> Follows {
         let said = &self.session.registration;
         let times = (self.session.due_since.as_millisecond(), self.now());
@@ -233,7 +233,7 @@ mod tests {
         }
     }
 
-    /// What follows from a status `elapsed` after the session was due.
+    /// What follows from this status when a poll is answered `elapsed` after the session was due.
     fn status(session: &Expected, word: &str, elapsed: Duration) -> Follows {
         let result = Ok((SessionKind::Ambient, SessionStatus::new(word)));
         asked(session, result, elapsed)
@@ -259,7 +259,7 @@ mod tests {
         of(&schedule, session, result, (at, 0.5)).answer.follows
     }
 
-    /// Where the session stands, and in how many minutes it is asked for again.
+    /// The session's state, and the minutes until the next poll.
     fn waits(follows: &Follows, elapsed: Duration) -> (ExpectedState, i64) {
         let Follows::Again { poll, state, .. } = follows else {
             panic!("it is not asked for again: {follows:?}");

@@ -1,7 +1,7 @@
-//! Hours of many expected sessions, lived through in seconds: the poller as it runs, on a real store, with a vendor that
-//! answers at once and the runtime's clock paused.
+//! Simulates hours of many expected sessions in seconds: the real poller on a real store, with a vendor that answers at
+//! once, under the runtime's paused clock.
 //!
-//! The suite lives through a morning. A whole day, of which docs/decisions/push-and-pull.md has the figures:
+//! The test suite simulates a morning. For a whole day, whose figures are in docs/decisions/push-and-pull.md:
 //! `DAY_SESSIONS=100000 tests/run.sh poll::day --success-output final`.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::ports::{Book, Vendor};
+use super::ports::{SessionStore, Vendor};
 use super::{AT_ONCE, PAGE, Poller};
 use crate::config::Reconcile;
 use crate::domain::{
@@ -34,33 +34,33 @@ use crate::traces::Traces;
 use crate::worker::breaker::{Breaker, Guarded};
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// Sessions and hours of a morning, and the hours of a day. The first visit ends after an hour, the last one when a third of
-/// the time has passed since.
+/// Sessions and hours of a morning, and the hours of a day. The first visit ends after an hour, the last one after a
+/// third of the remaining time.
 const MORNING: (u32, u32) = (4_000, 3);
 const DAY: u32 = 24;
-/// How long after its visit a notification comes.
+/// The delay between a visit's end and its notification.
 const PUSHED_AFTER: Duration = Duration::from_secs(20);
-/// What is fetched for a completed session.
+/// The number of calls that fetch a completed session's content.
 const TO_FETCH: u32 = 5;
-/// Sessions that may be read at once.
+/// The most sessions that may be read from the store at once.
 const MOST_HELD: usize = 64;
 const _: () = assert!(3 * PAGE + PAGE.div_ceil(4) <= MOST_HELD);
 
-/// What a day was like.
+/// The result of a simulated day.
 #[derive(Debug)]
 struct Lived {
-    /// Calls in each hour: questions, and what was fetched for what they found.
+    /// The calls in each hour: polls, and fetches for recovered sessions.
     by_hour: Vec<(u32, u32)>,
-    /// The most questions in one second.
+    /// The most polls in one second.
     most_in_a_second: u32,
-    /// The most sessions that were held at once, and the most questions that were under way.
+    /// The most sessions that were read at once, and the most polls under way at once.
     held: (usize, usize),
-    /// From the first visit whose notification was missed to the alarm.
+    /// The time from the first missed notification's visit to the alarm.
     alarm: Option<Duration>,
     stats: ExpectedStats,
 }
 
-/// What happened, and when.
+/// The events of the simulation, by time.
 struct Events {
     start: Instant,
     questions: Mutex<BTreeMap<u64, u32>>,
@@ -116,7 +116,7 @@ impl Events {
     }
 }
 
-/// A vendor at which each session that is asked for has ended.
+/// A vendor at which every polled session has ended.
 struct AtOnce(Arc<Events>);
 
 #[async_trait]
@@ -130,7 +130,7 @@ impl Vendor for AtOnce {
         events.count(&events.questions);
         let asking = events.asking.fetch_add(1, Ordering::Relaxed) + 1;
         events.most_asking.fetch_max(asking, Ordering::Relaxed);
-        // So that the questions of one moment are under way together.
+        // Lets polls of the same moment overlap.
         tokio::time::sleep(Duration::from_millis(1)).await;
         events.asking.fetch_sub(1, Ordering::Relaxed);
         Ok((kind, SessionStatus::new("completed")))
@@ -143,13 +143,13 @@ impl Vendor for AtOnce {
     }
 }
 
-/// The journal, during whose work no time passes.
+/// The journal, wrapped so that the paused clock does not advance while it works.
 struct Timeless(Journal, Arc<Events>);
 
 #[async_trait]
-impl Book for Timeless {
+impl SessionStore for Timeless {
     fn is_alive(&self) -> bool {
-        Book::is_alive(&self.0)
+        SessionStore::is_alive(&self.0)
     }
 
     async fn due_sessions(
@@ -158,7 +158,8 @@ impl Book for Timeless {
         limit: usize,
     ) -> Result<Option<Vec<Expected>>, Error> {
         let journal = self.0.clone();
-        let due = timeless(async move { Book::due_sessions(&journal, now, limit).await }).await?;
+        let due =
+            timeless(async move { SessionStore::due_sessions(&journal, now, limit).await }).await?;
         let held = due.as_ref().map_or(0, Vec::len);
         self.1.read.fetch_max(held, Ordering::Relaxed);
         Ok(due)
@@ -166,7 +167,7 @@ impl Book for Timeless {
 
     async fn polled(&self, polled: Polled) -> Result<Option<PollEnded>, Error> {
         let journal = self.0.clone();
-        let ended = timeless(async move { Book::polled(&journal, polled).await }).await?;
+        let ended = timeless(async move { SessionStore::polled(&journal, polled).await }).await?;
         if matches!(ended, Some(PollEnded::Recovered(_))) {
             self.1.count(&self.1.recoveries);
         }
@@ -175,20 +176,20 @@ impl Book for Timeless {
 
     async fn stats(&self) -> Result<ExpectedStats, Error> {
         let journal = self.0.clone();
-        timeless(async move { Book::stats(&journal).await }).await
+        timeless(async move { SessionStore::stats(&journal).await }).await
     }
 
     fn wake(&self) {}
 }
 
-/// Does this while the paused clock stands still: it goes on by itself only while no blocking task runs.
+/// Runs `work` without letting the paused clock advance: the runtime advances it only while no blocking task runs.
 async fn timeless<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let runtime = Handle::current();
     let done = tokio::task::spawn_blocking(move || runtime.block_on(work)).await;
     done.expect("no panic")
 }
 
-/// Lives through a day of so many sessions. Of those that `is_missed` says, no notification comes.
+/// Simulates a day of this many sessions. No notification comes for those that `is_missed` selects.
 async fn live((sessions, hours): (u32, u32), is_missed: fn(u32) -> bool) -> Lived {
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Clock::played(|| Instant::now().into_std());
@@ -273,7 +274,7 @@ fn session(number: u32) -> SessionId {
     SessionId::new(format!("day-{number}")).expect("an id")
 }
 
-/// The notification of a session, as it comes.
+/// A session's notification, signed and verified.
 fn pushed(number: u32) -> Verified {
     let secrets = Secrets::new([SecretBytes {
         id: "test",
@@ -288,7 +289,7 @@ fn pushed(number: u32) -> Verified {
     verify(&secrets, &claim, &SentBody::plain(body)).expect("authentic")
 }
 
-/// A morning, or a day of as many sessions as is said when this is compiled.
+/// A morning, or a day with the number of sessions that is set at compile time.
 fn time() -> (u32, u32) {
     match option_env!("DAY_SESSIONS") {
         Some(sessions) => (sessions.parse().expect("DAY_SESSIONS is a number"), DAY),
@@ -297,7 +298,7 @@ fn time() -> (u32, u32) {
 }
 
 impl Lived {
-    /// Whatever the day was like, this holds.
+    /// Checks what must hold for every day.
     fn keeps_its_bounds(&self) {
         if option_env!("DAY_SESSIONS").is_some() {
             writeln!(std::io::stdout(), "{self:#?}").ok();
@@ -328,7 +329,7 @@ async fn while_notifications_come_only_what_was_missed_is_asked_for() {
     let lived = live((sessions, hours), |number| number % 200 == 0).await;
     lived.keeps_its_bounds();
     let missed = sessions.div_ceil(200);
-    // They are far apart, and many come in between: no alarm.
+    // The misses are far apart, with many met sessions in between, so there is no alarm.
     assert_eq!(lived.questions(), missed);
     assert_eq!(lived.alarm, None);
     let stands = |state| lived.stats.count(state);
@@ -345,7 +346,7 @@ async fn while_none_comes_the_limit_holds_and_the_alarm_is_raised_within_minutes
     assert!(alarm <= Duration::from_secs(300), "{alarm:?}");
     let recovered = lived.stats.count(ExpectedState::Recovered);
     assert_eq!(recovered, u64::from(lived.questions()));
-    // As many as the limit lets through from the first visit on, or all.
+    // As many sessions as the limit allows from the first visit on, or all of them.
     let settings = Reconcile::default();
     let left = HOUR * (hours - 1) - settings.schedule.push_grace;
     let calls = u64::from(settings.max_requests_per_second) * left.as_secs();

@@ -1,8 +1,8 @@
-//! Asking for expected sessions whose notification is overdue. Whoever has ended becomes an event like any other.
+//! Polls expected sessions whose notification is overdue. A session that has ended becomes an event like any other.
 //!
-//! One instance of a store asks. A question is not held by a lease of its own: what came of it is written only while the
-//! session is still awaited and nobody has asked since, so a question that is asked twice changes nothing. Memory does not
-//! depend on how many sessions are expected.
+//! Of the instances that share a store, one polls. A poll needs no lease: its answer is recorded only while the session
+//! is still awaited and has not been polled since, so a duplicate poll changes nothing. Memory use does not depend on
+//! how many sessions are expected.
 
 mod alarm;
 mod answer;
@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 use self::alarm::Alarm;
 use self::pace::Pace;
-use self::ports::{Book, Vendor};
+use self::ports::{SessionStore, Vendor};
 use super::breaker::{Admit, Breaker};
 use crate::config::Reconcile;
 use crate::domain::{Clock, Expected, SessionKind};
@@ -30,31 +30,31 @@ use crate::lifecycle::{Alert, Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::traces::Traces;
 
-/// How often it looks for what is due.
+/// How often due sessions are looked for.
 const LOOK: Duration = Duration::from_millis(500);
-/// Sessions of each lane that are read at once.
+/// How many sessions of each lane are read at once.
 const PAGE: usize = 16;
-/// Questions under way at once.
+/// The most polls under way at once.
 const AT_ONCE: usize = 8;
-/// A wait after the store has failed, or while another instance asks.
+/// The wait after the store has failed, or while another instance polls.
 const AFTER_ERROR: Duration = Duration::from_secs(2);
-/// How long what was read is worked on before it is read anew, well within the lease of the instance that asks.
+/// How long sessions that were read are used before they are read again; well within the polling instance's lease.
 const FRESH: Duration = POLLER_LEASE.checked_div(3).expect("not zero");
 
-/// What came of a look for what is due.
+/// The result of looking for due sessions.
 enum Round {
-    /// Sessions were asked for, at the pace that holds; there may be more.
+    /// Sessions were polled, as fast as the pace allows; there may be more.
     Asked,
-    /// None is due, or none can be asked for now.
+    /// No session is due, or none can be polled now.
     NothingDue,
-    /// Another instance asks, or this one may not work now.
+    /// Another instance polls, or this instance's leases are not valid.
     NotOurs,
 }
 
-/// The asking.
+/// Polls expected sessions.
 pub(super) struct Poller {
     vendor: Arc<dyn Vendor>,
-    book: Arc<dyn Book>,
+    book: Arc<dyn SessionStore>,
     settings: Reconcile,
     breaker: Arc<Breaker>,
     readiness: Readiness,
@@ -69,16 +69,16 @@ struct State {
     pace: Pace,
     alarm: Alarm,
     said_at: Option<Instant>,
-    /// The numbers of sessions that are being asked for, or were when the store was last read: what was read then may be
-    /// older than the answer.
+    /// The numbers of sessions that are being polled, or were when the store was last read: a row that was read then
+    /// may be older than the answer.
     under_way: HashSet<i64>,
-    /// Those of them whose question is over.
+    /// Those of them whose poll has ended.
     over: Vec<i64>,
 }
 
 impl Poller {
     pub(super) fn new(
-        (vendor, book): (Arc<dyn Vendor>, Arc<dyn Book>),
+        (vendor, book): (Arc<dyn Vendor>, Arc<dyn SessionStore>),
         settings: Reconcile,
         breaker: Arc<Breaker>,
         (readiness, alerts): (Readiness, Alerts),
@@ -110,7 +110,7 @@ impl Poller {
         }
     }
 
-    /// Asks until `tasks` stops. Questions that are under way then go on in tasks of the group.
+    /// Polls until `tasks` stops. Polls under way then run to their end as tasks of the group.
     pub(super) async fn run(self: Arc<Self>, tasks: TaskGroup) {
         let room = Arc::new(Semaphore::new(AT_ONCE));
         tasks.spawn_until_stopped("alarm of missed notifications", Arc::clone(&self).watch());
@@ -136,7 +136,7 @@ impl Poller {
         }
     }
 
-    /// Asks for what is due now.
+    /// Polls the sessions that are due now.
     async fn round(
         self: &Arc<Self>,
         room: &Arc<Semaphore>,
@@ -170,7 +170,8 @@ impl Poller {
         Ok(round)
     }
 
-    /// Waits for the turn of a question, and asks it in a task of its own. `false` where it is not asked now.
+    /// Waits until the pace allows a poll, and starts it in a task of its own. Returns `false` when the session is not
+    /// polled now.
     async fn ask_in_turn(
         self: &Arc<Self>,
         session: &Expected,
@@ -178,7 +179,7 @@ impl Poller {
         start: Instant,
         tasks: &TaskGroup,
     ) -> bool {
-        // A kind that is not known is found out at two endpoints.
+        // For an unknown kind, two endpoints are called.
         let calls = match session.registration.kind {
             SessionKind::Unknown => 2,
             SessionKind::Ambient | SessionKind::FormFilling => 1,
@@ -196,7 +197,7 @@ impl Poller {
         let permit = tokio::select! {
             biased;
             () = tasks.stopping() => None,
-            // What was read is out of date by then, and perhaps another instance's.
+            // By then the row is out of date, and another instance may be polling.
             () = tokio::time::sleep(FRESH.saturating_sub(now() - start)) => None,
             permit = turn => permit,
         };
@@ -219,7 +220,7 @@ impl Poller {
     }
 }
 
-/// The time by which calls are spaced: the runtime's, which a test can let pass.
+/// The time by which calls are spaced: the runtime's clock, which a test can pause.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -1,30 +1,29 @@
-//! How often expected sessions are asked for: evenly, never above the limit, and less often when the vendor says that it
-//! is too much. Pure.
+//! The rate limit for polls: calls are evenly spaced, never above the limit, and fewer when the vendor throttles. Pure.
 
 use std::time::{Duration, Instant};
 
-/// The rate never falls below this, in calls a second.
+/// The lowest rate, in calls per second.
 const LEAST: f64 = 0.1;
-/// By how much it rises for each minute in which the vendor did not complain.
+/// By how much the rate rises for each minute without throttling.
 const STEP: f64 = 0.1;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Complaints within this time are one: calls that were under way together.
+/// Throttled answers within this time count as one, because the calls were under way together.
 const ONE_COMPLAINT: Duration = Duration::from_secs(2);
 
-/// The pace.
+/// A rate limiter.
 #[derive(Debug)]
 pub(super) struct Pace {
     most: f64,
     rate: f64,
     /// When the next call may begin.
     next: Option<Instant>,
-    /// When the vendor last complained, and up to when the rate has risen since.
+    /// When the vendor last throttled, and up to when the rate has been raised since.
     complained: Option<Instant>,
     risen: Option<Instant>,
 }
 
 impl Pace {
-    /// At most `most` calls a second.
+    /// A limit of `most` calls per second.
     pub(super) fn new(most: f64) -> Self {
         Self {
             most,
@@ -35,7 +34,7 @@ impl Pace {
         }
     }
 
-    /// Calls a second at `now`.
+    /// The rate at `now`, in calls per second.
     pub(super) fn rate(&mut self, now: Instant) -> f64 {
         if let Some(risen) = self.risen {
             let minutes = now.saturating_duration_since(risen).as_secs() / MINUTE.as_secs();
@@ -48,7 +47,8 @@ impl Pace {
         self.rate
     }
 
-    /// Begins so many calls, or says how long to wait before asking again. No time that passed unused is made up for.
+    /// Takes `calls` calls and returns `None`, or returns how long to wait before asking again. Unused time is not
+    /// saved up.
     pub(super) fn take(&mut self, now: Instant, calls: u32) -> Option<Duration> {
         match self.next {
             Some(next) if next > now => Some(next - now),
@@ -59,14 +59,14 @@ impl Pace {
         }
     }
 
-    /// So many calls are made beside those that were begun here.
+    /// Charges calls that were made without [`Pace::take`].
     pub(super) fn charge(&mut self, now: Instant, calls: u32) {
         let rate = self.rate(now);
         let from = self.next.map_or(now, |next| next.max(now));
         self.next = Some(from + Duration::from_secs_f64(f64::from(calls) / rate));
     }
 
-    /// The vendor said that it is too much, and perhaps for how long to wait.
+    /// Records that the vendor throttles, and after what time it accepts calls again, if it said so.
     pub(super) fn throttled(&mut self, now: Instant, after: Option<Duration>) {
         let is_same = self
             .complained
@@ -87,7 +87,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Calls in each second when as many are made as may be.
+    /// The number of calls in each second when as many are made as the limit allows.
     fn calls(pace: &mut Pace, start: Instant, seconds: u64) -> Vec<u32> {
         let (mut made, mut now) = (vec![0; usize::try_from(seconds).expect("few")], start);
         let end = start + Duration::from_secs(seconds);

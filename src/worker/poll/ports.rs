@@ -1,5 +1,5 @@
-//! What the questions need of the vendor and of the store, so that a test can put a day of many sessions in their place. The
-//! service has one implementation of each.
+//! The interfaces to the vendor and to the store that polls use, so that a test can replace both. The service has one
+//! implementation of each.
 
 use async_trait::async_trait;
 
@@ -7,43 +7,43 @@ use crate::domain::{Expected, Millis, SessionKind, SessionStatus};
 use crate::journal::{self, ExpectedStats, Journal, PollEnded, Polled};
 use crate::sdp::{self, Failure, Subject};
 
-/// Who is asked how a session stands.
+/// The vendor's API.
 #[async_trait]
 pub(in crate::worker) trait Vendor: Send + Sync + 'static {
-    /// How a session stands, and its kind.
+    /// A session's status and kind.
     async fn status(
         &self,
         subject: &Subject<'_>,
         kind: SessionKind,
     ) -> Result<(SessionKind, SessionStatus), Failure>;
 
-    /// Waits while calls for notifications go first.
+    /// Waits while calls for notifications have priority.
     async fn give_way(&self);
 
-    /// How many calls fetch what a completed session has.
+    /// How many calls fetch a completed session's content.
     fn calls_to_fetch(&self, subject: &Subject<'_>, kind: SessionKind) -> u32;
 }
 
-/// Where expected sessions are kept.
+/// The store of expected sessions.
 #[async_trait]
-pub(in crate::worker) trait Book: Send + Sync + 'static {
-    /// Whether this instance may work.
+pub(in crate::worker) trait SessionStore: Send + Sync + 'static {
+    /// Whether this instance's leases are valid.
     fn is_alive(&self) -> bool;
 
-    /// Sessions that are due, in the order in which to ask; `None` where another instance asks.
+    /// The due sessions in polling order; `None` while another instance polls.
     async fn due_sessions(
         &self,
         now: Millis,
         limit: usize,
     ) -> Result<Option<Vec<Expected>>, journal::Error>;
 
-    /// Writes down what came of a question.
+    /// Records the answer to a poll.
     async fn polled(&self, polled: Polled) -> Result<Option<PollEnded>, journal::Error>;
 
-    /// How they stand.
+    /// Statistics of all expected sessions.
     async fn stats(&self) -> Result<ExpectedStats, journal::Error>;
 
-    /// An event is due.
+    /// Wakes the worker, because an event is due.
     fn wake(&self);
 }
 
@@ -68,7 +68,7 @@ impl Vendor for sdp::Client {
 }
 
 #[async_trait]
-impl Book for Journal {
+impl SessionStore for Journal {
     fn is_alive(&self) -> bool {
         Self::is_alive(self)
     }

@@ -1,5 +1,5 @@
-//! One question: asks for a session, says how the vendor's API did, and writes down what follows. What an answer means is
-//! in `answer`.
+//! One poll: requests a session's status, reports the health of the vendor's API, and records what follows. What an
+//! answer means is decided in `answer`.
 
 use super::answer::{self, Answer};
 use super::{Poller, now};
@@ -8,16 +8,16 @@ use crate::journal::{Follows, PollEnded, Polled};
 use crate::sdp::{Failure, Subject};
 use crate::worker::report;
 
-/// What is said of an answer once it is written down.
+/// What is logged and counted once an answer is recorded.
 struct Found {
-    /// How it ended, where it has, and the vendor's word for that.
+    /// The session's outcome and the vendor's word for it, if it has ended.
     ended: Option<(Outcome, String)>,
-    /// Where it stands without an end that could be found, where that is so.
+    /// The session's state, if polling ends without an outcome.
     without_end: Option<ExpectedState>,
 }
 
 impl Poller {
-    /// Asks for one session, and writes down what is answered.
+    /// Polls one session and records the answer.
     pub(super) async fn ask(&self, session: &Expected) {
         let result = self
             .vendor
@@ -41,14 +41,14 @@ impl Poller {
         match self.book.polled(polled).await {
             Ok(Some(written)) => self.written(session, &found, written),
             Ok(None) => {}
-            // It is due still, and asked for again.
+            // The session is still due, and is polled again.
             Err(error) => {
                 tracing::debug!(error = %error, "what came of a question could not be written down");
             }
         }
     }
 
-    /// Tells the breaker and the pace how the API answered.
+    /// Reports to the breaker and the pace how the API answered.
     fn note_health(&self, result: &Result<(SessionKind, SessionStatus), Failure>) {
         match result {
             Ok(_) => self.breaker.success(now()),
@@ -65,7 +65,7 @@ impl Poller {
 
     fn written(&self, session: &Expected, found: &Found, written: PollEnded) {
         let said = &session.registration;
-        // Whether a notification tells of a session that was skipped is not known, so none was missed.
+        // It is unknown whether the vendor sends a notification for a skipped session, so none counts as missed.
         let is_skipped = matches!(found.ended, Some((Outcome::Skipped, _)));
         if session.polls == 0 && written != PollEnded::Lost && !is_skipped {
             self.first_poll(matches!(written, PollEnded::Recovered(_)));
@@ -87,7 +87,7 @@ impl Poller {
                     status,
                     "a session has ended and no notification came; it is recovered"
                 );
-                // What is fetched for it counts as well.
+                // The calls that will fetch its content count against the pace as well.
                 if outcome == Outcome::Completed {
                     let calls = self.vendor.calls_to_fetch(&subject(session), said.kind);
                     self.with(|state| state.pace.charge(now(), calls));

@@ -1,4 +1,5 @@
-//! The alarm of missed notifications: raised by first questions, said while it is on, ended when notifications come again.
+//! Watches the alarm for missed notifications: first polls raise it, it is logged while it is raised, and it is cleared
+//! when notifications arrive again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,16 +9,17 @@ use super::{Poller, now};
 use crate::domain::ExpectedState;
 use crate::lifecycle::{Alert, Component};
 
-/// How often the store is asked how many have come.
+/// How often the store is queried for the number of met sessions.
 const LOOK: Duration = Duration::from_secs(2);
-/// Least time between two lines of the alarm in the log.
+/// The shortest time between two log lines of the alarm.
 const SAY_EVERY: Duration = Duration::from_secs(300);
 
-/// What the alarm says.
+/// The alert's message.
 const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found by asking for them; see that Suki has the right address";
 
 impl Poller {
-    /// Looks at the alarm for ever: apart, since it asks the store, however many questions are asked meanwhile.
+    /// Watches the alarm. Never returns. A task of its own, because it queries the store at its own interval, however
+    /// many sessions are polled.
     pub(super) async fn watch(self: Arc<Self>) {
         loop {
             self.look_at_the_alarm().await;
@@ -32,7 +34,8 @@ impl Poller {
         }
     }
 
-    /// Takes up how many notifications have come, says the alarm while it is on, and ends it once they come again.
+    /// Updates the alarm with the number of met sessions, logs it while it is raised, and resolves the alert once it is
+    /// cleared.
     async fn look_at_the_alarm(&self) {
         let rate = self.with(|state| state.pace.rate(now()));
         self.metrics.reconcile_rate(rate);
