@@ -1,4 +1,4 @@
-//! One method per thing that is asked of the vendor's API.
+//! The client of the vendor's API, with one method for each kind of request.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use url::Url;
 use super::exchange::Fetched;
 use super::href::{self, Hrefs, Target};
 use super::identities::Identities;
-use super::login::Entrance;
+use super::login::LoginEndpoint;
 use super::transport::Transport;
 use super::{Failure, Kind, Subject, wire};
 use crate::config::Sdp;
@@ -30,7 +30,7 @@ struct Inner {
 }
 
 impl Client {
-    /// A client for the API as configured. Connects to nothing yet.
+    /// A client for the configured API. Does not connect yet.
     ///
     /// # Errors
     /// When the CA file or a provider id cannot be used.
@@ -44,18 +44,18 @@ impl Client {
         let url = hrefs
             .api(LOGIN_PATH)
             .map_err(|_| ClientError::Address("sdp.base_url"))?;
-        let entrance = Entrance::new(transport.api.clone(), url, metrics);
+        let login_endpoint = LoginEndpoint::new(transport.api.clone(), url, metrics);
         Ok(Self(Arc::new(Inner {
             transport,
             hrefs,
-            identities: Identities::new(config.all_identities(), entrance)?,
+            identities: Identities::new(config.all_identities(), login_endpoint)?,
         })))
     }
 
-    /// Fetches what a link of this group leads to.
+    /// Fetches a link of this group.
     ///
     /// # Errors
-    /// [`Failure`], with what to do about it.
+    /// [`Failure`], whose kind says what to do about it.
     pub async fn fetch(
         &self,
         subject: &Subject<'_>,
@@ -73,21 +73,22 @@ impl Client {
         }
     }
 
-    /// Which identities are not let in, by their names, and since when. Empty as well where no login was needed yet.
+    /// The names of the identities whose logins fail, with the time since when. Empty as long as no login was needed.
     pub fn refused(&self) -> BTreeMap<String, Instant> {
         self.0.identities.refused()
     }
 
-    /// Waits while calls for notifications wait for `sdp.max_requests_per_second`, but for a tenth of it.
+    /// Gives priority to calls for notifications: waits while any of them waits for `sdp.max_requests_per_second`,
+    /// apart from a tenth of that rate.
     pub async fn give_way(&self) {
         self.0.transport.give_way().await;
     }
 
-    /// How a session stands. A kind that is not known is found out: ambient is asked first, then form filling, unless
-    /// the API as a whole does not answer.
+    /// A session's kind and status. For an unknown kind, the status endpoint of ambient sessions is called first, then
+    /// that of form filling, unless the API as a whole does not answer.
     ///
     /// # Errors
-    /// [`Failure`]; of two, the one that leaves more hope.
+    /// [`Failure`]; of two failures, the one that is more likely to be temporary.
     pub async fn status(
         &self,
         subject: &Subject<'_>,
@@ -102,9 +103,9 @@ impl Client {
         for kind in kinds {
             match self.status_of(subject, *kind).await {
                 Ok(status) => return Ok((*kind, status)),
-                // It says nothing of the session, nor would the other endpoint.
+                // An outage says nothing about the session, and the other endpoint would fail as well.
                 Err(failure) if failure.is_outage() => return Err(failure),
-                // This endpoint has it; what the other says would be of another session.
+                // This endpoint knows the session; the other one's answer would be about another session.
                 Err(failure)
                     if failure
                         .status
@@ -112,9 +113,11 @@ impl Client {
                 {
                     return Err(failure);
                 }
-                // The wrong kind may be a 404, 400, 403, 409 or 412: which one, the vendor left open.
+                // For the wrong kind the API may answer 404, 400, 403, 409 or 412; the vendor does not document which.
                 Err(failure) => {
-                    let is_better = |worst: &Failure| hope(failure.kind) > hope(worst.kind);
+                    let is_better = |worst: &Failure| {
+                        chance_of_recovery(failure.kind) > chance_of_recovery(worst.kind)
+                    };
                     if worst.as_ref().is_none_or(is_better) {
                         worst = Some(failure);
                     }
@@ -139,7 +142,7 @@ impl Client {
         read_status(&self.get(subject, url, "status").await?.body)
     }
 
-    /// Whether the API answers at all, asked by the status of a session that it should know.
+    /// Whether the API answers at all, found out by requesting the status of a session that it should know.
     pub async fn answers(&self, subject: &Subject<'_>, kind: SessionKind) -> bool {
         let kind = match kind {
             SessionKind::Unknown => SessionKind::Ambient,
@@ -151,7 +154,7 @@ impl Client {
         }
     }
 
-    /// The links that a completed session has when its notification names none.
+    /// The standard links of a completed session, for a notification that has no links.
     pub fn standard_links(
         &self,
         kind: SessionKind,
@@ -161,7 +164,7 @@ impl Client {
         href::standard_links(kind, session, encounter)
     }
 
-    /// The link of one group that a completed session has, if sessions of its kind have such a group.
+    /// The standard link of one group, if sessions of this kind have that group.
     pub fn standard_link(
         &self,
         kind: SessionKind,
@@ -172,8 +175,8 @@ impl Client {
         href::standard_link(kind, group, session, encounter)
     }
 
-    /// Logs in as each identity, or shows that it can: for `check --online`. By the identities' names; one that takes the
-    /// provider's name is left out.
+    /// Logs in as each identity, for `check --online`. Returns the result for each identity's name; an identity that
+    /// needs a provider's name is left out.
     pub async fn check(&self) -> Vec<(String, Option<Result<(), Failure>>)> {
         self.0.identities.check().await
     }
@@ -208,10 +211,10 @@ impl std::fmt::Debug for Fetched {
     }
 }
 
-/// The session's state in the body of a status endpoint.
+/// Reads the session's status from the answer of a status endpoint.
 ///
 /// # Errors
-/// When it names none.
+/// When the answer has no status.
 fn read_status(body: &[u8]) -> Result<SessionStatus, Failure> {
     status_in(body).ok_or_else(|| Failure {
         kind: Kind::Retry,
@@ -221,15 +224,15 @@ fn read_status(body: &[u8]) -> Result<SessionStatus, Failure> {
     })
 }
 
-/// The session's state in the body of a status endpoint, if it names one.
+/// The session's status in the answer of a status endpoint, if there is one.
 pub fn status_in(body: &[u8]) -> Option<SessionStatus> {
     wire::read::<wire::Status>(body)?
         .status
         .map(|word| SessionStatus::new(&word))
 }
 
-/// How much hope a failure leaves.
-fn hope(kind: Kind) -> u8 {
+/// How likely a failure of this kind is to be temporary.
+fn chance_of_recovery(kind: Kind) -> u8 {
     match kind {
         Kind::Final => 0,
         Kind::Identity => 1,
@@ -239,7 +242,7 @@ fn hope(kind: Kind) -> u8 {
     }
 }
 
-/// The metric's label: a known group, so that a sender cannot make up labels.
+/// The metric's label: only known groups, so that a sender cannot create labels.
 fn endpoint(group: &LinkGroup) -> &'static str {
     LinkGroup::KNOWN
         .into_iter()

@@ -1,4 +1,4 @@
-//! What an answer of the vendor's API means for the event: try again, or not.
+//! What an answer of the vendor's API means for the event: whether to try again.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::wire::{self, Bare};
 use crate::domain::{Cause, Reason, json};
 
-/// A call that did not succeed. Its reason names a status and an error id and nothing of a patient.
+/// A failed call. Its reason names a status and an error id, and no patient data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// What to do about it.
     pub kind: Kind,
-    /// The answer's status, when there was an answer.
+    /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
     /// How long the vendor asks to wait.
     pub after: Option<Duration>,
@@ -24,9 +24,9 @@ pub struct Failure {
 pub enum Kind {
     /// Try again later: this resource is not ready.
     Retry,
-    /// Try again later: the API as a whole is down, overloaded or does not let us in.
+    /// Try again later: the API as a whole is down, overloaded, or refuses the login or token.
     Outage,
-    /// Not found: not ready yet within a grace period, not there after it.
+    /// Not found: within a grace period it may not be ready yet, after that it does not exist.
     NotFound,
     /// Never again: the answer is final.
     Final,
@@ -35,14 +35,14 @@ pub enum Kind {
 }
 
 impl Failure {
-    /// Why the call did not succeed, as it is written down.
+    /// The failure as a recorded reason.
     pub fn why(&self) -> Reason {
         let cause = match self.kind {
             Kind::Retry => Cause::FetchNotReady,
             Kind::Outage => Cause::FetchOutage,
             Kind::NotFound => Cause::FetchNotFound,
             Kind::Identity => Cause::FetchIdentity,
-            // A call that is not made has no answer.
+            // A call that was not made has no HTTP status.
             Kind::Final if self.status.is_none() => Cause::FetchRefusedLink,
             Kind::Final => Cause::FetchFinal,
         };
@@ -57,22 +57,23 @@ impl Failure {
         }
     }
 
-    /// Whether it tells of the API as a whole rather than of one resource.
+    /// Whether the API as a whole failed, and not one resource.
     pub fn is_outage(&self) -> bool {
         self.kind == Kind::Outage
     }
 
-    /// Whether the API answered, and not with an outage.
+    /// Whether the API answered, and the answer is not an outage.
     pub fn is_of_the_api(&self) -> bool {
         self.status.is_some() && !self.is_outage()
     }
 
-    /// Whether the call's token was refused; another may be taken.
+    /// Whether the call's token was refused; another token may be accepted.
     pub(super) fn is_token_refused(&self) -> bool {
         self.status == Some(401) && self.kind != Kind::Identity
     }
 
-    /// A refused token that is good for other calls is no outage of the API: this one call is refused.
+    /// If the refused token is accepted for other calls, the failure is not an outage of the API but a refusal of this
+    /// one call.
     pub(super) fn of_this_call(self, is_good_elsewhere: bool) -> Self {
         if !is_good_elsewhere {
             return self;
@@ -87,7 +88,7 @@ impl Failure {
         }
     }
 
-    /// Whether the vendor says that it is asked too often.
+    /// Whether the vendor throttles this client.
     pub fn is_throttled(&self) -> bool {
         matches!(self.status, Some(402 | 429))
     }
@@ -102,7 +103,7 @@ impl Failure {
         }
     }
 
-    /// An answer that is no success.
+    /// An answer that is not a success.
     pub(super) fn of_answer(status: u16, body: &[u8], after: Option<Duration>) -> Self {
         let (error_id, author) = (wire::error_id(body), Author::of(body));
         let kind = kind(status, error_id.as_deref(), author);
@@ -121,7 +122,7 @@ impl Failure {
         }
     }
 
-    /// Why a success brings no content, if so: it is an error under another status, or says that there is none yet.
+    /// The failure of a success status without content: its body is an error, or it says that there is no content yet.
     pub(super) fn of_success(status: u16, body: &[u8]) -> Option<Self> {
         let failure = |kind, reason: String| Self {
             kind,
@@ -130,7 +131,7 @@ impl Failure {
             reason,
         };
         match (status, wire::bare_error(body)) {
-            // Accepted, and a part that nobody asked for.
+            // 202 means accepted but not done; 206 is a part, which was not requested.
             (202 | 206, _) => {
                 let reason = format!("HTTP {status}: not the whole content yet");
                 Some(failure(Kind::Retry, reason))
@@ -156,8 +157,8 @@ impl Failure {
         }
     }
 
-    /// A success whose body is not JSON. A page is a gateway's or a sign-in's, in place of the API, and so is any other
-    /// text; what begins as JSON was cut.
+    /// The failure of a success status whose body is not JSON. Text that begins as JSON was truncated. Any other text,
+    /// such as a sign-in page, comes from a gateway and not from the API.
     pub(super) fn not_json(status: u16, body: &[u8]) -> Self {
         let begins = json::without_bom(body).trim_ascii_start();
         Self {
@@ -171,7 +172,7 @@ impl Failure {
         }
     }
 
-    /// A call that is not made: no attempt could make it right.
+    /// A call that was not made, because no attempt could succeed.
     pub(super) fn not_called(reason: impl Into<String>) -> Self {
         Self {
             kind: Kind::Final,
@@ -182,17 +183,17 @@ impl Failure {
     }
 }
 
-/// Said of an answer that is not the API's own.
+/// Appended to the reason when the answer is not the API's own.
 const FOREIGN: &str = " (not an answer of the API itself; a gateway, firewall or proxy?)";
 
-/// Who wrote an answer, by its body.
+/// The author of an answer, judged by its body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Author {
-    /// The API: it has the vendor's shape.
+    /// The API: the body has the vendor's error shape.
     Api,
-    /// Something in between: it is a page or a line for people. The API writes JSON.
+    /// A gateway or proxy: the body is a page or a line for people, whereas the API writes JSON.
     Gateway,
-    /// It does not tell.
+    /// Unknown.
     Unknown,
 }
 
@@ -214,8 +215,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What each status and error id means. Only the API itself can say anything final of a session; an answer that has not
-/// its shape counts where the status speaks of the resource, and else is an outage to be waited out.
+/// The meaning of each status and error id. Only the API itself can give a final answer about a session. An answer
+/// without the vendor's error shape counts if its status concerns the resource; otherwise it is an outage to be waited
+/// out.
 fn kind(status: u16, error_id: Option<&str>, author: Author) -> Kind {
     let speaks_of_resource = matches!(status, 404 | 409 | 410 | 412 | 422 | 425);
     let is_the_apis = match author {
@@ -226,11 +228,11 @@ fn kind(status: u16, error_id: Option<&str>, author: Author) -> Kind {
     match (status, error_id) {
         _ if !is_the_apis => Kind::Outage,
         (401, Some("provider_not_registered")) | (403, _) => Kind::Identity,
-        // The user must be activated first; until then each attempt fails alike.
+        // The user must be activated first; until then every attempt fails in the same way.
         (412, Some("provider_user_inactive")) => Kind::Identity,
         (404, _) => Kind::NotFound,
         (409 | 412 | 425, _) => Kind::Retry,
-        // 407 is of a proxy, whatever it looks like. A redirect is never followed; it may be a gateway's passing fault.
+        // 407 always comes from a proxy. A redirect is never followed; it may be a temporary fault of a gateway.
         (300..=399 | 401 | 402 | 407 | 408 | 429 | 499 | 500..=599, _) => Kind::Outage,
         _ => Kind::Final,
     }

@@ -1,4 +1,4 @@
-//! One request and its answer: read within the limit, decoded, and what it means.
+//! One request and its answer: read within the size limit, decoded, and classified.
 
 use reqwest::RequestBuilder;
 use reqwest::header::ACCEPT_ENCODING;
@@ -8,16 +8,16 @@ use bytes::Bytes;
 use super::{Failure, Kind};
 use crate::net::{ACCEPTED_CODINGS, BodyError, CodingError, describe, read_decoded, retry_after};
 
-/// An answer's body as received: JSON.
+/// A successful answer's body as received: JSON.
 #[derive(Clone)]
 pub struct Fetched {
-    /// The answer's status.
+    /// The HTTP status.
     pub status: u16,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
-/// Sends a request and reads its answer, within the client's deadline.
+/// Sends a request and reads its answer, within the client's timeout.
 pub(super) async fn exchange(
     request: RequestBuilder,
     max_body_bytes: usize,
@@ -30,7 +30,7 @@ pub(super) async fn exchange(
     let (status, after) = (response.status(), retry_after(response.headers()));
     let read = read_decoded(response, max_body_bytes).await;
     if !status.is_success() {
-        // What an error says besides its status may be anything, and may be missing.
+        // The body of an error is optional, so a failure to read it is ignored.
         let body = read.unwrap_or_default();
         return Err(Failure::of_answer(status.as_u16(), &body, after));
     }

@@ -1,7 +1,7 @@
-//! May this link be followed, and with the token? Pure.
+//! Decides whether a link may be followed, and whether the token may be sent with the request. Pure.
 //!
-//! A link is the sender's word. The token goes to the API's own origin; a host that is allowed gets none; all else is
-//! refused.
+//! A link is untrusted input. The token is sent only to the API's own origin; an allowed host gets no token; every
+//! other link is refused.
 
 use std::fmt;
 
@@ -11,35 +11,35 @@ use url::{Host, Url};
 use crate::domain::{EncounterId, Link, LinkGroup, SessionId, SessionKind};
 use crate::net::is_public;
 
-/// What stays as it is in a path segment (RFC 3986, unreserved).
+/// The characters that are not percent-encoded in a path segment (RFC 3986, unreserved).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The rule for links.
+/// The rules for links.
 #[derive(Debug, Clone)]
 pub struct Hrefs {
     base: Url,
     allowed_hosts: Vec<String>,
 }
 
-/// Where a link leads.
+/// The target of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// To the API itself: with the token.
+    /// The API itself: the request carries the token.
     Api(Url),
-    /// To another host that is allowed: without it, and to public addresses only.
+    /// Another allowed host: without the token, and only on public addresses.
     Elsewhere(Url),
 }
 
 /// Why a link is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// It cannot be read as an address.
+    /// It is not a valid URL.
     NotAnAddress,
-    /// Neither https nor the API's own scheme.
+    /// Its scheme is neither https nor the API's own.
     Scheme,
     /// It carries a user name or password.
     Credentials,
@@ -47,8 +47,8 @@ pub enum Refused {
     Host,
     /// It leads to a private address.
     PrivateAddress,
-    /// A segment of its path is `.` or `..`, so it would lead to another path than the one that is written.
-    Climbs,
+    /// A segment of its path is `.` or `..`, so it would lead to another path than the one written.
+    DotSegment,
 }
 
 impl fmt::Display for Refused {
@@ -61,7 +61,7 @@ impl fmt::Display for Refused {
                 "not followed: the host is neither sdp.base_url's nor in follow.allowed_hosts"
             }
             Self::PrivateAddress => "not followed: the link leads to a private address",
-            Self::Climbs => {
+            Self::DotSegment => {
                 "not followed: a segment of the path is . or .., so it would lead to another path"
             }
         })
@@ -69,7 +69,7 @@ impl fmt::Display for Refused {
 }
 
 impl Hrefs {
-    /// The rule for an API at `base` and further hosts, which never get the token.
+    /// The rules for an API at `base`, and for further hosts, which never get the token.
     pub fn new(base: Url, allowed_hosts: Vec<String>) -> Self {
         Self {
             base,
@@ -77,14 +77,14 @@ impl Hrefs {
         }
     }
 
-    /// Where `href` leads. A relative one is joined to the API's base address.
+    /// The target of `href`. A relative link is joined to the API's base URL.
     ///
     /// # Errors
-    /// [`Refused`] where it must not be followed.
+    /// [`Refused`] when it must not be followed.
     pub fn resolve(&self, href: &str) -> Result<Target, Refused> {
         let href = href.trim();
-        if climbs(href) {
-            return Err(Refused::Climbs);
+        if has_dot_segment(href) {
+            return Err(Refused::DotSegment);
         }
         let url = self.to_https(self.join(href)?);
         if !url.username().is_empty() || url.password().is_some() {
@@ -104,7 +104,7 @@ impl Hrefs {
         if url.scheme() != "https" {
             return Err(Refused::Scheme);
         }
-        // A name is checked where it is resolved; a literal address has no such moment.
+        // A host name is checked when it is resolved; a literal address must be checked here.
         let is_private = match url.host() {
             Some(Host::Ipv4(address)) => !is_public(address.into()),
             Some(Host::Ipv6(address)) => !is_public(address.into()),
@@ -117,7 +117,7 @@ impl Hrefs {
         }
     }
 
-    /// An address of the API, whose path is exactly the one that is built.
+    /// A URL of the API with exactly this path below the base URL.
     pub(super) fn api(&self, path: &str) -> Result<Url, Refused> {
         let built = format!(
             "{}/{}",
@@ -126,14 +126,15 @@ impl Hrefs {
         );
         let mut url = self.base.clone();
         url.set_path(&built);
-        if url.path() == built && !climbs(&built) {
+        if url.path() == built && !has_dot_segment(&built) {
             Ok(url)
         } else {
-            Err(Refused::Climbs)
+            Err(Refused::DotSegment)
         }
     }
 
-    /// A link to the API's own host by http is taken by https where the API is: the token never travels in the clear.
+    /// Changes an http link to the API's own host to https if the API uses https, so that the token is never sent
+    /// unencrypted.
     fn to_https(&self, url: Url) -> Url {
         let is_own_host = url.host() == self.base.host();
         let is_own_port = url.port().is_none() || url.port() == self.base.port_or_known_default();
@@ -147,7 +148,7 @@ impl Hrefs {
     }
 
     fn join(&self, href: &str) -> Result<Url, Refused> {
-        // A path, with or without its leading slash, goes below the base; `//host` and `scheme:` are absolute.
+        // A path, with or without a leading slash, is relative to the base URL; `//host` and `scheme:` are absolute.
         let is_absolute =
             href.starts_with("//") || href.starts_with('\\') || Url::parse(href).is_ok();
         if is_absolute {
@@ -159,7 +160,7 @@ impl Hrefs {
     }
 }
 
-/// The status endpoint of a session; none for a kind that is not known.
+/// The path of a session's status endpoint; `None` for an unknown kind.
 pub(super) fn status_path(kind: SessionKind, session: &SessionId) -> Option<String> {
     Some(format!(
         "/api/v1/{}/session/{}/status",
@@ -168,7 +169,7 @@ pub(super) fn status_path(kind: SessionKind, session: &SessionId) -> Option<Stri
     ))
 }
 
-/// The vendor's standard link of one group, if sessions of this kind have it.
+/// The vendor's standard link of one group, if sessions of this kind have that group.
 pub(super) fn standard_link(
     kind: SessionKind,
     group: &LinkGroup,
@@ -191,7 +192,7 @@ pub(super) fn standard_link(
         .find(|link| link.group == *group)
 }
 
-/// The links that a completed session has when its notification names none.
+/// The standard links of a completed session, for a notification that has no links.
 pub(super) fn standard_links(
     kind: SessionKind,
     session: &SessionId,
@@ -243,13 +244,14 @@ fn product(kind: SessionKind) -> Option<&'static str> {
     }
 }
 
-/// A segment of `.` or `..` has no form that an address keeps; [`climbs`] refuses what is built with it.
+/// Percent-encodes a segment. `.` and `..` cannot be encoded so that a URL keeps them; [`has_dot_segment`] refuses paths with
+/// them.
 fn encode(segment: &str) -> String {
     utf8_percent_encode(segment, SEGMENT).to_string()
 }
 
-/// Whether a segment of a link's path is `.` or `..`, in any of the spellings that an address takes for it.
-fn climbs(href: &str) -> bool {
+/// Whether a segment of the link's path is `.` or `..`, in any spelling that a URL parser accepts.
+fn has_dot_segment(href: &str) -> bool {
     let path = href.split(['?', '#']).next().unwrap_or_default();
     path.split(['/', '\\']).any(|segment| {
         let dots: String = segment

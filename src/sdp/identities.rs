@@ -1,4 +1,4 @@
-//! Asks by one identity after the other until one reads, and remembers which.
+//! Calls the API as one identity after another until one may read the resource, and remembers which one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use url::Url;
 
 use super::exchange::Fetched;
-use super::login::Entrance;
+use super::login::LoginEndpoint;
 use super::memory::Memory;
 use super::order::{Rule, Who, order};
 use super::reader::{Reader, Unread};
@@ -17,40 +17,44 @@ use super::{Failure, Kind, Subject};
 use crate::config::Identity;
 use crate::net::ClientError;
 
-/// The identities by which the API is asked.
+/// The identities as which the API can be called.
 pub(super) struct Identities {
     rules: Vec<Rule>,
     readers: Readers,
     memory: Memory,
 }
 
-/// What came of those that were asked, while none has read.
+/// The failures of the identities tried so far, none of which could read.
 #[derive(Default)]
 struct Asked {
     count: usize,
-    /// The first that was refused: the likeliest one's.
+    /// The first refusal: that of the most likely identity.
     refused: Option<Failure>,
-    /// The first that was not let in.
-    not_let_in: Option<(Who, Arc<Reader>, Failure)>,
-    /// Whether the API refused any itself, so that it can be reached.
+    /// The first identity that could not log in, or whose token was refused.
+    without_token: Option<(Who, Arc<Reader>, Failure)>,
+    /// Whether the API itself refused any identity, which shows that it can be reached.
     is_answered: bool,
 }
 
 impl Identities {
-    /// Which identities are not let in, by their names, and since when.
+    /// The names of the identities whose logins fail, with the time since when.
     pub(super) fn refused(&self) -> BTreeMap<String, Instant> {
-        self.readers.entrance().refused()
+        self.readers.login_endpoint().refused()
     }
 
-    pub(super) fn new(identities: Vec<Identity>, entrance: Entrance) -> Result<Self, ClientError> {
+    pub(super) fn new(
+        identities: Vec<Identity>,
+        login_endpoint: LoginEndpoint,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
             rules: identities.iter().map(Rule::of).collect(),
-            readers: Readers::new(identities, entrance)?,
+            readers: Readers::new(identities, login_endpoint)?,
             memory: Memory::new(),
         })
     }
 
-    /// Asks until one reads. One that is refused or not let in leads to the next; anything else is the answer.
+    /// Tries the identities in order. After a refusal or a failed login the next one is tried; any other result is
+    /// returned.
     pub(super) async fn get(
         &self,
         transport: &Transport,
@@ -79,9 +83,9 @@ impl Identities {
                     asked.is_answered |= failure.is_of_the_api();
                     asked.refused.get_or_insert(failure);
                 }
-                Err(Unread::NotLetIn(failure)) => {
+                Err(Unread::NoToken(failure)) => {
                     let this = || (who.clone(), Arc::clone(&reader), failure);
-                    asked.not_let_in.get_or_insert_with(this);
+                    asked.without_token.get_or_insert_with(this);
                 }
                 Err(Unread::Answer(failure)) => return Err(failure),
             }
@@ -92,7 +96,7 @@ impl Identities {
         Err(self.nobody_reads(asked))
     }
 
-    /// Logs in as each, by their names; one that takes a provider's name is left out.
+    /// Logs in as each identity and returns the results by name; an identity that needs a provider's name is left out.
     pub(super) async fn check(&self) -> Vec<(String, Option<Result<(), Failure>>)> {
         let mut results = Vec::new();
         for (name, reader) in self.readers.fixed() {
@@ -105,15 +109,15 @@ impl Identities {
         results
     }
 
-    /// What it means that all that were asked did not read.
+    /// The failure to return when none of the identities tried could read.
     fn nobody_reads(&self, asked: Asked) -> Failure {
         let Asked {
             count,
             refused,
-            not_let_in,
+            without_token,
             is_answered,
         } = asked;
-        let Some((who, reader, failure)) = not_let_in else {
+        let Some((who, reader, failure)) = without_token else {
             let Some(failure) = refused else {
                 return of_identity(
                     "no identity was asked: each takes the provider's name, and of this session none is known",
@@ -131,7 +135,7 @@ impl Identities {
         if self.readers.is_alone() || !is_others_answered {
             return failure;
         }
-        // The API is there for others, so this is no outage of it, and it says nothing of the session.
+        // Other identities reach the API, so this is no outage, and it says nothing about the session.
         Failure {
             kind: Kind::Retry,
             status: None,

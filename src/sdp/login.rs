@@ -1,4 +1,4 @@
-//! One login: the partner token is exchanged for a token of the API.
+//! One login: exchanges the partner token for a token of the API.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,22 +18,22 @@ use super::{Failure, Kind, partner_token, wire};
 use crate::config::{AuthMode, Identity, for_provider};
 use crate::metrics::Metrics;
 
-/// Logins a second, of all identities together, and how many at once after a rest.
+/// The rate limit for logins of all identities together, in logins per second, and its burst.
 const LOGINS_A_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
 const LOGINS_AT_ONCE: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
-/// Where every identity logs in, and how often all of them together do.
-pub(super) struct Entrance {
+/// The login endpoint of all identities, with their common rate limit.
+pub(super) struct LoginEndpoint {
     http: reqwest::Client,
     url: Url,
     rate: DefaultDirectRateLimiter,
     metrics: Metrics,
-    /// Since when no login of an identity has succeeded, by its name, while they fail.
+    /// The names of the identities whose logins fail, with the time of the first failure since the last success.
     refused: Mutex<BTreeMap<String, Instant>>,
 }
 
-impl Entrance {
-    /// Which identities are not let in, by their names, and since when.
+impl LoginEndpoint {
+    /// The names of the identities whose logins fail, with the time since when.
     pub(super) fn refused(&self) -> BTreeMap<String, Instant> {
         self.refused
             .lock()
@@ -41,7 +41,7 @@ impl Entrance {
             .clone()
     }
 
-    /// There is an identity of this name.
+    /// Registers an identity's name with the metrics.
     pub(super) fn knows(&self, identity: &str) {
         self.metrics.sdp_identity(identity);
     }
@@ -50,7 +50,7 @@ impl Entrance {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
             Ok(_) => drop(refused.remove(identity)),
-            // One clinician who is not registered says nothing of the others.
+            // That one clinician is not registered says nothing about the identity's other clinicians.
             Err(failure) if is_for_provider && failure.kind == Kind::Identity => {}
             Err(_) => {
                 refused
@@ -72,26 +72,26 @@ impl Entrance {
     }
 }
 
-/// What one login needs.
+/// The parameters of a login.
 #[derive(Clone)]
 pub(super) struct LogIn {
-    pub(super) entrance: Arc<Entrance>,
+    pub(super) login_endpoint: Arc<LoginEndpoint>,
     pub(super) identity: Arc<Identity>,
-    /// The provider that it is for, where the identity takes one's name.
+    /// The provider, if the identity needs a provider's name.
     pub(super) provider: Option<Arc<str>>,
-    /// Whether no other may ask in its place.
+    /// Whether this is the only identity, so that no other can be tried in its place.
     pub(super) is_alone: bool,
 }
 
 impl LogIn {
     /// Logs in.
     pub(super) async fn run(self) -> Result<Token, Failure> {
-        self.entrance.rate.until_ready().await;
+        self.login_endpoint.rate.until_ready().await;
         let result = self.attempt().await;
         let identity = &self.identity.name;
-        self.entrance
+        self.login_endpoint
             .ended(identity, self.provider.is_some(), &result);
-        self.entrance
+        self.login_endpoint
             .metrics
             .sdp_login(identity, if result.is_ok() { "ok" } else { "failed" });
         match &result {
@@ -101,12 +101,15 @@ impl LogIn {
         result
     }
 
-    /// Shows when the identity's token ends. Where it has one for each provider, of the one that changed last.
-    pub(super) fn tell_token(&self, ends: Option<Timestamp>) {
-        self.entrance.metrics.sdp_token(&self.identity.name, ends);
+    /// Reports when the identity's token expires. If it has one token for each provider, the one that changed last is
+    /// reported.
+    pub(super) fn report_expiry(&self, ends: Option<Timestamp>) {
+        self.login_endpoint
+            .metrics
+            .sdp_token(&self.identity.name, ends);
     }
 
-    /// The id that single-token partners name the provider by: at the login, and with every call.
+    /// The provider's id, which single-token partners send at login and with every call.
     pub(super) fn provider_id(&self) -> Result<Option<Cow<'_, str>>, Failure> {
         match &self.identity.auth.mode {
             AuthMode::Standard => Ok(None),
@@ -130,7 +133,7 @@ impl LogIn {
         })
         .map_err(|_| Failure::unreachable("login failed: the request cannot be written"))?;
         let start = Instant::now();
-        let Entrance { http, url, .. } = &*self.entrance;
+        let LoginEndpoint { http, url, .. } = &*self.login_endpoint;
         let request = http
             .post(url.clone())
             .header(CONTENT_TYPE, "application/json")
@@ -140,7 +143,7 @@ impl LogIn {
             .as_ref()
             .map_or_else(|failure| failure.status, |fetched| Some(fetched.status));
         let code = code.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        let metrics = &self.entrance.metrics;
+        let metrics = &self.login_endpoint.metrics;
         metrics.sdp_request("login", &code, start.elapsed());
         let fetched = result.map_err(|failure| self.failure(&failure))?;
         wire::read::<wire::LoggedIn>(&fetched.body)
@@ -148,8 +151,9 @@ impl LogIn {
             .ok_or_else(|| Failure::unreachable("login failed: the answer holds no suki_token"))
     }
 
-    /// A login that is refused is mended by an operator (a new partner token, say), so what waits is tried again; only a
-    /// provider who is not registered stays so. Where another identity may ask, the API's word on this one counts.
+    /// Classifies a failed login. An operator can usually fix it, for instance by a new partner token, so calls are
+    /// tried again; only an unregistered provider is final. If other identities can be tried, the API's refusal of this
+    /// identity counts as such.
     fn failure(&self, failure: &Failure) -> Failure {
         let is_not_registered = failure.reason.ends_with("provider_not_registered");
         let is_of_identity = failure.kind == Kind::Identity && !self.is_alone;
@@ -165,5 +169,5 @@ impl LogIn {
     }
 }
 
-/// Largest answer to a login that is read.
+/// The largest answer to a login.
 const LOGIN_ANSWER_BYTES: usize = 64 * 1024;

@@ -1,4 +1,5 @@
-//! Who read which session and which encounter last. In memory and bounded: what is forgotten is found out again.
+//! Remembers which identity read which session and encounter last. In memory and bounded: a forgotten entry is found
+//! out again.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +10,10 @@ use super::Subject;
 use super::order::{Known, Who};
 use crate::domain::{EncounterId, SessionId};
 
-/// How many sessions, and how many encounters, are remembered.
+/// The number of sessions, and of encounters, that are remembered.
 const KEPT: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
-/// What is remembered.
+/// The remembered identities.
 pub(super) struct Memory(Mutex<State>);
 
 struct State {
@@ -34,7 +35,7 @@ impl Memory {
         }))
     }
 
-    /// What is known of a session.
+    /// What is remembered for a session and its encounter.
     pub(super) fn of(&self, subject: &Subject<'_>) -> Known {
         let mut state = self.state();
         let session = state.sessions.get(subject.session).cloned();
@@ -47,7 +48,7 @@ impl Memory {
         }
     }
 
-    /// It read this session.
+    /// Records that this identity has read the session.
     pub(super) fn read(&self, subject: &Subject<'_>, who: &Who) {
         let mut state = self.state();
         let session = OfSession {
@@ -60,7 +61,7 @@ impl Memory {
         }
     }
 
-    /// Nobody who was asked may read this session, or a part of it; the last of the others was this one.
+    /// Records that no identity could read all of this session, and which of the other identities was tried last.
     pub(super) fn refused(&self, subject: &Subject<'_>, turn: usize) {
         let mut state = self.state();
         let session = state

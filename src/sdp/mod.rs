@@ -1,7 +1,8 @@
-//! The vendor's API: logging in, following links, asking how a session ended.
+//! The vendor's API: logs in, fetches links, and requests sessions' statuses.
 //!
-//! Several identities may ask: of each session those are asked that are likely to read it, one after the other, until one
-//! does. Bodies are passed on as received. The token goes to `sdp.base_url`'s origin only, and nowhere by a redirect.
+//! Several identities may be configured. For each session, those that are likely to have access are tried in turn until
+//! one may read it. Bodies are passed on as received. The token is sent only to the origin of `sdp.base_url`, and
+//! redirects are never followed.
 
 mod client;
 mod error;

@@ -1,22 +1,22 @@
-//! Which identities are asked about a session, and in which order. Pure.
+//! Which identities are tried for a session, and in which order. Pure.
 
 use std::sync::Arc;
 
 use crate::config::{Identity, ProviderPattern};
 
-/// Most identities that are asked though nothing speaks for them.
+/// The most other identities that are tried, that is, those for which nothing speaks.
 const MOST_OTHERS: usize = 3;
 
-/// Who asks: an identity, and of one that takes the provider's name, for which provider.
+/// An identity and, if it needs one, the provider for which it acts.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Who {
-    /// Its place among the identities.
+    /// The identity's index in the configuration.
     pub(super) identity: usize,
-    /// The provider, for one that takes its name.
+    /// The provider, if the identity needs a provider's name.
     pub(super) provider: Option<Arc<str>>,
 }
 
-/// What the order depends on of one identity.
+/// The properties of an identity that determine its place in the order.
 pub(super) struct Rule {
     is_default: bool,
     takes_provider: bool,
@@ -26,11 +26,11 @@ pub(super) struct Rule {
 /// What is remembered of a session and of its encounter.
 #[derive(Clone, Default)]
 pub(super) struct Known {
-    /// Who read this session last.
+    /// The identity that read this session last.
     pub(super) session: Option<Who>,
-    /// Who read a session of its encounter last.
+    /// The identity that last read a session of its encounter.
     pub(super) encounter: Option<Who>,
-    /// The last of the others that were asked in vain; the next time it goes on behind it.
+    /// The last of the other identities that was tried without success; the next call begins after it.
     pub(super) turn: Option<usize>,
 }
 
@@ -48,7 +48,7 @@ impl Rule {
         provider.is_some_and(fits)
     }
 
-    /// The identity as it may ask. `None` for one that takes a provider's name where none is known.
+    /// The identity with its provider. `None` when it needs a provider's name and none is known.
     fn who(&self, identity: usize, provider: Option<&Arc<str>>) -> Option<Who> {
         if self.takes_provider {
             provider?;
@@ -60,8 +60,8 @@ impl Rule {
     }
 }
 
-/// Those who are asked, one after the other: who read this session last, those that are for its provider, who read its
-/// encounter last, the default, and some of the others in turn.
+/// The identities to try, in order: the one that read this session last, those configured for its provider, the one
+/// that read its encounter last, the default, and some of the others in turn.
 pub(super) fn order(rules: &[Rule], known: &Known, provider: Option<&str>) -> Vec<Who> {
     let name: Option<Arc<str>> = provider.map(Arc::from);
     let asking = |fits: &dyn Fn(&Rule) -> bool| -> Vec<Who> {
@@ -95,7 +95,8 @@ pub(super) fn order(rules: &[Rule], known: &Known, provider: Option<&str>) -> Ve
 mod tests {
     use super::*;
 
-    /// The identities by a letter each: the default, two for one clinic, one for all that takes their names, five others.
+    /// The identities, each with a letter: the default, two for one clinic, one for every provider by name, five
+    /// others.
     fn rules() -> Vec<Rule> {
         let rule = |matches: &[&str], takes_provider| Rule {
             is_default: matches.is_empty(),
@@ -123,7 +124,7 @@ mod tests {
         Who { identity, provider }
     }
 
-    /// Who is asked, as `identity` or `identity:provider`.
+    /// The identities to try, as `identity` or `identity:provider`.
     fn asked(known: &Known, provider: Option<&str>) -> String {
         let asked = order(&rules(), known, provider);
         let words = asked.iter().map(|who| match &who.provider {

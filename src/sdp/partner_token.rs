@@ -1,4 +1,4 @@
-//! Where the partner token comes from: given, or signed here with the partner's own key.
+//! Obtains the partner token: it is given, or signed here with the partner's own key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Failure, Kind};
 use crate::config::{PartnerToken, SigningKey, for_provider};
 
-/// How long a self-signed token is valid. It is used at once.
+/// The lifetime of a self-signed token, which is used at once.
 const LIFE: Duration = Duration::from_secs(300);
 
 #[derive(Serialize)]
@@ -25,8 +25,8 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// The partner token for one login, for that provider where it depends on one. A file or command is read again, off the
-/// runtime's threads. `key` is where the identity stands in the configuration.
+/// The partner token for one login, for the given provider if it depends on one. A file is read again and a command run
+/// again each time, on a blocking thread. `key` is the identity's key in the configuration.
 pub(super) async fn obtain(
     key: String,
     source: PartnerToken,
@@ -75,7 +75,7 @@ fn no_provider() -> Failure {
     unusable("no provider is known to take a partner token for".to_owned())
 }
 
-/// Our own fault, and one that an operator can mend: what waits is tried again.
+/// A failure on this side that an operator can fix, so calls are tried again.
 fn unusable(reason: String) -> Failure {
     Failure {
         kind: Kind::Outage,

@@ -1,5 +1,5 @@
-//! One that reads: an identity, for one provider where it takes a provider's name, with its token. A token that is no
-//! longer taken is replaced once for each call.
+//! An identity's access to the API, with its token; for an identity that needs a provider's name, the access for one
+//! provider. A token that is no longer accepted is replaced at most once for each call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,30 +14,30 @@ use super::token::{Token, Tokens};
 use super::transport::Transport;
 use super::{Failure, Kind};
 
-/// For how long an answer shows that the API can be reached.
+/// How long an answer counts as proof that the API can be reached.
 const RECENTLY: Duration = Duration::from_secs(60);
 
-/// One that reads.
+/// An identity's access to the API.
 pub(super) struct Reader {
     pub(super) tokens: Arc<Tokens>,
-    /// The header that names the provider, for single-token partners.
+    /// The header with the provider's id, for single-token partners.
     provider: Option<HeaderValue>,
-    /// When the API last answered it, unless something failed since.
+    /// When the API last answered, unless the last call failed without an answer.
     answered: Mutex<Option<Instant>>,
 }
 
-/// Why a reader did not read.
+/// Why a read has failed.
 pub(super) enum Unread {
-    /// The API has it read nothing, or not this.
+    /// The API refuses this identity: altogether, or for this resource.
     Refused(Failure),
-    /// It has no token that is taken. Another may have one.
-    NotLetIn(Failure),
-    /// What is the same whoever asks.
+    /// The login failed or the token was refused. Another identity may succeed.
+    NoToken(Failure),
+    /// A failure that is the same for every identity.
     Answer(Failure),
 }
 
 impl Reader {
-    /// One that logs in like this. `None` where the provider's id cannot stand in a header.
+    /// A reader with this login. `None` when the provider's id cannot be sent in a header.
     pub(super) fn new(login: LogIn) -> Option<Self> {
         let provider = login.provider_id().ok()?;
         let provider = provider.map(|id| HeaderValue::from_str(&id)).transpose();
@@ -46,12 +46,12 @@ impl Reader {
         let tokens = Tokens::new(move || login.clone().run().boxed());
         Some(Self {
             provider,
-            tokens: Arc::new(tokens.telling(move |ends| named.tell_token(ends))),
+            tokens: Arc::new(tokens.reporting_expiry(move |ends| named.report_expiry(ends))),
             answered: Mutex::default(),
         })
     }
 
-    /// Asks the API.
+    /// Fetches a URL of the API.
     pub(super) async fn get(
         &self,
         transport: &Transport,
@@ -61,7 +61,7 @@ impl Reader {
         let result = self.attempt(transport, url, endpoint).await;
         let is_answered = match &result {
             Ok(_) => true,
-            Err(Unread::NotLetIn(_)) => false,
+            Err(Unread::NoToken(_)) => false,
             Err(Unread::Refused(failure) | Unread::Answer(failure)) => failure.is_of_the_api(),
         };
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +69,7 @@ impl Reader {
         result
     }
 
-    /// Whether the API has answered it just now.
+    /// Whether the API has answered recently.
     pub(super) fn was_answered(&self) -> bool {
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
         answered.is_some_and(|at| at.elapsed() < RECENTLY)
@@ -129,14 +129,14 @@ impl Unread {
     fn of_login(failure: Failure) -> Self {
         match failure.kind {
             Kind::Identity => Self::Refused(failure),
-            Kind::Retry | Kind::Outage | Kind::NotFound | Kind::Final => Self::NotLetIn(failure),
+            Kind::Retry | Kind::Outage | Kind::NotFound | Kind::Final => Self::NoToken(failure),
         }
     }
 
     fn of_call(failure: Failure) -> Self {
         match failure.kind {
             Kind::Identity => Self::Refused(failure),
-            Kind::Outage if failure.is_token_refused() => Self::NotLetIn(failure),
+            Kind::Outage if failure.is_token_refused() => Self::NoToken(failure),
             Kind::Retry | Kind::Outage | Kind::NotFound | Kind::Final => Self::Answer(failure),
         }
     }

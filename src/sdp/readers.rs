@@ -1,43 +1,46 @@
-//! Those that read: one for each identity, and for one that takes the provider's name one for each provider, as many as
-//! are kept.
+//! All readers: one for each identity or, for an identity that needs a provider's name, one for each of the providers
+//! used last.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 
-use super::login::{Entrance, LogIn};
+use super::login::{LogIn, LoginEndpoint};
 use super::order::Who;
 use super::reader::Reader;
 use crate::config::Identity;
 use crate::net::ClientError;
 
-/// Providers whose tokens are kept.
+/// The number of providers whose readers are kept.
 const KEPT: usize = 1_000;
 
-/// Those that read.
+/// All readers.
 pub(super) struct Readers {
-    entrance: Arc<Entrance>,
+    login_endpoint: Arc<LoginEndpoint>,
     identities: Vec<Arc<Identity>>,
-    /// By identity; none for one that takes the provider's name.
+    /// By the identity's index; `None` for one that needs a provider's name.
     fixed: Vec<Option<Arc<Reader>>>,
     by_provider: Mutex<LruCache<Who, Arc<Reader>>>,
 }
 
 impl Readers {
-    /// Where all of them log in.
-    pub(super) fn entrance(&self) -> &Entrance {
-        &self.entrance
+    /// The login endpoint that all of them share.
+    pub(super) fn login_endpoint(&self) -> &LoginEndpoint {
+        &self.login_endpoint
     }
 
-    pub(super) fn new(identities: Vec<Identity>, entrance: Entrance) -> Result<Self, ClientError> {
+    pub(super) fn new(
+        identities: Vec<Identity>,
+        login_endpoint: LoginEndpoint,
+    ) -> Result<Self, ClientError> {
         let mut readers = Self {
-            entrance: Arc::new(entrance),
+            login_endpoint: Arc::new(login_endpoint),
             identities: identities.into_iter().map(Arc::new).collect(),
             fixed: Vec::new(),
             by_provider: Mutex::new(LruCache::unbounded()),
         };
         for (at, identity) in readers.identities.iter().enumerate() {
-            readers.entrance.knows(&identity.name);
+            readers.login_endpoint.knows(&identity.name);
             let reader = if identity.auth.is_per_provider() {
                 None
             } else {
@@ -53,7 +56,7 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Whether there is one only.
+    /// Whether there is only one reader.
     pub(super) fn is_alone(&self) -> bool {
         self.identities.len() == 1 && !self.identities[0].auth.is_per_provider()
     }
@@ -63,7 +66,7 @@ impl Readers {
         &self.identities[who.identity].name
     }
 
-    /// The identities' names, each with its reader if it has one.
+    /// The identities' names, each with its reader if it does not depend on a provider.
     pub(super) fn fixed(&self) -> impl Iterator<Item = (&str, Option<&Arc<Reader>>)> {
         let names = self
             .identities
@@ -72,7 +75,7 @@ impl Readers {
         names.zip(self.fixed.iter().map(Option::as_ref))
     }
 
-    /// The one that reads as this. `None` where the provider's name cannot be sent.
+    /// The reader of this identity. `None` when the provider's id cannot be sent in a header.
     pub(super) fn get(&self, who: &Who) -> Option<Arc<Reader>> {
         if who.provider.is_none() {
             return self.fixed[who.identity].clone();
@@ -87,7 +90,7 @@ impl Readers {
         Some(reader)
     }
 
-    /// Whether the API has just answered any but this one.
+    /// Whether the API has recently answered any other reader.
     pub(super) fn is_another_answered(&self, reader: &Arc<Reader>) -> bool {
         let is_another = |other: &Arc<Reader>| !Arc::ptr_eq(other, reader) && other.was_answered();
         self.fixed.iter().flatten().any(is_another)
@@ -99,7 +102,7 @@ impl Readers {
 
     fn make(&self, who: &Who) -> Option<Reader> {
         Reader::new(LogIn {
-            entrance: Arc::clone(&self.entrance),
+            login_endpoint: Arc::clone(&self.login_endpoint),
             identity: Arc::clone(&self.identities[who.identity]),
             provider: who.provider.clone(),
             is_alone: self.is_alone(),
@@ -113,8 +116,8 @@ impl Readers {
     }
 }
 
-/// Forgets those that were not used for longest. One that is in use stays: without it whoever comes next would log in
-/// beside the login that is under way.
+/// Removes the least recently used readers. A reader in use is kept: otherwise the next call would start a second login
+/// next to the one under way.
 fn forget_beyond(most: usize, kept: &mut LruCache<Who, Arc<Reader>>) {
     while kept.len() > most {
         let is_free = |(_, reader): &(&Who, &Arc<Reader>)| {
@@ -146,8 +149,9 @@ mod tests {
         };
         let url = Url::parse("http://sdp.invalid").expect("an address");
         let transport = Transport::new(&Sdp::default(), Metrics::new()).expect("a client");
-        let entrance = Entrance::new(transport.api, url, Metrics::new());
-        let readers = Readers::new(vec![Identity::default_of(auth)], entrance).expect("readers");
+        let login_endpoint = LoginEndpoint::new(transport.api, url, Metrics::new());
+        let readers =
+            Readers::new(vec![Identity::default_of(auth)], login_endpoint).expect("readers");
         let of = |provider: &str| {
             let provider = Some(Arc::from(provider));
             let who = Who {

@@ -1,14 +1,14 @@
-//! What a call is about, by which is chosen who asks.
+//! What a call is about, which determines the identities to try.
 
 use crate::domain::{EncounterId, SessionId};
 
-/// The session that is asked about, and what is known beside it.
+/// The session that a call is about, and what else is known of it.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// The session.
     pub session: &'a SessionId,
-    /// Its encounter.
+    /// The session's encounter.
     pub encounter: Option<&'a EncounterId>,
-    /// The provider whose session it is. No notification names one.
+    /// The session's provider. No notification names one.
     pub provider: Option<&'a str>,
 }

@@ -1,5 +1,6 @@
-//! The SDP token: cached, renewed ahead of its end, one login at a time whoever waits for it. A login that fails, or whose
-//! token is refused from the start, is tried again after a wait that doubles; meanwhile whoever asks is told so at once.
+//! The token of the API: cached, renewed before it expires, with one login at a time for all callers. A login that
+//! fails, or whose token is refused from the start, is tried again with backoff; until then every caller gets the
+//! failure at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,28 +15,29 @@ use reqwest::header::HeaderValue;
 use super::{Failure, wire};
 use crate::traces;
 
-/// Life of a token that does not tell its end; the vendor's live for an hour.
+/// The assumed lifetime of a token without an expiry time; the vendor's tokens live for an hour.
 const ASSUMED_LIFE: Duration = Duration::from_secs(55 * 60);
-/// Life of a token that has ended by our clock and does not tell when it began. The vendor says when it is over.
+/// The assumed lifetime of a token that has expired by the local clock and has no issue time. The vendor will refuse it
+/// when it has really expired.
 const LEAST_LIFE: Duration = Duration::from_secs(5 * 60);
-/// No token is believed to live for longer.
+/// The upper limit on a token's lifetime.
 const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
-/// First and longest wait after a failed login.
+/// The first and the longest backoff after a failed login.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// A token is renewed when this is left of its life, or a tenth of it where that is less.
+/// A token is renewed when this much of its lifetime is left, or a tenth of the lifetime if that is less.
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 
-/// A token that may be sent.
+/// A token to send.
 #[derive(Clone)]
 pub(super) struct Token {
-    /// The header's value; marked sensitive.
+    /// The header's value, marked as sensitive.
     pub(super) header: HeaderValue,
     renew_at: Instant,
     ends_at: Instant,
-    /// The same by the clock on the wall, for people.
+    /// `ends_at` in wall time, for people.
     ends_on: Timestamp,
-    /// Whether the vendor has taken it once.
+    /// Whether the vendor has ever accepted it.
     was_taken: Arc<AtomicBool>,
 }
 
@@ -52,18 +54,18 @@ pub(super) struct Tokens {
 struct State {
     token: Option<Token>,
     login: Option<Login>,
-    /// Logins in a row that came to nothing.
+    /// Consecutive failed logins.
     failures: u32,
-    /// What came of the last one, and until when there is no other.
+    /// The last login's failure, and the time until which no other login is made.
     waits: Option<(Instant, Failure)>,
-    /// Replacements in a row that were refused by the very call that asked for them.
+    /// Consecutive replacements after which the same call was refused again.
     vain: u32,
-    /// Until when a refusal is no reason for another replacement.
+    /// The time until which a refusal does not cause another replacement.
     keeps_until: Option<Instant>,
 }
 
 impl State {
-    /// A login came to nothing.
+    /// Records a failed login.
     fn failed(&mut self, failure: Failure) {
         self.failures = self.failures.saturating_add(1);
         let doubled = FIRST_WAIT.saturating_mul(1 << (self.failures - 1).min(16));
@@ -74,7 +76,7 @@ impl State {
         self.waits = Some((Instant::now() + jittered.max(asked), failure));
     }
 
-    /// Why there is no login now.
+    /// The failure to return while no login may be made.
     fn waiting(&self, now: Instant) -> Option<Failure> {
         let (until, failure) = self.waits.as_ref().filter(|(until, _)| now < *until)?;
         Some(Failure {
@@ -85,7 +87,7 @@ impl State {
 }
 
 impl Tokens {
-    /// No token yet; `log_in` gets one.
+    /// An empty cache; `log_in` gets a token.
     pub(super) fn new(
         log_in: impl Fn() -> BoxFuture<'static, Result<Token, Failure>> + Send + Sync + 'static,
     ) -> Self {
@@ -96,15 +98,19 @@ impl Tokens {
         }
     }
 
-    /// The same, which tells when the token ends as often as there is another one, and `None` where there is none.
-    pub(super) fn telling(self, tell: impl Fn(Option<Timestamp>) + Send + Sync + 'static) -> Self {
+    /// Calls `tell` with the token's expiry time whenever there is a new token, and with `None` when there is none.
+    pub(super) fn reporting_expiry(
+        self,
+        tell: impl Fn(Option<Timestamp>) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             tell: Box::new(tell),
             ..self
         }
     }
 
-    /// A token that is valid now. Logs in where there is none; renews one that ends soon behind the caller's back.
+    /// A valid token. Logs in if there is none. A token that expires soon is returned at once and renewed in the
+    /// background.
     pub(super) async fn get(self: &Arc<Self>) -> Result<Token, Failure> {
         let login = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +129,7 @@ impl Tokens {
                 },
             }
         };
-        // The login is a task of its own, for all who wait for it.
+        // All callers wait for the same login, which runs as a task of its own.
         let mut waiting = traces::child(traces::Kind::Internal, || "await login".to_owned());
         let result = login.await;
         if result.is_err() {
@@ -132,7 +138,7 @@ impl Tokens {
         result
     }
 
-    /// The vendor took this token.
+    /// Records that the vendor accepted this token.
     pub(super) fn taken(&self, token: &Token) {
         if !token.was_taken.swap(true, Ordering::Relaxed) {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +146,7 @@ impl Tokens {
         }
     }
 
-    /// A call was refused with this token. Gives back whether it is to be repeated with another one.
+    /// Records that a call was refused with this token. Returns whether the call is to be repeated with another token.
     pub(super) fn refused(&self, token: &Token, failure: &Failure) -> bool {
         let is_kept = {
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,8 +160,8 @@ impl Tokens {
         !is_kept
     }
 
-    /// The call that was refused with `old` was refused with `new` as well. Where `old` was good for other calls, this is
-    /// no matter of the token: it stays, and for a wait that doubles no refusal makes for another login.
+    /// Records that the call refused with `old` was refused with `new` as well. If `old` was accepted for other calls,
+    /// the token is not the reason: it is kept, and for a time with backoff a refusal causes no login.
     pub(super) fn replaced_in_vain(&self, old: &Token, new: &Token, failure: &Failure) {
         if !old.is_taken() {
             return self.reject(new, failure);
@@ -169,14 +175,15 @@ impl Tokens {
         }
     }
 
-    /// The call that was refused with one token is taken with another.
+    /// Records that the call refused with one token succeeded with another.
     pub(super) fn replaced(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.vain, state.keeps_until) = (0, None);
     }
 
-    /// The vendor does not take this token, or no longer. One that came since stays. When none is ever taken, logging in
-    /// again and again is of no use: after the first such token that counts as a failed login.
+    /// Drops this token, which the vendor does not accept or no longer accepts, unless it was replaced meanwhile. If no
+    /// token is ever accepted, logging in again does not help: from the second such token on, each counts as a failed
+    /// login.
     fn reject(&self, rejected: &Token, failure: &Failure) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_current = |token: &Token| token.header == rejected.header;
@@ -198,7 +205,7 @@ impl Tokens {
             return login.clone();
         }
         let (tokens, login) = (Arc::clone(self), (self.log_in)());
-        // Runs as a task of its own, so that it is finished even if whoever asked first gives up.
+        // In a task of its own, so that the login completes even if its first caller gives up.
         let task = tokio::spawn(async move {
             let result = login.await;
             let mut state = tokens.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,12 +232,12 @@ impl Tokens {
 }
 
 impl Token {
-    /// Whether the vendor has taken it for any call.
+    /// Whether the vendor has accepted it for any call.
     pub(super) fn is_taken(&self) -> bool {
         self.was_taken.load(Ordering::Relaxed)
     }
 
-    /// The token as the vendor gave it. `None` when it cannot be sent in a header.
+    /// The token as the vendor issued it. `None` when it cannot be sent in a header.
     pub(super) fn new(text: &str) -> Option<Self> {
         let mut header = HeaderValue::from_str(text).ok()?;
         header.set_sensitive(true);
@@ -248,8 +255,8 @@ impl Token {
     }
 }
 
-/// What is left of a JWT's life by its `exp`. Where our clock says that it is over, the clock may be wrong: then its whole
-/// life counts, from `iat` to `exp`.
+/// The remaining lifetime of a JWT according to its `exp`. If it has expired by the local clock, that clock may be
+/// wrong, so the whole lifetime from `iat` to `exp` is used.
 fn life(token: &str) -> Option<Duration> {
     let payload = URL_SAFE_NO_PAD
         .decode(token.split('.').nth(1)?.trim_end_matches('='))
@@ -267,7 +274,7 @@ fn life(token: &str) -> Option<Duration> {
         reason = "milliseconds since 1970 stay far below 2^52"
     )]
     let now = Timestamp::now().as_millisecond() as f64 / 1000.0;
-    // A token that was just given out and is all but over by our clock is as good a sign of a wrong clock.
+    // A new token that has almost expired by the local clock is also a sign that the clock is wrong.
     Some(match (left(now), began.and_then(left)) {
         (Some(left), Some(whole)) if left < whole / 10 => whole,
         (Some(left), _) => left,
@@ -294,7 +301,7 @@ mod tests {
                 590,
                 601,
             ),
-            // Our clock is an hour ahead, or the vendor's is behind.
+            // The local clock is an hour ahead, or the vendor's clock is behind.
             (
                 format!("{{\"exp\":{},\"iat\":{}}}", now - 10, now - 3610),
                 3600,

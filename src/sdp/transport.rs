@@ -1,4 +1,4 @@
-//! Calls of the vendor's API within their limits: concurrency, rate, deadline, body size.
+//! Makes calls to the vendor's API within their limits: concurrency, rate, timeout, body size.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,10 +21,10 @@ use crate::traces::{self, Span};
 const TOKEN_HEADER: &str = "sdp_suki_token";
 const PROVIDER_HEADER: &str = "sdp_provider_id";
 
-/// How often one that gives way looks whether it may go on.
+/// How often a call that gives way checks whether it may go on.
 const GIVE_WAY: Duration = Duration::from_millis(20);
 
-/// Counted until it is dropped.
+/// Counts a waiting call until it is dropped.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl<'a> Waiting<'a> {
@@ -40,7 +40,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Says in the span of a call how it was answered.
+/// Records the answer of a call in its span.
 fn answered(span: &mut Span, result: &Result<Fetched, Failure>) {
     let status = match result {
         Ok(fetched) => Some(fetched.status),
@@ -58,14 +58,14 @@ fn answered(span: &mut Span, result: &Result<Fetched, Failure>) {
 
 /// What all calls share.
 pub(super) struct Transport {
-    /// Reaches the API.
+    /// The HTTP client for the API.
     pub(super) api: reqwest::Client,
     elsewhere: reqwest::Client,
     permits: Semaphore,
     rate: Option<DefaultDirectRateLimiter>,
-    /// A tenth of it.
+    /// A rate limiter with a tenth of that rate.
     share: Option<DefaultDirectRateLimiter>,
-    /// Calls that wait for it.
+    /// The number of calls that wait for `rate`.
     waiting: AtomicUsize,
     max_body_bytes: usize,
     metrics: Metrics,
@@ -98,8 +98,8 @@ impl Transport {
         })
     }
 
-    /// Waits while calls for notifications wait for the limit of calls a second, but for a tenth of it: who asks for
-    /// sessions of which no notification came goes last, and not never.
+    /// Waits while calls for notifications wait for the rate limit, apart from a tenth of the rate. So polls of
+    /// sessions without a notification come last but are not starved.
     pub(super) async fn give_way(&self) {
         let Some(share) = &self.share else { return };
         while self.waiting.load(Ordering::Relaxed) > 0 && share.check().is_err() {
@@ -107,7 +107,7 @@ impl Transport {
         }
     }
 
-    /// Asks the API, with a token and for single-token partners with the provider.
+    /// Fetches a URL of the API, with a token and, for single-token partners, the provider's id.
     pub(super) async fn get(
         &self,
         url: Url,
@@ -123,7 +123,7 @@ impl Transport {
         self.call(request, endpoint).await
     }
 
-    /// Asks another host, which never gets the token.
+    /// Fetches a URL of another host, which never gets the token.
     pub(super) async fn get_elsewhere(&self, url: Url) -> Result<Fetched, Failure> {
         self.call(self.elsewhere.get(url), "elsewhere").await
     }
@@ -162,7 +162,7 @@ impl Transport {
         if let Some(failure) = Failure::of_success(fetched.status, &fetched.body) {
             return Err(failure);
         }
-        // A proxy's page in place of the note must not be delivered as the note.
+        // A proxy's page must not be delivered as the note.
         if !json::is_nothing(&fetched.body) && !json::is_json(&fetched.body) {
             return Err(Failure::not_json(fetched.status, &fetched.body));
         }

@@ -1,5 +1,5 @@
-//! The vendor's JSON, as far as it is looked into. Everything is optional, nothing unknown is refused: additions come
-//! without notice.
+//! The parts of the vendor's JSON that are read. Every field is optional and unknown fields are accepted, because the
+//! vendor adds fields without notice.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 
 use crate::domain::json;
 
-/// Body of `POST /api/v1/auth/login`.
+/// The body of `POST /api/v1/auth/login`.
 #[derive(Serialize)]
 pub(super) struct Login<'a> {
     pub(super) partner_id: &'a str,
@@ -16,53 +16,53 @@ pub(super) struct Login<'a> {
     pub(super) provider_id: Option<&'a str>,
 }
 
-/// Answer to a login.
+/// The answer to a login.
 #[derive(Deserialize)]
 pub(super) struct LoggedIn {
     pub(super) suki_token: Option<String>,
 }
 
-/// Answer of a status endpoint.
+/// The answer of a status endpoint.
 #[derive(Deserialize)]
 pub(super) struct Status {
     pub(super) status: Option<String>,
 }
 
-/// Any error's body: `code` is a number, `message` is an id, or `id: details`.
+/// The body of any error: `code` is a number, `message` is an id or `id: details`.
 #[derive(Deserialize)]
 struct Problem {
     code: Option<Number>,
     message: Option<String>,
 }
 
-/// The part of a JWT that is looked into.
+/// The claims of a JWT that are read.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     pub(super) exp: Option<Number>,
     pub(super) iat: Option<Number>,
 }
 
-/// Reads an answer, be it with a byte order mark, or not UTF-8 in places that are not looked into.
+/// Parses an answer. A byte order mark is skipped, and text that is not UTF-8 is accepted in fields that are not read.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_str(&json::readable(body).0).ok()
 }
 
-/// Whether an error's body has the vendor's shape, which tells the API's own answers from those of what is in between.
+/// Whether an error's body has the vendor's shape, which distinguishes the API's own answers from those of gateways.
 pub(super) fn is_problem(body: &[u8]) -> bool {
     read::<Problem>(body).is_some_and(|problem| problem.code.is_some() && problem.message.is_some())
 }
 
-/// An error that came as a success.
+/// An error in the body of a success status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bare {
-    /// Of the vendor's shape, with this code.
+    /// In the vendor's shape, with this code.
     Coded(u64),
-    /// Of another shape: what is in between wrote it.
+    /// In another shape: a gateway wrote it.
     Foreign,
 }
 
-/// An object in which nothing but an error stands. Reading it ends at the first field of another name, which in content is
-/// the first of all.
+/// An object with nothing in it but an error. Parsing stops at the first field of another name, which for content is
+/// its very first field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BareError {
@@ -84,9 +84,9 @@ struct BareError {
     _timestamp: Option<IgnoredAny>,
 }
 
-/// Reads an object in which nothing but an error stands. The code of no error is 0.
+/// Parses an object with nothing in it but an error. A code of 0 means that there is no error.
 pub(super) fn bare_error(body: &[u8]) -> Option<Bare> {
-    // Anything longer says more than that.
+    // A longer body is more than an error.
     let error: BareError = (body.len() <= 4096).then(|| read(body)).flatten()?;
     if error.message.is_none() && error.error.is_none() && error.errors.is_none() {
         return None;
@@ -99,7 +99,7 @@ pub(super) fn bare_error(body: &[u8]) -> Option<Bare> {
     }
 }
 
-/// The error id in an error's body. What does not look like an id is left out, since it could say anything.
+/// The error id in an error's body. Text that does not look like an id is left out, since it could be anything.
 pub(super) fn error_id(body: &[u8]) -> Option<String> {
     let message = read::<Problem>(body)?.message?;
     let id = message.split(':').next().unwrap_or_default().trim();
