@@ -1,5 +1,5 @@
-//! The envelope that every sink gets: CloudEvents 1.0, structured mode. What was received is passed on as
-//! received: key order, numbers and all. What cannot be passed on so is a failure; nothing stands in its place.
+//! The envelope that every sink gets: CloudEvents 1.0 in structured mode. Received JSON is passed on as received, with
+//! its key order and numbers. If that is impossible, rendering fails; nothing is substituted.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +21,13 @@ pub(super) struct Envelope<'a> {
     /// The version of CloudEvents.
     #[schema(schema_with = specversion)]
     specversion: &'static str,
-    /// The event's id; the same one where it is delivered again.
+    /// The event's id; the same for every delivery of this event.
     #[schema(format = "uuid")]
     id: String,
     /// `suki-receiver/` and the name of the instance.
     #[schema(pattern = "^suki-receiver/")]
     source: String,
-    /// `ai.suki.session.` and how the session ended.
+    /// `ai.suki.session.` and the session's outcome.
     #[schema(schema_with = session_types)]
     r#type: String,
     /// The session's id.
@@ -35,10 +35,10 @@ pub(super) struct Envelope<'a> {
     /// When the notification was received.
     #[schema(format = DateTime)]
     time: String,
-    /// What `data` is.
+    /// The media type of `data`.
     #[schema(schema_with = datacontenttype)]
     datacontenttype: &'static str,
-    /// The span in which the event was received (CloudEvents' Distributed Tracing extension), where traces are exported.
+    /// The span in which the event was received (CloudEvents' Distributed Tracing extension), if traces are exported.
     #[schema(pattern = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
@@ -48,23 +48,23 @@ pub(super) struct Envelope<'a> {
 /// What was received, and what was fetched for it.
 #[derive(Serialize, ToSchema)]
 struct Data<'a> {
-    /// The notification as received; null where none came and the session was asked for.
+    /// The notification as received; null if none came and the session was recovered by polling.
     #[schema(value_type = Option<Object>, required)]
     notification: Box<RawValue>,
-    /// The notification was not UTF-8 and stands repaired.
+    /// Present when the notification was not valid UTF-8: the invalid bytes were replaced.
     #[serde(skip_serializing_if = "is_false")]
     repaired: bool,
-    /// The session's state in Suki's word, where it was asked for.
+    /// The session's status in Suki's word, if the status endpoint was called.
     #[schema(required)]
     session_status: Option<&'a str>,
-    /// Whether it was sent too long before it came.
+    /// Whether the notification was stale: it was sent too long before it was received.
     stale: bool,
     /// What was fetched, by the group of its link.
     #[schema(value_type = BTreeMap<String, Vec<Resource<'static>>>)]
     resources: BTreeMap<&'a str, Vec<Resource<'a>>>,
-    /// What could not be fetched.
+    /// The links that could not be fetched.
     missing: Vec<MissingLink<'a>>,
-    /// How the event came in.
+    /// How the event entered the service.
     #[schema(schema_with = sources)]
     source: &'static str,
     /// 1, and one more with each amendment of the same session.
@@ -77,22 +77,22 @@ struct Data<'a> {
     sequence: Option<SequenceNumbers>,
     #[schema(required)]
     expected: Option<ExpectedSession<'a>>,
-    /// What the partner said of patient, encounter and provider.
+    /// What the partner said of the patient, the encounter and the provider.
     #[schema(value_type = Option<Object>, required)]
     context: Option<Box<RawValue>>,
 }
 
-/// Numbers that grow, to put deliveries in order.
+/// Increasing numbers by which deliveries can be put in order.
 #[derive(Serialize, ToSchema)]
 struct SequenceNumbers {
     /// Within the session.
     session: u64,
-    /// Within the encounter, where it is known.
+    /// Within the encounter, if it is known.
     #[schema(required)]
     encounter: Option<u64>,
 }
 
-/// What was said of the session when it was registered.
+/// What the partner said of the session at its registration.
 #[derive(Serialize, ToSchema)]
 struct ExpectedSession<'a> {
     #[schema(format = DateTime)]
@@ -103,17 +103,17 @@ struct ExpectedSession<'a> {
     provider: Option<&'a str>,
 }
 
-/// What was fetched for one link.
+/// The answer that was fetched from one link.
 #[derive(Serialize, ToSchema)]
 struct Resource<'a> {
     href: &'a str,
     http_status: u16,
     #[schema(format = DateTime)]
     fetched_at: String,
-    /// What Suki's API answered.
+    /// The answer of Suki's API.
     #[schema(value_type = serde_json::Value)]
     body: Box<RawValue>,
-    /// It was not UTF-8 and stands repaired.
+    /// Present when the answer was not valid UTF-8: the invalid bytes were replaced.
     #[serde(skip_serializing_if = "is_false")]
     repaired: bool,
 }
@@ -134,33 +134,33 @@ fn sources() -> Schema {
     one_of(Source::ALL.iter().map(|source| source.as_str()))
 }
 
-/// The type of an event of a session that ended so.
+/// The event type of a session with this outcome.
 fn session_type(outcome: Outcome) -> String {
     format!("ai.suki.session.{outcome}")
 }
 
-/// Why a document has no envelope. Says nothing of its content.
+/// Why a document cannot be rendered. Says nothing of its content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unrenderable {
-    /// The stored notification is no JSON.
+    /// The stored notification is not JSON.
     #[error("the stored notification is not JSON, so it cannot be rendered")]
     Notification,
-    /// A stored resource is no JSON.
+    /// A stored resource is not JSON.
     #[error("the stored resource of group '{0}' is not JSON, so it cannot be rendered")]
     Resource(String),
-    /// The stored context is no JSON.
+    /// The stored context is not JSON.
     #[error("the stored context is not JSON, so it cannot be rendered")]
     Context,
-    /// The whole cannot be written.
+    /// The envelope cannot be serialized.
     #[error("the envelope cannot be written")]
     Envelope,
 }
 
-/// The envelope of a document, from an instance; `origin` is the span in which the event was received. Resources are left
-/// out where only the notification is wanted.
+/// Renders the envelope of a document for this instance; `origin` is the span in which the event was received.
+/// Resources are left out if the sink wants only the notification.
 ///
 /// # Errors
-/// [`Unrenderable`] where something stored is not JSON. It is never left out or replaced.
+/// [`Unrenderable`] if stored data is not JSON. Such data is never left out or replaced.
 pub fn envelope(
     document: &Document,
     include: Include,
@@ -227,7 +227,8 @@ impl<'a> ExpectedSession<'a> {
     }
 }
 
-/// What the partner said of patient, encounter and provider. Clinical content, so only where all content is wanted.
+/// What the partner said of the patient, the encounter and the provider. This is clinical content, so it is included
+/// only if the sink wants all content.
 fn context(document: &Document, include: Include) -> Result<Option<Box<RawValue>>, Unrenderable> {
     let said = document
         .expected
@@ -250,7 +251,7 @@ impl<'a> MissingLink<'a> {
     }
 }
 
-/// Stored JSON as it is, and whether it had to be repaired to stand in the envelope. `None` where it is no JSON.
+/// Stored JSON as it is, and whether invalid UTF-8 had to be replaced. `None` if it is not JSON.
 fn raw(stored: &[u8]) -> Option<(Box<RawValue>, bool)> {
     let (text, is_repaired) = json::readable(stored);
     let raw = RawValue::from_string(text.into_owned()).ok()?;

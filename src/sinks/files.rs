@@ -1,7 +1,9 @@
-//! Files below a folder: `YYYY/MM/DD/<id>.json` by the day of receipt (UTC), written whole or not at all.
+//! Writes files below a folder: `YYYY/MM/DD/<id>.json` by the day of receipt (UTC). Each file appears complete or not
+//! at all.
 //!
-//! What is to be written while other files are being synced is written and synced together: a folder is synced once for
-//! all of them. Each is written under another name first. What a kill left of that is removed at the next start.
+//! Files that are queued while others are being synced are written and synced together, so a folder is synced once for
+//! all of them. Each file is first written under a temporary name. Temporary files that a killed process left are
+//! removed at the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -21,29 +23,29 @@ use super::{CloudEvent, SetupError, Sink, SinkAnswer};
 use crate::config;
 use crate::domain::{Cause, Reason};
 
-/// How a file that is being written is called.
+/// The prefix and suffix of a temporary file's name.
 const PART_PREFIX: &str = ".";
 const PART_SUFFIX: &str = ".part";
 
-/// Delivers into a folder.
+/// Delivers events as files in a folder.
 #[derive(Debug, Clone)]
 pub struct FilesSink {
     dir: PathBuf,
     since: SystemTime,
-    /// The folder of the last delivery: it and the folders above it are known to be on disk.
+    /// The folder of the last delivery, which is durable together with its parents.
     synced: Arc<Mutex<Option<PathBuf>>>,
-    /// What is to be written.
+    /// The files to write.
     queue: Arc<Mutex<Vec<Job>>>,
     /// Held while a batch is written.
     writing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Most files of one batch.
+/// The most files of one batch.
 const BATCH: usize = 64;
 /// How many of them are synced at once: a disk takes several syncs in hardly more time than one.
 const SYNCS: usize = 8;
 
-/// A file to write, and whom to tell how that went.
+/// A file to write, with the channel for the result.
 struct Job {
     folder: PathBuf,
     name: String,
@@ -60,10 +62,10 @@ impl std::fmt::Debug for Job {
 }
 
 impl FilesSink {
-    /// A sink that writes below `config.dir`, which is made if need be.
+    /// A sink that writes below `config.dir`, which is created if necessary.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be created.
     pub fn new(name: &str, config: &config::FilesConfig) -> Result<Self, SetupError> {
         make_folder(&config.dir).map_err(|source| SetupError::Folder {
             sink: name.to_owned(),
@@ -79,8 +81,8 @@ impl FilesSink {
         })
     }
 
-    /// Makes a folder below the sink's own, if it is not there, and sees to it that it stays after a power cut. One that
-    /// is there may have been made just before a kill.
+    /// Creates a folder below the sink's own if it does not exist, and syncs its parents so that it survives a power
+    /// failure. An existing folder may have been created just before a kill, so its parents are synced as well.
     fn prepare(&self, folder: &Path) -> io::Result<()> {
         let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
         if synced.as_deref() == Some(folder) && folder.is_dir() {
@@ -95,7 +97,7 @@ impl FilesSink {
         Ok(())
     }
 
-    /// Writes a file with what else is to be written now.
+    /// Writes a file, together with the others in the queue.
     async fn write(&self, folder: PathBuf, name: String, content: Bytes) -> io::Result<()> {
         let (tell, mut told) = oneshot::channel();
         let job = Job {
@@ -105,7 +107,7 @@ impl FilesSink {
             tell,
         };
         self.queue().push(job);
-        // Whoever has the lock writes for all; the others find that theirs is written.
+        // The holder of the lock writes for all; the others then find that their file is written.
         let _writing = self.writing.lock().await;
         loop {
             match told.try_recv() {
@@ -124,8 +126,8 @@ impl FilesSink {
         }
     }
 
-    /// Writes files under other names, syncs them, renames them and syncs their folders: after a crash each is there whole
-    /// or not. A panic drops jobs, which those who wait for them are told of.
+    /// Writes files under temporary names, syncs them, renames them and syncs their folders, so that after a crash each
+    /// file is complete or absent. A panic drops jobs, and their callers get an error.
     async fn write_all(&self, mut batch: Vec<Job>) {
         let share = batch.len().div_ceil(SYNCS);
         let mut shares = Vec::with_capacity(SYNCS);
@@ -145,7 +147,7 @@ impl FilesSink {
             .ok();
     }
 
-    /// Writes and syncs files under other names.
+    /// Writes and syncs files under temporary names.
     fn begin_all(&self, jobs: Vec<Job>) -> Vec<(Job, NamedTempFile)> {
         let mut begun = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -157,7 +159,7 @@ impl FilesSink {
         begun
     }
 
-    /// Writes and syncs a file under another name.
+    /// Writes and syncs a file under a temporary name.
     fn begin(&self, job: &Job) -> io::Result<NamedTempFile> {
         self.prepare(&job.folder)?;
         let mut file = tempfile::Builder::new()
@@ -176,7 +178,7 @@ impl FilesSink {
     }
 }
 
-/// Gives files their names and syncs their folders.
+/// Renames the files and syncs their folders.
 fn finish_all(begun: Vec<(Job, NamedTempFile)>) {
     let mut renamed: Vec<Job> = Vec::with_capacity(begun.len());
     for (job, file) in begun {
@@ -199,7 +201,7 @@ fn finish_all(begun: Vec<(Job, NamedTempFile)>) {
     }
 }
 
-/// Whoever waited may have gone.
+/// Sends the result; the caller may have stopped waiting.
 fn tell(job: Job, written: io::Result<()>) {
     job.tell.send(written).ok();
 }
@@ -244,8 +246,8 @@ impl Sink for FilesSink {
     }
 }
 
-/// Removes what is left of files that were being written before `since`, in the folders of days `depth` levels below.
-/// Nothing else there is touched. Gives back how many there were.
+/// Removes temporary files older than `since` from the folders `depth` levels below, which are those of the days.
+/// Nothing else is touched. Returns the number of files removed.
 fn remove_parts(folder: &Path, depth: usize, since: SystemTime) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;
@@ -280,8 +282,8 @@ fn sync(folder: &Path) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
-/// Makes a folder and those above it, for the service's user and group only: patient data goes there. Each new one's own
-/// entry is synced, so that it lasts.
+/// Creates a folder and its parents, accessible only to the service's user and group, because they hold patient data.
+/// The parent of each new folder is synced, so that it is durable.
 fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -293,7 +295,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
         make_folder(parent)?;
     }
     match std::fs::DirBuilder::new().mode(0o750).create(folder) {
-        // Another delivery of the same day was faster.
+        // A concurrent delivery of the same day has created it.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
         made => made?,
     }

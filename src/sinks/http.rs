@@ -1,4 +1,4 @@
-//! POSTs to an address of the partner's: CloudEvents in structured mode, signed as Standard Webhooks.
+//! Posts events to the partner's URL: CloudEvents in structured mode, signed according to Standard Webhooks.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,27 +16,27 @@ use crate::net::{
 };
 use crate::traces;
 
-/// The header of W3C Trace Context.
+/// The trace header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
-/// An answer's body is read so that the connection can be used again, up to this size, and then forgotten.
+/// An answer's body is read up to this size and discarded, so that the connection can be reused.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// Delivers by HTTP.
+/// Delivers events by HTTP.
 #[derive(Debug, Clone)]
 pub struct HttpSink {
     client: Client,
     url: Url,
     headers: HeaderMap,
     keys: SigningKeys,
-    /// What makes the body, where it is not the envelope itself.
+    /// Renders the body, if it is not the envelope itself.
     template: Option<Template>,
 }
 
 impl HttpSink {
-    /// A sink that posts to `config.url`. Connects to nothing yet.
+    /// A sink that posts to `config.url`. Does not connect yet.
     ///
     /// # Errors
-    /// When a secret, header or the CA file cannot be used.
+    /// When a secret, a header or the CA file cannot be used.
     pub fn new(name: &str, config: &config::HttpConfig) -> Result<Self, SetupError> {
         let setting = |key: &'static str, why: String| SetupError::Setting {
             sink: name.to_owned(),
@@ -87,7 +87,7 @@ impl HttpSink {
         })
     }
 
-    /// What is posted.
+    /// The body to post.
     pub(super) fn body(&self, event: &CloudEvent) -> Result<Bytes, String> {
         match &self.template {
             None => Ok(event.envelope.clone()),
@@ -107,7 +107,7 @@ fn read_template(config: &config::Template) -> Result<Template, String> {
 impl Sink for HttpSink {
     async fn deliver(&self, event: &CloudEvent) -> SinkAnswer {
         let (id, timestamp) = (event.id.to_string(), Timestamp::now().as_second());
-        // Another attempt would make the same of it.
+        // A failure is final: another attempt would render the same.
         let body = match self.body(event) {
             Ok(body) => body,
             Err(why) => {
@@ -122,7 +122,7 @@ impl Sink for HttpSink {
         if let Some(signature) = self.keys.sign(&id, timestamp, &body) {
             request = request.header("webhook-signature", signature);
         }
-        // What the operator has set for it stays.
+        // A `traceparent` header from the configuration takes precedence.
         if let Some(span) = traces::current()
             && !self.headers.contains_key(TRACEPARENT)
         {
@@ -139,7 +139,7 @@ impl Sink for HttpSink {
             },
             Ok(answer) => {
                 let (status, after) = (answer.status(), retry_after(answer.headers()));
-                // What the answer says is not looked at: it may quote the note.
+                // The body is not used: it may quote the note.
                 read_capped(answer, ANSWER_BYTES).await.ok();
                 traces::on_current(|span| {
                     span.number("http.response.status_code", status.as_u16());
@@ -149,7 +149,7 @@ impl Sink for HttpSink {
         }
     }
 
-    /// Nothing is left of a request.
+    /// An HTTP request leaves nothing behind.
     async fn tidy(&self) {}
 
     async fn check(&self) -> Result<(), String> {
@@ -161,7 +161,7 @@ impl Sink for HttpSink {
     }
 }
 
-/// Of which sort a call was that got no answer.
+/// The cause of a call without an answer.
 fn unanswered(error: &reqwest::Error) -> Cause {
     match no_answer(error) {
         NoAnswer::Timeout => Cause::DeliverTimeout,
@@ -170,7 +170,8 @@ fn unanswered(error: &reqwest::Error) -> Cause {
     }
 }
 
-/// Only a 2xx is a success. What is wrong with this one content is final; all else may be mended at the other end.
+/// Only a 2xx is a success. A status that rejects this content is final; any other failure may be fixed at the other
+/// end.
 fn outcome(status: StatusCode, after: Option<std::time::Duration>) -> SinkAnswer {
     let cause = match status.as_u16() {
         400 | 410 | 413 | 422 => Cause::DeliverRejected,

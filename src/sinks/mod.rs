@@ -1,6 +1,6 @@
-//! The partner's own systems. A sink is small and closed: it delivers one document and says how that went.
+//! The partner's systems. A sink does one thing: it delivers one event and reports the result.
 //!
-//! When to deliver, how often to try again and what to write down is the worker's matter.
+//! When to deliver, how often to try again and what to record is decided by the worker.
 
 mod envelope;
 mod files;
@@ -30,49 +30,49 @@ pub use http::HttpSink;
 pub use reloadable::ReloadableSink;
 pub use webhook_signature::SigningKeys;
 
-/// What a sink gets: one CloudEvent, and what it needs to place it.
+/// What a sink gets: one CloudEvent, with its id and its time of receipt.
 #[derive(Clone)]
 pub struct CloudEvent {
-    /// The event; the idempotency key.
+    /// The event's id, which is the idempotency key.
     pub id: EventId,
     /// When the notification was received.
     pub received_at: Timestamp,
-    /// The JSON object.
+    /// The envelope as JSON.
     pub envelope: Bytes,
 }
 
-/// What a sink says of a delivery.
+/// A sink's answer to a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SinkAnswer {
-    /// The sink has it.
+    /// The sink has accepted the event.
     Delivered,
-    /// It may take it later.
+    /// The sink may accept it later.
     Retry {
-        /// How long it asks to wait.
+        /// How long the sink asks to wait.
         after: Option<Duration>,
         /// Why.
         reason: Reason,
     },
-    /// It will never take this one.
+    /// The sink will never accept this event.
     Rejected {
         /// Why.
         reason: Reason,
     },
 }
 
-/// Somewhere to deliver to.
+/// A system to deliver to.
 #[async_trait]
 pub trait Sink: Send + Sync + 'static {
-    /// Delivers one document. The same one may come again: its id is the idempotency key.
+    /// Delivers one event. The same event may be delivered again: its id is the idempotency key.
     async fn deliver(&self, event: &CloudEvent) -> SinkAnswer;
 
-    /// Removes what an earlier process left unfinished. Called once when deliveries begin, beside them.
+    /// Removes what an earlier process left unfinished. Called once when deliveries begin, concurrently with them.
     async fn tidy(&self);
 
-    /// Whether it can be reached, without delivering anything.
+    /// Checks whether the sink can be reached, without delivering anything.
     ///
     /// # Errors
-    /// What is wrong, for operators.
+    /// What is wrong, in words for operators.
     async fn check(&self) -> Result<(), String>;
 }
 
@@ -110,8 +110,8 @@ pub enum SetupError {
 }
 
 impl CloudEvent {
-    /// The event of a document for a sink that wants `include`, from an instance; `origin` is the span in which its
-    /// notification was received, where it has a trace.
+    /// Renders a document for a sink that wants `include`, from this instance; `origin` is the span in which its
+    /// notification was received, if there is a trace.
     ///
     /// # Errors
     /// [`Unrenderable`] when the document cannot be rendered.
@@ -152,7 +152,8 @@ pub fn build(sink: &config::SinkConfig) -> Result<Box<dyn Sink>, SetupError> {
     })
 }
 
-/// Renders a sample of each type of event that a sink gets, so that its template fails now and not with the first patient.
+/// Renders a sample of each type of event that the sink gets, so that a faulty template fails now and not with the
+/// first patient.
 fn try_template(sink: &config::SinkConfig, built: &HttpSink) -> Result<(), SetupError> {
     let setting = |why: String| SetupError::Setting {
         sink: sink.name.clone(),

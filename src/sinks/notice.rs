@@ -1,5 +1,5 @@
-//! What sinks get that is of no patient: alerts, and word that the synthetic notification came through. The same envelope as
-//! a session's.
+//! The events for sinks that concern no patient: alerts, and reports that a canary, the synthetic notification, was
+//! answered. They have the same envelope as a session's event.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -12,20 +12,20 @@ use super::texts::{always, datacontenttype, one_of, one_of_texts, specversion};
 use crate::domain::EventId;
 use crate::lifecycle::{Alert, AlertChange, AlertStatus};
 
-/// What stands before the name of what happened.
+/// The prefix of the event type.
 const PREFIX: &str = "ai.suki.receiver";
 
-/// The name of word that the synthetic notification came through.
+/// The name in the event type of a canary report.
 const CANARY: &str = "canary";
 
 /// An alert as a sink gets it: a CloudEvents 1.0 object. `id` is the idempotency key.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Notice<'a> {
     data: Data<'a>,
-    /// What `data` is.
+    /// The media type of `data`.
     #[schema(schema_with = datacontenttype)]
     datacontenttype: &'static str,
-    /// The same one where it is delivered again.
+    /// The event's id; the same for every delivery of this event.
     #[schema(format = "uuid")]
     id: String,
     /// `suki-receiver/` and the name of the instance.
@@ -34,10 +34,10 @@ pub(super) struct Notice<'a> {
     /// The version of CloudEvents.
     #[schema(schema_with = specversion)]
     specversion: &'static str,
-    /// Which sink or listener it is about; not there where it is about the service as a whole.
+    /// Which sink or listener the alert is about; absent if it is about the whole service.
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
-    /// When it was made.
+    /// When the event was made.
     #[schema(format = DateTime)]
     time: String,
     /// `ai.suki.receiver.` and the name of the alert, or `canary`.
@@ -52,30 +52,30 @@ pub(super) struct Notice<'a> {
 enum Data<'a> {
     /// An alert was raised or resolved.
     Alert {
-        /// Which sink or listener it is about; null for the service as a whole.
+        /// Which sink or listener the alert is about; null if it is about the whole service.
         #[schema(required)]
         about: Option<&'a str>,
         /// The name of the instance.
         instance: &'a str,
-        /// What it is told apart by: the same for every repetition, and from every instance.
+        /// Identifies the alert: the same for every repetition, and from every instance.
         key: String,
-        /// What it is, in a sentence.
+        /// The alert in a sentence.
         message: &'a str,
         /// When it was raised.
         #[schema(format = DateTime)]
         since: String,
-        /// Whether it is on now.
+        /// Whether the alert was raised or resolved.
         #[schema(schema_with = statuses)]
         status: &'static str,
     },
-    /// The synthetic notification came through.
+    /// The canary was answered.
     Canary {
         /// The name of the instance.
         instance: &'a str,
         /// Always `answered`.
         #[schema(schema_with = answered)]
         status: &'static str,
-        /// How long after it was sent.
+        /// The time from sending to the answer.
         took_ms: u64,
     },
 }
@@ -99,8 +99,8 @@ fn notice_type(name: &str) -> String {
 }
 
 impl CloudEvent {
-    /// Word of an alert. Its id follows from what it says: the same one comes when it is delivered again, by a later process
-    /// too.
+    /// The event of an alert. Its id is derived from its content, so the same id is sent when it is delivered again,
+    /// even by a later process.
     pub fn of_alert(change: &AlertChange, instance: &str) -> Self {
         let about = (!change.about.is_empty()).then_some(change.about.as_str());
         let status = match change.status {
@@ -121,7 +121,7 @@ impl CloudEvent {
         notice(id, change.alert.as_str(), about, data, instance)
     }
 
-    /// Word that the synthetic notification came through, `took_ms` after it was sent.
+    /// The event that reports a canary's answer, `took_ms` after it was sent.
     pub fn of_canary(took_ms: u64, instance: &str) -> Self {
         let data = Data::Canary {
             instance,

@@ -1,4 +1,4 @@
-//! A sink whose secrets and headers can be replaced while it works. What is under way ends with the old ones.
+//! A sink whose secrets and headers can be replaced while it is in use. Deliveries under way end with the old ones.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::{CloudEvent, SetupError, Sink, SinkAnswer, build};
 use crate::config::{self, SinkTarget};
 
-/// Delivers by the sink that is in force. Cheap to clone.
+/// Delivers by the current sink. Cheap to clone.
 #[derive(Clone)]
 pub struct ReloadableSink {
     settings: config::SinkConfig,
@@ -27,8 +27,8 @@ impl ReloadableSink {
         })
     }
 
-    /// The sink with the secrets and headers of `sinks`, to be put in force; `None` where it has none of its own or is not
-    /// among them. Nothing has changed yet.
+    /// Builds the sink with the secrets and headers in `sinks`, without using it yet. `None` if this type of sink has
+    /// no secrets, or the sink is not in `sinks`.
     ///
     /// # Errors
     /// As [`build`].
@@ -48,7 +48,7 @@ impl ReloadableSink {
         build(&settings).map(Some)
     }
 
-    /// Puts it in force.
+    /// Makes `sink` the current one.
     pub fn replace(&self, sink: Box<dyn Sink>) {
         self.current.store(Arc::new(sink));
     }

@@ -1,4 +1,4 @@
-//! One event of each type that a sink gets, made up: what its template has to render before anything is delivered by it.
+//! Made-up events, one of each type that a sink gets. Its template must render them before anything is delivered.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -10,13 +10,13 @@ use crate::domain::{
 };
 use crate::lifecycle::{Alert, AlertChange, AlertStatus};
 
-/// The instance that the samples are of.
+/// The instance name in the samples.
 const INSTANCE: &str = "sample";
 
-/// A sample of each type that this sink gets, with the type.
+/// A sample of each type of event that this sink gets, with its description.
 ///
 /// # Errors
-/// When one cannot be made.
+/// When a sample cannot be rendered.
 pub(super) fn of(sink: &SinkConfig) -> Result<Vec<(String, CloudEvent)>, Unrenderable> {
     let mut samples = Vec::new();
     for outcome in &sink.events {

@@ -1,4 +1,5 @@
-//! JSON Schemas of what sinks get, made from the types that are sent. Says nothing of what a template makes of it.
+//! JSON Schemas of the events that sinks get, derived from the serialized types. They do not describe what a template
+//! makes of an event.
 
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -11,12 +12,12 @@ pub fn cloudevent() -> Value {
     document::<Envelope<'static>>("What a sink gets for a session of Suki")
 }
 
-/// The schema of an alert, and of word that the synthetic notification came through.
+/// The schema of an alert, and of a canary report.
 pub fn alert() -> Value {
     document::<Notice<'static>>("What a sink gets that is of no patient")
 }
 
-/// The schema of a type as a document of its own: what it refers to stands in it.
+/// The schema of a type as a self-contained document: referenced schemas are included.
 fn document<T: ToSchema>(title: &str) -> Value {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
@@ -34,7 +35,7 @@ fn document<T: ToSchema>(title: &str) -> Value {
     whole
 }
 
-/// Makes references lead into the document.
+/// Changes references so that they point into the document.
 fn refer_inside(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -66,8 +67,8 @@ mod tests {
     use crate::lifecycle::{Alert, AlertChange, AlertStatus};
     use crate::sinks::CloudEvent;
 
-    /// What is wrong with a value, by a schema of the few keywords that ours have. A keyword that is not known here is a
-    /// failure, so that none is passed over.
+    /// The violations of a schema. Supports only the keywords that these schemas use; any other keyword is a failure,
+    /// so that none is ignored.
     fn problems(value: &Value, schema: &Value, whole: &Value) -> Vec<String> {
         let mut found = Vec::new();
         let fields = schema.as_object().expect("a schema");

@@ -1,8 +1,8 @@
-//! The body of a delivery by a template, for targets that take a shape of their own: chats, say. The template sees the
-//! CloudEvent.
+//! Renders the body of a delivery by a template, for targets with a format of their own, such as chats. The template's
+//! input is the CloudEvent.
 //!
-//! Where the body is JSON, a value that is put in is written as JSON, with its quotation marks: nothing in it can break out
-//! of its place. Errors quote nothing of the content.
+//! In a JSON body, an inserted value is written as JSON, with its quotation marks, so that no value can break out of
+//! its place. Error messages quote no content.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use bytes::Bytes;
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::de::IgnoredAny;
 
-/// Name of the only template.
+/// The name of the only template.
 const NAME: &str = "body";
-/// Most steps of one rendering, so that no template runs for ever.
+/// The most steps of one rendering, so that no template runs for ever.
 const FUEL: u64 = 1_000_000;
 
-/// A template that was read.
+/// A compiled template.
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     environment: Environment<'static>,
@@ -23,10 +23,10 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Reads a template for bodies of this content type.
+    /// Compiles a template for bodies of this content type.
     ///
     /// # Errors
-    /// What is wrong with it, and in which line.
+    /// What is wrong, and in which line.
     pub(super) fn new(text: &str, content_type: &str) -> Result<Self, String> {
         let is_json = content_type.contains("json");
         let escape = if is_json {
@@ -53,10 +53,10 @@ impl Template {
         })
     }
 
-    /// The body made of an envelope.
+    /// Renders the body from an envelope.
     ///
     /// # Errors
-    /// Why there is none; says nothing of the content.
+    /// Why it cannot be rendered, without any content.
     pub(super) fn render(&self, envelope: &[u8]) -> Result<Bytes, String> {
         let envelope: serde_json::Value = serde_json::from_slice(envelope)
             .map_err(|_| "the envelope cannot be read".to_owned())?;
@@ -78,7 +78,7 @@ impl Template {
     }
 }
 
-/// What went wrong, without a word of the content.
+/// Describes an error without any content.
 fn kind(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::OutOfFuel => "it takes too long",
@@ -93,7 +93,7 @@ fn kind(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// JSON as templates see it. Numbers keep their value where a float can hold it.
+/// Converts JSON into a template's value. A number keeps its value if a float can hold it.
 fn value(json: &serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match json {

@@ -1,4 +1,4 @@
-//! Texts of which there are only a few, as the schemas of what sinks get show them.
+//! Schemas of strings that have only a few values, for the schemas of the events that sinks get.
 
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Object, Schema};
@@ -13,18 +13,18 @@ pub(super) fn datacontenttype() -> Schema {
     always("application/json")
 }
 
-/// A text that is always the same.
+/// A string with one value.
 pub(super) fn always(text: &'static str) -> Schema {
     one_of([text])
 }
 
-/// One of these words.
+/// A string with one of these values.
 pub(super) fn one_of(words: impl IntoIterator<Item = &'static str>) -> Schema {
     let words: Vec<String> = words.into_iter().map(str::to_owned).collect();
     one_of_texts(words)
 }
 
-/// One of these texts.
+/// A string with one of these values.
 pub(super) fn one_of_texts(texts: Vec<String>) -> Schema {
     let text: Object = ObjectBuilder::new()
         .schema_type(Type::String)

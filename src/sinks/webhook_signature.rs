@@ -1,6 +1,6 @@
 //! Signatures of Standard Webhooks: `v1,base64(HMAC-SHA-256(key, "id.timestamp.body"))`, one for each key.
 //!
-//! The few lines of <https://www.standardwebhooks.com>, checked below against its published example.
+//! Implements the scheme of <https://www.standardwebhooks.com>; a test checks it against the published example.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,15 +9,15 @@ use sha2::Sha256;
 
 use crate::config::NamedSecret;
 
-/// The keys that deliveries are signed with; several during a rotation, so that the receiver may know either.
+/// The keys that sign deliveries. During a rotation there are several, so that the receiver may know any of them.
 #[derive(Clone)]
 pub struct SigningKeys(Vec<Hmac<Sha256>>);
 
 impl SigningKeys {
-    /// Keys from secrets: after `whsec_` base64, else the bytes as they are.
+    /// Makes keys from secrets: base64 after `whsec_`, or else the bytes as they are.
     ///
     /// # Errors
-    /// Names the secret whose base64 is broken.
+    /// Names the secret whose base64 is invalid.
     pub fn new(secrets: &[NamedSecret]) -> Result<Self, String> {
         secrets.iter().map(key).collect::<Result<_, _>>().map(Self)
     }
