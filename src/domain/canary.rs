@@ -1,19 +1,20 @@
-//! The synthetic notification by which the service tests its own way in: what it looks like, and how it is told from a real
-//! one. Pure.
+//! The canary: a synthetic notification by which the service tests the path to its own webhook. Defines its form, and
+//! how it is distinguished from a real notification. Pure.
 
 use uuid::Uuid;
 
-/// What no session of the vendor's is called: its ids are UUIDs, or the vendor's own.
+/// The prefix of a canary's session id. No session of the vendor begins with it: its ids are UUIDs, or made by the
+/// vendor.
 const PREFIX: &str = "suki-receiver-canary-";
 
-/// One synthetic notification: a body that no vendor sends.
+/// A canary: a body that the vendor never sends.
 #[derive(Debug, Clone)]
 pub struct Canary {
     body: String,
 }
 
 impl Canary {
-    /// A new one.
+    /// A new canary.
     pub fn generate() -> Self {
         let id = Uuid::now_v7();
         Self {
@@ -21,13 +22,13 @@ impl Canary {
         }
     }
 
-    /// What is sent.
+    /// The body to send.
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// Whether a verified body is one: byte for byte as it is made here. Whatever differs in anything is a notification
-    /// like any other, so that none is ever taken for a synthetic one.
+    /// Whether a verified body is a canary, byte for byte in the form made here. A body that differs in any way is an
+    /// ordinary notification, so none is ever mistaken for a canary.
     pub fn is_one(body: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(body) else {
             return false;

@@ -1,72 +1,72 @@
-//! Why something did not succeed: a closed set of causes, which events are grouped and filtered by, and the sentence that
-//! goes with one case of it.
+//! Why something failed: a closed set of causes, by which events are grouped and filtered, and the sentence that
+//! describes one failure.
 //!
-//! Never holds anything of a patient: a sentence names a status, an error id or a host.
+//! Never holds patient data: a sentence names a status, an error id or a host.
 
 use std::fmt;
 
 use super::words::worded;
 
 worded! {
-    /// Why an event or a delivery did not succeed. What stands before the dot is the stage.
+    /// Why an event or a delivery failed. The part before the dot is the stage.
     Cause, "cause" {
         /// No identity may read the session.
         FetchIdentity = "fetch.identity",
-        /// What it must have is not there.
+        /// A required link was not found.
         FetchNotFound = "fetch.not_found",
-        /// What it must have is not ready.
+        /// A required link was not ready.
         FetchNotReady = "fetch.not_ready",
-        /// The vendor's API was away, overloaded or did not let us in.
+        /// The vendor's API was down, overloaded, or refused the login.
         FetchOutage = "fetch.outage",
         /// The vendor's API gave a final answer.
         FetchFinal = "fetch.final",
         /// A link may not be followed.
         FetchRefusedLink = "fetch.refused_link",
-        /// What it must have is not linked.
+        /// A required group is not linked.
         FetchNotLinked = "fetch.not_linked",
         /// The sink rejected this content.
         DeliverRejected = "deliver.rejected",
-        /// The sink did not let us in.
+        /// The sink refused the credentials.
         DeliverAuth = "deliver.auth",
-        /// The sink answered with another status of the client's fault.
+        /// The sink answered with another 4xx status.
         DeliverHttp4xx = "deliver.http_4xx",
         /// The sink failed.
         DeliverHttp5xx = "deliver.http_5xx",
         /// The sink did not answer in time.
         DeliverTimeout = "deliver.timeout",
-        /// The connection to the sink is not trusted.
+        /// The sink's certificate is not trusted.
         DeliverTls = "deliver.tls",
         /// The sink could not be reached.
         DeliverUnreachable = "deliver.unreachable",
         /// The sink's folder could not be written.
         DeliverStorage = "deliver.storage",
-        /// What is to be delivered could not be made.
+        /// The delivery could not be rendered.
         DeliverUnrenderable = "deliver.unrenderable",
-        /// Authentic bytes that are not JSON, or no object.
+        /// Authentic bytes that are not a JSON object.
         ParseNotJson = "parse.not_json",
-        /// An authentic object without a session's id.
+        /// An authentic object without a usable session id.
         ParseNoSession = "parse.no_session",
-        /// A request whose signature no secret fits.
+        /// A request whose signature matches no secret.
         SignatureNoMatch = "signature.no_match",
-        /// What was stored cannot be read.
+        /// Stored data cannot be read.
         StoreUnreadable = "store.unreadable",
-        /// The content was removed before it was done.
+        /// The content was removed before it was delivered.
         Purged = "purged",
-        /// A fault of this program.
+        /// A bug in this program.
         Internal = "internal",
-        /// Kept by a version that knew no causes.
+        /// Stored by a version that did not record causes.
         Unclassified = "unclassified",
     }
 }
 
 impl Cause {
-    /// The stage at which it stopped: fetch, deliver, parse, signature or store.
+    /// The stage at which it failed: fetch, deliver, parse, signature or store.
     pub fn stage(self) -> &'static str {
         let word = self.as_str();
         word.split_once('.').map_or(word, |(stage, _)| stage)
     }
 
-    /// What it is, in plain words.
+    /// The cause in plain words.
     pub fn title(self) -> &'static str {
         match self {
             Self::FetchIdentity => "Suki does not let any of our providers read the session",
@@ -95,7 +95,7 @@ impl Cause {
         }
     }
 
-    /// What to do about it.
+    /// What an operator should do about it.
     pub fn advice(self) -> &'static str {
         match self {
             Self::FetchIdentity => {
@@ -157,14 +157,14 @@ impl Cause {
     }
 }
 
-/// Why one attempt did not succeed.
+/// Why one attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// Of which sort it is.
+    /// The cause.
     pub cause: Cause,
-    /// What happened, for operators.
+    /// What happened, in words for operators.
     pub text: String,
-    /// The status of the answer, when it was an HTTP answer.
+    /// The HTTP status, if there was an HTTP answer.
     pub http_status: Option<u16>,
 }
 
@@ -178,7 +178,7 @@ impl Reason {
         }
     }
 
-    /// The same, of an answer with this status.
+    /// Adds the HTTP status of the answer.
     #[must_use]
     pub fn answered(self, status: Option<u16>) -> Self {
         Self {
@@ -187,7 +187,7 @@ impl Reason {
         }
     }
 
-    /// The same, with something said before it.
+    /// Puts a text in front of the reason.
     #[must_use]
     pub fn after(self, before: &str) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The two clocks: the wall for what people read, a monotonic one for what the service waits for.
+//! The two clocks: wall time for people, and a monotonic clock for everything that the service waits for.
 //!
 //! Leases, retries and deadlines use [`Clock::monotonic`], so a jump of the system clock neither stalls nor repeats work.
 
@@ -9,13 +9,13 @@ use jiff::Timestamp;
 /// Milliseconds since the Unix epoch, the unit of every stored time.
 pub type Millis = i64;
 
-/// The service's source of time. Cheap to copy; one is made at start and handed to every part.
+/// The service's source of time. Cheap to copy; one is made at start and passed to every part.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     wall_at_start: Millis,
     start: Instant,
     ahead: Duration,
-    /// What passes in place of both clocks, in a test.
+    /// Replaces both clocks in a test.
     played: Option<fn() -> Instant>,
 }
 
@@ -25,7 +25,7 @@ impl Clock {
         Self::ahead_by(Duration::ZERO)
     }
 
-    /// The clock of a machine whose system clock is ahead of this one's: for tests of machines that do not agree.
+    /// The clock of a machine whose system clock is ahead of this one's, for tests of machines whose clocks differ.
     pub fn ahead_by(ahead: Duration) -> Self {
         Self {
             wall_at_start: (Timestamp::now() + ahead).as_millisecond(),
@@ -35,7 +35,7 @@ impl Clock {
         }
     }
 
-    /// A clock that starts at the present wall time and goes by `instants` from then on: for tests of a day that pass in
+    /// A clock that starts at the present wall time and then follows `instants`, for tests that simulate a day in
     /// seconds.
     pub fn played(instants: fn() -> Instant) -> Self {
         Self {
@@ -53,8 +53,8 @@ impl Clock {
         }
     }
 
-    /// Wall time at start plus the time that has passed since. It never jumps, and between two processes it is about
-    /// as comparable as their system clocks are.
+    /// The wall time at start plus the time that has passed since. It never jumps. Between two processes it is as
+    /// comparable as their system clocks.
     pub fn monotonic(&self) -> Millis {
         let now = self.played.map_or_else(Instant::now, |instants| instants());
         self.wall_at_start + millis(now.saturating_duration_since(self.start))
@@ -66,7 +66,7 @@ impl Clock {
     }
 }
 
-/// A duration in whole milliseconds; one too long for the type is as good as for ever.
+/// A duration in whole milliseconds. One that is too long for the type becomes practically infinite.
 fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 2)
 }

@@ -1,4 +1,4 @@
-//! When two notifications are the same.
+//! The deduplication key, which tells when two notifications are the same.
 
 use std::fmt;
 
@@ -6,16 +6,17 @@ use sha2::{Digest, Sha256};
 
 use super::tree::Tree;
 
-/// SHA-256 over session id, status and the canonical form of the body: keys sorted, no white space, numbers as written.
+/// SHA-256 over session id, status and the canonical form of the body: keys sorted, no white space, numbers as written
+/// except for the form of an exponent.
 ///
-/// The same notification sent again has the same key, whatever its `generated-at`, white space or key order; another
-/// content has another.
+/// A notification that is sent again has the same key, whatever its `generated-at`, white space or key order. Different
+/// content has a different key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DedupeKey([u8; 32]);
 
 impl DedupeKey {
-    /// The key of a notification. Where no canonical form of its body can be made (it is JSON that holds what has none,
-    /// such as half a surrogate pair), its bytes are the form.
+    /// The key of a notification. If its body has no canonical form, for instance because it contains half a surrogate
+    /// pair, the body's bytes are used instead.
     pub(super) fn of(session_id: &str, status: Option<&str>, body: &[u8], tree: &Tree<'_>) -> Self {
         let mut form = Vec::with_capacity(body.len());
         if tree.write_canonical(&mut form).is_err() {
@@ -30,12 +31,12 @@ impl DedupeKey {
         Self(hash.finalize().into())
     }
 
-    /// The key of bytes that cannot be parsed: their plain hash.
+    /// The key of bytes that cannot be parsed: the hash of the bytes.
     pub fn of_raw(body: &[u8]) -> Self {
         Self(Sha256::digest(body).into())
     }
 
-    /// The 32 stored bytes.
+    /// The key's 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -1,64 +1,64 @@
-//! The states of an event, of its links and of its deliveries, and where an event came from.
+//! The states of an event, of its links and of its deliveries, and how an event entered the service.
 
 use super::words::worded;
 
 worded! {
-    /// Where an event stands.
+    /// The state of an event.
     ///
-    /// `received -> retrieving -> delivering -> done`; `dead` from either of the two in the middle, and a replay leads
-    /// back. `quarantined` is for authentic bytes that are not a usable notification; nothing works on those.
+    /// `received -> retrieving -> delivering -> done`. Retrieving and delivering may end in `dead`; a replay leads back
+    /// from it. `quarantined` is for authentic bytes that are not a usable notification; they are not processed.
     EventState, "event state" {
-        /// On disk, not yet worked on.
+        /// Stored, not yet processed.
         Received = "received",
-        /// Its links are being fetched, or wait for the next attempt.
+        /// Its links are being fetched, or the next attempt is awaited.
         Retrieving = "retrieving",
-        /// What there is to fetch is fetched; the sinks get it.
+        /// Everything was fetched, and is being delivered to the sinks.
         Delivering = "delivering",
-        /// Every sink has it.
+        /// Every sink has accepted it.
         Done = "done",
-        /// Given up, with a reason; an operator can replay it.
+        /// Given up, with a reason. An operator can replay it.
         Dead = "dead",
-        /// Authentic bytes that could not be read.
+        /// Authentic bytes that could not be parsed.
         Quarantined = "quarantined",
-        /// An operator removed its content before every sink had it; nothing is left to do.
+        /// An operator has removed its content before every sink had it. Nothing more is done.
         Purged = "purged",
     }
 }
 
 worded! {
-    /// Where one link stands.
+    /// The state of one link.
     LinkState, "link state" {
         /// Not fetched yet.
         Pending = "pending",
-        /// Fetched; its body is stored.
+        /// Fetched; the answer's body is stored.
         Fetched = "fetched",
-        /// It never came within its time, or it is not one to follow.
+        /// Given up in time, or not to be followed.
         Missing = "missing",
-        /// The vendor's answer was final and not a success.
+        /// The vendor's answer was a final failure.
         Failed = "failed",
     }
 }
 
 worded! {
-    /// Why a link's content will not come, or came without any, beyond what its answers say.
+    /// Why a link will not be fetched, or was fetched without content, where its HTTP status does not tell.
     LinkCause, "link cause" {
-        /// It is not asked for, by the configuration or since it asks for another method than GET.
+        /// It is not fetched: the configuration excludes its group, or it asks for another method than GET.
         NotFollowed = "not_followed",
-        /// It is required, and neither linked nor one of the session's standard links.
+        /// Its group is required, but neither linked nor among the session's standard links.
         NotLinked = "not_linked",
-        /// It stands for how the session ended, which cannot be found out.
+        /// The entry for a session's outcome that cannot be found out.
         Unknowable = "unknowable",
-        /// It is fetched, and its answer never held any content.
+        /// It was fetched, but its answer never held any content.
         Empty = "empty",
     }
 }
 
 worded! {
-    /// Where one delivery to one sink stands.
+    /// The state of one delivery to one sink.
     DeliveryState, "delivery state" {
         /// To be delivered, now or at the next attempt.
         Pending = "pending",
-        /// The sink has confirmed it.
+        /// The sink has accepted it.
         Delivered = "delivered",
         /// Given up or rejected, with a reason.
         Dead = "dead",
@@ -66,13 +66,13 @@ worded! {
 }
 
 worded! {
-    /// How an event came in.
+    /// How an event entered the service.
     Source, "source" {
         /// By the vendor's POST.
         Webhook = "webhook",
-        /// Found by asking for a session that was expected.
+        /// Recovered by polling an expected session.
         Reconcile = "reconcile",
-        /// By asking again for what an event was delivered without.
+        /// Made by fetching again the content of a delivered event.
         Refresh = "refresh",
         /// By an operator's command.
         Cli = "cli",

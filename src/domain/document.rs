@@ -1,4 +1,5 @@
-//! What is delivered: a notification with all that was fetched for it. Prints no clinical content.
+//! The document to deliver: a notification with everything that was fetched for it. Its `Debug` output has no clinical
+//! content.
 
 use std::fmt;
 
@@ -12,43 +13,43 @@ use super::{
 /// One event, ready to be delivered.
 #[derive(Clone)]
 pub struct Document {
-    /// The event; the idempotency key of its deliveries.
+    /// The event's id, which is the idempotency key of its deliveries.
     pub id: EventId,
     /// When it was received.
     pub received_at: Timestamp,
-    /// The session it is about.
+    /// The session.
     pub session_id: SessionId,
-    /// The session's encounter.
+    /// The encounter of the session.
     pub encounter_id: Option<EncounterId>,
     /// `status` as sent.
     pub status: Option<String>,
-    /// How the session ended.
+    /// The session's outcome.
     pub outcome: Outcome,
     /// The vendor's error code, for a failure.
     pub error_code: Option<String>,
-    /// The session's state by the status endpoint, where it was asked.
+    /// The session's status in the vendor's word, if the status endpoint was called.
     pub session_status: Option<String>,
-    /// How the event came in.
+    /// How the event entered the service.
     pub source: Source,
-    /// Which version of the event this is, from 1.
+    /// The revision of the event, from 1.
     pub revision: u32,
-    /// The event that it replaces.
+    /// The event that this one replaces.
     pub replaces: Option<EventId>,
-    /// Whether `generated-at` was too far from the time of receipt.
+    /// Whether the notification was stale: `generated-at` was too far from its receipt.
     pub stale: bool,
-    /// The notification's body as received. `None` where the session's end was found by asking.
+    /// The notification's body as received. `None` for an event that was recovered by polling.
     pub notification: Option<Bytes>,
-    /// What was expected of the session.
+    /// The expectation that was registered for the session.
     pub expected: Option<Expectation>,
     /// Its place among the events of its session and of its encounter.
     pub sequence: Option<Sequence>,
     /// What was fetched, in the order of the links.
     pub resources: Vec<Resource>,
-    /// What never came.
+    /// What could not be fetched.
     pub missing: Vec<Missing>,
 }
 
-/// The place of an event among those of its session and of its encounter, each from 1, in the order of their receipt.
+/// The place of an event among those of its session and of its encounter, each counted from 1 in order of receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequence {
     /// Among those of its session.
@@ -64,11 +65,11 @@ pub struct Resource {
     pub group: LinkGroup,
     /// The link's address as sent.
     pub href: String,
-    /// The status of the answer.
+    /// The HTTP status.
     pub http_status: u16,
     /// When it was fetched.
     pub fetched_at: Timestamp,
-    /// As answered: JSON, but perhaps not UTF-8; nothing at all where the answer was empty.
+    /// The answer's body: JSON, perhaps not valid UTF-8, or empty.
     pub body: Bytes,
 }
 
@@ -79,12 +80,13 @@ pub struct Missing {
     pub group: LinkGroup,
     /// The link's address as sent.
     pub href: String,
-    /// Why; says nothing of the content.
+    /// Why, without any content.
     pub reason: String,
 }
 
 impl Document {
-    /// Adds what was fetched. A remark names it in `missing` as well; of an answer that held nothing only that is left.
+    /// Adds a fetched answer. With a remark, it is also listed in `missing`; an answer without content is then listed
+    /// only there.
     pub fn add_resource(&mut self, resource: Resource, remark: Option<String>) {
         let holds_nothing = remark.is_some() && json::is_nothing(&resource.body);
         if let Some(reason) = remark {
@@ -99,7 +101,7 @@ impl Document {
         }
     }
 
-    /// Adds a link that was not fetched. One that still may be is not missing.
+    /// Adds a link that was not fetched. A link that is still pending is not listed as missing.
     pub fn add_unfetched(
         &mut self,
         state: LinkState,

@@ -1,4 +1,4 @@
-//! A session that the partner's software has told of: what is known of it, and where it stands until it has an end.
+//! A session that the partner's software has registered, what is known of it, and its state until it ends.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -7,33 +7,33 @@ use super::words::worded;
 use super::{EncounterId, EventId, SessionId, SessionKind};
 
 worded! {
-    /// Where an expected session stands.
+    /// The state of an expected session.
     ///
-    /// `open -> polling`, and from either of the two to one end: by push, by pull, or by a named reason.
+    /// `open -> polling`, and from either of the two to one end: by push, by pull, or for a recorded reason.
     ExpectedState, "state of a session" {
-        /// Its notification is waited for.
+        /// Its notification is awaited.
         Open = "open",
-        /// Its notification is overdue, and its status was asked for.
+        /// Its notification is overdue, and its status was requested.
         Polling = "polling",
         /// Its notification came.
         Met = "met",
-        /// Its end was found by asking; its notification never came.
+        /// It was found by polling to have ended; its notification never came.
         Recovered = "recovered",
-        /// The same, and its notification came afterwards.
+        /// Recovered by polling, and its notification came afterwards.
         Late = "late",
-        /// The vendor never knew it.
+        /// The vendor does not know it.
         Absent = "absent",
-        /// No identity may read it. It is asked for daily.
+        /// No identity may read it. It is polled daily.
         Denied = "denied",
-        /// It never ended within the time for which it is asked.
+        /// It did not end within the time in which it is polled.
         Expired = "expired",
-        /// The partner does not expect it any more.
+        /// The partner no longer expects it.
         Withdrawn = "withdrawn",
     }
 }
 
 impl ExpectedState {
-    /// Whether its end is still waited for: its status is asked for, sooner or later.
+    /// Whether its end is still awaited, so that it will be polled.
     pub fn is_awaited(self) -> bool {
         matches!(self, Self::Open | Self::Polling | Self::Denied)
     }
@@ -42,16 +42,16 @@ impl ExpectedState {
 worded! {
     /// How an expected session became known.
     Origin, "origin" {
-        /// The partner named it.
+        /// The partner registered it.
         Registered = "registered",
-        /// Its id was made here.
+        /// This service generated its id.
         Minted = "minted",
-        /// A notification of its encounter named it.
+        /// A notification of the same encounter named it.
         Sibling = "sibling",
     }
 }
 
-/// What is said of a session when it is registered.
+/// What is known of a session when it is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// The vendor's id.
@@ -60,22 +60,22 @@ pub struct Registration {
     pub encounter_id: Option<EncounterId>,
     /// Its kind.
     pub kind: SessionKind,
-    /// Whose session it is: chooses the identity that reads it.
+    /// The clinician whose session it is, by whom the identity is chosen.
     pub provider: Option<String>,
     /// When it started.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// By when its notification should have come.
+    /// The deadline of its notification.
     pub deadline: Option<Timestamp>,
     /// How it became known.
     pub origin: Origin,
-    /// What the partner said of patient, encounter and provider, as a JSON object.
+    /// What the partner said of the patient, the encounter and the provider: a JSON object.
     pub context: Option<Context>,
 }
 
 impl Registration {
-    /// A session of which nothing but the id is known.
+    /// A session of which only the id is known.
     pub fn of(session_id: SessionId, origin: Origin) -> Self {
         Self {
             session_id,
@@ -91,7 +91,7 @@ impl Registration {
     }
 }
 
-/// What the partner said of a session's patient, encounter and provider: a JSON object. Clinical content.
+/// What the partner said of the patient, the encounter and the provider of a session: a JSON object. Clinical content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Context(pub Bytes);
 
@@ -101,44 +101,44 @@ impl std::fmt::Debug for Context {
     }
 }
 
-/// An expected session as it stands.
+/// An expected session with its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// Its number in the store, in the order of registration.
     pub number: i64,
-    /// What was said of it.
+    /// Its registration.
     pub registration: Registration,
     /// When it was registered.
     pub registered_at: Timestamp,
-    /// Where it stands.
+    /// Its state.
     pub state: ExpectedState,
-    /// When its status is asked for next; `None` once it has an end.
+    /// When it is polled next; `None` once it has ended.
     pub next_poll_at: Option<Timestamp>,
-    /// Since when its notification is overdue, or will be.
+    /// Since when its notification is overdue, or when it will be.
     pub due_since: Timestamp,
-    /// How often its status was asked for.
+    /// The number of polls.
     pub polls: u32,
-    /// The last answer's word for its state.
+    /// The session's status in the last answer.
     pub last_status: Option<String>,
-    /// What the last answer was, for people.
+    /// The last answer in a sentence, for people.
     pub last_result: Option<String>,
-    /// When the vendor first said that it was aborted. One that is resumed is not any more.
+    /// When the vendor first reported it as aborted; `None` once it was resumed.
     pub aborted_at: Option<Timestamp>,
-    /// When it reached its end.
+    /// When it reached its final state.
     pub settled_at: Option<Timestamp>,
-    /// The event that is its end.
+    /// The event of the session.
     pub event: Option<EventId>,
 }
 
-/// What of an expected session goes with its event to the sinks.
+/// The data of an expected session that is attached to its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expectation {
     /// When it was registered.
     pub registered_at: Timestamp,
-    /// When it ended, as the partner said.
+    /// When the session ended, according to the partner.
     pub ended_at: Option<Timestamp>,
-    /// Whose session it is.
+    /// The clinician whose session it is.
     pub provider: Option<String>,
-    /// What the partner said of patient, encounter and provider.
+    /// What the partner said of the patient, the encounter and the provider.
     pub context: Option<Context>,
 }

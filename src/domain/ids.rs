@@ -1,4 +1,5 @@
-//! Identifiers. An event's is ours (UUID v7, so it sorts by time); a session's and an encounter's are the vendor's.
+//! Identifiers. An event's id is made here (UUID v7, so it sorts by time); the ids of sessions and encounters are the
+//! vendor's.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +7,7 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// Identifies one stored event: the `id` of the 200, of the admin API and of the envelope a sink gets.
+/// Identifies one stored event: the `id` in the 200, in the admin API and in the envelope that a sink gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Uuid);
 
@@ -16,7 +17,7 @@ impl EventId {
         Self(Uuid::now_v7())
     }
 
-    /// The id of something that is told in these words: the same words have the same id (RFC 9562, version 8).
+    /// An id derived from this content: the same content has the same id (RFC 9562, version 8).
     pub fn of_content(content: &[u8]) -> Self {
         let digest: [u8; 32] = Sha256::digest(content).into();
         let mut bytes = [0; 16];
@@ -24,12 +25,12 @@ impl EventId {
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
-    /// The 16 bytes that are stored.
+    /// The id's 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }
 
-    /// The id of 16 stored bytes.
+    /// The id with these 16 bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Uuid::from_bytes(bytes))
     }
@@ -54,10 +55,10 @@ impl FromStr for EventId {
 pub struct SessionId(String);
 
 impl SessionId {
-    /// Longest session id that is taken for one; the vendor's are UUIDs or about as long.
+    /// The longest accepted session id; the vendor's are UUIDs or about as long.
     pub const MAX_BYTES: usize = 512;
 
-    /// The id in `text`, or `None` where it is blank or absurdly long.
+    /// The id in `text`, or `None` if it is blank or too long.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (!text.trim().is_empty() && text.len() <= Self::MAX_BYTES).then_some(Self(text))
@@ -80,7 +81,7 @@ impl fmt::Display for SessionId {
 pub struct EncounterId(String);
 
 impl EncounterId {
-    /// The id in `text`, or `None` where it is blank.
+    /// The id in `text`, or `None` if it is blank.
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
         (!text.trim().is_empty()).then_some(Self(text))

@@ -1,6 +1,8 @@
-//! JSON as others write it: is it JSON by its grammar, how can it be passed on, and does it hold anything?
+//! Checks of others' JSON: whether it is JSON by the grammar, how it can be passed on, and whether it holds any
+//! content.
 //!
-//! Bytes are judged no further than that. Lone surrogates, deep nesting, repeated keys and huge numbers are all JSON.
+//! The bytes are judged only by the grammar: lone surrogates, deep nesting, repeated keys and huge numbers are all
+//! JSON.
 
 use std::borrow::Cow;
 
@@ -17,27 +19,28 @@ pub fn without_bom(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BOM).unwrap_or(bytes)
 }
 
-/// Whether these bytes are one JSON value by the grammar. Text need not be valid UTF-8, see [`readable`].
+/// Whether these bytes are one JSON value by the grammar. They need not be valid UTF-8, see [`readable`].
 pub fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(without_bom(bytes)).is_ok()
 }
 
-/// JSON as text that can stand within other JSON, and whether it had to be repaired for that: what is not UTF-8 becomes
-/// U+FFFD. Says nothing of whether it is JSON.
+/// JSON as text that can be embedded in other JSON, and whether it had to be repaired for that: invalid UTF-8 becomes
+/// U+FFFD. Does not check that it is JSON.
 pub fn readable(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     let bytes = without_bom(bytes);
-    // Much faster than the lossy reading of what needs none.
+    // The common case, and much faster than the lossy conversion.
     match std::str::from_utf8(bytes) {
         Ok(text) => (Cow::Borrowed(text), false),
         Err(_) => (String::from_utf8_lossy(bytes), true),
     }
 }
 
-/// Stands for what JSON says, whatever its key order and white space.
+/// A hash of a JSON value that does not depend on key order and white space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
-/// What stands for these bytes; of what has no canonical form, such as what is no JSON, the bytes themselves count.
+/// The fingerprint of these bytes. Bytes without a canonical form, for instance because they are not JSON, are hashed
+/// as they are.
 pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
     let (text, _) = readable(bytes);
     let mut form = Vec::with_capacity(text.len());
@@ -46,8 +49,8 @@ pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
     Fingerprint(Sha256::digest(canonical).into())
 }
 
-/// Whether an answer holds no content: nothing at all, `null`, or objects and lists in which all is empty. Headings and
-/// their codes alone are no content, nor is what only says what it would belong to.
+/// Whether an answer holds no content: it is empty or `null`, or consists of objects and lists in which everything is
+/// empty. Headings with their codes, and ids of what the answer belongs to, do not count as content.
 pub fn is_empty_content(bytes: &[u8]) -> bool {
     const HEADINGS: [&str; 8] = [
         "title",
@@ -74,7 +77,7 @@ pub fn is_empty_content(bytes: &[u8]) -> bool {
         || serde_json::from_slice(without_bom(bytes)).is_ok_and(|value: Value| is_empty(&value))
 }
 
-/// Whether a body says nothing at all: no bytes but white space, or `null`.
+/// Whether a body is empty: white space only, or `null`.
 pub fn is_nothing(bytes: &[u8]) -> bool {
     matches!(without_bom(bytes).trim_ascii(), b"" | b"null")
 }

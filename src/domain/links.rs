@@ -1,8 +1,8 @@
-//! The links of a notification: which groups there are, and which kind of session a path belongs to.
+//! The links of a notification: their groups, and the kind of session that a path belongs to.
 
 use std::fmt;
 
-/// A group of `_links`. The six that the vendor names (docs/VENDOR.md, "Links") and whatever it adds.
+/// A group of `_links`: one of the six that the vendor names (docs/VENDOR.md, "Links"), or one that it adds later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkGroup(String);
 
@@ -17,17 +17,17 @@ impl LinkGroup {
         "transcripts",
     ];
 
-    /// A group by the vendor's name for it.
+    /// The group with this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self(name.into())
     }
 
-    /// The vendor's name.
+    /// The vendor's name for it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its place in the vendor's reference; those that are not in it come last.
+    /// Its place in the vendor's reference; unknown groups come last.
     pub(super) fn rank(&self) -> usize {
         Self::KNOWN
             .iter()
@@ -35,7 +35,7 @@ impl LinkGroup {
             .unwrap_or(Self::KNOWN.len())
     }
 
-    /// Whether the vendor's reference names it.
+    /// Whether it is in the vendor's reference.
     pub fn is_known(&self) -> bool {
         Self::KNOWN.contains(&self.0.as_str())
     }
@@ -50,22 +50,22 @@ impl fmt::Display for LinkGroup {
 /// One link to follow.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Link {
-    /// The group it stands in.
+    /// Its group.
     pub group: LinkGroup,
     /// The address as sent: relative or absolute (docs/VENDOR.md, "Links").
     pub href: String,
-    /// `false` where the notification asks for another method than GET, which is never sent.
+    /// `false` if the notification asks for another method than GET. Such a request is never sent.
     pub is_get: bool,
 }
 
-/// Which of the vendor's products a session belongs to. No field says so (docs/VENDOR.md, "Kinds of sessions"); paths do.
+/// The vendor's product that a session belongs to. No field tells it (docs/VENDOR.md, "Kinds of sessions"); paths do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionKind {
-    /// An ambient session: a visit that was listened to.
+    /// An ambient session: a visit that Suki listened to.
     Ambient,
     /// A form-filling session.
     FormFilling,
-    /// Not told yet.
+    /// Not known yet.
     Unknown,
 }
 
@@ -73,7 +73,7 @@ impl SessionKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Ambient, Self::FormFilling, Self::Unknown];
 
-    /// The kind that a link's path tells.
+    /// The kind that a link's path belongs to.
     pub fn of_href(href: &str) -> Self {
         if href.contains("/form-filling/") {
             Self::FormFilling
@@ -84,7 +84,7 @@ impl SessionKind {
         }
     }
 
-    /// The word for it in the API, in the metrics and in what sinks get.
+    /// The name in the API, in the metrics and in the events that sinks get.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ambient => "ambient",
@@ -93,7 +93,7 @@ impl SessionKind {
         }
     }
 
-    /// The kind of a stored word; one that is not known is `Unknown`.
+    /// The kind with this stored name; an unknown name is `Unknown`.
     pub fn from_word(word: &str) -> Self {
         match word {
             "ambient" => Self::Ambient,

@@ -1,6 +1,6 @@
-//! What the service is about: notifications, links, deliveries and time.
+//! The service's domain: notifications, links, deliveries and time.
 //!
-//! Pure data and pure functions. Nothing here does I/O or knows axum, a database or an HTTP client.
+//! Pure data and pure functions. Nothing here does I/O or depends on axum, a database or an HTTP client.
 
 mod canary;
 mod cause;

@@ -1,8 +1,8 @@
-//! The notification that the vendor sends, read without ever refusing what is merely unknown.
+//! Parses the notifications that the vendor sends. Unknown content is never a reason to refuse one.
 //!
 //! Only a body that is not JSON, not an object, or has no usable `session_id` is malformed. Unknown statuses, fields
-//! and link groups are kept: the vendor sends once, and a refusal would lose the note. Beyond the few fields that are
-//! needed nothing is read, so nothing beside them can make a notification unreadable.
+//! and link groups are kept: the vendor sends only once, so a refusal would lose the note. Only the few fields that are
+//! needed are read, so no other field can make a notification unreadable.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,45 +13,44 @@ use super::json;
 use super::tree::Tree;
 use super::{Cause, DedupeKey, EncounterId, Link, LinkGroup, Outcome, SessionId, SessionKind};
 
-/// A notification, or what stands in its place. Prints no clinical content.
+/// A notification, or the substitute for one in a recovered event. Its `Debug` output has no clinical content.
 #[derive(Clone)]
 pub struct Notification {
-    /// The session it is about.
+    /// The session.
     pub session_id: SessionId,
     /// The encounter that the session belongs to.
     pub encounter_id: Option<EncounterId>,
-    /// Equal for the same notification sent again.
+    /// The deduplication key: equal when the same notification is sent again.
     pub dedupe: DedupeKey,
-    /// The bytes as received, without a byte order mark in front. Empty where none were: the session's end was found by
-    /// asking.
+    /// The bytes as received, without a leading byte order mark. Empty for an event that was recovered by polling.
     pub body: Bytes,
-    told: Told,
+    report: Report,
 }
 
-/// What is told of the session, and by whom.
+/// What is reported of the session.
 #[derive(Clone)]
-enum Told {
+enum Report {
     /// The vendor's `success`: there is content to fetch.
     Success {
         sessions: Vec<SessionId>,
         links: Vec<Link>,
     },
-    /// The vendor's `failure`: there is none, and perhaps a code that says why.
+    /// The vendor's `failure`: there is no content, but perhaps an error code.
     Failure { error_code: Option<String> },
-    /// Another status, or none, or one of these two with fields of the other. The vendor may add to what it sends, so
-    /// nothing of it is passed over.
+    /// Another status or none, or one of these two with fields of the other. The vendor may add to its notifications,
+    /// so all fields are kept.
     Unrecognised {
         status: Option<String>,
         error_code: Option<String>,
         sessions: Vec<SessionId>,
         links: Vec<Link>,
     },
-    /// The vendor has sent nothing: this was found by asking.
+    /// Recovered by polling: the vendor has sent nothing.
     Recovered { outcome: Outcome, kind: SessionKind },
 }
 
-impl Told {
-    /// What the vendor has sent.
+impl Report {
+    /// Classifies what the vendor has sent.
     fn sent(
         status: Option<String>,
         error_code: Option<String>,
@@ -77,16 +76,16 @@ impl Told {
 const SUCCESS: &str = "success";
 const FAILURE: &str = "failure";
 
-/// Most sessions of a notification's `sessions` that are read.
+/// The most ids of a notification's `sessions` that are read.
 const MOST_SIBLINGS: usize = 100;
 
-/// Why a body is no notification. Safe to show to the sender: it quotes nothing of the body.
+/// Why a body is not a notification. Safe to show to the sender: it quotes nothing of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Not JSON.
     #[error("the body is not JSON")]
     NotJson,
-    /// JSON, but no object.
+    /// JSON, but not an object.
     #[error("the body is not a JSON object")]
     NotAnObject,
     /// An object without a non-empty string `session_id`.
@@ -95,7 +94,7 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// Of which sort it is.
+    /// The cause under which it is recorded.
     pub fn cause(self) -> Cause {
         match self {
             Self::NotJson | Self::NotAnObject => Cause::ParseNotJson,
@@ -105,13 +104,13 @@ impl Malformed {
 }
 
 impl Notification {
-    /// Reads a body.
+    /// Parses a body.
     ///
     /// # Errors
-    /// [`Malformed`] where there is nothing to go by.
+    /// [`Malformed`] if the body is not a usable notification.
     pub fn parse(mut body: Bytes) -> Result<Self, Malformed> {
         body.advance(body.len() - json::without_bom(&body).len());
-        // Text that is not UTF-8 is repaired for reading only.
+        // Invalid UTF-8 is replaced only for reading; the body keeps its bytes.
         let (readable, is_repaired) = json::readable(&body);
         let tree = Tree::of(&readable).map_err(|_| Malformed::NotJson)?;
         if tree.fields().is_none() {
@@ -136,17 +135,17 @@ impl Notification {
             .unwrap_or_default();
         drop(tree);
         drop(readable);
-        let told = Told::sent(status, error_code, siblings, links);
+        let report = Report::sent(status, error_code, siblings, links);
         Ok(Self {
             session_id,
             encounter_id,
             dedupe,
             body,
-            told,
+            report,
         })
     }
 
-    /// What stands in a notification's place where a session's end was found by asking.
+    /// The substitute for a notification, for a session that was recovered by polling.
     pub fn recovered(
         session_id: SessionId,
         encounter_id: Option<EncounterId>,
@@ -159,68 +158,68 @@ impl Notification {
             session_id,
             encounter_id,
             body: Bytes::new(),
-            told: Told::Recovered { outcome, kind },
+            report: Report::Recovered { outcome, kind },
         }
     }
 
-    /// `status` as sent, where it is a string.
+    /// `status` as sent, if it is a string.
     pub fn status(&self) -> Option<&str> {
-        match &self.told {
-            Told::Success { .. } => Some(SUCCESS),
-            Told::Failure { .. } => Some(FAILURE),
-            Told::Unrecognised { status, .. } => status.as_deref(),
-            Told::Recovered { .. } => None,
+        match &self.report {
+            Report::Success { .. } => Some(SUCCESS),
+            Report::Failure { .. } => Some(FAILURE),
+            Report::Unrecognised { status, .. } => status.as_deref(),
+            Report::Recovered { .. } => None,
         }
     }
 
-    /// How the session ended: what `status` means, or what was found.
+    /// The session's outcome: the meaning of `status`, or what polling found.
     pub fn outcome(&self) -> Outcome {
-        match &self.told {
-            Told::Success { .. } => Outcome::Completed,
-            Told::Failure { .. } => Outcome::Failed,
-            Told::Unrecognised { status, .. } => Outcome::of_notification(status.as_deref()),
-            Told::Recovered { outcome, .. } => *outcome,
+        match &self.report {
+            Report::Success { .. } => Outcome::Completed,
+            Report::Failure { .. } => Outcome::Failed,
+            Report::Unrecognised { status, .. } => Outcome::of_notification(status.as_deref()),
+            Report::Recovered { outcome, .. } => *outcome,
         }
     }
 
-    /// `error_code` as sent: a word or a number of the vendor's list.
+    /// `error_code` as sent: a word or a number from the vendor's list.
     pub fn error_code(&self) -> Option<&str> {
-        match &self.told {
-            Told::Failure { error_code } | Told::Unrecognised { error_code, .. } => {
+        match &self.report {
+            Report::Failure { error_code } | Report::Unrecognised { error_code, .. } => {
                 error_code.as_deref()
             }
-            Told::Success { .. } | Told::Recovered { .. } => None,
+            Report::Success { .. } | Report::Recovered { .. } => None,
         }
     }
 
     /// Every link of every group, known groups first.
     pub fn links(&self) -> &[Link] {
-        match &self.told {
-            Told::Success { links, .. } | Told::Unrecognised { links, .. } => links,
-            Told::Failure { .. } | Told::Recovered { .. } => &[],
+        match &self.report {
+            Report::Success { links, .. } | Report::Unrecognised { links, .. } => links,
+            Report::Failure { .. } | Report::Recovered { .. } => &[],
         }
     }
 
-    /// The kind of session, as far as the links tell, or what was found.
+    /// The kind of session: as far as the links tell, or what polling found.
     pub fn kind(&self) -> SessionKind {
-        match &self.told {
-            Told::Recovered { kind, .. } => *kind,
-            Told::Success { .. } | Told::Failure { .. } | Told::Unrecognised { .. } => {
+        match &self.report {
+            Report::Recovered { kind, .. } => *kind,
+            Report::Success { .. } | Report::Failure { .. } | Report::Unrecognised { .. } => {
                 kind(self.links())
             }
         }
     }
 
-    /// The encounter's other sessions, as far as it names them: at most 100.
+    /// The encounter's other sessions that the notification names, at most 100.
     pub fn siblings(&self) -> &[SessionId] {
-        match &self.told {
-            Told::Success { sessions, .. } | Told::Unrecognised { sessions, .. } => sessions,
-            Told::Failure { .. } | Told::Recovered { .. } => &[],
+        match &self.report {
+            Report::Success { sessions, .. } | Report::Unrecognised { sessions, .. } => sessions,
+            Report::Failure { .. } | Report::Recovered { .. } => &[],
         }
     }
 
-    /// Whether the vendor's API has to be asked before this can be delivered: there are links to follow, the outcome
-    /// has to be settled, or a completed session names no links and gets the standard ones.
+    /// Whether the vendor's API must be called before this can be delivered: there are links to follow, the outcome is
+    /// unknown, or a completed session has no links and gets the standard ones.
     pub fn needs_sdp(&self) -> bool {
         !self.links().is_empty() || matches!(self.outcome(), Outcome::Completed | Outcome::Unknown)
     }
@@ -236,8 +235,8 @@ impl fmt::Debug for Notification {
     }
 }
 
-/// An error code may be a word or a number. Anything longer than a code is not taken for one, so that no free text about
-/// a patient comes in by this field.
+/// An error code may be a word or a number. A longer text is not accepted, so that no free text about a patient gets in
+/// through this field.
 fn error_code(value: &Tree<'_>) -> Option<String> {
     let code = match value {
         Tree::Text(text) => text.read(),
@@ -253,8 +252,8 @@ fn error_code(value: &Tree<'_>) -> Option<String> {
     (is_code && !code.is_empty()).then(|| code.into_owned())
 }
 
-/// Every link, known groups first. A group is a list, or a single link in its place; a link is an object with an `href`,
-/// or the bare address. Other shapes are left to whoever reads the body.
+/// Every link, known groups first. A group is a list or a single link; a link is an object with an `href`, or just the
+/// address. Links of any other shape are ignored here; they are still in the body.
 fn links(value: &Tree<'_>) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     for (group, entries) in value.fields().unwrap_or_default() {
@@ -278,7 +277,7 @@ fn links(value: &Tree<'_>) -> Vec<Link> {
     links
 }
 
-/// The other sessions that a notification names, each once.
+/// The other sessions that a notification names, without duplicates.
 fn siblings(value: &Tree<'_>, own: &SessionId) -> Vec<SessionId> {
     let mut siblings: Vec<SessionId> = Vec::new();
     for named in value.items() {
@@ -295,7 +294,7 @@ fn siblings(value: &Tree<'_>, own: &SessionId) -> Vec<SessionId> {
     siblings
 }
 
-/// A method that is not named is GET, by HAL.
+/// In HAL a link without a method is a GET.
 fn is_get(method: &str) -> bool {
     let method = method.trim();
     method.is_empty() || method.eq_ignore_ascii_case("GET")

@@ -1,9 +1,9 @@
-//! How a session ended, as the notification says it and as the status endpoint says it.
+//! How a session ended, according to the notification and according to the status endpoint.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// How a session ended, in the words of the contract.
+/// How a session ended, in this service's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
     /// A note was made.
@@ -16,12 +16,12 @@ pub enum Outcome {
     Cancelled,
     /// The session was too short or nothing was said: no error, and no note is coming.
     Skipped,
-    /// Not said, or in words that are not known.
+    /// Not told, or told in an unknown word.
     Unknown,
 }
 
 impl Outcome {
-    /// Every outcome, in the order in which they are listed to people.
+    /// Every outcome, in the order in which people see them.
     pub const ALL: [Self; 6] = [
         Self::Completed,
         Self::Failed,
@@ -31,8 +31,8 @@ impl Outcome {
         Self::Unknown,
     ];
 
-    /// What a notification's `status` means. Only `success` and `failure` are published; the other
-    /// words are the obvious ones for the two events whose `status` is not. All else, and none, is `Unknown`.
+    /// The meaning of a notification's `status`. Only `success` and `failure` are documented; the other words are the
+    /// obvious ones for the two events whose `status` is not. Everything else, and no status, is `Unknown`.
     pub fn of_notification(status: Option<&str>) -> Self {
         match status.map(str::to_ascii_lowercase).as_deref() {
             Some("success" | "completed") => Self::Completed,
@@ -44,7 +44,7 @@ impl Outcome {
         }
     }
 
-    /// The word for it in the API, in the metrics and in what sinks get.
+    /// The name in the API, in the metrics and in the events that sinks get.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -77,12 +77,12 @@ impl FromStr for Outcome {
     }
 }
 
-/// A session's state as the status endpoint words it, in lower case; unknown words are kept.
+/// A session's status from the status endpoint, in lower case; unknown words are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionStatus(String);
 
 impl SessionStatus {
-    /// The state in the vendor's word, whatever its letter case.
+    /// The status with this word, in any letter case.
     pub fn new(word: &str) -> Self {
         Self(word.trim().to_ascii_lowercase())
     }
@@ -92,7 +92,7 @@ impl SessionStatus {
         &self.0
     }
 
-    /// The outcome that this state settles; `Unknown` for one that is not known.
+    /// The outcome that this status means; `Unknown` for an unknown status.
     pub fn outcome(&self) -> Outcome {
         match self.0.as_str() {
             "completed" => Outcome::Completed,
@@ -103,7 +103,7 @@ impl SessionStatus {
         }
     }
 
-    /// Whether the session may still change. An unknown word is taken as final, so that nothing waits for ever.
+    /// Whether the session may still change. An unknown status is taken as final, so that nothing waits for ever.
     pub fn is_in_progress(&self) -> bool {
         matches!(
             self.0.as_str(),

@@ -1,4 +1,4 @@
-//! When the status of an expected session is asked for. Pure.
+//! The schedule by which expected sessions are polled. Pure.
 
 use std::time::Duration;
 
@@ -6,50 +6,50 @@ use jiff::Timestamp;
 
 use super::{Millis, Registration, RetentionClock};
 
-/// From when on what is left of that time is urgent.
+/// The remaining retention time from which a session is urgent.
 const URGENT: Duration = Duration::from_secs(24 * 3600);
-/// How much sooner or later than planned a question may be, so that those of many sessions do not come together.
+/// The random share by which a poll is moved forward or back, so that the polls of many sessions do not coincide.
 const JITTER: f64 = 0.1;
-/// When a session that was reported to have ended and that the vendor does not know is given up.
+/// When to give up a session that was reported to have ended but that the vendor does not know.
 const ABSENT_AFTER_END: Duration = Duration::from_secs(24 * 3600);
 
-/// The waits before and between questions.
+/// The waits before and between polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PollSchedule {
     /// How long after the end of a session its notification may take.
     pub push_grace: Duration,
-    /// When a session of which only the start is known is taken to have ended.
+    /// When a session with a known start only is assumed to have ended.
     pub assume_ended_after: Duration,
-    /// Shortest wait between two questions for one session; in between it is half of the time for which its notification
-    /// has been overdue.
+    /// The shortest wait between two polls of one session. Between the shortest and the longest, the wait is half of
+    /// the time for which the notification has been overdue.
     pub min_interval: Duration,
-    /// The longest.
+    /// The longest wait between two polls.
     pub max_interval: Duration,
-    /// When a session is asked for once in `slow_interval` only.
+    /// When polls of a session slow down to one in `slow_interval`.
     pub slow_after: Duration,
     /// See `slow_after`.
     pub slow_interval: Duration,
-    /// When a session that does not end is given up.
+    /// When to give up a session that does not end.
     pub give_up_after: Duration,
-    /// When a session that the vendor does not know is given up; a day at most where its end was reported.
+    /// When to give up a session that the vendor does not know; after a day at most if its end was reported.
     pub absent_after: Duration,
-    /// How long an aborted session may be resumed before that is its end.
+    /// How long an aborted session may be resumed before it counts as ended.
     pub aborted_grace: Duration,
 }
 
-/// In which order sessions are asked for that are due.
+/// The priority of due sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
-    /// What could be fetched is about to be deleted by the vendor.
+    /// The vendor is about to delete the session's content.
     Closing,
-    /// Its end was reported: a clinician waits.
+    /// Its end was reported: a clinician is waiting.
     Ended,
-    /// The others.
+    /// All others.
     Other,
 }
 
 impl Lane {
-    /// All of them, the most urgent first.
+    /// All lanes, the most urgent first.
     pub const ALL: [Self; 3] = [Self::Closing, Self::Ended, Self::Other];
 
     /// The stored number.
@@ -62,17 +62,17 @@ impl Lane {
     }
 }
 
-/// When a session's status is asked for.
+/// A planned poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poll {
     /// When.
     pub due: Millis,
-    /// In which order among those that are due.
+    /// Its priority among the polls that are due.
     pub lane: Lane,
 }
 
 impl PollSchedule {
-    /// When a session is overdue, and with that its first question.
+    /// The first poll, which is due when the notification becomes overdue.
     pub fn first(&self, session: &Registration, registered_at: Timestamp) -> Poll {
         let overdue = match (session.ended_at, session.deadline, session.started_at) {
             (Some(ended), ..) => after(ended, self.push_grace),
@@ -83,8 +83,8 @@ impl PollSchedule {
         self.at(session, registered_at, overdue)
     }
 
-    /// The next question for a session that has been overdue since `overdue`, asked for at `now`. `None` when it is given
-    /// up. `chance` is between 0 and 1.
+    /// The next poll of a session that has been overdue since `overdue` and was polled at `now`. `None` when it is
+    /// given up. `chance` is a random number between 0 and 1.
     pub fn next(
         &self,
         session: &Registration,
@@ -105,7 +105,7 @@ impl PollSchedule {
         Some(self.at(session, registered_at, due))
     }
 
-    /// The next question for a session that may wait for the slow interval.
+    /// The next poll of a session that is polled at the slow interval.
     pub fn slow(
         &self,
         session: &Registration,
@@ -117,7 +117,7 @@ impl PollSchedule {
         self.at(session, registered_at, due)
     }
 
-    /// Whether a session that the vendor does not know is given up.
+    /// Whether to give up a session that the vendor does not know.
     pub fn is_absent(&self, session: &Registration, (overdue, now): (Millis, Millis)) -> bool {
         let after = match session.ended_at {
             Some(_) => self.absent_after.min(ABSENT_AFTER_END),
@@ -126,12 +126,12 @@ impl PollSchedule {
         elapsed(overdue, now) >= after
     }
 
-    /// Whether a session that was found aborted then has ended.
+    /// Whether a session that was found aborted at that time counts as ended.
     pub fn is_over(&self, aborted_at: Timestamp, now: Millis) -> bool {
         elapsed(aborted_at.as_millisecond(), now) >= self.aborted_grace
     }
 
-    /// A question at `due`, and its order.
+    /// A poll at `due`, with its priority.
     pub fn at(&self, session: &Registration, registered_at: Timestamp, due: Millis) -> Poll {
         let lane = match session.clock(registered_at).end() - due {
             left if (0..millis(URGENT)).contains(&left) => Lane::Closing,
@@ -143,7 +143,7 @@ impl PollSchedule {
 }
 
 impl Registration {
-    /// The clock of what the vendor keeps of this session, which was registered then.
+    /// The vendor's retention of this session's content, for a session registered at this time.
     pub fn clock(&self, registered_at: Timestamp) -> RetentionClock {
         let known = [self.started_at, self.ended_at];
         let earliest = known

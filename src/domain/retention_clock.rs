@@ -1,5 +1,5 @@
-//! For how long the vendor keeps what can be fetched (docs/VENDOR.md, "Retention"): transcripts and recordings have a clock,
-//! notes have none. Pure.
+//! How long the vendor keeps content (docs/VENDOR.md, "Retention"): transcripts and recordings are deleted after a
+//! time, notes are not. Pure.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{LinkGroup, Millis};
 
 /// How long the vendor keeps transcripts and audio, counted from the earliest time that is known of a session.
 pub const KEPT_FOR: Duration = Duration::from_secs(30 * DAY);
-/// How long it keeps recordings.
+/// How long the vendor keeps recordings.
 const RECORDINGS_KEPT_FOR: Duration = Duration::from_secs(7 * DAY);
 const DAY: u64 = 24 * 3600;
 
-/// The clock of one thing that can be fetched.
+/// The retention period of one piece of content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionClock {
     start: Millis,
@@ -21,7 +21,7 @@ pub struct RetentionClock {
 }
 
 impl RetentionClock {
-    /// The clock of what a link of this group leads to. `None` where it has none.
+    /// The retention period of a link in this group. `None` if it is not deleted.
     pub fn of_group(group: &LinkGroup, start: Timestamp) -> Option<Self> {
         let kept_for = match group.as_str() {
             "transcripts" => KEPT_FOR,
@@ -34,7 +34,7 @@ impl RetentionClock {
         })
     }
 
-    /// The clock of a session's transcript.
+    /// The retention period of a session's transcript.
     pub fn of_transcript(start: Timestamp) -> Self {
         Self {
             start: start.as_millisecond(),
@@ -42,18 +42,18 @@ impl RetentionClock {
         }
     }
 
-    /// When it is deleted.
+    /// When the content is deleted.
     pub fn end(&self) -> Millis {
         self.start.saturating_add(millis(self.kept_for))
     }
 
-    /// Whether it is deleted by now.
+    /// Whether the content is deleted by now.
     pub fn is_over(&self, now: Millis) -> bool {
         now >= self.end()
     }
 
-    /// How much is left at the last point within this time at which somebody should be told: with a quarter left, and with a
-    /// day. Each point is in one of several times that follow each other.
+    /// The time left at a warning point within this period. The warning points are a day before the end, and when a
+    /// quarter of the retention is left. In successive periods each point occurs exactly once.
     pub fn warning(&self, (after, until): (Millis, Millis)) -> Option<Duration> {
         let points = [Duration::from_secs(DAY), self.kept_for / 4];
         let is_within = |left: &Duration| {
@@ -98,7 +98,7 @@ mod tests {
         }
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         assert_eq!(told, [hours(180), hours(24)]);
-        // Of both in one time, what is more urgent.
+        // If both warning points are in one period, the more urgent one is returned.
         assert_eq!(clock.warning((0, 30 * DAY_MS)), Some(hours(24)));
     }
 }

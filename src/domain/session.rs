@@ -1,14 +1,14 @@
-//! What is known of a session: how it ended and of which kind it is.
+//! A session's outcome and kind.
 
 use super::{Outcome, SessionKind};
 
-/// What is known of a session, from its notification or settled since.
+/// What is known of a session, from its notification or from the status endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Its kind.
     pub kind: SessionKind,
-    /// Its state in the vendor's word, where the status endpoint was asked.
+    /// Its status in the vendor's word, if the status endpoint was called.
     pub status: Option<String>,
 }

@@ -1,56 +1,56 @@
-//! JSON as a tree over the text that it was read from. Nothing is copied, and nothing is read beyond the grammar until it
-//! is asked for, so what stands beside it may be anything that is JSON.
+//! A JSON tree that borrows from its source text. Nothing is copied, and strings are decoded only on access, so all
+//! other parts may be anything that the JSON grammar allows.
 //!
-//! A notification is read by this and not into [`serde_json::Value`], which took a third of the time that the service had
-//! for it, and which knows no half of a surrogate pair.
+//! Notifications are parsed into this and not into [`serde_json::Value`], which took a third of the service's time for
+//! a notification, and which rejects half of a surrogate pair.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
 
-/// How deep a value may stand within others to be part of the tree: as deep as `serde_json` reads.
+/// The deepest nesting that is part of the tree: the same as in `serde_json`.
 const DEPTH: usize = 127;
 
-/// One value.
+/// A JSON value.
 pub(super) enum Tree<'a> {
     /// A string.
     Text(Text<'a>),
     /// A number, `true`, `false` or `null`, as written.
     Plain(&'a str),
-    /// A list.
+    /// An array.
     List(Vec<Self>),
-    /// An object's fields, in the order in which they stand.
+    /// An object's fields, in their order.
     Object(Vec<(Text<'a>, Self)>),
-    /// A list or an object that stands too deep to be looked into.
+    /// An array or object that is nested too deeply to be read.
     TooDeep,
 }
 
-/// A string as written, between its quotes.
+/// A string as written.
 #[derive(Clone, Copy)]
 pub(super) struct Text<'a> {
-    /// With the quotes.
+    /// The string with its quotes.
     quoted: &'a str,
     is_escaped: bool,
 }
 
-/// What has no canonical form.
+/// The value has no canonical form.
 #[derive(Debug)]
 pub(super) struct NoCanonicalForm;
 
 impl<'a> Tree<'a> {
-    /// The tree of `json`.
+    /// Parses `json`.
     ///
     /// # Errors
-    /// Where it is no JSON.
+    /// If it is not JSON.
     pub(super) fn of(json: &'a str) -> serde_json::Result<Self> {
         serde_json::from_str::<IgnoredAny>(json)?;
         let mut reader = Reader { json, at: 0 };
-        // It is JSON, so there is a value.
+        // It was found to be JSON, so there is a value.
         Ok(reader.value(DEPTH).unwrap_or(Self::TooDeep))
     }
 
-    /// The value of a field of an object. Of a field that is repeated the last one counts.
+    /// A field's value, for an object. If the field is repeated, the last one counts.
     pub(super) fn get(&self, name: &str) -> Option<&Self> {
         let mut fields = self.fields()?.iter().rev();
         fields
@@ -66,7 +66,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The items of a list; a single value is taken for a list of one, as HAL allows it to stand for one.
+    /// The items of an array. A single value counts as an array of one, as HAL allows.
     pub(super) fn items(&self) -> &[Self] {
         match self {
             Self::List(items) => items,
@@ -74,7 +74,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// What a string says; `None` for any other value.
+    /// A string's value; `None` for any other value.
     pub(super) fn text(&self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) => Some(text.read()),
@@ -82,11 +82,12 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Writes the canonical form: keys sorted, of repeated ones the last, no white space, strings as `serde_json` writes
-    /// them, numbers as they are but for the exponent's sign. It must stay as it is, since keys in stores were made of it.
+    /// Writes the canonical form: keys sorted, only the last of repeated keys, no white space, strings as `serde_json`
+    /// writes them, numbers as they are except for the exponent's sign. It must never change, because stored
+    /// deduplication keys were made from it.
     ///
     /// # Errors
-    /// Where a string is not made of characters, or the tree ends for its depth.
+    /// If a string is not valid Unicode, or the value is nested too deeply.
     pub(super) fn write_canonical(&self, out: &mut Vec<u8>) -> Result<(), NoCanonicalForm> {
         match self {
             Self::Text(text) => text.write_canonical(out)?,
@@ -104,14 +105,14 @@ impl<'a> Tree<'a> {
             Self::Object(fields) => {
                 let mut sorted = Vec::with_capacity(fields.len());
                 for (name, value) in fields {
-                    sorted.push((name.strictly()?, name, value));
+                    sorted.push((name.decode_strict()?, name, value));
                 }
                 sorted.sort_by(|(one, ..), (other, ..)| one.cmp(other));
                 out.push(b'{');
                 let mut is_first = true;
                 for (place, (key, name, value)) in sorted.iter().enumerate() {
                     if sorted.get(place + 1).is_some_and(|(next, ..)| next == key) {
-                        // It is not part of the form, but has to have one.
+                        // A repeated key is left out, but its value must have a canonical form.
                         let end = out.len();
                         value.write_canonical(out)?;
                         out.truncate(end);
@@ -133,8 +134,7 @@ impl<'a> Tree<'a> {
 }
 
 impl<'a> Text<'a> {
-    /// What it says. What is no character (half of a surrogate pair) and what no database keeps in a text (U+0000)
-    /// becomes U+FFFD.
+    /// The decoded string. Half of a surrogate pair, and U+0000, which databases do not store in text, become U+FFFD.
     pub(super) fn read(self) -> Cow<'a, str> {
         if !self.is_escaped {
             return Cow::Borrowed(self.plain());
@@ -143,8 +143,8 @@ impl<'a> Text<'a> {
         Cow::Owned(text)
     }
 
-    /// What it says, where it is made of characters.
-    fn strictly(self) -> Result<Cow<'a, str>, NoCanonicalForm> {
+    /// The decoded string, if it is valid Unicode.
+    fn decode_strict(self) -> Result<Cow<'a, str>, NoCanonicalForm> {
         if !self.is_escaped {
             return Ok(Cow::Borrowed(self.plain()));
         }
@@ -153,10 +153,10 @@ impl<'a> Text<'a> {
             .map_err(|_| NoCanonicalForm)
     }
 
-    /// A string without escapes is written in one way only.
+    /// Writes the canonical form. A string without escapes has only one form.
     fn write_canonical(self, out: &mut Vec<u8>) -> Result<(), NoCanonicalForm> {
         if self.is_escaped {
-            serde_json::to_writer(out, &self.strictly()?).map_err(|_| NoCanonicalForm)
+            serde_json::to_writer(out, &self.decode_strict()?).map_err(|_| NoCanonicalForm)
         } else {
             out.extend_from_slice(self.quoted.as_bytes());
             Ok(())
@@ -168,7 +168,8 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Writes what is no string, list or object. `1E5` and `1e+5` are written as the latter, all other numbers as they are.
+/// Writes a number, `true`, `false` or `null`. The exponent is written as in `1e+5`, also for `1E5`; the rest of a
+/// number stays as it is.
 fn write_plain(plain: &str, out: &mut Vec<u8>) {
     let exponent = match plain.find(['e', 'E']) {
         Some(place) if !plain.starts_with(['t', 'f']) => place,
@@ -183,19 +184,19 @@ fn write_plain(plain: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(power.as_bytes());
 }
 
-/// Goes through text that is known to be JSON. `None` where it is not, which does not happen.
+/// A parser for text that is known to be JSON. Its methods return `None` on invalid text, which does not occur.
 struct Reader<'a> {
     json: &'a str,
     at: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// The value that begins here, and what stands `depth` deep within it.
+    /// Parses the next value, up to `depth` levels of nesting.
     fn value(&mut self, depth: usize) -> Option<Tree<'a>> {
         Some(match self.peek()? {
             b'"' => Tree::Text(self.string()?),
             b'[' | b'{' if depth == 0 => {
-                self.pass_over()?;
+                self.skip()?;
                 Tree::TooDeep
             }
             b'[' => {
@@ -223,7 +224,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next byte that is no white space, which is not passed over.
+    /// Skips white space and returns the next byte without consuming it.
     fn peek(&mut self) -> Option<u8> {
         let rest = self.json.as_bytes().get(self.at..)?;
         self.at += rest
@@ -232,7 +233,7 @@ impl<'a> Reader<'a> {
         self.json.as_bytes().get(self.at).copied()
     }
 
-    /// Whether one more follows before `end`. Passes over the comma or the end.
+    /// Whether another item follows before `end`. Consumes the comma or `end`.
     fn is_more(&mut self, end: u8) -> Option<bool> {
         let next = self.peek()?;
         if next == end || next == b',' {
@@ -268,8 +269,8 @@ impl<'a> Reader<'a> {
         Some(plain)
     }
 
-    /// Passes over a list or an object without a call within a call.
-    fn pass_over(&mut self) -> Option<()> {
+    /// Skips an array or object without recursion.
+    fn skip(&mut self) -> Option<()> {
         let mut open = 0_usize;
         loop {
             match self.json.as_bytes().get(self.at)? {
@@ -289,7 +290,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A string that need not be made of characters.
+/// A decoded string in which invalid Unicode was replaced.
 #[derive(Default)]
 struct Lossy(String);
 
@@ -309,7 +310,7 @@ impl<'de> Deserialize<'de> for Lossy {
                 ))
             }
         }
-        // As bytes: as a string it would have to be made of characters.
+        // Deserializes bytes, because a string would have to be valid Unicode.
         deserializer.deserialize_bytes(Read)
     }
 }

@@ -1,4 +1,4 @@
-//! What is read of a notification, and what is not.
+//! Tests of which parts of a notification are read, and which are not.
 
 use super::*;
 

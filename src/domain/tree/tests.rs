@@ -1,4 +1,4 @@
-//! That the tree reads what JSON says, and that its canonical form is the one that keys were made of.
+//! Tests that the tree reads what the JSON says, and that its canonical form is the one from which keys were made.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -15,7 +15,7 @@ fn canonical(json: &str) -> Option<String> {
     Some(String::from_utf8(out).expect("UTF-8"))
 }
 
-/// The same by way of values.
+/// The canonical form by way of [`serde_json::Value`].
 fn by_values(json: &str) -> Option<String> {
     let mut value: Value = serde_json::from_str(json).ok()?;
     value.sort_all_objects();
