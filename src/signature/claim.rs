@@ -1,7 +1,7 @@
-//! What a request says of its own authenticity: the two headers as they came, and what in them can be checked.
+//! The two headers of a request that claim its authenticity, before verification.
 //!
-//! Gateways put a key of their own beside the signature, in a second header of that name or behind a comma. So every value
-//! is looked at, within bounds.
+//! Gateways add a key of their own next to the signature, in a second header of the same name or after a comma. So
+//! every value is tried, up to a limit.
 
 use std::borrow::Cow;
 
@@ -11,28 +11,28 @@ use super::VerifyError;
 
 /// The length of a signature.
 pub(super) const MAC_BYTES: usize = 32;
-/// Most signatures that are tried, and most times of sending.
+/// The most signatures, and the most times of sending, that are tried.
 const MOST_SIGNATURES: usize = 8;
 const MOST_TIMES: usize = 2;
-/// Most digits of a time; none that there is has as many.
+/// The most digits of a time; every valid time has fewer.
 const DIGITS: usize = 20;
 
-/// The two headers of a request, each as sent; one that was sent several times with its values joined by commas, as
-/// RFC 9110, section 5.3 has it.
+/// The two headers of a request, as sent. The values of a header that was sent several times are joined by commas, as
+/// RFC 9110, section 5.3 specifies.
 #[derive(Debug, Clone, Default)]
 pub struct Claim<'a> {
     signature: Option<Cow<'a, [u8]>>,
     generated_at: Option<Cow<'a, [u8]>>,
 }
 
-/// A time of sending: as sent, since that is what is signed, and what it means.
+/// A time of sending: the text, which is what was signed, and the time that it means.
 pub(super) struct SentAt<'a> {
     pub(super) text: &'a [u8],
     pub(super) time: Timestamp,
 }
 
 impl<'a> Claim<'a> {
-    /// The claim that these header values make.
+    /// The claim made by these header values.
     pub fn of(
         signatures: impl IntoIterator<Item = &'a [u8]>,
         generated_at: impl IntoIterator<Item = &'a [u8]>,
@@ -48,17 +48,17 @@ impl<'a> Claim<'a> {
         self.signature.as_deref()
     }
 
-    /// The header with the time of sending, as sent.
+    /// The `generated-at` header as sent.
     pub fn generated_at(&self) -> Option<&[u8]> {
         self.generated_at.as_deref()
     }
 
-    /// Whether both headers are there and have something that can be checked.
+    /// Whether both headers are present and hold a value that can be checked.
     pub fn is_well_formed(&self) -> bool {
         self.signatures().is_ok() && self.times().is_ok()
     }
 
-    /// Every value that can be a signature, up to a bound.
+    /// Every value that can be a signature, up to the limit.
     pub(super) fn signatures(&self) -> Result<Vec<[u8; MAC_BYTES]>, VerifyError> {
         let header = self.signature().ok_or(VerifyError::NoSignature)?;
         let found: Vec<_> = values(header)
@@ -74,7 +74,7 @@ impl<'a> Claim<'a> {
         Ok(found)
     }
 
-    /// Every different value that can be a time of sending, up to a bound.
+    /// Every distinct value that can be a time of sending, up to the limit.
     pub(super) fn times(&self) -> Result<Vec<SentAt<'_>>, VerifyError> {
         let header = self.generated_at().ok_or(VerifyError::NoGeneratedAt)?;
         let mut found: Vec<SentAt<'_>> = Vec::with_capacity(1);
@@ -105,7 +105,7 @@ fn values(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     header.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// A decimal number of milliseconds that is a time. Digits only, and not without end: no sign, no white space.
+/// Parses a time in decimal milliseconds. Only digits are accepted, up to `DIGITS` of them: no sign, no white space.
 fn milliseconds(text: &[u8]) -> Option<Timestamp> {
     if text.is_empty() || text.len() > DIGITS || !text.iter().all(u8::is_ascii_digit) {
         return None;

@@ -10,7 +10,7 @@ use super::claim::MAC_BYTES;
 
 pub(super) type HmacSha256 = Hmac<Sha256>;
 
-/// One secret's bytes, with the name they go by. The vendor's keys are used as they are, as UTF-8 (docs/VENDOR.md, "Signature").
+/// A secret's bytes and its name. The vendor's keys are used as they are, as UTF-8 (docs/VENDOR.md, "Signature").
 pub struct SecretBytes<'a> {
     /// Its name in the configuration.
     pub id: &'a str,
@@ -18,7 +18,7 @@ pub struct SecretBytes<'a> {
     pub key: &'a [u8],
 }
 
-/// A set of keyed MACs, ready for use: keying is done once, not for each request.
+/// The secrets as keyed MACs. Keying is done once and not for each request.
 #[derive(Clone)]
 pub struct Secrets(Vec<Keyed>);
 
@@ -29,7 +29,7 @@ struct Keyed {
 }
 
 impl Secrets {
-    /// The set of these secrets, asked in this order.
+    /// A set of these secrets, which are tried in this order.
     pub fn new<'a>(secrets: impl IntoIterator<Item = SecretBytes<'a>>) -> Self {
         Self(
             secrets
@@ -42,7 +42,7 @@ impl Secrets {
         )
     }
 
-    /// Signs a body sent at `generated_at` as the vendor does, with the first of them. `None` where there is none.
+    /// Signs a body sent at `generated_at` as the vendor does, with the first secret. `None` when there is no secret.
     pub fn sign(&self, generated_at: &str, body: &[u8]) -> Option<String> {
         let mut mac = self.0.first()?.mac.clone();
         for part in [generated_at.as_bytes(), b":", body] {
@@ -51,7 +51,7 @@ impl Secrets {
         Some(hex::encode(mac.finalize().into_bytes()))
     }
 
-    /// The name of the secret under which one of `expected` is the MAC of `parts`, each compared in constant time.
+    /// The name of the secret under which the MAC of `parts` is one of `expected`. Each comparison takes constant time.
     pub(super) fn find(&self, parts: &[&[u8]], expected: &[[u8; MAC_BYTES]]) -> Option<&Arc<str>> {
         self.0
             .iter()

@@ -1,4 +1,4 @@
-//! Signing as the vendor does: for the simulator, the load generator and `sign`.
+//! Signs as the vendor does: for the simulator, the load generator and `sign`.
 
 use hmac::Mac;
 

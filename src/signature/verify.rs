@@ -1,4 +1,4 @@
-//! From received bytes to [`Verified`]. Looks at raw bytes only: nothing is parsed before the signature holds.
+//! Verifies received bytes and returns a [`Verified`]. Nothing is parsed before the signature is verified.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Claim, GENERATED_AT_HEADER, SIGNATURE_HEADER, Secrets};
 
-/// A body whose signature holds.
+/// A body whose signature was verified.
 #[derive(Clone)]
 pub struct Verified {
     body: Bytes,
@@ -17,44 +17,44 @@ pub struct Verified {
     secret_id: Arc<str>,
 }
 
-/// A body as it came, and without its content coding where it came with one that could be decoded.
+/// A body as received, and also decoded if it came with a content coding that could be decoded.
 #[derive(Clone)]
 pub struct SentBody {
     wire: Bytes,
     decoded: Option<Bytes>,
 }
 
-/// Why a request is not authentic. Safe to show to the sender; an attacker learns only what was sent.
+/// Why a request is not authentic. Safe to show to the sender: it tells an attacker only what the request contained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// No signature header.
+    /// There is no signature header.
     #[error(
         "the header {SIGNATURE_HEADER} is missing; it holds the hex HMAC-SHA-256 of generated-at, ':' and the body"
     )]
     NoSignature,
-    /// No `generated-at` header.
+    /// There is no `generated-at` header.
     #[error(
         "the header {GENERATED_AT_HEADER} is missing; it holds the time of sending in Unix milliseconds"
     )]
     NoGeneratedAt,
-    /// Not 64 hex digits.
+    /// The signature is not 64 hex digits.
     #[error("the header {SIGNATURE_HEADER} is not 64 hex digits")]
     NotHex,
-    /// Not a decimal number of milliseconds.
+    /// `generated-at` is not a decimal number of milliseconds.
     #[error("the header {GENERATED_AT_HEADER} is not a decimal number of Unix milliseconds")]
     NotANumber,
-    /// No secret matches.
+    /// The signature matches no secret.
     #[error("the signature does not match")]
     Mismatch,
 }
 
-/// Checks what a request claims, under any of `secrets`, in constant time for each. One signature that holds is enough.
+/// Verifies a request's claim against each of `secrets`, in constant time for each. One matching signature is enough.
 ///
-/// Whether the vendor signs before or after a content coding is put on is not documented, so both are tried. What is
-/// verified is then the body without its coding.
+/// The vendor does not document whether it signs before or after applying a content coding, so both are tried. In
+/// either case the verified body is the decoded one.
 ///
 /// # Errors
-/// [`VerifyError`] where a header is missing or unreadable, or no secret matches.
+/// [`VerifyError`] if a header is missing or unreadable, or no secret matches.
 pub fn verify(
     secrets: &Secrets,
     claim: &Claim<'_>,
@@ -76,7 +76,7 @@ pub fn verify(
 }
 
 impl SentBody {
-    /// A body that is what it says.
+    /// A body without a content coding.
     pub fn plain(wire: Bytes) -> Self {
         Self {
             wire,
@@ -84,7 +84,7 @@ impl SentBody {
         }
     }
 
-    /// A body that came with a content coding, and what it says.
+    /// A body with a content coding, and the same body decoded.
     pub fn coded(wire: Bytes, decoded: Bytes) -> Self {
         Self {
             wire,
@@ -92,7 +92,7 @@ impl SentBody {
         }
     }
 
-    /// The bytes as they came.
+    /// The bytes as received.
     pub fn wire(&self) -> &Bytes {
         &self.wire
     }
@@ -103,7 +103,7 @@ impl SentBody {
 }
 
 impl Verified {
-    /// The body as received, without its content coding.
+    /// The body as received, or decoded if it came with a content coding.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
@@ -113,12 +113,12 @@ impl Verified {
         self.generated_at
     }
 
-    /// Whether that is further than `tolerance` from its receipt, either way.
+    /// Whether that differs from the time of receipt by more than `tolerance`, in either direction.
     pub fn is_stale(&self, received_at: Timestamp, tolerance: Duration) -> bool {
         received_at.duration_since(self.generated_at).unsigned_abs() > tolerance
     }
 
-    /// The name of the secret that it was signed with.
+    /// The name of the secret that matched.
     pub fn secret_id(&self) -> &Arc<str> {
         &self.secret_id
     }
