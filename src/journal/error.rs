@@ -51,7 +51,7 @@ pub enum Error {
     },
     /// There is no store at a path that still has other files of one.
     #[error(
-        "there is no store at {path}, but what is left of one lies beside it: {}. Nothing was begun. Restore a backup \
+        "there is no store at {path}, but files of an earlier one are still there: {}. Nothing was begun. Restore a backup \
          (`suki-receiver store restore FILE`), or begin with an empty store (`suki-receiver store init --empty`)",
         listed(traces)
     )]
@@ -90,7 +90,7 @@ pub enum Error {
     },
     /// A query took too long.
     #[error(
-        "this look into the store took longer than {0:?} and was ended; narrow it down, for instance by time"
+        "this query took longer than {0:?} and was cancelled; narrow it down, for instance by time"
     )]
     TooSlow(std::time::Duration),
     /// The store's folder or lock file cannot be created.

@@ -73,7 +73,7 @@ pub struct LinkRecord {
     pub group: LinkGroup,
     /// The address as sent.
     pub href: String,
-    /// Where it stands.
+    /// Its state.
     pub state: LinkState,
     /// The HTTP status of the last answer.
     pub http_status: Option<u16>,

@@ -81,7 +81,7 @@ impl Failure {
         Self {
             kind: Kind::Retry,
             reason: format!(
-                "{}, with a token that other calls are taken with",
+                "{}, with a token that is accepted for other calls",
                 self.reason
             ),
             ..self

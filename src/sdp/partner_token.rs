@@ -72,7 +72,7 @@ fn sign(at: &str, signing: &SigningKey, provider: Option<&str>) -> Result<Secret
 }
 
 fn no_provider() -> Failure {
-    unusable("no provider is known to take a partner token for".to_owned())
+    unusable("no provider is known for which to get a partner token".to_owned())
 }
 
 /// A failure on this side that an operator can fix, so calls are tried again.

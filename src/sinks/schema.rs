@@ -14,7 +14,7 @@ pub fn cloudevent() -> Value {
 
 /// The schema of an alert, and of a canary report.
 pub fn alert() -> Value {
-    document::<Notice<'static>>("What a sink gets that is of no patient")
+    document::<Notice<'static>>("An event for a sink that concerns no patient")
 }
 
 /// The schema of a type as a self-contained document: referenced schemas are included.

@@ -72,7 +72,7 @@ impl Template {
             return Err("the template makes an empty body".to_owned());
         }
         if self.is_json && serde_json::from_str::<IgnoredAny>(&body).is_err() {
-            return Err("the template makes a body that is not JSON; a value that is put in brings its quotation marks with it".to_owned());
+            return Err("the template makes a body that is not JSON; an inserted value has its own quotation marks".to_owned());
         }
         Ok(Bytes::from(body))
     }

@@ -45,7 +45,7 @@ impl Logins {
                 self.alerts.raise(
                     Alert::TokenRefused,
                     identity,
-                    format!("no login to the SDP API as the identity {identity} has succeeded for a minute: what needs it is kept and waits; see the log for the reason"),
+                    format!("no login to the SDP API as the identity {identity} has succeeded for a minute: events that need it are kept and wait; see the log for the reason"),
                 );
                 self.raised.insert(identity.clone());
             }

@@ -73,8 +73,7 @@ impl Retriever {
         };
         match event.state {
             EventState::Received | EventState::Retrieving => {
-                let reason =
-                    "its session was recovered by asking before, and that is not retrieved yet";
+                let reason = "its session was recovered by polling, and the recovered event is not retrieved yet";
                 let found = found.clone();
                 let reason = Reason::new(Cause::FetchNotReady, reason);
                 self.retry(claimed, found, WAIT, false, reason)

@@ -156,11 +156,11 @@ impl Teller {
             SinkAnswer::Retry { reason, after } => {
                 if self.waiting[0].since.elapsed() < self.retry.give_up_after {
                     if attempt == 0 {
-                        tracing::warn!(sink, %reason, "an alert is not told yet; trying again");
+                        tracing::warn!(sink, %reason, "an alert could not be sent yet; trying again");
                     }
                     return Some(after);
                 }
-                tracing::error!(sink, %reason, "an alert was not told, and is given up");
+                tracing::error!(sink, %reason, "an alert could not be sent and is given up");
             }
         }
         self.waiting.remove(0);
@@ -189,7 +189,7 @@ impl Teller {
             }
         };
         if let Err(error) = kept {
-            tracing::warn!(sink = self.name, error = %error, "that an alert was told could not be written down");
+            tracing::warn!(sink = self.name, error = %error, "the store could not record that an alert was sent");
         }
     }
 }

@@ -54,7 +54,7 @@ impl From<PoolError> for Error {
                 unreachable("all connections of store.pool_size are busy")
             }
             PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => {
-                unreachable("no connection within the time for it")
+                unreachable("no connection within its time limit")
             }
             PoolError::Backend(error) => error.into(),
             PoolError::Closed => Self::Closed,

@@ -196,7 +196,7 @@ impl Drain<'_> {
             Ok(()) => batch.moved = count,
             // When they are moved again, the store finds them to be duplicates of themselves.
             Err(error) => {
-                tracing::error!(error = %error, "what was moved to the store cannot be removed from the spool; trying again");
+                tracing::error!(error = %error, "notifications that were moved to the store cannot be removed from the spool; trying again");
                 batch.has_failed = true;
             }
         }

@@ -78,7 +78,7 @@ pub(super) fn restart(path: &Path) {
         Ok(())
     });
     if let Err(error) = done {
-        tracing::warn!(error = %error, "the store's log could not be started anew after a purge");
+        tracing::warn!(error = %error, "the store's write-ahead log could not be truncated after a purge");
     }
 }
 
@@ -192,7 +192,7 @@ impl Log {
         match pages {
             Ok(pages) => u64::try_from(pages).unwrap_or(0),
             Err(error) => {
-                tracing::warn!(error = %error, mode, "the store's log could not be copied back; trying again");
+                tracing::warn!(error = %error, mode, "the store's write-ahead log could not be checkpointed; trying again");
                 0
             }
         }

@@ -77,7 +77,7 @@ impl OpenFiles {
         let replaced = self.0.files.iter().find_map(|(path, identity)| {
             let why = match std::fs::metadata(path) {
                 Ok(found) if Identity::of(&found) == *identity => return None,
-                Ok(_) => "another file stands there".to_owned(),
+                Ok(_) => "another file is at its path".to_owned(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => "it is gone".to_owned(),
                 Err(error) => error.to_string(),
             };

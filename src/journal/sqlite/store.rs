@@ -128,7 +128,7 @@ impl Store for SqliteStore {
             writer.and(threads.checkpoint.map_or(Ok(()), Checkpointer::finish))
         });
         if !matches!(joined.await, Ok(Ok(()))) {
-            tracing::error!("a thread of the store ended by a panic");
+            tracing::error!("a thread of the store panicked");
         }
         // This process has no work under way any more, so a successor may take over.
         drop(lock(&self.owned).take());

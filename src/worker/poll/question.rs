@@ -43,7 +43,7 @@ impl Poller {
             Ok(None) => {}
             // The session is still due, and is polled again.
             Err(error) => {
-                tracing::debug!(error = %error, "what came of a question could not be written down");
+                tracing::debug!(error = %error, "the answer to a poll could not be recorded");
             }
         }
     }
@@ -100,7 +100,7 @@ impl Poller {
                         session.id = said.session_id.as_str(),
                         state = state.as_str(),
                         polls = session.polls + 1,
-                        "an expected session has no end that could be found"
+                        "polling of an expected session ended without an outcome"
                     );
                 }
             }

@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const SAY_EVERY: Duration = Duration::from_secs(300);
 
 /// The alert's message.
-const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found by asking for them; see that Suki has the right address";
+const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found only by polling; check that Suki has the right address";
 
 impl Poller {
     /// Watches the alarm. Never returns. A task of its own, because it queries the store at its own interval, however
@@ -73,7 +73,7 @@ impl Poller {
                 missed,
                 recovered = stats.count(ExpectedState::Recovered),
                 open = stats.count(ExpectedState::Open) + stats.count(ExpectedState::Polling),
-                "notifications do not come: sessions that have ended are found by asking for them"
+                "notifications do not come: sessions that have ended are found only by polling"
             );
         }
     }
