@@ -32,7 +32,7 @@ worded! {
         Pending = "pending",
         /// Fetched; the answer's body is stored.
         Fetched = "fetched",
-        /// Given up in time, or not to be followed.
+        /// Given up because it was not there within its time, or not to be followed.
         Missing = "missing",
         /// The vendor's answer was a final failure.
         Failed = "failed",

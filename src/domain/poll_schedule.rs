@@ -8,7 +8,8 @@ use super::{Millis, Registration, RetentionClock};
 
 /// The remaining retention time from which a session is urgent.
 const URGENT: Duration = Duration::from_secs(24 * 3600);
-/// The random share by which a poll is moved forward or back, so that the polls of many sessions do not coincide.
+/// The largest share of a wait by which a poll is randomly moved forward or back, so that the polls of many sessions do
+/// not coincide.
 const JITTER: f64 = 0.1;
 /// When to give up a session that was reported to have ended but that the vendor does not know.
 const ABSENT_AFTER_END: Duration = Duration::from_secs(24 * 3600);

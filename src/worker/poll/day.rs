@@ -34,8 +34,8 @@ use crate::traces::Traces;
 use crate::worker::breaker::{Breaker, Guarded};
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// Sessions and hours of a morning, and the hours of a day. The first visit ends after an hour, the last one after a
-/// third of the remaining time.
+/// Sessions and hours of a morning, and the hours of a day. The first visit ends after an hour, the last one a
+/// third of the whole time later.
 const MORNING: (u32, u32) = (4_000, 3);
 const DAY: u32 = 24;
 /// The delay between a visit's end and its notification.
