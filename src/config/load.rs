@@ -4,13 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::env;
-use super::file::{self, USUAL_PLACES};
-use super::otel_env;
-use super::problem::{Fault, Problem, Problems};
-use super::reader::Reader;
-use super::tree::{self, Table};
-use super::{Config, Effective, Env, Source};
+use super::Config;
+use super::reader::env;
+use super::reader::file::{self, USUAL_PLACES};
+use super::reader::problem::{Fault, Problem, Problems};
+use super::reader::section::Reader;
+use super::reader::tree::{self, Table};
+use super::reader::{Effective, Env, Source};
+use super::sections::otel_env;
 
 /// What a configuration is loaded from.
 #[derive(Clone, Default)]

@@ -1,7 +1,7 @@
 //! `config/receiver.toml` is the manual: it holds every key, and what is active there is the default.
 
 use super::super::Source;
-use super::super::dump::Effective;
+use super::super::reader::dump::Effective;
 use super::{SECRET, Setup};
 
 const REFERENCE: &str = include_str!("../../../config/receiver.toml");

@@ -1,6 +1,6 @@
 //! What the sections allow, refuse and warn of.
 
-use super::super::setting::Setting;
+use super::super::reader::setting::Setting;
 use super::super::{AuthMode, Include, SinkTarget};
 use super::{loaded_of, problems_of};
 use crate::domain::{LinkGroup, Outcome};

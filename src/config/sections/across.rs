@@ -1,0 +1,108 @@
+//! The whole configuration: its sections in order, and what is wrong or risky between them.
+
+use crate::config::Config;
+use crate::config::reader::section::Section;
+
+use super::{
+    Admin, Canary, Follow, Log, Net, Otel, Reconcile, Refresh, Retention, Sdp, Server, Signature,
+    SinkConfig, Store,
+};
+
+impl Config {
+    pub(in crate::config) fn read(root: &mut Section<'_>) -> Self {
+        let (server, net): (Server, Net);
+        let config = Self {
+            server: {
+                server = root.section("server", Server::read);
+                server.clone()
+            },
+            admin: root.section("admin", Admin::read),
+            signature: root.section("signature", |section| {
+                Signature::read(section, server.has_webhook())
+            }),
+            store: root.section("store", Store::read),
+            net: {
+                net = root.section("net", Net::read);
+                net.clone()
+            },
+            sdp: root.section("sdp", |sdp| Sdp::read(sdp, &net.proxy)),
+            follow: root.section("follow", Follow::read),
+            reconcile: root.section("reconcile", Reconcile::read),
+            refresh: root.section("refresh", Refresh::read),
+            canary: root.section("canary", Canary::read),
+            sinks: SinkConfig::read_all(root, &net.proxy),
+            retention: root.section("retention", Retention::read),
+            log: root.section("log", Log::read),
+            otel: root.section("otel", |otel| Otel::read(otel, &net.proxy)),
+        };
+        config.check_listeners(root);
+        config.check_pull(root);
+        config.warn_of_risks(root);
+        config
+    }
+
+    fn check_listeners(&self, root: &mut Section<'_>) {
+        let (public, admin) = (self.server.listen, self.admin.listen);
+        // Port 0 is whichever is free, so the two differ.
+        let is_same_port = public.port() == admin.port() && admin.port() != 0;
+        let is_same_address = public.ip() == admin.ip()
+            || public.ip().is_unspecified()
+            || admin.ip().is_unspecified();
+        if is_same_port && is_same_address {
+            root.problem(
+                "admin.listen",
+                format!("{admin} and server.listen {public} overlap; use another port"),
+            );
+        }
+    }
+
+    /// Without a webhook everything is asked for, and where nothing can be, nothing would ever come.
+    fn check_pull(&self, root: &mut Section<'_>) {
+        if self.canary.enabled && !self.server.has_webhook() {
+            root.problem(
+                "canary.enabled",
+                "is true, and server.path is empty: there is nothing to post to; turn the canary off",
+            );
+        } else if self.canary.enabled && self.canary.url.is_none() && self.server.tls.is_some() {
+            root.problem(
+                "canary.url",
+                "is empty; this listener speaks HTTPS by a name, so give the address that Suki was given",
+            );
+        }
+        if self.server.has_webhook() {
+            return;
+        }
+        if !self.reconcile.enabled {
+            root.problem(
+                "server.path",
+                "is empty, so nothing is posted here, and reconcile.enabled is false, so nothing is asked for; set one of them",
+            );
+        } else if self.sdp.auth.is_none() {
+            root.problem(
+                "server.path",
+                "is empty, so everything has to be asked for, and sdp.auth is not set; give the credentials, or a path",
+            );
+        }
+    }
+
+    fn warn_of_risks(&self, root: &mut Section<'_>) {
+        if !self.sdp.has_credentials() {
+            root.warn(
+                "sdp.auth is not set: no link is followed; what needs the SDP API is kept and waits for credentials",
+            );
+        }
+        let identities = self.sdp.all_identities();
+        if !identities.is_empty() && identities.iter().all(|it| it.auth.is_per_provider()) {
+            root.warn(
+                "every SDP identity takes the provider's name ({provider}): a session whose provider is not known, as of a \
+                 notification alone, ends dead; set one that needs none",
+            );
+        }
+        // One that takes alerts alone is nowhere to deliver notes to.
+        if self.sinks.iter().all(|sink| sink.events.is_empty()) {
+            root.warn(
+                "no sink is configured that takes sessions: notes are kept for the admin API only",
+            );
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The sections: what can be set in each, its defaults and its checks.
+
+mod across;
+mod admin;
+mod canary;
+mod check;
+mod console;
+mod follow;
+mod headers;
+mod identity;
+mod log;
+mod net;
+mod odd;
+mod otel;
+pub(super) mod otel_env;
+mod postgres_url;
+mod provider;
+mod reconcile;
+mod refresh;
+mod retention;
+mod sdp;
+mod sdp_auth;
+mod secret_keys;
+mod server;
+mod signature;
+mod sinks;
+mod store;
+
+pub use admin::{Admin, AdminToken, Role};
+pub use canary::Canary;
+pub use console::{Console, TRACE_ID};
+pub use follow::{Follow, Required, Retry};
+pub use identity::Identity;
+pub use log::{Log, LogFormat};
+pub use net::{Net, Proxy, Via};
+pub use otel::Otel;
+pub use postgres_url::PostgresUrl;
+pub use provider::{ProviderCommand, ProviderPattern, for_provider};
+pub use reconcile::{Alarm, Reconcile};
+pub use refresh::Refresh;
+pub use retention::Retention;
+pub use sdp::Sdp;
+pub use sdp_auth::{AuthMode, PartnerToken, SdpAuth, SigningKey};
+pub use server::{Server, ServerTls};
+pub use signature::{OnStale, Signature};
+pub use sinks::{FilesConfig, HttpConfig, Include, SinkConfig, SinkTarget, Template};
+pub use store::{Store, StoreUrl};
