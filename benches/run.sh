@@ -6,6 +6,7 @@
 #   benches/run.sh --quick                          all of them, shorter
 #   benches/run.sh accept --peers                   beside handlers in other frameworks
 #   benches/run.sh instructions --check             fails where an event takes more instructions than was recorded
+#   BENCH_PROFILE=dev benches/run.sh instructions   with the build that the tests use, as .ci/run does
 #   benches/run.sh --rounds 9 --json figures.json   more rounds, and the figures as JSON
 #   benches/run.sh pipeline --dir /dev/shm          without the disk, whose syncs differ from run to run
 #   benches/run.sh --help                           names and options
@@ -36,5 +37,5 @@ case " $* " in
 esac
 
 # No exec: the server has to be stopped at the end.
-cargo bench --profile dist --locked --quiet --bench engine -- \
+cargo bench --profile "${BENCH_PROFILE:-dist}" --locked --quiet --bench engine -- \
     --postgres "${TEST_POSTGRES_URL:-postgres://postgres@127.0.0.1:5432/postgres}" "$@"
