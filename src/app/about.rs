@@ -1,11 +1,11 @@
-//! What the console shows of the service: taken from the configuration, without anything that is secret.
+//! The description of the service that the console shows: taken from the configuration, without any secret.
 
 use jiff::Timestamp;
 
 use crate::config::{Config, Include, SinkConfig, SinkTarget, StoreUrl};
 use crate::console::{About, SinkInfo};
 
-/// What there is to show of a service with this configuration.
+/// Describes a service with this configuration.
 pub(super) fn about(config: &Config, instance: String, since: Timestamp) -> About {
     About {
         label: config.admin.label.clone(),
@@ -32,7 +32,7 @@ fn sink(sink: &SinkConfig) -> SinkInfo {
     let (kind, target, is_signed) = match &sink.target {
         SinkTarget::Files(files) => ("files", files.dir.display().to_string(), false),
         SinkTarget::Http(http) => {
-            // The path may hold a key.
+            // Only the host is shown: the path may contain a key.
             let host = http.url.host_str().unwrap_or_default();
             ("http", host.to_owned(), !http.secrets.is_empty())
         }

@@ -1,4 +1,5 @@
-//! The admin token that is made at start when none is configured: kept in the data folder, mode 0600, its path logged.
+//! The admin token that is generated at the start when none is configured. It is kept in the data folder with mode
+//! 0600, and its path is logged.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,7 +10,7 @@ use anyhow::Context;
 use crate::config::{AdminToken, Config, Role, Secret};
 use crate::journal;
 
-/// The configured tokens, or the one that is made.
+/// The configured tokens, or the generated one when none is configured.
 pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
     if !config.admin.tokens.is_empty() {
         return Ok(config.admin.tokens.clone());
@@ -26,7 +27,7 @@ pub(super) fn all(config: &Config) -> anyhow::Result<Vec<AdminToken>> {
     }])
 }
 
-/// Where it is kept.
+/// The file of the generated token.
 pub(super) fn file(config: &Config) -> PathBuf {
     config.store.folder().join("admin-token")
 }

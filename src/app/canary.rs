@@ -1,5 +1,6 @@
-//! Sends the synthetic notification now and then, as Suki would: signed, to the address that Suki was given. Who receives it
-//! verifies it, commits a write and answers; silence is an alert before it costs a note.
+//! Sends the synthetic notification at intervals, as Suki would: signed, to the address that Suki was given. The
+//! service at that address verifies it, commits a write and answers. If it does not answer, an alert is raised before a
+//! note is lost.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,21 +19,21 @@ use crate::net::{ClientOptions, Reach, build_client, describe};
 use crate::signature::{GENERATED_AT_HEADER, SIGNATURE_HEADER, Secrets};
 use crate::sinks::{CloudEvent, ReloadableSink, Sink, SinkAnswer};
 
-/// So many in a row that are not answered are an alert.
+/// An alert is raised after this many unanswered notifications in a row.
 const MISSES: u32 = 2;
-/// How much of an answer is read.
+/// At most this much of an answer's body is read.
 const ANSWER_BYTES: usize = 4096;
 
-/// The sender.
+/// The sender of synthetic notifications.
 pub(super) struct Canary {
     client: reqwest::Client,
     url: Option<Url>,
     path: String,
     every: Duration,
-    /// What it is signed with: the first of them; swapped on reload.
+    /// The signing secrets, swapped on reload. The first one signs.
     secrets: Arc<ArcSwap<Secrets>>,
     instance: String,
-    /// Who is told that it came through.
+    /// The sinks that are told when a synthetic notification was answered.
     sinks: Vec<ReloadableSink>,
     metrics: Metrics,
     alerts: Alerts,
@@ -53,7 +54,8 @@ impl Canary {
         if !config.canary.enabled {
             return Ok(None);
         }
-        // Its own listener is on this machine; the address that Suki was given may be outside.
+        // The service's own listener is on this machine and needs no proxy; the address that Suki was given may be
+        // outside.
         let proxy = match config.canary.url {
             Some(_) => &config.net.proxy,
             None => &Proxy::None,
@@ -150,7 +152,7 @@ impl Canary {
             .await
             .map_err(|error| describe(&error))?;
         let status = answer.status();
-        // Another service that answers 200 to everything is no receiver.
+        // The body is checked too: another service may answer 200 to everything.
         let body = beginning(answer).await;
         match status.as_u16() {
             200 if String::from_utf8_lossy(&body).contains(r#""result":"canary""#) => Ok(()),
@@ -159,7 +161,7 @@ impl Canary {
         }
     }
 
-    /// Word of one is worth no second try: the next one follows.
+    /// Tells the sinks. A delivery that fails is not retried, because the next synthetic notification follows soon.
     async fn tell(&self, took: Duration) {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let event = CloudEvent::of_canary(took_ms, &self.instance);
@@ -172,7 +174,7 @@ impl Canary {
     }
 }
 
-/// The body of an answer, at least its first part; ours is short.
+/// The beginning of an answer's body, up to about [`ANSWER_BYTES`]. This service's own answer is shorter.
 async fn beginning(mut answer: reqwest::Response) -> Vec<u8> {
     let mut body = Vec::new();
     while body.len() < ANSWER_BYTES
@@ -183,7 +185,7 @@ async fn beginning(mut answer: reqwest::Response) -> Vec<u8> {
     body
 }
 
-/// This service's own listener, by loopback where it listens everywhere.
+/// The address of this service's own listener: loopback when it listens on all addresses.
 fn own(public: SocketAddr, path: &str) -> Option<Url> {
     let host = match public {
         address if !address.ip().is_unspecified() => address.to_string(),

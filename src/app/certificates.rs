@@ -1,4 +1,5 @@
-//! Certificates that end: a metric for each listener, and from three weeks before a note in `/readyz` and a warning a day.
+//! Watches for certificates that expire: a metric for each listener and, from three weeks before the end, a note in
+//! `/readyz` and one warning a day.
 
 use std::time::{Duration, Instant};
 
@@ -8,21 +9,21 @@ use crate::admin;
 use crate::lifecycle::{Alert, Component};
 use crate::net::ServerTls;
 
-/// From when on an operator is told.
+/// An operator is warned when a certificate is valid for less than this many seconds.
 const SOON: i64 = 21 * DAY;
-/// Seconds.
+/// A day in seconds.
 const DAY: i64 = 24 * 3600;
-/// How often the log says so.
+/// The interval between warnings in the log.
 const EVERY: Duration = Duration::from_secs(24 * 3600);
 
-/// The certificates of the listeners, by their names.
+/// The certificates of the listeners, by listener name.
 pub(super) struct Certificates {
     listeners: Vec<(&'static str, ServerTls)>,
     said: Option<Instant>,
 }
 
 impl Certificates {
-    /// Of these listeners; those without TLS have none.
+    /// Watches the certificates of these listeners. A listener without TLS has none.
     pub(super) fn of(listeners: [(&'static str, Option<ServerTls>); 2]) -> Self {
         Self {
             listeners: listeners
@@ -33,7 +34,7 @@ impl Certificates {
         }
     }
 
-    /// Looks at all of them.
+    /// Checks all certificates now.
     pub(super) fn look(&mut self, state: &admin::State) {
         let now = state.clock.now();
         let mut ending = Vec::new();
@@ -63,7 +64,7 @@ impl Certificates {
     }
 }
 
-/// What to say of a certificate that ends soon.
+/// The warning for a certificate that has ended or ends soon.
 fn warning(listener: &str, not_after: Timestamp, now: Timestamp) -> Option<String> {
     let left = not_after.as_second() - now.as_second();
     if left > SOON {

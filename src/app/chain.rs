@@ -1,6 +1,6 @@
-//! An error with its causes, for people.
+//! Formats an error with its causes for people.
 
-/// An error and its causes, each said once: some name their cause in their own words already.
+/// An error and its causes. A cause that the message of the error above it already contains is left out.
 pub fn chain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1) {

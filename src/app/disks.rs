@@ -1,5 +1,5 @@
-//! What is seen of the data folder from outside, as metrics: room on its disk (when it is full, the answer is 503), and when
-//! the embedded store was last backed up.
+//! Metrics of the data folder: free space on its disk (when the disk is full, the answer is 503), and the time of the
+//! embedded store's last backup.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,16 @@ use crate::config::{Store, StoreUrl};
 use crate::journal;
 use crate::metrics::Metrics;
 
-/// The folder to look at, and what it holds.
+/// The data folder, and the embedded store in it.
 pub(super) struct Disks {
     volume: &'static str,
     folder: PathBuf,
-    /// The embedded store. Backups of a shared one are made with its own tools.
+    /// The embedded store. `None` for a shared store, which is backed up with the database's own tools.
     embedded: Option<PathBuf>,
 }
 
 impl Disks {
-    /// The disk of the embedded store, or of the spool.
+    /// The folder of the embedded store, or of the spool.
     pub(super) fn of(store: &Store) -> Self {
         let (volume, embedded) = match &store.url {
             StoreUrl::Sqlite(path) => ("store", Some(path.clone())),
@@ -30,7 +30,7 @@ impl Disks {
         }
     }
 
-    /// Looks. A folder that is not there has no disk; the store says what is wrong.
+    /// Updates the metrics. A missing folder is skipped here; the store reports it.
     pub(super) fn look(&self, metrics: &Metrics) {
         if let Ok(disk) = rustix::fs::statvfs(&self.folder) {
             let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);

@@ -1,7 +1,7 @@
-//! What keeps a start from succeeding for its configuration alone: files that are missing, keys that do not fit, folders
-//! that cannot be written. `check` and `serve` both ask here, so that the one tells what the other would do.
+//! Faults of the configuration alone that prevent a start: missing files, keys that do not match, folders that cannot
+//! be written. `check` and `serve` both use this module, so that `check` reports what `serve` would refuse.
 //!
-//! Connects to nothing and makes nothing.
+//! It opens no connection and leaves no file behind.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -15,17 +15,17 @@ use crate::metrics::Metrics;
 use crate::net::{ServerTls, TlsError};
 use crate::sinks::{self, SetupError};
 
-/// Who asks.
+/// The command that asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asks {
-    /// `check`: a read-only file system is named with the rest.
+    /// `check`: a read-only file system is reported as a fault too.
     Check,
-    /// `serve`: a disk that was made read-only is a failure, which may pass, and no mistake of the configuration. The store
-    /// says so itself.
+    /// `serve`: a disk that has become read-only is a failure that may pass, not a mistake in the configuration. The
+    /// store reports it.
     Serve,
 }
 
-/// Everything that is wrong.
+/// All faults of the configuration.
 pub fn faults(config: &Config, asks: Asks) -> Vec<Fault> {
     let mut found = Vec::new();
     found.extend(tls("server.tls", config.server.tls.as_ref()));
@@ -39,7 +39,7 @@ pub fn faults(config: &Config, asks: Asks) -> Vec<Fault> {
     found
 }
 
-/// What a client may dislike of the listeners' certificates, for a warning.
+/// Reasons why some clients may refuse the listeners' certificates, as warnings.
 pub fn doubts(config: &Config) -> Vec<String> {
     [&config.server.tls, &config.admin.tls]
         .into_iter()
@@ -73,14 +73,14 @@ fn store(store: &config::Store, asks: Asks) -> Option<Fault> {
             if let Err(error) = PostgresStore::check_settings(store, url) {
                 return Some(fault("store.ca_file", error.to_string()));
             }
-            // A spool that cannot be written is a note of the running service, which does without it.
+            // A spool that cannot be written is no fault: the service runs without it and reports it as a note.
             return None;
         }
     };
     Some(fault("store.url", why.err()?))
 }
 
-/// What lies beside the store may have been made by another user, such as root.
+/// The files beside the store must be writable. Another user, such as root, may have created them.
 fn must_take_its_files(store: &Path, asks: Asks) -> Result<(), String> {
     for suffix in ["-wal", "-shm", ".lock", ".turn"] {
         let mut name = store.as_os_str().to_owned();
@@ -94,13 +94,13 @@ fn must_take_its_files(store: &Path, asks: Asks) -> Result<(), String> {
     Ok(())
 }
 
-/// Where no admin token is configured, one is kept in a file.
+/// When no admin token is configured, the file of the generated one must be readable, or creatable.
 fn token(config: &Config, asks: Asks) -> Option<Fault> {
     if !config.admin.tokens.is_empty() {
         return None;
     }
     let file = admin_token::file(config);
-    // To read a pipe is to wait for whoever writes it. The start does that, once.
+    // Reading a pipe would block until somebody writes to it. Only the start reads it, once.
     if file
         .metadata()
         .is_ok_and(|found| found.file_type().is_fifo())
@@ -124,7 +124,8 @@ fn token(config: &Config, asks: Asks) -> Option<Fault> {
 fn sink(sink: &config::SinkConfig, asks: Asks) -> Option<Fault> {
     let key = |key: &str| format!("sinks.{}.{key}", sink.name);
     match &sink.target {
-        // One that is there but takes no files now keeps no notification from being taken; deliveries to it wait.
+        // An existing folder that cannot be written now is no fault: notifications are still accepted, and deliveries
+        // wait.
         SinkTarget::Files(files) if files.dir.is_dir() => None,
         SinkTarget::Files(files) => {
             let why = must_take_files(&files.dir.join("x"), asks).err()?;
@@ -142,8 +143,8 @@ fn sink(sink: &config::SinkConfig, asks: Asks) -> Option<Fault> {
     }
 }
 
-/// A file is made at the first start; its folder, or the nearest one above that is there, must take files. A disk that is
-/// full or failing for now is no fault of the configuration.
+/// The file must be writable. If it does not exist yet, its folder, or the nearest existing folder above it, must be
+/// writable: the first start creates the file. A disk that is full or fails for now is no fault of the configuration.
 fn must_take_files(file: &Path, asks: Asks) -> Result<(), String> {
     let parent = file.ancestors().skip(1).find(|above| above.exists());
     let folder = match parent {
@@ -164,11 +165,11 @@ fn must_take_files(file: &Path, asks: Asks) -> Result<(), String> {
     }
     let opened = OpenOptions::new().append(true).open(file);
     can_be_written(file, opened.map(|_| ()), asks)?;
-    // Its log and its locks are made beside it.
+    // Its write-ahead log and its locks are created beside it.
     can_be_written(folder, tempfile::tempfile_in(folder).map(|_| ()), asks)
 }
 
-/// What came of trying it.
+/// Judges the result of opening a path for writing.
 fn can_be_written(path: &Path, opened: std::io::Result<()>, asks: Asks) -> Result<(), String> {
     match opened {
         Err(error) if asks == Asks::Serve && error.kind() == ErrorKind::ReadOnlyFilesystem => {

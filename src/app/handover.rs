@@ -1,4 +1,5 @@
-//! One process follows another: the sockets go over at once, the work when the first has ended.
+//! A new process takes over from the previous one: it gets the listening sockets at once, and the work on events when
+//! the previous process has ended.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,22 +8,22 @@ use crate::lifecycle::{Component, Readiness, TaskGroup};
 use crate::net::{LentSockets, Offer, Predecessor, Sockets, Withdraw};
 use crate::worker;
 
-/// A wait after a take-over that failed.
+/// The wait after a failed attempt to take over the store.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// The sockets that go from one process to the next.
+/// The listening sockets that one process passes to the next.
 pub(super) struct Handover {
-    /// Where the next one asks.
+    /// The Unix socket at which the next process asks for them.
     pub(super) path: PathBuf,
-    /// What it gets.
+    /// The sockets that the next process gets.
     pub(super) sockets: Sockets,
-    /// The process before, where one runs.
+    /// The previous process, if it still runs.
     pub(super) predecessor: Option<Predecessor>,
 }
 
 impl Handover {
-    /// Tells the process before that this one takes notifications; offers the sockets to the next one, as soon as the
-    /// one before has ended. Without one the offer stands when this returns.
+    /// Tells the previous process that this one accepts notifications. Offers the sockets to the next process as soon
+    /// as the previous one has ended; without a previous process the offer is in place when this returns.
     pub(super) async fn spawn(self, readiness: &Readiness, group: &TaskGroup) -> Withdraw {
         let Self {
             path,

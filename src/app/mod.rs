@@ -1,4 +1,5 @@
-//! The service as a whole: built in the order of its dependencies, run until told to stop, drained in a written order.
+//! The service as a whole: built in the order of its dependencies, run until it is told to stop, then drained in a
+//! fixed order.
 
 mod about;
 mod admin_token;
@@ -46,7 +47,7 @@ use crate::sinks::ReloadableSink;
 use crate::traces::Exporter;
 use crate::worker;
 
-/// How long beyond the drain's time the store has to close.
+/// The time beyond the drain's deadline within which the store must close.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The service, built and bound, not yet accepting.
@@ -72,14 +73,14 @@ pub struct App {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// All that was under way is finished.
+    /// All work in progress was finished.
     Drained,
-    /// Time ran out; what was under way is taken up at the next start.
+    /// The deadline passed; the next start continues the unfinished work.
     TimedOut,
 }
 
-/// Swaps what a reload can change: signing secrets, admin tokens, certificates, the sinks' secrets and headers, the
-/// database's password. Open connections go on.
+/// Replaces the settings that a reload can change: signing secrets, admin tokens, certificates, the sinks' secrets and
+/// headers, the database's password. Open connections stay open.
 #[derive(Clone)]
 pub struct Reloader {
     journal: Journal,
@@ -90,15 +91,15 @@ pub struct Reloader {
 }
 
 impl App {
-    /// Binds the ports, opens the store and sets up every part, in the order of what needs what.
+    /// Binds the ports, opens the store and sets up every part, in the order of their dependencies.
     ///
     /// # Errors
-    /// What cannot be had, with what to do about it. Nothing is left running.
+    /// When a part cannot be set up; the error says what to do about it. Nothing is left running.
     pub async fn build(config: Config) -> anyhow::Result<Self> {
         Self::build_on(config, Inherited::default()).await
     }
 
-    /// The same on sockets that were opened before.
+    /// Like [`App::build`], on sockets that the service manager has opened.
     ///
     /// # Errors
     /// As [`App::build`].
@@ -106,7 +107,7 @@ impl App {
         wiring::build(config, inherited, &|store| store).await
     }
 
-    /// The same as [`App::build`] with the configured store inside another one: for tests of a store that fails.
+    /// Like [`App::build`], with the configured store wrapped in another one, for tests of a store that fails.
     ///
     /// # Errors
     /// As [`App::build`].
@@ -127,22 +128,22 @@ impl App {
         self.admin.socket.local_addr().ok()
     }
 
-    /// What a reload goes through.
+    /// The handle with which a reload is carried out.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
-    /// The journal, for whoever shares the process: the demo and the tests.
+    /// The journal, for code in the same process: the demo and the tests.
     pub fn journal(&self) -> Journal {
         self.ingress.journal.clone()
     }
 
-    /// Counters.
+    /// The metrics of this service.
     pub fn metrics(&self) -> Metrics {
         self.ingress.metrics.clone()
     }
 
-    /// Has the console show this configuration, in which every secret is masked.
+    /// Makes the console show this configuration, in which every secret is masked.
     pub fn show_configuration(&mut self, effective: String) {
         self.about.configuration = effective;
     }
@@ -152,15 +153,17 @@ impl App {
         self.log_dropped = Some(dropped);
     }
 
-    /// Calls `tell` once notifications are taken and, where no process runs before this one, the next one may follow.
+    /// Calls `tell` once notifications are accepted and, if no previous process still runs, the sockets are offered to
+    /// the next process.
     pub fn when_ready(&mut self, tell: impl FnOnce() + Send + 'static) {
         self.on_ready = Some(Box::new(tell));
     }
 
-    /// Runs until `stop` ends, then drains: readiness off while still accepting, stop accepting and finish requests, stop
-    /// claiming and finish work, give leases back, close the store, and the admin listener last.
+    /// Runs until `stop` ends, then drains in this order: turn readiness off while still accepting, stop accepting and
+    /// finish requests, stop claiming and finish work, release leases, close the store, and close the admin listener
+    /// last.
     ///
-    /// With a successor on the same sockets readiness stays on, and it does the accepting from the first moment.
+    /// When a successor accepts on the same sockets, readiness stays on and this process stops accepting at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
         let (public, workers, side) = (
             self.ingress.tasks.clone(),
@@ -234,8 +237,8 @@ impl App {
             "draining: open connections are still served"
         );
         tokio::time::sleep(self.server.drain_delay).await;
-        // Before the listeners close theirs: what connects is refused only when the last of the sockets is closed, and
-        // would be reset if it waited in this one.
+        // Close these copies of the sockets before the listeners close theirs. A connection is refused only after the
+        // last copy is closed; until then it would wait in a copy from which nobody accepts, and be reset.
         lent.withdraw().await;
         accepting.cancel();
         if readiness.has_successor() {
@@ -259,8 +262,8 @@ impl App {
     }
 }
 
-/// Gives leases back and closes the store; `false` where it does not do so in time. A store that hangs must not keep the
-/// process: its lock would be held as long, and nobody could follow.
+/// Releases the leases and closes the store; `false` if that takes too long. A store that hangs must not keep the
+/// process alive: its lock would be held as long, and no other process could take over.
 async fn close(journal: &Journal, deadline: Instant) -> bool {
     let closing = async {
         if let Err(error) = journal.release().await {
@@ -276,8 +279,9 @@ async fn close(journal: &Journal, deadline: Instant) -> bool {
 }
 
 impl Reloader {
-    /// Takes up secrets, tokens, password and certificates from a configuration that was loaded anew. What goes wrong goes
-    /// wrong before anything is taken up, but for a certificate that follows one that was.
+    /// Puts the secrets, tokens, password and certificates of a newly loaded configuration in force. If one of them
+    /// cannot be used, none of them is changed, with one exception: the first listener's certificate stays replaced
+    /// when the second one's cannot be used.
     ///
     /// # Errors
     /// When a certificate or a sink's secret cannot be used, or no admin token can be kept; the old ones stay.
@@ -286,7 +290,7 @@ impl Reloader {
         for sink in &self.sinks {
             sinks.push(sink.prepare(&config.sinks)?);
         }
-        // Without one in the configuration it is the one in the data folder, as at a start.
+        // As at a start, the token in the data folder is used when none is configured.
         let tokens = admin_token::all(config)?;
         for tls in &self.tls {
             tls.reload()?;
@@ -323,7 +327,8 @@ pub fn signing_secrets(config: &Config) -> Secrets {
     }))
 }
 
-/// What is written down beside the requests: refused ones, and what the spool took.
+/// Starts the tasks that write to the store independently of requests: one keeps refused requests, one drains the
+/// spool.
 fn spawn_keepers(
     rejected_requests: ingress::RejectedKeeper,
     ingress: &ingress::State,

@@ -1,4 +1,5 @@
-//! Does what a configuration names work? Logs in, opens the store, reaches each sink, and changes nothing.
+//! Checks whether the systems that a configuration names can be used: logs in, opens the store and reaches each sink,
+//! and changes nothing.
 
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use crate::metrics::Metrics;
 use crate::net::ServerTls;
 use crate::{sdp, sinks, traces};
 
-/// Each thing that was tried, and how it went.
+/// Each check with its result.
 pub async fn check(config: &Config) -> Vec<(String, Result<(), String>)> {
     let mut results = Vec::new();
     if let Some(tls) = &config.server.tls {
@@ -76,7 +77,7 @@ async fn sdp(config: &Config) -> Vec<(String, Result<(), String>)> {
     client.check().await.into_iter().map(of_identity).collect()
 }
 
-/// The store is made at the first start; its folder, or the nearest one above that is there, must take files.
+/// The first start creates the store, so its folder, or the nearest existing folder above it, must be writable.
 fn can_be_made(path: &Path) -> Result<(), String> {
     let parent = path.ancestors().skip(1).find(|above| above.is_dir());
     let folder = parent.unwrap_or(Path::new("."));

@@ -1,4 +1,4 @@
-//! Where the listening sockets come from: the service manager, the process before this one, or the system.
+//! Obtains the listening sockets: from the service manager, from the previous process, or by binding them.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use anyhow::{Context, bail, ensure};
 use crate::config::Config;
 use crate::net::{BindError, Predecessor, Sockets, ask};
 
-/// Sockets that the service manager has opened (systemd's `LISTEN_FDS`), in any order. Which is which their addresses
-/// say. What is missing is bound.
+/// Sockets that the service manager has opened (systemd's `LISTEN_FDS`), in any order: they are told apart by their
+/// addresses. A missing one is bound.
 #[derive(Debug, Default)]
 pub struct Inherited(pub Vec<TcpListener>);
 
-/// The sockets, and the process that gave them and still runs.
+/// The sockets, and the previous process if it handed them over and still runs.
 pub(super) async fn obtain(
     config: &Config,
     inherited: &Inherited,
@@ -46,7 +46,7 @@ pub(super) async fn obtain(
     Ok((given, Some(predecessor)))
 }
 
-/// Where the next process asks for the sockets of this one.
+/// The path of the Unix socket at which the next process asks for this process's sockets.
 pub(super) fn handover_path(config: &Config) -> PathBuf {
     config
         .server
@@ -56,7 +56,8 @@ pub(super) fn handover_path(config: &Config) -> PathBuf {
 }
 
 impl Inherited {
-    /// The public one and the admin one. A mistake must not put the operators' API on the public address.
+    /// The public and the admin socket. They must not be confused: that would put the operators' API on the public
+    /// address.
     fn told_apart(
         &self,
         public: SocketAddr,
@@ -91,8 +92,9 @@ fn or_bound(socket: Option<TcpListener>, address: SocketAddr) -> Result<TcpListe
     socket.map_or_else(|| Sockets::bind_one(address), Ok)
 }
 
-/// The process before must be where this one is to be: two processes on one store at two addresses are not one that
-/// follows the other, and what came to the first address would be refused once the first has ended.
+/// The previous process must listen at the address that is configured for this one. At two different addresses this
+/// process would not replace the previous one: connections to the old address would be refused once the previous
+/// process has ended.
 fn must_be_at(socket: &TcpListener, key: &str, wanted: SocketAddr) -> anyhow::Result<()> {
     let found = socket.local_addr()?;
     ensure!(
@@ -102,7 +104,7 @@ fn must_be_at(socket: &TcpListener, key: &str, wanted: SocketAddr) -> anyhow::Re
     Ok(())
 }
 
-/// Whether an address is the configured one. All of IPv6 is all of IPv4 as well.
+/// Whether an address is the configured one. A wildcard IPv6 address includes all IPv4 addresses.
 fn is_at(found: SocketAddr, wanted: SocketAddr) -> bool {
     found == wanted
         || (found.port() == wanted.port()

@@ -1,5 +1,5 @@
-//! What two processes cannot have at once, the addresses and the store, got with patience: a process that is about to end
-//! soon lets go of them, and one that has only just started soon hands its sockets over.
+//! Obtains what two processes cannot hold at once, the addresses and the store, with retries: a process that is about
+//! to end soon releases them, and one that has only just started soon hands its sockets over.
 
 use std::time::{Duration, Instant};
 
@@ -13,25 +13,26 @@ use crate::journal::{Error, Inbox, Journal};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Predecessor, Sockets};
 
-/// How long the public address may be in use by a process that hands nothing over. It is let go of early in a drain.
+/// How long to wait for the public address while a process holds it that does not hand it over. A draining process
+/// releases it early.
 const PUBLIC: Duration = Duration::from_secs(2);
-/// A wait before the next look.
+/// The wait before the next attempt.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What a start needs before all else.
+/// The resources that a start needs first.
 pub(super) struct Start {
-    /// Bound, and not listening unless another process does.
+    /// The bound sockets. They do not listen yet unless another process already listens on them.
     pub(super) sockets: Sockets,
-    /// The process that gave them and still runs.
+    /// The previous process, if it handed the sockets over and still runs.
     pub(super) predecessor: Option<Predecessor>,
     /// The open store.
     pub(super) journal: Journal,
-    /// The worker's end of it.
+    /// The worker's end of the journal's channel.
     pub(super) inbox: Inbox,
 }
 
 impl Start {
-    /// Waits for what another process has for as long as that may need to end.
+    /// Retries while another process holds an address or the store, for as long as that process may need to end.
     pub(super) async fn wait(
         config: &Config,
         inherited: &Inherited,
@@ -60,7 +61,7 @@ impl Start {
         }
     }
 
-    /// Ports are bound first, so that a clash fails before anything is touched.
+    /// Tries once. Ports are bound first, so that an address in use fails before the store is touched.
     async fn attempt(
         config: &Config,
         inherited: &Inherited,
@@ -80,7 +81,7 @@ impl Start {
     }
 }
 
-/// How long what is in the way may be there.
+/// How long to retry after this error.
 fn patience(error: &anyhow::Error, config: &Config) -> Duration {
     for cause in error.chain() {
         if let Some(Error::InUse { .. }) = cause.downcast_ref() {
@@ -89,7 +90,7 @@ fn patience(error: &anyhow::Error, config: &Config) -> Duration {
         if let Some(BindError { address, source }) = cause.downcast_ref()
             && source.kind() == std::io::ErrorKind::AddrInUse
         {
-            // Operators look in until the end of a drain.
+            // The admin listener stays open until the end of a drain.
             let is_admin = *address == config.admin.listen;
             return if is_admin {
                 config.server.drain_timeout

@@ -1,4 +1,4 @@
-//! Opens the configured store: to serve from it, or to look at it from the shell.
+//! Opens the configured store, to serve from it or to inspect it from the shell.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::journal::{
 };
 use crate::metrics::Metrics;
 
-/// What the journal gets in place of the store that was opened: mostly that one itself.
+/// Wraps the opened store before the journal gets it. Outside of tests it returns the store unchanged.
 pub(super) type Around<'a> = dyn Fn(Arc<dyn Store>) -> Arc<dyn Store> + Send + Sync + 'a;
 
-/// The journal to serve from, and the worker's end of it: on the configured store, with a spool where that is shared. A process
-/// that follows another one takes notifications at once and the work when the other one ends.
+/// The journal to serve from, and the worker's end of its channel. With a shared store the journal also gets a spool. A
+/// process that follows another one accepts notifications at once and takes over the work when the other one ends.
 pub(super) fn owned(
     config: &Config,
     follows_another: bool,
@@ -42,7 +42,7 @@ pub(super) fn owned(
         StoreUrl::Postgres(_) => {
             let (path, queue) = (spool_file(config), config.store.queue);
             let at = path.display().to_string();
-            // Its commits are no store's, so they are not among the store's figures.
+            // The spool gets metrics of its own, so that its commits are not counted as the store's.
             let open = move || SqliteStore::open(&path, access, queue, clock, Metrics::new());
             let journal = journal
                 .with_spool(open)
@@ -52,8 +52,8 @@ pub(super) fn owned(
     }
 }
 
-/// How many events are worked on at once: no more than there may be calls in a second, or they would wait for each other
-/// rather than in the store.
+/// How many events are worked on at once. This is no more than the calls that are allowed per second: further events
+/// would be claimed only to wait for each other.
 fn room(config: &Config) -> usize {
     let rate = usize::try_from(config.sdp.max_requests_per_second).unwrap_or(usize::MAX);
     match rate {
@@ -62,11 +62,11 @@ fn room(config: &Config) -> usize {
     }
 }
 
-/// The store beside a running service, or without one. It must be there: a typing error in a path must not leave an
-/// empty one behind.
+/// Opens the store beside a running service, or without one. The store must exist: a mistyped path must not create an
+/// empty one.
 ///
 /// # Errors
-/// When it is not there or cannot be opened.
+/// When it does not exist or cannot be opened.
 pub fn guest(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
     if let StoreUrl::Sqlite(path) = &config.store.url {
         must_exist(path)?;
@@ -75,10 +75,11 @@ pub fn guest(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
         .with_context(|| format!("cannot open the store {}", config.store.url))
 }
 
-/// The local file as a whole, and nothing changed in it: the embedded store, or the spool. `None` where there is no spool.
+/// Reads the whole local file, which is the embedded store or the spool, and changes nothing in it. `None` if there is
+/// no spool.
 ///
 /// # Errors
-/// When it cannot be read at all, or there is no store.
+/// When it cannot be read at all, or the store does not exist.
 pub fn examine_file(config: &Config) -> anyhow::Result<Option<Examined>> {
     let path = local_file(config);
     let sinks: Vec<String> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
@@ -130,10 +131,10 @@ fn open(
     }
 }
 
-/// An error that says so where there is no store at `path`.
+/// Fails if there is no store at `path`.
 ///
 /// # Errors
-/// When there is none, or nobody can tell.
+/// When there is none, or the path cannot be looked up.
 pub fn must_exist(path: &Path) -> anyhow::Result<()> {
     let is_there = path
         .try_exists()

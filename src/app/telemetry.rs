@@ -1,6 +1,6 @@
 //! Logging for the process: lines go to stderr through a bounded buffer, JSON where stderr is no terminal.
 //!
-//! The one global of the program, set by the command line alone.
+//! The log subscriber is the only global of the program; only the command line installs it.
 
 use std::io::IsTerminal;
 
@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Lines that wait for a slow stderr; beyond that they are dropped and counted, so that logging never holds up a
-/// notification.
+/// The number of lines that may wait for a slow stderr. Further lines are dropped and counted, so that logging never
+/// delays a notification.
 const BUFFERED_LINES: usize = 32_768;
 
 /// Flushes the log when dropped.
@@ -21,16 +21,16 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Lines dropped so far.
+    /// The counter of dropped lines.
     pub fn dropped(&self) -> ErrorCounter {
         self.dropped.clone()
     }
 }
 
-/// Starts logging as configured, with colour on a terminal where that is wanted.
+/// Starts logging as configured, with colour if `has_color`.
 ///
 /// # Errors
-/// When the level is no filter, or logging was started before.
+/// When the level is not a valid filter, or logging was started before.
 pub fn init(config: &Log, has_color: bool) -> anyhow::Result<Logging> {
     let filter = EnvFilter::try_new(&config.level).with_context(|| {
         format!(
@@ -71,7 +71,7 @@ pub fn init(config: &Log, has_color: bool) -> anyhow::Result<Logging> {
     })
 }
 
-/// A panic's message may quote what was worked on. Only its place is logged.
+/// Logs the place of a panic and not its message, which may quote patient data.
 fn say_where_a_panic_was() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

@@ -1,11 +1,12 @@
-//! The alerts that sinks were told of by an earlier process: taken over at the start, so that their ends are told.
+//! At the start, takes over the alerts that an earlier process reported to the sinks, so that the sinks are told when
+//! these alerts are resolved.
 
 use crate::config::Config;
 use crate::journal::{Journal, ToldAlert};
 use crate::lifecycle::{Alert, Alerts};
 use crate::metrics::Metrics;
 
-/// Takes them over. What nothing watches any more is over.
+/// Takes over the reported alerts. An alert whose cause is no longer watched with this configuration is resolved.
 pub(super) async fn take_over(
     config: &Config,
     journal: &Journal,
@@ -19,7 +20,7 @@ pub(super) async fn take_over(
         }
     };
     for one in &told {
-        // Each sink was told by itself.
+        // There is one record per sink, so the same alert may occur several times.
         let alert =
             Alert::of_word(&one.alert).filter(|alert| !alerts.is_raised(*alert, &one.about));
         let Some(alert) = alert else {

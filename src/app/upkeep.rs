@@ -1,4 +1,4 @@
-//! What has to happen now and then: is the store well, does anything wait for an operator, the metrics' samples folded.
+//! Periodic tasks: check the store's health and whether anything needs an operator, and fold the metrics' samples.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::domain::{EventState, KEPT_FOR};
 use crate::journal::{Error, WriteTarget, orphaned};
 use crate::lifecycle::{Alert, Component, TaskGroup};
 
-/// How often the store is asked while it is well, and while it is not.
+/// The interval between health checks of the store while it is healthy; [`WHILE_UNHEALTHY`] applies while it is not.
 const WHILE_HEALTHY: Duration = Duration::from_secs(5);
 const WHILE_UNHEALTHY: Duration = Duration::from_millis(500);
-/// How often the store is asked for its size.
+/// The interval at which the store's size is measured.
 const SIZE: Duration = Duration::from_secs(60);
-/// From when on what is left of the vendor's retention is urgent.
+/// When the vendor keeps an awaited session's content for less than this, readiness reports it.
 const URGENT: Duration = Duration::from_secs(24 * 3600);
 
-/// What is looked at beside the store.
+/// The checks other than the store's.
 pub(super) struct Looks {
-    /// When they end.
+    /// The listeners' certificates, watched for their end.
     pub(super) certificates: Certificates,
-    /// Their room.
+    /// The data folder's disk, watched for free space.
     pub(super) disks: Disks,
-    /// Lines of the log that were dropped.
+    /// The counter of dropped log lines.
     pub(super) log_dropped: Option<ErrorCounter>,
 }
 
 /// Starts the tasks in `group`.
 pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
-    // Apart, since a database that is silent must not keep the other look from saying so.
+    // A task of its own: a database that does not answer must not delay the health check that reports it.
     let counted = state.clone();
     group.spawn_until_stopped("counts of expected sessions", async move {
         loop {
@@ -51,7 +51,7 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
             tokio::time::sleep(SIZE).await;
         }
     });
-    // Apart as well: while the database is slow, whether the spool is in use must be said while it is.
+    // Also a task of its own: a slow database must not delay the report that the spool is in use.
     let remarked = state.clone();
     group.spawn_until_stopped("what waits for an operator", async move {
         let mut orphans = Vec::new();
@@ -81,7 +81,7 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
     });
 }
 
-/// How long to wait for the next look.
+/// How long to wait before the next check.
 fn wait(state: &admin::State) -> Duration {
     let is_healthy = |part| state.readiness.is_healthy(part);
     if is_healthy(Component::Store) && is_healthy(Component::Spool) {
@@ -91,7 +91,7 @@ fn wait(state: &admin::State) -> Duration {
     }
 }
 
-/// Who takes notifications?
+/// Checks whether the store or the spool accepts notifications, and sets readiness accordingly.
 async fn look(state: &admin::State) {
     let readiness = &state.readiness;
     let was_healthy = readiness.is_healthy(Component::Store);
@@ -128,7 +128,7 @@ async fn look(state: &admin::State) {
     }
 }
 
-/// Does anything wait for an operator?
+/// Checks whether anything needs an operator, and notes it in readiness.
 async fn remark(state: &admin::State) {
     if state.journal.is_damaged() {
         state.readiness.set_unhealthy(
@@ -163,7 +163,7 @@ async fn remark(state: &admin::State) {
     }
 }
 
-/// How do the sessions stand that are expected?
+/// Updates the figures of expected sessions.
 async fn count_expected(state: &admin::State) {
     let Ok(stats) = state.records().expected_stats().await else {
         return;
@@ -192,7 +192,7 @@ async fn count_expected(state: &admin::State) {
     }
 }
 
-/// Is there a sink whose target should have confirmed by now?
+/// Checks whether a sink's target has failed to confirm events in time.
 async fn count_unapplied(state: &admin::State) {
     let now = state.clock.monotonic();
     let Ok(unapplied) = state.records().overdue_applied(now).await else {
@@ -210,8 +210,8 @@ async fn count_unapplied(state: &admin::State) {
     }
 }
 
-/// Does anything wait for a sink that is not there? Nobody would deliver it. Said when it is found and when it changes by
-/// name, not for each that is added.
+/// Checks for deliveries to sinks that are not configured, since nobody would deliver them. Logs when such a sink is
+/// found and when the set of names changes, not for each further delivery.
 async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
     let Ok(orphans) = state.records().orphans(state.sinks.to_vec()).await else {
         return;
@@ -234,7 +234,7 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
         .set_unhealthy(Component::Orphans, text.join("; "));
 }
 
-/// Is a sink paused? That somebody forgets it is worth a note: whoever paused it may have gone home.
+/// Notes paused sinks in readiness: whoever paused a sink may have forgotten it.
 async fn say_paused(state: &admin::State) {
     let Ok(paused) = state.records().paused().await else {
         return;

@@ -24,12 +24,13 @@ use crate::metrics::Metrics;
 use crate::net::{self, Limits, Listener, ServerTls};
 use crate::{sdp, sinks, traces, worker};
 
-/// How long open connections have at a stop to bring a notification that is on its way.
+/// How long a connection stays open at a stop to receive a notification that is on its way.
 const LINGER: Duration = Duration::from_secs(2);
-/// Most connections of the admin listener at once.
+/// The limit of concurrent connections to the admin listener.
 const ADMIN_CONNECTIONS: usize = 256;
 
-/// Builds the service. It listens at the very end: what could connect before would be reset if the start failed.
+/// Builds the service. The sockets start to listen at the very end: an earlier connection would be reset if the start
+/// failed.
 pub(super) async fn build(
     config: Config,
     inherited: Inherited,
@@ -197,7 +198,7 @@ fn build_sinks(
         .collect()
 }
 
-/// What the service can do without, but should not be silent about.
+/// Notes in readiness what is missing although the service can run without it.
 fn note_what_is_missing(config: &Config, readiness: &Readiness) {
     let damaged = stores::damaged(config);
     if !damaged.is_empty() {
@@ -221,7 +222,7 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
             "no credentials (sdp.auth); what comes is kept, links are not followed",
         );
     }
-    // One that takes alerts alone is nowhere to deliver notes to.
+    // A sink that takes only alerts does not count: no note can be delivered to it.
     if config.sinks.iter().all(|sink| sink.events.is_empty()) {
         readiness.set_unhealthy(
             Component::Sinks,
@@ -248,7 +249,7 @@ fn refused(config: &Config) -> Bounds {
     }
 }
 
-/// The configured name, else the host's.
+/// The configured instance name, or else the host's name.
 fn instance(server: &Server) -> String {
     if !server.instance.is_empty() {
         return server.instance.clone();
