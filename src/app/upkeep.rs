@@ -12,8 +12,9 @@ use crate::domain::{EventState, KEPT_FOR};
 use crate::journal::{Error, WriteTarget, orphaned};
 use crate::lifecycle::{Alert, Component, TaskGroup};
 
-/// The interval between health checks of the store while it is healthy; [`WHILE_UNHEALTHY`] applies while it is not.
+/// The interval between health checks while store and spool are healthy.
 const WHILE_HEALTHY: Duration = Duration::from_secs(5);
+/// The interval between health checks while one of them is not.
 const WHILE_UNHEALTHY: Duration = Duration::from_millis(500);
 /// The interval at which the store's size is measured.
 const SIZE: Duration = Duration::from_secs(60);

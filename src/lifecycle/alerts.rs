@@ -1,5 +1,6 @@
-//! What an operator should be told of at once: each alert is raised once, however often its cause is seen, and resolved
-//! once. Counts and names of the configuration alone; nothing of a patient or a session.
+//! Alerts, of which an operator should be told at once. Each alert is raised once, however often its cause is seen, and
+//! resolved once. An alert contains only counts and names from the configuration, and nothing about a patient or a
+//! session.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 /// The kinds of alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Alert {
-    /// Sessions have ended and no notification came.
+    /// Sessions have ended whose notifications did not come.
     PushMissed,
     /// Events were given up and wait for an operator.
     DeadEvents,
@@ -18,11 +19,11 @@ pub enum Alert {
     SinkExhausted,
     /// The vendor's API does not let the service in.
     TokenRefused,
-    /// A listener's certificate ends soon.
+    /// A listener's certificate has ended or ends soon.
     CertificateEnding,
-    /// A sink's target has not confirmed in time what it applied.
+    /// A sink's target has not confirmed in time that it applied events.
     AppliedOverdue,
-    /// The synthetic notification does not arrive.
+    /// The synthetic notification is not answered.
     CanarySilent,
 }
 
@@ -38,7 +39,7 @@ impl Alert {
         Self::CanarySilent,
     ];
 
-    /// The last part of the type that sinks get: `ai.suki.receiver.` and this.
+    /// The name of this kind; sinks get it as the type `ai.suki.receiver.` followed by this name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PushMissed => "push_missed",
@@ -51,38 +52,39 @@ impl Alert {
         }
     }
 
-    /// The kind of this word.
+    /// The kind with this name.
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|alert| alert.as_str() == word)
     }
 }
 
-/// Whether an alert is on.
+/// Whether an alert is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AlertStatus {
-    /// Since it was raised.
+    /// The alert was raised and is active.
     Raised,
-    /// Not any more.
+    /// The alert is not active any more.
     Resolved,
 }
 
-/// A change that somebody is to be told of.
+/// A change of an alert, to be reported to the sinks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertChange {
     /// The kind.
     pub alert: Alert,
-    /// Which sink or listener it is about; empty for the service as a whole.
+    /// The sink, listener or identity that the alert is about; empty for the service as a whole.
     pub about: String,
-    /// Whether it is on now.
+    /// Whether it was raised or resolved.
     pub status: AlertStatus,
-    /// What it is, in a sentence.
+    /// A sentence that describes the alert.
     pub message: String,
     /// When it was raised.
     pub since: Timestamp,
 }
 
 impl AlertChange {
-    /// What is the same each time that this is on, on every instance: by it a receiver tells what it knows already.
+    /// A key that is the same whenever this alert is raised, and on every instance. A recipient uses it to recognise an
+    /// alert that it already has.
     pub fn key(&self) -> String {
         match &*self.about {
             "" => self.alert.as_str().to_owned(),
@@ -91,7 +93,7 @@ impl AlertChange {
     }
 }
 
-/// The alerts that are on. Cheap to clone.
+/// The active alerts. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Alerts(Arc<Inner>);
 
@@ -104,12 +106,12 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     raised: BTreeMap<(Alert, String), (Timestamp, String)>,
-    /// Changes that nobody was told of. One that is raised and resolved in between is told of twice.
+    /// Changes that were not reported yet. An alert that is raised and resolved in the meantime adds two changes.
     untold: Vec<AlertChange>,
 }
 
 impl Alerts {
-    /// Raises an alert, unless it is on.
+    /// Raises an alert, unless it is already active.
     pub fn raise(&self, alert: Alert, about: &str, message: impl Into<String>) {
         let (key, message, since) = ((alert, about.to_owned()), message.into(), Timestamp::now());
         let mut state = self.lock();
@@ -128,7 +130,8 @@ impl Alerts {
         self.0.changed.notify_one();
     }
 
-    /// Takes over an alert that was on when the process before ended: nobody is told of it again, and its end is told.
+    /// Takes over an alert that was active when the previous process ended. It is not reported again; its resolution
+    /// will be.
     pub fn take_over(&self, alert: Alert, about: String, since: Timestamp, message: String) {
         let mut state = self.lock();
         state
@@ -137,12 +140,12 @@ impl Alerts {
             .or_insert((since, message));
     }
 
-    /// Whether an alert is on.
+    /// Whether an alert is active.
     pub fn is_raised(&self, alert: Alert, about: &str) -> bool {
         self.lock().raised.contains_key(&(alert, about.to_owned()))
     }
 
-    /// Resolves an alert, if it is on.
+    /// Resolves an alert, if it is active.
     pub fn resolve(&self, alert: Alert, about: &str) {
         let mut state = self.lock();
         let Some((since, message)) = state.raised.remove(&(alert, about.to_owned())) else {
@@ -159,7 +162,7 @@ impl Alerts {
         self.0.changed.notify_one();
     }
 
-    /// The changes since the last call, in their order. Waits until there are some.
+    /// The changes since the last call, in their order. Waits until there is at least one.
     pub async fn changes(&self) -> Vec<AlertChange> {
         loop {
             let changed = self.0.changed.notified();
@@ -171,7 +174,7 @@ impl Alerts {
         }
     }
 
-    /// The alerts that are on: kind, what each is about, since when, and what it is.
+    /// The active alerts: kind, the sink, listener or identity concerned, time of raising, and message.
     pub fn raised(&self) -> Vec<(Alert, String, Timestamp, String)> {
         let state = self.lock();
         let raised = state.raised.iter();

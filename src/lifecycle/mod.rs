@@ -1,4 +1,4 @@
-//! Starting, being ready and stopping: signals, the readiness that orchestrators ask for, and the order of shutting down.
+//! Readiness, alerts, signals, and groups of tasks that stop together.
 
 mod alerts;
 mod readiness;

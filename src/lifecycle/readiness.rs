@@ -1,4 +1,4 @@
-//! Whether a notification can be taken now: every part is well and no drain has begun.
+//! Readiness: whether a notification can be accepted now. It can if every vital part is healthy and no drain has begun.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::worded;
 
 worded! {
-    /// What readiness depends on, or what is worth a note beside it.
+    /// A part of the service on which readiness depends, or about which readiness carries a note.
     Component, "part" {
-        /// The store takes writes. Without it nothing can be accepted.
+        /// The store accepts writes. If it does not, nothing can be accepted.
         Store = "store",
-        /// The shared store takes writes, so that the local spool need not.
+        /// The shared store accepts writes, so the local spool is not in use.
         Spool = "spool",
-        /// No damaged store lies aside, with notifications that are not delivered.
+        /// No damaged store was moved aside, whose notifications would not be delivered.
         Damage = "damaged store",
-        /// The SDP API is reachable and lets us in. Without it what comes is kept and waits.
+        /// The SDP API is reachable and the service can log in. Otherwise notifications are kept and wait.
         Sdp = "sdp",
-        /// There is somewhere to deliver to.
+        /// At least one sink is configured to deliver to.
         Sinks = "sinks",
         /// No other process works on the store's events.
         Worker = "worker",
-        /// No refused request waits for a second look.
+        /// No refused request is kept for `events reverify`.
         Signature = "signature",
         /// No delivery waits for a sink that is not configured.
         Orphans = "deliveries",
@@ -31,21 +31,21 @@ worded! {
         Paused = "paused sinks",
         /// No listener's certificate ends soon.
         Certificate = "certificate",
-        /// Notifications come, as far as sessions are expected.
+        /// The notifications of expected sessions arrive.
         Push = "push",
-        /// Nothing that is waited for is deleted by the vendor within a day.
+        /// The vendor deletes nothing within a day that the service still waits for.
         Retention = "retention",
     }
 }
 
-/// What it means when a part is not well.
+/// How severe it is when a part is not healthy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Weight {
     /// Nothing can be accepted.
     Vital,
-    /// All is accepted, but not all is done with it that should be.
+    /// Notifications are accepted, but some of their processing is held up.
     Degrading,
-    /// Worth a look, no more: anyone who can reach the listener can bring it about.
+    /// Only a remark, because anyone who can reach the listener can cause it.
     Remark,
 }
 
@@ -71,25 +71,25 @@ pub struct Readiness(Arc<Inner>);
 struct Inner {
     draining: CancellationToken,
     successor: AtomicBool,
-    /// Parts that are not well, and why. Absent means well.
+    /// The parts that are not healthy, each with the reason. A part that is absent is healthy.
     troubles: Mutex<BTreeMap<Component, String>>,
 }
 
 /// What `/readyz` answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whether a notification can be taken.
+    /// Whether a notification can be accepted.
     pub is_ready: bool,
-    /// Whether it can, but is not all well.
+    /// Whether notifications are accepted although a part is not healthy.
     pub is_degraded: bool,
-    /// What prevents it.
+    /// The reasons why no notification can be accepted.
     pub failing: Vec<String>,
-    /// What does not prevent it but should be known.
+    /// Problems that do not prevent accepting notifications.
     pub notes: Vec<String>,
 }
 
 impl Report {
-    /// The report in a word: `unavailable`, `degraded` (it can take a notification, but see the notes) or `ready`.
+    /// The report in a word: `unavailable`, `degraded` (notifications are accepted, but see the notes) or `ready`.
     pub fn word(&self) -> &'static str {
         if !self.is_ready {
             "unavailable"
@@ -102,7 +102,7 @@ impl Report {
 }
 
 impl Readiness {
-    /// A part is well again.
+    /// Marks a part as healthy.
     pub fn set_healthy(&self, part: Component) {
         self.0
             .troubles
@@ -111,7 +111,7 @@ impl Readiness {
             .remove(&part);
     }
 
-    /// A part is not well. `why` may be shown to anyone who can reach the listener.
+    /// Marks a part as not healthy. `why` may be shown to anyone who can reach the listener.
     pub fn set_unhealthy(&self, part: Component, why: impl Into<String>) {
         self.0
             .troubles
@@ -120,7 +120,7 @@ impl Readiness {
             .insert(part, why.into());
     }
 
-    /// Whether a part is well.
+    /// Whether a part is healthy.
     pub fn is_healthy(&self, part: Component) -> bool {
         !self
             .0
@@ -130,7 +130,7 @@ impl Readiness {
             .contains_key(&part)
     }
 
-    /// From now on the answer is no, for good, unless there is a successor.
+    /// Begins the drain: from now on the service is not ready, unless a successor accepts on the same sockets.
     pub fn drain(&self) {
         self.0.draining.cancel();
     }
@@ -140,13 +140,13 @@ impl Readiness {
         self.0.draining.cancelled().await;
     }
 
-    /// Whether another process accepts from the same sockets. While one does, a drain of this one is no reason to send
-    /// notifications elsewhere.
+    /// Sets whether another process accepts from the same sockets. While one does, notifications need not be sent
+    /// elsewhere when this process drains.
     pub fn set_successor(&self, is_there: bool) {
         self.0.successor.store(is_there, Ordering::Relaxed);
     }
 
-    /// Whether one does.
+    /// Whether another process accepts from the same sockets.
     pub fn has_successor(&self) -> bool {
         self.0.successor.load(Ordering::Relaxed)
     }

@@ -1,7 +1,8 @@
-//! Work that is done within the task that waits for it, and goes on without that task: a request ends when its sender
-//! leaves, and what it has brought must not end with it.
+//! Work that runs within the task that waits for it, and goes on when that task is dropped: a request's task is dropped
+//! when its sender disconnects, but the notification that it brought must still be kept.
 //!
-//! A task for each request would do the same. It costs a switch between threads, which is what a small request consists of.
+//! Spawning a task for each request would have the same effect, but costs a switch between threads, which is most of
+//! the cost of a small request.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -44,7 +45,7 @@ where
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        // Taken out, so that work that panics is not polled again by the drop that follows.
+        // Taken out, so that `drop` does not poll work again that has panicked.
         let Some(mut work) = self.work.take() else {
             return Poll::Pending;
         };
@@ -61,7 +62,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn drop(&mut self) {
-        // Without a runtime the process is at its end.
+        // Without a runtime the process is about to end.
         if let Some(work) = self.work.take()
             && Handle::try_current().is_ok()
         {

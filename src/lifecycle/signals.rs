@@ -2,17 +2,18 @@
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT (stop), SIGHUP (reload).
+/// The handlers of SIGTERM and SIGINT (stop), SIGHUP (reload) and SIGXFSZ.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    /// Caught and never looked at: a write beyond a file size limit shall be an error like a full disk, and not the end.
+    /// Caught and ignored, so that a write beyond a file size limit is an error like a full disk and does not end the
+    /// process.
     _file_size: Signal,
 }
 
-/// SIGXFSZ, the same number on every Linux architecture that is served here (signal(7)).
+/// SIGXFSZ, which has the same number on every supported Linux architecture (signal(7)).
 const FILE_SIZE: SignalKind = SignalKind::from_raw(25);
 
 impl Signals {
@@ -29,7 +30,7 @@ impl Signals {
         })
     }
 
-    /// Whether a SIGHUP came that nobody has looked at yet.
+    /// Whether a SIGHUP has come that was not handled yet.
     pub async fn is_reload_pending(&mut self) -> bool {
         tokio::time::timeout(std::time::Duration::ZERO, self.hangup.recv())
             .await

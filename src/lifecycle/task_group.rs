@@ -1,4 +1,4 @@
-//! The tasks of one part of the service, and the end of them: asked to stop, waited for, named while they are late.
+//! The tasks of one part of the service. A group asks its tasks to stop, waits for them, and logs which are still busy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// How often a wait says who is still busy.
+/// The interval at which a wait logs the tasks that are still busy.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// Named tasks that stop together. Cheap to clone.
@@ -37,7 +37,7 @@ impl TaskGroup {
 
     /// Starts a task of the group. It must end soon after [`TaskGroup::stopping`] does.
     ///
-    /// The task goes on when nobody waits for its result any more.
+    /// The task goes on when its handle is dropped.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -50,7 +50,7 @@ impl TaskGroup {
         })
     }
 
-    /// What the group waits for as for a task, and names among those that are busy, until it is dropped.
+    /// Makes the group wait for this as for a task, and list it among the busy tasks, until it is dropped.
     pub(super) fn member(&self, name: &'static str) -> Member {
         Member {
             _token: self.tasks.token(),
@@ -58,7 +58,7 @@ impl TaskGroup {
         }
     }
 
-    /// Starts a task of the group that ends as soon as the group is asked to stop, wherever it waits then.
+    /// Starts a task of the group that is dropped at its next await point when the group is asked to stop.
     pub fn spawn_until_stopped(
         &self,
         name: &'static str,
@@ -78,17 +78,18 @@ impl TaskGroup {
         self.stop.cancel();
     }
 
-    /// Whether they were asked to.
+    /// Whether the tasks were asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Ends when they are asked to.
+    /// Waits until the tasks are asked to stop.
     pub async fn stopping(&self) {
         self.stop.cancelled().await;
     }
 
-    /// Waits until all have ended, or `deadline`. Says every few seconds who is still busy; `false` if some still are.
+    /// Waits until all tasks have ended, at most until `deadline`. Logs the busy tasks every few seconds. `false` if
+    /// some are still busy.
     pub async fn finished(&self, deadline: Instant) -> bool {
         self.tasks.close();
         loop {
@@ -118,7 +119,7 @@ impl TaskGroup {
         }
     }
 
-    /// Who is busy, with how many of each.
+    /// The names of the busy tasks, with the number of each.
     fn busy(&self) -> String {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running
@@ -136,7 +137,7 @@ pub(super) struct Member {
     _counted: Counted,
 }
 
-/// Counts a task while it runs. One that ends by a panic has ended as well.
+/// Counts a task while it runs, and stops counting when it ends, also by a panic.
 struct Counted {
     name: &'static str,
     running: Running,
