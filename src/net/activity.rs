@@ -1,8 +1,9 @@
-//! What a connection is doing: idle, bringing a request's head, or being answered. So that a slow one is cut off, an idle
-//! one is not mistaken for slow, and of many idle ones the longest idle is known.
+//! The state of a connection: idle, receiving a request's head, or in a request. With it a slow connection is cut off,
+//! an idle one is not mistaken for slow, and the one that has been idle for the longest time is known.
 //!
-//! A load balancer keeps connections open for minutes and opens them ahead of use. A notification that it sends on one
-//! that is being closed is lost, so nothing but the idle time closes a connection on which nothing has begun.
+//! A load balancer keeps connections open for minutes and opens them ahead of use. A notification that it sends on a
+//! connection that is being closed is lost. So a connection on which no request has begun is closed only by the idle
+//! timeout.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-/// As long as the runtime may take to notice that bytes have come.
+/// The time that the runtime may take to notice that bytes have come.
 const MOMENT: Duration = Duration::from_millis(20);
-/// No head is being read.
+/// Stands for a time when no head is being read.
 const NONE: u64 = u64::MAX;
 
 /// The state of one connection, shared by its I/O, its requests and its supervisor.
@@ -30,14 +31,14 @@ pub(super) struct Activity {
     after_request: AtomicWaker,
 }
 
-/// What to do with a connection.
+/// The decision about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// All is well.
+    /// Leave it open.
     Keep,
-    /// Idle for too long: close it as the protocol wants.
+    /// Idle for too long: close it gracefully, as the protocol requires.
     CloseIdle,
-    /// Too slow with the head of its request: cut it off.
+    /// Too slow with the head of its request: drop it.
     Cut,
 }
 
@@ -55,7 +56,7 @@ impl Activity {
         })
     }
 
-    /// A request's head is complete. Its answer is handed over whole when the guard is dropped.
+    /// Notes that a request's head is complete. The guard is dropped when HTTP has taken the whole answer.
     pub(super) fn request(self: &Arc<Self>) -> InRequest {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
@@ -72,18 +73,18 @@ impl Activity {
         self.after_request.register(waker);
     }
 
-    /// Whether a part of the next request's head has come, and not all of it.
+    /// Whether the next request's head has come in part.
     pub(super) fn has_begun(&self) -> bool {
         self.head_since.load(Ordering::Relaxed) != NONE
     }
 
-    /// How long nothing has been under way. `None` while something is.
+    /// How long the connection has been idle. `None` while it is not.
     pub(super) fn idle_for(&self) -> Option<Duration> {
         let is_idle = !self.is_in_request() && !self.has_begun();
         is_idle.then(|| self.since(self.idle_since.load(Ordering::Relaxed)))
     }
 
-    /// What the time says.
+    /// Decides by the time that has passed.
     pub(super) fn verdict(&self, header_timeout: Duration, idle_timeout: Duration) -> Verdict {
         if self.is_in_request() {
             return Verdict::Keep;
@@ -98,19 +99,19 @@ impl Activity {
         Verdict::Keep
     }
 
-    /// Bytes came, and end within a head or not.
+    /// Notes that bytes came; `is_within` says whether they end within a request's head.
     pub(super) fn bytes_came(&self, is_within: bool) {
         if !is_within {
             self.head_since.store(NONE, Ordering::Relaxed);
         } else if !self.is_in_request() {
-            // Only the first of them starts the clock.
+            // Only the first bytes of a head start its clock.
             self.head_since
                 .compare_exchange(NONE, self.now(), Ordering::Relaxed, Ordering::Relaxed)
                 .ok();
         }
     }
 
-    /// The connection is polled once more.
+    /// Counts a poll of the connection.
     pub(super) fn polled(&self) {
         self.polls.fetch_add(1, Ordering::Relaxed);
     }
@@ -120,19 +121,19 @@ impl Activity {
         self.polls.load(Ordering::Relaxed)
     }
 
-    /// Asks the connection to close, if nothing is under way then, so that another one may open.
+    /// Asks the connection to close when it is idle, so that another one may open.
     pub(super) fn evict(&self) {
         self.is_evicted.store(true, Ordering::Relaxed);
         self.evicted.notify_one();
     }
 
-    /// Whether it is asked to.
+    /// Whether the connection was asked to close.
     pub(super) fn is_evicted(&self) -> bool {
         self.is_evicted.load(Ordering::Relaxed)
     }
 
-    /// Ends when the connection is asked to close and nothing is under way. What has come and was not read yet shows
-    /// itself after a moment.
+    /// Waits until the connection was asked to close and is still idle a moment later. In that moment, bytes are
+    /// noticed that have come and were not read yet; a request that has begun cancels the eviction.
     pub(super) async fn evicted(&self) {
         loop {
             self.evicted.notified().await;

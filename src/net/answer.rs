@@ -1,22 +1,23 @@
-//! Refusals in the one shape of every listener: `{"code": …, "message": …}`, as the vendor's own (docs/VENDOR.md, "Errors").
+//! Error answers of every listener in one shape, `{"code": …, "message": …}`, which is also the vendor's
+//! (docs/VENDOR.md, "Errors").
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// What a refusal says, on every listener.
+/// The body of an error answer, on every listener.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = Error)]
 pub struct ErrorBody {
     /// The status of the answer.
     pub code: u16,
-    /// What is wrong, for people.
+    /// A description of the error for people.
     pub message: String,
 }
 
 impl ErrorBody {
-    /// A refusal with this status.
+    /// An error body with this status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             code: status.as_u16(),
@@ -25,12 +26,12 @@ impl ErrorBody {
     }
 }
 
-/// A refusal. `message` goes to whoever called, so it says nothing internal.
+/// An error answer. `message` is sent to the client, so it must contain nothing internal.
 pub fn error_response(status: StatusCode, message: &str) -> Response {
     (status, Json(ErrorBody::new(status, message))).into_response()
 }
 
-/// The path is there, but not for this method; `allowed` lists those that it takes.
+/// The answer when the path exists but not for this method; `allowed` lists the methods that it accepts.
 pub fn method_not_allowed(allowed: &'static str) -> Response {
     let message = format!("this path takes {allowed} only");
     let mut response = error_response(StatusCode::METHOD_NOT_ALLOWED, &message);
@@ -40,7 +41,7 @@ pub fn method_not_allowed(allowed: &'static str) -> Response {
     response
 }
 
-/// There is no such path.
+/// The answer when there is no such path.
 pub fn not_found() -> Response {
     error_response(StatusCode::NOT_FOUND, "there is nothing at this path")
 }

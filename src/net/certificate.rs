@@ -1,5 +1,4 @@
-//! The certificate and key of a listener, read from PEM files, and everything that is commonly wrong with them said by
-//! name.
+//! Reads the certificate and key of a listener from PEM files, with a specific error for each common mistake in them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,18 +12,18 @@ use x509_parser::certificate::X509Certificate;
 
 use super::tls_error::TlsError;
 
-/// What a listener shows to those who connect.
+/// The certificate that a listener presents to its clients.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    /// The chain and its key.
+    /// The certificate chain and its private key.
     pub(super) key: Arc<CertifiedKey>,
     /// The end of the leaf's validity.
     pub(super) not_after: Timestamp,
-    /// Why some clients may refuse the chain all the same.
+    /// Why some clients may refuse the chain although it could be loaded.
     pub(super) doubt: Option<String>,
 }
 
-/// Reads both files and checks that they go together and are valid now.
+/// Reads both files and checks that they belong together and are valid now.
 pub(super) fn load(cert_file: &Path, key_file: &Path) -> Result<Certificate, TlsError> {
     let chain = chain(cert_file)?;
     let wrong = |why: &str| TlsError::File {
@@ -84,7 +83,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     })
 }
 
-/// All certificates in a PEM file, at least one; or why there is none.
+/// All certificates in a PEM file, at least one, or the reason why there is none.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = read(path)?;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&pem)
@@ -158,7 +157,7 @@ fn in_words(error: &pem::Error) -> String {
     }
 }
 
-/// A sequence that begins with the version 3, which no certificate and no key does.
+/// Whether the bytes are PKCS#12: a DER sequence that begins with the version 3, as no certificate and no key does.
 fn is_pkcs12(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30)
         && bytes
@@ -197,8 +196,9 @@ fn check_validity(path: &Path, leaf: &X509Certificate<'_>) -> Result<Timestamp, 
     })
 }
 
-/// Whether each certificate is followed by its issuer, and a leaf that stands alone was issued by an authority that this
-/// system knows. Browsers fetch what is missing; most senders do not.
+/// The reason why clients may refuse the chain, if there is one: a certificate is not followed by its issuer, or a
+/// single leaf was not issued by an authority that this system knows. Browsers fetch missing certificates; most other
+/// clients do not.
 fn doubt(chain: &[X509Certificate<'_>]) -> Option<String> {
     for pair in chain.windows(2) {
         if pair[0].issuer() != pair[1].subject() {
@@ -209,7 +209,7 @@ fn doubt(chain: &[X509Certificate<'_>]) -> Option<String> {
             ));
         }
     }
-    // Behind an intermediate the root need not stand: whoever trusts it has it.
+    // The root need not follow an intermediate: a client that trusts the root already has it.
     let [leaf] = chain else { return None };
     if leaf.issuer() == leaf.subject() {
         return None;

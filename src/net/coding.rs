@@ -1,6 +1,6 @@
-//! Content codings of HTTP bodies (RFC 9110, 8.4): gzip, deflate and br are decoded within a limit.
+//! Decodes the content codings of HTTP bodies (RFC 9110, 8.4) within a size limit: gzip, deflate and br.
 //!
-//! Pure: bytes in, bytes out. Whether a coding was asked for, and what a failure means, is the caller's matter.
+//! The functions are pure. The caller decides whether a coding was asked for and what a failure means.
 
 use std::io::Read;
 
@@ -10,30 +10,30 @@ use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 /// The codings that [`decode`] knows, as `Accept-Encoding` names them.
 pub const ACCEPTED_CODINGS: &str = "gzip, deflate, br";
 
-/// Codings that one body may have on top of each other. More is an attack.
+/// The limit of codings that one body may have on top of each other. More are treated as an attack.
 const MOST: usize = 4;
-/// Buffer of the brotli decoder.
+/// The size of the brotli decoder's buffer.
 const BUFFER: usize = 16 * 1024;
 
 /// Why a body was not decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CodingError {
-    /// A coding that is not known here, or too many of them.
+    /// The body has an unknown coding, or too many codings.
     #[error("the content coding is not known; gzip, deflate and br are")]
     Unknown,
-    /// It is larger than allowed when decoded.
+    /// The decoded body is larger than allowed.
     #[error("the decoded body is larger than {0} bytes")]
     TooLarge(usize),
-    /// The bytes are not what the coding says.
+    /// The bytes are not valid in the coding that is named.
     #[error("the body cannot be decoded as its content coding says")]
     Broken,
 }
 
-/// The body without the codings that `Content-Encoding` lists, at most `limit` bytes of it. A body without any is given
-/// back as it is.
+/// Removes the codings that `Content-Encoding` lists. The result may have at most `limit` bytes. A body without any
+/// coding is returned unchanged.
 ///
 /// # Errors
-/// [`CodingError`] where a coding is not known, the bytes are broken, or there are too many.
+/// [`CodingError`] when a coding is not known, the bytes are broken, or the decoded body is too large.
 pub fn decode(body: Bytes, content_encoding: &str, limit: usize) -> Result<Bytes, CodingError> {
     let codings = || {
         let names = content_encoding.split(',').map(str::trim);
@@ -42,11 +42,11 @@ pub fn decode(body: Bytes, content_encoding: &str, limit: usize) -> Result<Bytes
     if codings().count() > MOST {
         return Err(CodingError::Unknown);
     }
-    // The last one named was put on last.
+    // The last coding in the list was applied last.
     codings().rev().try_fold(body, |body, coding| {
         match coding.to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => read(MultiGzDecoder::new(&*body), limit),
-            // Its definition is zlib; some senders leave the wrapping out.
+            // The coding is defined as zlib; some senders send raw deflate without zlib's header.
             "deflate" => match read(ZlibDecoder::new(&*body), limit) {
                 Err(CodingError::Broken) => read(DeflateDecoder::new(&*body), limit),
                 decoded => decoded,

@@ -1,7 +1,8 @@
-//! One connection: TLS where there is any, then HTTP/1.1 or HTTP/2 within its time limits, until either side ends it.
+//! Serves one connection: TLS if the listener has it, then HTTP/1.1 or HTTP/2 within the time limits, until either side
+//! ends it.
 //!
-//! Nothing begun is idle, and nothing idle is slow: a head has `header_timeout` from its first byte on, and a connection
-//! on which nothing has begun is closed by `idle_timeout` alone.
+//! The time limits are separate: a request's head has `header_timeout` from its first byte on, and a connection on
+//! which no request has begun is closed only by `idle_timeout`.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -31,20 +32,21 @@ use super::stream::{FirstBytes, Socket, Watched};
 use super::{Peer, ServerTls};
 use crate::lifecycle::{Readiness, TaskGroup};
 
-/// How often a connection is looked at that is to close after its next request.
+/// The interval at which a connection is checked that is to close after its next request.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long a connection that makes room for another has to say good-bye; at a stop at least as long.
+/// The time within which an evicted connection must finish its graceful close; at a stop a connection has at least as
+/// long.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Most bytes of a head, and of what is read of a body at once.
+/// The limit in bytes of a request's head, and of a single read of its body.
 const HEAD: usize = 64 * 1024;
-/// HTTP/2: most requests at once on one connection.
+/// HTTP/2: the limit of concurrent requests on one connection.
 const STREAMS: u32 = 64;
-/// HTTP/2: most bytes of a request's headers, counted as the protocol does (RFC 9113, section 6.5.2).
+/// HTTP/2: the limit in bytes of a request's headers, counted as the protocol does (RFC 9113, section 6.5.2).
 const HEADERS: usize = 16 * 1024;
-/// What that count adds for each header.
+/// The bytes that this count adds for each header.
 const HEADER_OVERHEAD: usize = 32;
 
-/// What all connections of a listener share.
+/// The state that all connections of a listener share.
 #[derive(Clone)]
 pub(super) struct Server {
     pub(super) http: auto::Builder<TokioExecutor>,
@@ -56,12 +58,12 @@ pub(super) struct Server {
     pub(super) shutdown: TaskGroup,
 }
 
-/// HTTP/1.1 and HTTP/2, with bounds.
+/// A server for HTTP/1.1 and HTTP/2, with its limits.
 pub(super) fn http(half_close: bool) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        // The library's own limit also runs while a connection is idle.
+        // Off, because hyper's own timeout also runs while a connection is idle.
         .header_read_timeout(None)
         .half_close(half_close)
         .max_buf_size(HEAD);
@@ -72,7 +74,7 @@ pub(super) fn http(half_close: bool) -> auto::Builder<TokioExecutor> {
     http
 }
 
-/// One connection that was accepted.
+/// One accepted connection.
 pub(super) struct Connection {
     pub(super) server: Server,
     pub(super) peer: SocketAddr,
@@ -103,7 +105,8 @@ impl Connection {
         }
     }
 
-    /// Waits for the first byte of a handshake for as long as a connection may be idle; `false` when it is to be closed.
+    /// Waits for the first byte of a handshake for as long as a connection may be idle; `false` if none came and the
+    /// connection is to be closed.
     async fn has_begun(&self, stream: &TcpStream) -> bool {
         let mut first = [0];
         tokio::select! {
@@ -129,7 +132,7 @@ impl Connection {
         let (mut is_closing, mut is_parting) = (false, false);
         loop {
             tokio::select! {
-                // What has come is read before anything is closed.
+                // Bytes that have come are read before the connection is closed.
                 biased;
                 ended = poll_fn(|cx| { activity.polled(); connection.as_mut().poll(cx) }) => {
                     if let Err(error) = ended {
@@ -160,7 +163,7 @@ impl Connection {
                 () = &mut stopping, if !is_parting => {
                     (is_closing, is_parting) = (true, true);
                     connection.as_mut().graceful_shutdown();
-                    // Over HTTP/2 the other side has to answer to that, and may never read it.
+                    // Over HTTP/2 the peer must answer the GOAWAY, and may never read it.
                     farewell.set(tokio::time::sleep(limits.linger.max(FAREWELL)));
                 }
                 () = &mut farewell, if is_parting && !activity.is_in_request() => return,
@@ -190,7 +193,7 @@ impl Connection {
             } else {
                 router.oneshot(request).await?
             };
-            // Tells a load balancer during a drain to take its next request elsewhere.
+            // During a drain this tells a load balancer to send its next request elsewhere.
             if readiness.is_draining() && !is_http2 {
                 response
                     .headers_mut()
@@ -203,9 +206,9 @@ impl Connection {
         }
     }
 
-    /// Ends when the connection is to be closed: while a request is worked on, since that is then finished, or when none
-    /// has come for so long that none is on its way. A sender learns too late of a connection that was closed while idle,
-    /// and Suki sends once.
+    /// At a stop, waits until the connection may be closed gracefully: as soon as a request is in progress, which is
+    /// then finished, or when no request has come for so long that none is on its way. An idle connection is not closed
+    /// at once, because a sender learns too late that it was closed, and Suki sends each notification only once.
     async fn stopping(&self) {
         self.server.shutdown.stopping().await;
         let (stopped, linger) = (Instant::now(), self.server.limits.linger);
@@ -223,7 +226,7 @@ impl Connection {
     }
 }
 
-/// The body of an answer. The request is over when HTTP has taken it all.
+/// The body of an answer. The request ends when HTTP has taken the whole body.
 struct Answer {
     body: Body,
     _in_request: InRequest,

@@ -1,6 +1,6 @@
-//! What went wrong with an outgoing call, in words that tell an operator what to look at.
+//! Describes the failure of an outgoing call in words that tell an operator what to check.
 //!
-//! Names the host and never the path: that may hold a session's id or a token.
+//! A description names the host and never the path, which may contain a session's id or a token.
 
 use std::error::Error;
 use std::io;
@@ -9,18 +9,18 @@ use rustls::{CertificateError, Error as TlsError, InvalidMessage};
 
 use super::resolver::NOT_PUBLIC;
 
-/// Of which sort a call is that got no answer.
+/// The kind of failure of a call that got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// It did not come in time.
+    /// The answer did not come in time.
     Timeout,
-    /// The two ends do not agree on a trusted connection.
+    /// The TLS handshake failed.
     Tls,
-    /// The other end is not there, or went away.
+    /// The host could not be reached, or closed the connection.
     Unreachable,
 }
 
-/// Of which sort a call is that got no answer.
+/// The kind of failure of a call that got no answer.
 pub fn no_answer(error: &reqwest::Error) -> NoAnswer {
     let is = |kind: fn(&(dyn Error + 'static)) -> bool| causes(error).any(kind);
     if is(|cause| cause.is::<TlsError>()) {
@@ -37,7 +37,7 @@ pub fn no_answer(error: &reqwest::Error) -> NoAnswer {
     }
 }
 
-/// What went wrong with a call that got no answer, and with which host.
+/// Describes why a call got no answer, and names the host.
 pub fn describe(error: &reqwest::Error) -> String {
     let what = explain(error);
     match error.url().and_then(host) {
@@ -56,7 +56,7 @@ fn host(url: &reqwest::Url) -> Option<String> {
 
 fn explain(error: &reqwest::Error) -> &'static str {
     let causes: Vec<&(dyn Error + 'static)> = causes(error).collect();
-    // What is said most precisely lies deepest; but what befell the way to a proxy is not the host's doing.
+    // The deepest cause is the most precise one. But a failure on the way to a proxy comes first: it is not the host's.
     let tunnel = causes.iter().find_map(|cause| of_tunnel(*cause));
     let found = tunnel.or_else(|| causes.iter().rev().find_map(|cause| of_cause(*cause)));
     if let Some(found) = found {
@@ -110,7 +110,7 @@ fn of_tunnel(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     )
 }
 
-/// These types are not public; how their words begin is all there is to tell them by.
+/// Recognises errors whose types are not public by the beginning of their messages.
 fn by_words(cause: &(dyn Error + 'static), known: &[(&str, &'static str)]) -> Option<&'static str> {
     let text = cause.to_string();
     let found = known.iter().find(|(words, _)| text.starts_with(words));
@@ -169,7 +169,7 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)
     std::iter::successors(Some(first), |cause| cause_of(*cause))
 }
 
-/// An I/O error shows what it wraps in a way of its own.
+/// The cause of an error. For an I/O error this is the error that it wraps, which `source` skips.
 fn cause_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
     let wrapped = error
         .downcast_ref::<io::Error>()

@@ -1,9 +1,9 @@
-//! Follows the bytes of a connection just as far as it takes to tell a request that has begun from a connection that is
-//! idle. Reads no header and judges nothing: that is hyper's.
+//! Follows the framing of a connection's bytes just far enough to tell a request that has begun from an idle
+//! connection. It parses no header and validates nothing; hyper does that.
 
 use std::collections::HashSet;
 
-/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
+/// The connection preface of HTTP/2, which a client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The length of an HTTP/2 frame's header (RFC 9113, section 4.1).
 const FRAME_HEADER: usize = 9;
@@ -14,12 +14,12 @@ const CONTINUATION: u8 = 0x9;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 
-/// The protocol of a connection, and where in it the bytes stand.
+/// The protocol of a connection, and the position within it after the bytes so far.
 #[derive(Debug)]
 pub(super) enum Framing {
-    /// So many bytes have come, all of them as in the preface of HTTP/2.
+    /// This many bytes have come, and all of them match HTTP/2's preface.
     Opening(usize),
-    /// HTTP/1, or something that is no HTTP at all.
+    /// HTTP/1, or a protocol other than HTTP.
     Http1,
     /// HTTP/2, after the preface.
     Http2(Frames),
@@ -31,9 +31,9 @@ pub(super) struct Frames {
     header: [u8; FRAME_HEADER],
     header_bytes: usize,
     payload_left: usize,
-    /// A header block has begun, and the frame that ends it has not.
+    /// A header block has begun, and the frame that ends it has not come.
     is_in_block: bool,
-    /// Streams whose request has begun and has not come to its end.
+    /// Streams whose request has begun and has not come completely.
     unfinished: HashSet<u32>,
 }
 
@@ -61,7 +61,7 @@ impl Framing {
         }
     }
 
-    /// Whether all requests have come whole, as far as that can be told: in HTTP/1 only hyper knows.
+    /// Whether all requests have come completely, as far as this module can tell: in HTTP/1 only hyper knows.
     pub(super) fn has_whole_requests(&self) -> bool {
         match self {
             Self::Opening(_) | Self::Http1 => false,
@@ -69,8 +69,8 @@ impl Framing {
         }
     }
 
-    /// Whether the bytes so far end within something. In HTTP/1 the end of a head is not looked for here, so a byte has
-    /// begun a request until hyper has read it.
+    /// Whether the bytes so far end within a frame, a header block or a request's head. In HTTP/1 the end of a head is
+    /// not looked for here, so any byte counts as the beginning of a request until hyper has read it.
     pub(super) fn is_within(&self) -> bool {
         match self {
             Self::Opening(seen) => *seen > 0,
@@ -112,7 +112,7 @@ impl Frames {
             HEADERS | DATA if flags & END_STREAM != 0 => {
                 self.unfinished.remove(&stream);
             }
-            // A client may open no more streams than hyper allows, so these are few.
+            // Hyper limits the streams that a client may open, so this set stays small.
             HEADERS => {
                 self.unfinished.insert(stream);
             }
@@ -153,7 +153,7 @@ mod tests {
         bytes
     }
 
-    /// Feeds `bytes` in every way of cutting them in two, and as single bytes.
+    /// Feeds `bytes` split in two at every position, and as single bytes.
     fn after(bytes: &[u8]) -> bool {
         let mut ends = Vec::new();
         for cut in 0..=bytes.len() {

@@ -1,10 +1,11 @@
 //! Hands the listening sockets of a running process to its successor, over a Unix socket.
 //!
-//! Both then hold the same sockets, with the same queue of connections: none is refused or reset while one process
-//! follows the other. Two sockets on one port would not do: what waits in the queue of the one that closes is reset.
+//! Both processes then hold the same sockets with the same queue of connections, so no connection is refused or reset
+//! while one process replaces the other. Two separate sockets on one port would not do: connections in the queue of the
+//! socket that closes are reset.
 //!
-//! Whoever gets the sockets gets the notifications. The Unix socket has mode 0600, and both ends look who the other is:
-//! only the same user counts.
+//! Whoever gets the sockets gets the notifications. So the Unix socket has mode 0600, and each end checks that the
+//! other process belongs to the same user.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -26,36 +27,36 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::lifecycle::{Readiness, TaskGroup};
 
-/// Sent with the sockets. A later version that sends something else says another word.
+/// The message that is sent with the sockets. A later version with another protocol must send another message.
 const SOCKETS: &[u8] = b"suki-receiver 1\n";
-/// Sent back once the successor takes notifications.
+/// The message that the successor sends back once it accepts notifications.
 const READY: u8 = b'r';
-/// How long the other end has to answer.
+/// The time within which the other end must answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connections that wait to be accepted; the system may allow fewer (net.core.somaxconn).
+/// The limit of connections that wait to be accepted; the system may allow fewer (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
-/// The listening sockets: the public one, then the admin one.
+/// The number of listening sockets: the public one, then the admin one.
 const COUNT: usize = 2;
-/// Bytes of control data that [`COUNT`] sockets need.
+/// The bytes of control data that [`COUNT`] sockets need.
 const SPACE: usize = rustix::cmsg_space!(ScmRights(COUNT));
 
 /// The listening sockets of the service.
 #[derive(Debug)]
 pub struct Sockets {
-    /// For notifications.
+    /// The public socket, for notifications.
     pub public: StdListener,
-    /// For operators.
+    /// The admin socket, for operators.
     pub admin: StdListener,
 }
 
-/// An address that cannot be had.
+/// The error when an address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
-    /// What the system says.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -66,11 +67,12 @@ pub struct Predecessor(UnixStream);
 /// Asks the process that listens at `path` for its sockets. `None` when there is no such process.
 ///
 /// # Errors
-/// When it is another user's, or does not answer as it should.
+/// When the process belongs to another user, or does not answer as expected.
 pub async fn ask(path: &Path) -> io::Result<Option<(Sockets, Predecessor)>> {
     let stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
-        // A socket that a killed process left behind refuses. At a path that is too long for one nobody can be.
+        // A killed process leaves its socket file behind, which refuses connections. No process can listen at a path
+        // that is too long for a socket.
         Err(error)
             if matches!(
                 error.kind(),
@@ -89,21 +91,21 @@ pub async fn ask(path: &Path) -> io::Result<Option<(Sockets, Predecessor)>> {
 }
 
 impl Predecessor {
-    /// Tells it that this process takes notifications.
+    /// Tells the previous process that this one accepts notifications.
     pub async fn ready(&mut self) {
         if let Err(error) = self.0.write_all(&[READY]).await {
             tracing::info!(error = %error, "the previous process is gone already");
         }
     }
 
-    /// Waits until it has ended.
+    /// Waits until the previous process has ended.
     pub async fn ended(mut self) {
-        // It sends nothing more, so whatever comes is the end.
+        // The process sends nothing more, so this read returns when the process has ended.
         self.0.read_u8().await.ok();
     }
 }
 
-/// Where a successor can ask for the sockets of this process.
+/// The Unix socket at which a successor can ask for the sockets of this process.
 #[derive(Debug)]
 pub struct Offer {
     listener: UnixListener,
@@ -111,7 +113,7 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// Offers at `path`, in the place of whatever an earlier process left there.
+    /// Listens at `path`, and replaces the socket file that an earlier process left there.
     ///
     /// # Errors
     /// When the path is too long for a socket, or its folder cannot be written.
@@ -121,7 +123,7 @@ impl Offer {
         let new = PathBuf::from(new);
         std::fs::remove_file(&new).ok();
         let listener = UnixListener::bind(&new)?;
-        // Nobody can ask before it has its mode and then its name.
+        // The socket file gets its mode before its final name, so nobody can connect with a wrong mode.
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
         std::fs::rename(&new, path)?;
         Ok(Self {
@@ -130,12 +132,13 @@ impl Offer {
         })
     }
 
-    /// Hands the sockets to whoever asks, until one of them takes notifications; tells `readiness` while that one does.
-    /// Ends when `shutdown` stops, or when the sockets are withdrawn and nobody follows: they must be closed then, so
-    /// that a load balancer is refused and goes elsewhere.
+    /// Hands the sockets to every process that asks, until one of them accepts notifications. `readiness` knows of the
+    /// successor while it runs. Ends when `shutdown` stops, or when the sockets are withdrawn and there is no
+    /// successor: they must be closed then, so that a load balancer's connection is refused and it goes elsewhere.
     pub async fn serve(self, lent: LentSockets, readiness: Readiness, shutdown: TaskGroup) {
         tokio::select! {
-            // Within the branch: once a successor sees this end of the stream closed, the name is its own.
+            // Remove the file within this branch, before the streams are closed: once a successor sees its stream
+            // closed, it may use the path itself.
             () = async { shutdown.stopping().await; self.forget(); } => {}
             () = self.hand_over(lent, &readiness) => {}
         }
@@ -144,7 +147,7 @@ impl Offer {
     async fn hand_over(&self, lent: LentSockets, readiness: &Readiness) {
         let withdrawn = lent.withdrawn.clone();
         let mut lent = Some(lent);
-        // Each by itself: one that stands still, or takes long to start, holds up no other.
+        // The askers are served concurrently: one that hangs, or takes long to start, delays no other.
         let mut askers = FuturesUnordered::new();
         while let Some(LentSockets { sockets, .. }) = &lent {
             let asked = tokio::select! {
@@ -183,7 +186,7 @@ impl Offer {
             }
             readiness.set_successor(false);
         }
-        // Before the askers' streams are closed, as above.
+        // Remove the file before the askers' streams are closed, as above.
         self.forget();
     }
 
@@ -200,7 +203,7 @@ pub struct LentSockets {
     _closed: DropGuard,
 }
 
-/// Asks for [`LentSockets`] sockets back.
+/// Withdraws the sockets of a [`LentSockets`].
 #[derive(Debug)]
 pub struct Withdraw {
     withdrawn: CancellationToken,
@@ -208,7 +211,7 @@ pub struct Withdraw {
 }
 
 impl LentSockets {
-    /// To be handed over until they are withdrawn.
+    /// Makes sockets that can be handed over until they are withdrawn.
     pub fn new(sockets: Sockets) -> (Self, Withdraw) {
         let (withdrawn, closed) = (CancellationToken::new(), CancellationToken::new());
         let lent = Self {
@@ -219,28 +222,28 @@ impl LentSockets {
         (lent, Withdraw { withdrawn, closed })
     }
 
-    /// Ends when they are withdrawn. Whoever holds them is to drop them then.
+    /// Waits until the sockets are withdrawn. Whoever holds them must drop them then.
     pub async fn withdrawn(&self) {
         self.withdrawn.cancelled().await;
     }
 }
 
 impl Withdraw {
-    /// From now on nobody gets the sockets; ends when these copies are closed.
+    /// Withdraws the sockets, and waits until these copies are closed. No process gets them any more.
     pub async fn withdraw(&self) {
         self.withdrawn.cancel();
         self.closed.cancelled().await;
     }
 }
 
-/// Gives the sockets to whoever asks, if that is the same user.
+/// Sends the sockets to a process that asks, if it belongs to the same user.
 async fn give(stream: UnixStream, sockets: &Sockets) -> io::Result<UnixStream> {
     must_be_ours(&stream)?;
     within(PATIENCE, send(&stream, sockets)).await?;
     Ok(stream)
 }
 
-/// Ends when whoever got the sockets takes notifications. How long it needs to start is its own affair.
+/// Waits, without a time limit, until the process that got the sockets accepts notifications.
 async fn ready(mut stream: UnixStream) -> io::Result<UnixStream> {
     if stream.read_u8().await? != READY {
         return Err(io::Error::other("the successor says something else"));
@@ -248,9 +251,9 @@ async fn ready(mut stream: UnixStream) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// Ends when the successor does.
+/// Waits until the successor has ended.
 async fn gone(mut successor: UnixStream) {
-    // It sends nothing more, so whatever comes is the end.
+    // The successor sends nothing more, so this read returns when the successor has ended.
     successor.read_u8().await.ok();
     tracing::warn!("the successor is gone");
 }
@@ -323,7 +326,7 @@ impl Sockets {
     /// Binds both addresses. Nobody can connect before [`Sockets::listen`].
     ///
     /// # Errors
-    /// When an address is in use or not ours.
+    /// When an address is in use or does not belong to this machine.
     pub fn bind(public: SocketAddr, admin: SocketAddr) -> Result<Self, BindError> {
         Ok(Self {
             public: Self::bind_one(public)?,
@@ -339,10 +342,10 @@ impl Sockets {
         bound(address).map_err(|source| BindError { address, source })
     }
 
-    /// The same sockets once more.
+    /// Duplicates the sockets.
     ///
     /// # Errors
-    /// When the process may have no more descriptors.
+    /// When the process has reached its limit of descriptors.
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self {
             public: self.public.try_clone()?,
@@ -350,14 +353,15 @@ impl Sockets {
         })
     }
 
-    /// The sockets, ready to accept: the public one and the admin one. From now on what connects waits to be accepted.
+    /// Starts to listen on both sockets and returns the public listener and the admin listener. From now on,
+    /// connections wait to be accepted.
     ///
     /// # Errors
-    /// When another process was faster, or the system refuses.
+    /// When another process has started to listen on the address first, or the system refuses.
     pub fn listen(self) -> io::Result<(TcpListener, TcpListener)> {
         let ready = |socket: StdListener| {
             let listening = || {
-                // One that was handed over listens already, which does no harm.
+                // A socket that was handed over already listens; a second call does no harm.
                 rustix::net::listen(&socket, BACKLOG)?;
                 socket.set_nonblocking(true)
             };
@@ -377,14 +381,14 @@ impl Sockets {
     }
 }
 
-/// A socket at an address that does not listen yet.
+/// A socket that is bound to an address and does not listen yet.
 fn bound(address: SocketAddr) -> io::Result<StdListener> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // What an earlier process has closed may linger on the address for a minute.
+    // Closed connections of an earlier process may occupy the address for a minute (TIME_WAIT).
     sockopt::set_socket_reuseaddr(&socket, true)?;
     rustix::net::bind(&socket, &address)?;
     Ok(socket.into())

@@ -20,12 +20,12 @@ struct Liveness {
     status: &'static str,
 }
 
-/// Whether a notification can be taken, and what prevents it or should be known.
+/// Whether a notification can be accepted, with the problems that prevent it and those that do not.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Health {
-    /// What prevents it.
+    /// The reasons why no notification can be accepted.
     pub failing: Vec<String>,
-    /// What does not prevent it but should be known.
+    /// Problems that do not prevent accepting notifications.
     pub notes: Vec<String>,
     /// `ready`, `degraded` (it can take a notification, but see the notes) or `unavailable`.
     #[schema(pattern = "^(ready|degraded|unavailable)$")]

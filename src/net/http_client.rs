@@ -1,5 +1,5 @@
-//! The outgoing HTTP client: no redirects, a proxy only where the configuration says so, deadlines, and bodies capped
-//! while reading.
+//! The outgoing HTTP client: it follows no redirect, uses a proxy only if one is configured, has deadlines, and caps
+//! bodies while it reads them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -15,7 +15,8 @@ use super::resolver::PublicOnly;
 use crate::config::{Proxy, Via};
 use crate::domain::json;
 
-/// How gzip begins (RFC 1952), and zlib with its four levels (RFC 1950). No JSON begins so.
+/// The first bytes of gzip (RFC 1952) and of zlib with its four levels (RFC 1950), by which a body is recognised as
+/// compressed although no header says so. No JSON begins with them.
 const UNSAID: [(&[u8], &str); 5] = [
     (b"\x1F\x8B", "gzip"),
     (b"\x78\x01", "deflate"),
@@ -24,25 +25,26 @@ const UNSAID: [(&[u8], &str); 5] = [
     (b"\x78\xDA", "deflate"),
 ];
 
-/// Where a client may connect to.
+/// The addresses to which a client may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Anywhere: the address is the operator's choice.
+    /// All addresses: the operator configured the address.
     Anywhere,
-    /// Public addresses only: the address comes from a payload.
+    /// Only public addresses: the address comes from a payload.
     PublicOnly,
 }
 
-/// How to build a client.
+/// The options for building a client.
 #[derive(Debug, Clone)]
 pub struct ClientOptions<'a> {
-    /// Deadline of one call: connect, headers and body.
+    /// The deadline of one call: connect, headers and body.
     pub timeout: Duration,
-    /// Further trusted authorities, PEM.
+    /// A PEM file with further trusted certificate authorities.
     pub ca_file: Option<&'a Path>,
-    /// Where it may connect to.
+    /// The addresses to which the client may connect.
     pub reach: Reach,
-    /// The proxy for https addresses. Not used where only public addresses may be reached: it would resolve for us.
+    /// The proxy for https addresses. It is not used when only public addresses may be reached, because the proxy would
+    /// resolve the names, past the check of addresses.
     pub proxy: &'a Proxy,
 }
 
@@ -54,16 +56,16 @@ pub enum ClientError {
     CaFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         why: String,
     },
     /// A configured value cannot stand in a header.
     #[error("{0} has characters that cannot stand in an HTTP header")]
     Header(String),
-    /// An address cannot be built upon.
+    /// A configured address cannot be used as a base for further paths.
     #[error("{0} cannot be used as the beginning of an address")]
     Address(&'static str),
-    /// reqwest refuses.
+    /// reqwest refuses the settings.
     #[error("the HTTP client cannot be set up: {0}")]
     Setup(#[from] reqwest::Error),
 }
@@ -77,12 +79,12 @@ pub enum BodyError {
     /// The connection broke or was too slow.
     #[error("the answer broke off")]
     Broken(#[from] reqwest::Error),
-    /// Its content coding cannot be taken off.
+    /// The content coding cannot be decoded.
     #[error(transparent)]
     Coding(#[from] CodingError),
 }
 
-/// A client that follows no redirect. A redirect is an answer like any other that is no success.
+/// Builds a client that follows no redirect. A redirect is treated like any other answer without success.
 ///
 /// # Errors
 /// When the CA file cannot be used.
@@ -115,7 +117,7 @@ pub fn build_client(options: &ClientOptions<'_>) -> Result<Client, ClientError> 
     Ok(builder.build()?)
 }
 
-/// Only https goes through it, by CONNECT: so it sees names and no content.
+/// The proxy for https only. The client uses CONNECT, so the proxy sees host names and no content.
 fn proxy(via: &Via) -> reqwest::Proxy {
     let (url, no_proxy) = (via.url.clone(), NoProxy::read(&via.no_proxy));
     let mut proxy = reqwest::Proxy::custom(move |target| {
@@ -132,7 +134,7 @@ fn proxy(via: &Via) -> reqwest::Proxy {
     proxy
 }
 
-/// Reads a body, and stops reading where it grows beyond `limit` bytes.
+/// Reads a body, and fails as soon as it exceeds `limit` bytes.
 ///
 /// # Errors
 /// [`BodyError`] when it is too large or breaks off.
@@ -151,7 +153,7 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Bytes, 
     Ok(body.freeze())
 }
 
-/// Reads a body, takes its content codings off, and stops where it grows beyond `limit` bytes in either form.
+/// Reads and decodes a body, and fails as soon as it exceeds `limit` bytes in either form.
 ///
 /// # Errors
 /// [`BodyError`] when it is too large, breaks off or cannot be decoded.
@@ -164,7 +166,7 @@ pub async fn read_decoded(response: Response, limit: usize) -> Result<Bytes, Bod
         .collect();
     let mut codings = codings.join(",");
     let body = read_capped(response, limit).await?;
-    // Some senders compress without saying so.
+    // Some senders compress without a `Content-Encoding`.
     let unsaid = || UNSAID.iter().find(|(begin, _)| body.starts_with(begin));
     if codings.is_empty()
         && let Some((_, coding)) = unsaid()
@@ -175,12 +177,12 @@ pub async fn read_decoded(response: Response, limit: usize) -> Result<Bytes, Bod
         return Ok(body);
     }
     let plain = is_plain(&body).then(|| body.clone());
-    // A small body may decode to a large one, which takes its time.
+    // A small body may decode to a large one, which would block the runtime for long.
     let decoded = tokio::task::spawn_blocking(move || decode(body, &codings, limit))
         .await
         .unwrap_or(Err(CodingError::Broken));
     match (decoded, plain) {
-        // Gateways take a coding off and leave its name, and some servers name a charset there.
+        // Some gateways decode the body and leave the header, and some servers name a charset in it.
         (Err(CodingError::Broken | CodingError::Unknown), Some(plain)) => Ok(plain),
         (decoded, _) => decoded.map_err(BodyError::Coding),
     }
@@ -193,12 +195,12 @@ fn is_plain(body: &[u8]) -> bool {
     matches!(ends, (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']')))
 }
 
-/// How long a peer asks to wait: `Retry-After` in seconds or as a date in any of the three forms of RFC 9110 (5.6.7). A
-/// date in the past is no wait.
+/// The wait that a peer asks for: `Retry-After` in seconds, or as a date in any of the three forms of RFC 9110 (5.6.7).
+/// A date in the past means no wait.
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
-        // More digits than fit mean a very long time.
+        // A number that does not fit means a very long time.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(value).ok()?;

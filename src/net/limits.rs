@@ -1,26 +1,27 @@
-//! How many connections a listener holds, and how long each may take.
+//! A listener's limits: the number of connections, and the time that each may take.
 
 use std::time::Duration;
 
-/// How long and how many.
+/// The limits of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Most connections at once. For a further one the longest idle one is closed; where none is idle it waits.
+    /// The limit of concurrent connections. For a further one, the connection that has been idle for the longest time
+    /// is closed; if none is idle, the new one waits.
     pub max_connections: usize,
-    /// For the TLS handshake and for the head of a request, from their first byte on.
+    /// The time limit for the TLS handshake and for the head of a request, each from its first byte on.
     pub header_timeout: Duration,
-    /// For a connection on which nothing has begun.
+    /// The time limit for a connection on which no request has begun.
     pub idle_timeout: Duration,
-    /// How long an open connection has at a stop to bring a request that is on its way; its answer closes it. As long
-    /// again when the request has begun to come.
+    /// The time for which an open connection waits at a stop for a request that is on its way, after whose answer it is
+    /// closed. It waits as long again when a part of the request has come.
     pub linger: Duration,
-    /// Whether a client may end its half of the connection behind a request and still read the answer. Where it may, one
-    /// that has gone is only noticed when something is sent to it.
+    /// Whether a client may close its half of the connection after a request and still read the answer. If so, a client
+    /// that has disconnected is noticed only when something is sent to it.
     pub half_close: bool,
 }
 
 impl Limits {
-    /// Often enough that a limit is kept to within a quarter.
+    /// The interval at which the limits are checked: often enough that a limit is exceeded by no more than a quarter.
     pub(super) fn look_every(&self) -> Duration {
         (self.header_timeout.min(self.idle_timeout) / 4)
             .clamp(Duration::from_millis(10), Duration::from_secs(1))

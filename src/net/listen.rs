@@ -1,4 +1,4 @@
-//! A listener: accepts within the bound of open connections, serves each, and lets them finish when it stops.
+//! A listener: accepts connections up to its limit, serves each, and lets them finish when it stops.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -17,31 +17,31 @@ use super::refused::Refused;
 use crate::lifecycle::{Readiness, TaskGroup};
 use crate::metrics::Metrics;
 
-/// A wait after an accept that failed for want of file descriptors or memory.
+/// The wait after an accept that failed because file descriptors or memory ran out.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// The address that a request came from: the load balancer's, where there is one. An extension of every request.
+/// The address from which a request came, or the load balancer's if there is one. Every request has it as an extension.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// A listener that is bound and not yet accepting.
+/// A listener that is bound and does not accept yet.
 #[derive(Debug)]
 pub struct Listener {
     /// Its name in the log.
     pub name: &'static str,
     /// The bound socket.
     pub socket: TcpListener,
-    /// TLS, when it ends here.
+    /// The TLS settings, if the listener terminates TLS.
     pub tls: Option<ServerTls>,
     /// Its limits.
     pub limits: Limits,
-    /// Set for the listener whose connections are counted.
+    /// The metrics, for the listener whose connections are counted.
     pub metrics: Option<Metrics>,
 }
 
 impl Listener {
-    /// Accepts until `accepting` stops, and serves what is accepted until `shutdown` does; then lets open requests
-    /// finish.
+    /// Accepts connections until `accepting` is cancelled and serves them until `shutdown` stops; then lets open
+    /// requests finish.
     pub async fn serve(
         self,
         router: Router,
@@ -72,7 +72,8 @@ impl Listener {
                 Err(error) => acceptor.cannot_accept(&error).await,
             }
         }
-        // The system is asked itself what waits: the runtime also says "nothing" when it only wants a pause.
+        // The system itself is asked whether connections wait: tokio also reports "not ready" when it only wants the
+        // task to yield.
         match self.socket.into_std() {
             Ok(socket) => acceptor.accept_what_waits(&socket).await,
             Err(error) => {
@@ -82,7 +83,7 @@ impl Listener {
     }
 }
 
-/// Accepts for one listener.
+/// The accepting side of one listener.
 struct Acceptor {
     listener: &'static str,
     open: OpenConnections,
@@ -90,8 +91,8 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    /// Accepts what waits in the queue, which would be reset when the socket closes. A successor takes it from the same
-    /// queue.
+    /// Accepts the connections that wait in the queue, since closing the socket would reset them. When there is a
+    /// successor, it accepts them from the same queue.
     async fn accept_what_waits(&self, socket: &StdListener) {
         while !self.server.readiness.has_successor() {
             let accepted = socket.accept().and_then(|(stream, peer)| {
@@ -116,7 +117,7 @@ impl Acceptor {
     /// Serves a connection as soon as there is room for one more.
     async fn spawn(&self, stream: TcpStream, peer: SocketAddr) {
         let open = self.open.open().await;
-        // Answers are small and final: nothing is gained by waiting for more.
+        // Answers are small and complete, so waiting for more data (Nagle's algorithm) gains nothing.
         stream.set_nodelay(true).ok();
         let connection = Connection {
             server: self.server.clone(),
@@ -130,7 +131,7 @@ impl Acceptor {
     }
 }
 
-/// Whether an accept failed only because that one peer was gone already.
+/// Whether an accept failed only because that one peer had already disconnected.
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),

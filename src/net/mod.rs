@@ -1,4 +1,4 @@
-//! Sockets: the listener with its limits, TLS, the shape of refusals, and the outgoing HTTP client.
+//! Sockets: the listener with its limits, TLS, the shape of error answers, and the outgoing HTTP client.
 
 mod activity;
 mod answer;

@@ -1,6 +1,7 @@
-//! `NO_PROXY`: which hosts are reached without the proxy. Pure.
+//! `NO_PROXY`: the hosts that are reached without the proxy.
 //!
-//! There is no standard for it. Every spelling that curl, Go, Python or Java take is read in its one sensible sense.
+//! There is no standard for it. Every spelling that curl, Go, Python or Java accepts is accepted here with its one
+//! sensible meaning.
 
 use std::net::IpAddr;
 
@@ -13,22 +14,22 @@ pub(super) struct NoProxy(Vec<Entry>);
 #[derive(Debug, Clone)]
 struct Entry {
     hosts: Hosts,
-    /// Only this port, where one is named.
+    /// The only port for which the entry holds, if one is named.
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone)]
 enum Hosts {
     All,
-    /// Addresses that begin with as many bits of this one.
+    /// A network: the addresses that share this many leading bits with this one.
     Network(IpAddr, u8),
-    /// A name and all below it, in lower case.
+    /// A domain name, with all names below it, in lower case.
     Domain(String),
 }
 
 impl NoProxy {
-    /// Reads a list with commas, semicolons, bars or blanks between its entries. An entry is `*`, an address, a network such
-    /// as `10.0.0.0/8`, or a name, which may begin with `.` or `*.`; a port may follow.
+    /// Parses a list whose entries are separated by commas, semicolons, bars or blanks. An entry is `*`, an address, a
+    /// network such as `10.0.0.0/8`, or a name, which may begin with `.` or `*.`; a port may follow.
     pub(super) fn read(list: &str) -> Self {
         let entries = list.split(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | '|'));
         Self(entries.filter_map(Entry::read).collect())
@@ -96,7 +97,8 @@ impl Hosts {
     }
 }
 
-/// Whether both begin with the same bits. An IPv4 address that is written as an IPv6 one is the same address.
+/// Whether an address is in a network. An IPv4 address that is written as an IPv6 address is treated as the IPv4
+/// address.
 fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     let differing = match (address.to_canonical(), network) {
         (IpAddr::V4(address), IpAddr::V4(network)) => {

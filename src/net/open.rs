@@ -1,5 +1,5 @@
-//! The connections that are open: never more than the bound, and when all are taken the one that has been idle for the
-//! longest time makes room.
+//! The open connections of a listener. There are never more than the limit; at the limit, the connection that has been
+//! idle for the longest time is closed to make room.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::activity::Activity;
 use crate::metrics::Metrics;
 
-/// How long an evicted connection has to make room before the next one is asked.
+/// The time within which an evicted connection must close before the next one is evicted.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// The open connections of a listener. Cheap to clone.
@@ -23,7 +23,7 @@ pub(super) struct OpenConnections {
     metrics: Option<Metrics>,
 }
 
-/// One open connection. Makes room when it is dropped.
+/// One open connection. Dropping it makes room for another.
 pub(super) struct Open {
     pub(super) activity: Arc<Activity>,
     number: u64,
@@ -41,7 +41,7 @@ impl OpenConnections {
         }
     }
 
-    /// Opens one more. While all are taken this closes idle ones, and waits where none is idle.
+    /// Registers one more connection. At the limit this closes idle connections, and waits while none is idle.
     pub(super) async fn open(&self) -> Open {
         let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Ok(permit) => permit,
@@ -77,7 +77,7 @@ impl OpenConnections {
         }
     }
 
-    /// One that was asked before is about to go: it is not asked again.
+    /// Evicts the connection that has been idle for the longest time, except those that were already asked to close.
     fn evict_longest_idle(&self) {
         let open = self.lock();
         let longest = open

@@ -1,15 +1,16 @@
-//! How many files this process may have open. Every connection is one, and a listener that takes them all would leave the
-//! store, the sinks and the admin listener without.
+//! The limit of open files of this process. Every connection counts as one; if a listener used them all, the store, the
+//! sinks and the admin listener would have none.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that are not for the public listener's connections: store, log, sinks, calls to the vendor's API, the admin
-/// listener's connections.
+/// The number of files reserved for other purposes than the public listener's connections: store, log, sinks, calls to
+/// the vendor's API, the admin listener's connections.
 const RESERVE: u64 = 512;
-/// A limit that is too small for that is divided: so much of it is the reserve.
+/// When the limit is too small for [`RESERVE`], one part in this many is reserved.
 const SHARE: u64 = 4;
 
-/// Raises the limit of this process to what the system allows it, and says how many that is. `None`: there is no limit.
+/// Raises the limit of this process as far as the system allows, and returns the new limit. `None` if there is no
+/// limit.
 pub fn raise_open_files() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -28,7 +29,7 @@ pub fn raise_open_files() -> Option<u64> {
     }
 }
 
-/// How many of `wanted` connections a process that may have `limit` files open can have. Says so where that is fewer.
+/// How many of the `wanted` connections fit into a limit of open files. Logs a warning if not all do.
 pub fn connections_within(limit: Option<u64>, wanted: usize) -> usize {
     let Some(limit) = limit else {
         return wanted;

@@ -1,5 +1,5 @@
-//! Connections that end before any handler has seen a request: why, counted by kind, and said in the log with the peer's
-//! address at most once a minute for each kind. Quotes nothing of what came.
+//! Connections that are refused before a handler has seen a request. They are counted by reason, and logged with the
+//! peer's address at most once a minute for each reason. Nothing that the peer sent is quoted.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::metrics::Metrics;
 
-/// How often a kind is said.
+/// The interval at which each reason is logged at most.
 const SAY_EVERY: Duration = Duration::from_secs(60);
-/// What every version of the PROXY protocol begins with (its specification, sections 2.1 and 2.2).
+/// The beginnings of both versions of the PROXY protocol (its specification, sections 2.1 and 2.2).
 const PROXY_V1: &[u8] = b"PROXY ";
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -19,13 +19,13 @@ const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 pub(super) enum Reason {
     /// The head of a request is too large: 431 or 414.
     HeadTooLarge,
-    /// What came is no HTTP, or its framing is wrong.
+    /// The bytes are not HTTP, or their framing is wrong.
     Malformed,
-    /// TLS was spoken to a port without it.
+    /// The client used TLS on a port without TLS.
     TlsToPlainPort,
-    /// Plain HTTP was spoken to a port with TLS.
+    /// The client used plain HTTP on a port with TLS.
     PlainToTlsPort,
-    /// The PROXY protocol is spoken, which is not understood here.
+    /// The client used the PROXY protocol, which this service does not support.
     ProxyProtocol,
     /// The TLS handshake failed or took too long.
     TlsHandshake,
@@ -61,7 +61,7 @@ impl Reason {
         }
     }
 
-    /// What it means, and what to do about it.
+    /// What the reason means, and what to do about it.
     fn explanation(self) -> &'static str {
         match self {
             Self::HeadTooLarge => "the request line or the headers are too large",
@@ -83,7 +83,8 @@ impl Reason {
         }
     }
 
-    /// Why HTTP could not be spoken on a connection that began with `first_bytes`. `None` where nobody was refused.
+    /// Why HTTP failed on a connection that began with `first_bytes`. `None` if the connection just ended and no peer
+    /// was refused.
     pub(super) fn of_http(
         error: &(dyn std::error::Error + 'static),
         first_bytes: &[u8],
@@ -92,7 +93,7 @@ impl Reason {
             return Some(reason);
         }
         if let Some(error) = find::<h2::Error>(error) {
-            // One that is of the network, or that the peer sent, is an end and no refusal.
+            // An error of the network, or one that the peer sent, ends the connection but refuses nobody.
             let is_ours = error.is_library() && !error.is_io();
             return is_ours.then_some(Self::Malformed);
         }
@@ -108,8 +109,8 @@ impl Reason {
         }
     }
 
-    /// Why a TLS handshake that began with `first_bytes` failed. `None` where nothing had come: who only looks whether
-    /// the port is open is not refused.
+    /// Why a TLS handshake that began with `first_bytes` failed. `None` if no bytes had come: a client that only probes
+    /// whether the port is open is not refused.
     pub(super) fn of_handshake(first_bytes: &[u8]) -> Option<Self> {
         match first_bytes {
             [] => None,
@@ -144,14 +145,14 @@ fn find<'a, E: std::error::Error + 'static>(
         .find_map(|error| error.downcast_ref::<E>())
 }
 
-/// Counts and says what one listener refuses.
+/// Counts and logs the connections that one listener refuses.
 pub(super) struct Refused {
     listener: &'static str,
     metrics: Option<Metrics>,
     said: Mutex<HashMap<Reason, Said>>,
 }
 
-/// When a kind was last said, and how often it has come since.
+/// When a reason was last logged, and how often it has occurred since.
 #[derive(Default)]
 struct Said {
     last: Option<Instant>,
@@ -172,7 +173,7 @@ impl Refused {
         }
     }
 
-    /// A connection of `peer` was refused.
+    /// Notes that a connection of `peer` was refused.
     pub(super) fn note(&self, reason: Reason, peer: SocketAddr) {
         if let Some(metrics) = &self.metrics {
             metrics.connections_refused(reason.as_str(), 1);
@@ -189,7 +190,7 @@ impl Refused {
         }
     }
 
-    /// How many have come since the kind was last said, if it is to be said now.
+    /// How often the reason has occurred since it was last logged, if it is to be logged now.
     fn is_to_be_said(&self, reason: Reason, now: Instant) -> Option<u64> {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let said = said.entry(reason).or_default();

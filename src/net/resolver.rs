@@ -1,5 +1,5 @@
-//! Which addresses a link of a payload may lead to. The check is in the resolver of the HTTP client, where the address is
-//! used, so a DNS answer that changes after a look is caught as well.
+//! Restricts the addresses to which a link in a payload may lead. The check is in the HTTP client's resolver, where the
+//! address is used, so a DNS answer that changes after an earlier lookup is caught as well.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -53,7 +53,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Said where a name leads to no public address.
+/// The error when a name has no public address.
 pub(super) const NOT_PUBLIC: &str = "the host has no public address";
 
 /// Resolves names to public addresses only.

@@ -1,8 +1,9 @@
-//! The two layers around a connection's socket. Neither changes a byte.
+//! Two wrappers around a connection's socket. Neither changes a byte.
 //!
-//! A sender may be gone the moment its last byte is sent. What it sent still waits to be read, but a library that meets
-//! the end of the connection, or an answer that cannot be written, gives the connection up with all that was not looked
-//! at yet. Suki sends once, so these layers let what has come be read before the end is told.
+//! A sender may disconnect as soon as its last byte is sent. Its request then still waits in the socket's buffer. But
+//! when hyper reads the end of the connection, or cannot write an answer, it drops the connection with all requests
+//! that it has not read yet. Suki sends each notification only once, so these wrappers make hyper read everything that
+//! has come before it learns of the end.
 
 use std::io;
 use std::pin::Pin;
@@ -14,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::activity::Activity;
 use super::framing::Framing;
 
-/// As many of the first bytes as tell one protocol from another.
+/// The number of first bytes that suffice to tell the protocols apart.
 const FIRST_BYTES: usize = 16;
 
-/// The socket's own layer: remembers the first bytes, and drops what cannot be written any more, so that what the peer
-/// has sent before it left can still be read. The end of the connection is told by reading.
+/// The inner wrapper. It remembers the first bytes, and discards writes after the peer has disconnected, so that
+/// everything that the peer had sent can still be read. Only reading reports the end of the connection.
 pub(super) struct Socket<S> {
     stream: S,
     first_bytes: FirstBytes,
@@ -26,7 +27,7 @@ pub(super) struct Socket<S> {
     can_write: bool,
 }
 
-/// The first bytes of a connection, as far as they have come.
+/// The first bytes of a connection that have come so far.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FirstBytes(Arc<Mutex<Vec<u8>>>);
 
@@ -47,7 +48,7 @@ impl<S> Socket<S> {
         }
     }
 
-    /// Takes "the peer is gone" for "written".
+    /// Treats the error that the peer has disconnected as a successful write.
     fn written(&mut self, result: io::Result<usize>, length: usize) -> io::Result<usize> {
         match result {
             Err(error) if is_gone(&error) => {
@@ -59,7 +60,7 @@ impl<S> Socket<S> {
     }
 }
 
-/// Whether a write failed because the peer reads no more.
+/// Whether a write failed because the peer has disconnected.
 fn is_gone(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -132,8 +133,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 }
 
-/// The layer beneath HTTP: says what the connection is doing, and holds its end back until what came before it has been
-/// answered. HTTP/2 may read many requests and the end at once, and would drop them all.
+/// The outer wrapper, directly beneath HTTP. It reports the connection's activity, and holds back the end of the
+/// connection until all requests before it are answered. HTTP/2 may read many requests and the end at once, and would
+/// drop them all.
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -141,11 +143,11 @@ pub(super) struct Watched<S> {
     end: Option<End>,
 }
 
-/// The end of a connection.
+/// The state of the end of a connection.
 struct End {
     error: Option<io::Error>,
-    /// The poll of the connection in which nothing was left to do. In it the last answer is written, and requests that
-    /// were read just now begin.
+    /// The number of the poll of the connection in which no request was left. The end is reported only in a later poll:
+    /// within this one the last answer is still written, and requests that were just read begin.
     quiet_poll: Option<u64>,
 }
 
@@ -169,11 +171,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let this = &mut *self;
         let this_poll = this.activity.polls();
         if let Some(end) = &mut this.end {
-            // A request that has not come whole waits for bytes that will never come, and has to be told.
+            // A request that has not come completely waits for bytes that will never come, so it must learn of the end.
             if this.framing.has_whole_requests() && this.activity.is_in_request() {
                 end.quiet_poll = None;
                 this.activity.wake_after_request(cx.waker());
-                // One that ended before the waker was there has woken nobody.
+                // A request that ended before the waker was set has woken nobody, so check again.
                 if this.activity.is_in_request() {
                     return Poll::Pending;
                 }

@@ -1,4 +1,4 @@
-//! TLS of a listener: 1.2 and 1.3 by rustls, ALPN h2 and http/1.1, certificates that can be replaced while
+//! TLS of a listener: TLS 1.2 and 1.3 by rustls, ALPN h2 and http/1.1, certificates that can be replaced while
 //! connections are open.
 
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use super::certificate::{self, Certificate};
 use super::tls_error::TlsError;
 use crate::config;
 
-/// The listener's TLS. Cheap to clone; clones share the certificate.
+/// The TLS settings of a listener. Cheap to clone; clones share the certificate.
 #[derive(Clone)]
 pub struct ServerTls {
     acceptor: TlsAcceptor,
@@ -37,10 +37,10 @@ impl ResolvesServerCert for Current {
 }
 
 impl ServerTls {
-    /// Reads certificate and key and checks that they go together and are valid now.
+    /// Reads certificate and key and checks that they belong together and are valid now.
     ///
     /// # Errors
-    /// [`TlsError`], which names the file and what is wrong.
+    /// [`TlsError`], which names the file and the problem.
     pub fn load(files: &config::ServerTls) -> Result<Self, TlsError> {
         let certificate = certificate::load(&files.cert_file, &files.key_file)?;
         let current = Arc::new(Current(ArcSwap::from_pointee(certificate)));
@@ -58,8 +58,8 @@ impl ServerTls {
         })
     }
 
-    /// Reads the files again. New handshakes get the new certificate; open connections go on. After an error the old
-    /// one stays.
+    /// Reads the files again. New handshakes use the new certificate; open connections stay open. After an error the
+    /// old certificate stays.
     ///
     /// # Errors
     /// As [`ServerTls::load`].
@@ -71,12 +71,12 @@ impl ServerTls {
         Ok(())
     }
 
-    /// When the certificate in force ends.
+    /// When the certificate in use expires.
     pub fn not_after(&self) -> Timestamp {
         self.current.0.load().not_after
     }
 
-    /// Why some clients may refuse the chain all the same, such as a leaf without its intermediate.
+    /// Why some clients may refuse the chain although it was loaded, such as a leaf without its intermediate.
     pub fn doubt(&self) -> Option<String> {
         let current = self.current.0.load();
         let why = current.doubt.as_ref()?;

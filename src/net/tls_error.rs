@@ -1,4 +1,4 @@
-//! Why TLS cannot be set up with the files that are configured. Quotes nothing of a key.
+//! Errors of setting up TLS with the configured files. No error quotes any part of a key.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ pub enum TlsError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         why: String,
     },
     /// The two files do not belong together, or the key is of a kind that cannot be used.
@@ -22,7 +22,7 @@ pub enum TlsError {
         cert_file: PathBuf,
         /// The key.
         key_file: PathBuf,
-        /// What rustls says.
+        /// rustls's error.
         why: String,
     },
     /// The certificate is not valid now.
