@@ -1,29 +1,29 @@
-//! What is counted of alerts and of synthetic notifications.
+//! Metrics of alerts and of synthetic notifications.
 
 use std::time::Duration;
 
 use super::{Metrics, counter, gauge, histogram};
 
 impl Metrics {
-    /// A synthetic notification was answered.
+    /// Counts a synthetic notification that was answered.
     pub fn canary_answered(&self, took: Duration) {
         counter(&self.0.recorder, "canary_total", &[("result", "answered")]).increment(1);
         histogram(&self.0.recorder, "canary_seconds", &[]).record(took);
     }
 
-    /// One was not, so that there is no time that it took.
+    /// Counts a synthetic notification that was not answered. No duration is recorded.
     pub fn canary_missed(&self) {
         counter(&self.0.recorder, "canary_total", &[("result", "missed")]).increment(1);
     }
 
-    /// Synthetic notifications are sent: what is counted of them begins at nothing.
+    /// Initialises the metrics of synthetic notifications with zero. Called when they are enabled.
     pub fn knows_canary(&self) {
         for result in ["answered", "missed"] {
             counter(&self.0.recorder, "canary_total", &[("result", result)]).absolute(0);
         }
     }
 
-    /// An alert of this type was raised, or is resolved.
+    /// Notes that an alert of this type was raised or resolved.
     pub fn alert(&self, alert: &'static str, is_raised: bool) {
         let labels = [("type", alert)];
         if is_raised {
@@ -33,12 +33,12 @@ impl Metrics {
         on.increment(if is_raised { 1.0 } else { -1.0 });
     }
 
-    /// An alert of this type is on since an earlier process.
+    /// Notes that an alert of this type was taken over from an earlier process.
     pub fn alert_taken_over(&self, alert: &'static str) {
         gauge(&self.0.recorder, "alerts", &[("type", alert)]).increment(1.0);
     }
 
-    /// There is an alert of this type: what is counted of it begins at nothing.
+    /// Initialises the metrics of an alert type with zero.
     pub fn knows_alert(&self, alert: &'static str) {
         counter(&self.0.recorder, "alerts_total", &[("type", alert)]).absolute(0);
         gauge(&self.0.recorder, "alerts", &[("type", alert)]).set(0.0);

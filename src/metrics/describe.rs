@@ -1,4 +1,4 @@
-//! The help text of every metric.
+//! The help texts of all metrics.
 
 use ::metrics::{KeyName, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::PrometheusRecorder;

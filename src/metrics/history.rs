@@ -1,5 +1,5 @@
-//! The last day of this process by minute, in memory: what a person looks at who has no Prometheus at hand. It begins
-//! anew with each start, and with several instances each has its own.
+//! The figures of this process's last day, by minute, in memory, for an operator who has no Prometheus at hand. They
+//! begin anew with each start, and each instance has its own.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -11,39 +11,39 @@ use jiff::{SignedDuration, Timestamp};
 use super::Answer;
 use crate::domain::Outcome;
 
-/// Minutes that are remembered.
+/// The number of minutes that are remembered.
 const MINUTES: usize = 24 * 60;
 const MINUTE: Duration = Duration::from_secs(60);
-/// The longest time that is told apart: a day, in microseconds.
+/// The longest duration that is recorded: a day, in microseconds.
 const LONGEST: u64 = 24 * 3600 * 1_000_000;
 
-/// What happened in one minute.
+/// The figures of one minute.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Minute {
     /// Notifications by their answer, in the order of [`Answer::ALL`].
     pub answers: [u32; Answer::ALL.len()],
     /// Sessions by how they ended, in the order of [`Outcome::ALL`].
     pub outcomes: [u32; Outcome::ALL.len()],
-    /// Events that every sink has.
+    /// Events that are done: every sink has them.
     pub done: u32,
     /// Events that were given up.
     pub dead: u32,
-    /// How long answers took: the median and the 99th percentile.
+    /// The time from a notification to its answer.
     pub ack: Option<Times>,
-    /// The same from receipt to the last sink.
+    /// The time from receipt to the last delivery.
     pub end_to_end: Option<Times>,
 }
 
-/// How long something took.
+/// Percentiles of a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// Half of it took no longer.
+    /// The median.
     pub p50: Duration,
-    /// 99 of 100 took no longer.
+    /// The 99th percentile.
     pub p99: Duration,
 }
 
-/// The last day by minute.
+/// The figures of the last day by minute.
 pub(super) struct History {
     began: Timestamp,
     start: Instant,
@@ -51,7 +51,7 @@ pub(super) struct History {
 }
 
 struct Ring {
-    /// The number of the minute that goes on, from 0.
+    /// The number of the current minute, from 0.
     now: u64,
     current: Minute,
     ack: Histogram<u32>,
@@ -61,7 +61,7 @@ struct Ring {
 
 impl Default for History {
     fn default() -> Self {
-        // Two digits are as exact as a chart is.
+        // Two significant digits are enough for a chart.
         let times = || Histogram::new_with_max(LONGEST, 2).expect("the bounds are right");
         Self {
             began: Timestamp::now(),
@@ -100,7 +100,8 @@ impl History {
         self.note(|ring| ring.current.dead += 1);
     }
 
-    /// At most the last `most` minutes with when each began, the oldest first; the last one still goes on.
+    /// The last minutes, at most `most`, each with the time at which it began, the oldest first. The last one is the
+    /// current minute.
     pub(super) fn last(&self, most: usize) -> Vec<(Timestamp, Minute)> {
         let mut minutes = Vec::new();
         self.note(|ring| {
@@ -130,7 +131,7 @@ impl History {
 }
 
 impl Ring {
-    /// Closes the minutes before this one.
+    /// Moves on to the minute `now`, and closes those before it.
     fn go_to(&mut self, now: u64) {
         while self.now < now {
             let closed = self.closed();
@@ -145,7 +146,7 @@ impl Ring {
         }
     }
 
-    /// The minute that goes on, as far as it has come.
+    /// The figures of the current minute so far.
     fn closed(&self) -> Minute {
         Minute {
             ack: times(&self.ack),

@@ -1,21 +1,21 @@
-//! Values of labels that several places name.
+//! Label values that are used in several places.
 
-/// How a notification was answered.
+/// The answer to a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// 200, new.
+    /// 200: a new notification.
     Accepted,
-    /// 200, known.
+    /// 200: a notification that is already known.
     Duplicate,
-    /// 401.
+    /// 401: the signature does not hold.
     Unauthorized,
-    /// 400, in the quarantine.
+    /// 400: an authentic body that is no notification; it is in the quarantine.
     Malformed,
-    /// 413.
+    /// 413: the body is too large.
     TooLarge,
     /// 408: the body did not come in time.
     TimedOut,
-    /// 503.
+    /// 503: the notification cannot be accepted now.
     Unavailable,
 }
 
@@ -45,7 +45,7 @@ impl Answer {
     ];
 }
 
-/// Which bound made an answer a 503.
+/// The limit because of which a notification was answered 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     /// `server.max_buffered_bytes`.
@@ -54,7 +54,7 @@ pub enum Bound {
     Queue,
     /// `store.deadline`.
     Deadline,
-    /// None: the store failed, and so did the spool where there is one.
+    /// No limit: the store failed, and so did the spool if there is one.
     Store,
 }
 

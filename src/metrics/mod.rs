@@ -1,4 +1,4 @@
-//! Counts what happens. A handle is passed to whoever counts; nothing is global.
+//! The service's metrics. Code that counts gets a handle; there is no global registry.
 //!
 //! No identifier of a patient, session or encounter is ever a label.
 
@@ -33,12 +33,12 @@ const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0,
 ];
-/// What becomes of an event that is to be replayed.
+/// The results of a replay of one event.
 const REPLAYS: [&str; 4] = ["scheduled", "no_content", "not_retrieved", "no_sink"];
 const BATCH: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 static METADATA: Metadata<'static> = Metadata::new("suki_receiver", Level::INFO, None);
 
-/// Counts what happens in one receiver. Cheap to clone.
+/// The metrics of one receiver. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -46,15 +46,15 @@ struct Inner {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     hot: Hot,
-    /// Of the process: memory, open files, when it started.
+    /// Metrics of the process: memory, open files, start time.
     process: metrics_process::Collector,
-    /// By the secret's name, which is known only when it is used.
+    /// The counters by the secret's name, each made when that secret is first used.
     signatures: RwLock<HashMap<String, Counter>>,
     history: History,
     sinks_down: RwLock<HashSet<String>>,
 }
 
-/// The metrics of the request path, looked up once.
+/// The metrics of the request path, looked up once for speed.
 struct Hot {
     accepted: Counter,
     duplicate: Counter,
@@ -65,7 +65,7 @@ struct Hot {
 }
 
 impl Metrics {
-    /// A registry of its own.
+    /// Makes metrics with their own registry.
     pub fn new() -> Self {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
@@ -155,7 +155,7 @@ impl Metrics {
         }))
     }
 
-    /// A notification was answered, `took` after its headers had come.
+    /// Counts a notification that was answered `took` after its headers had come.
     pub fn notification(&self, answer: Answer, took: Duration) {
         let hot = &self.0.hot;
         match answer {
@@ -178,17 +178,18 @@ impl Metrics {
         self.0.history.answered(answer, took);
     }
 
-    /// A notification came to another path than the webhook's.
+    /// Counts a notification that came to a path other than the webhook's.
     pub fn misrouted(&self) {
         counter(&self.0.recorder, "misrouted_total", &[]).increment(1);
     }
 
-    /// An authentic notification was signed longer ago, or further ahead, than `signature.tolerance`.
+    /// Counts an authentic notification whose time of signing is further in the past or future than
+    /// `signature.tolerance`.
     pub fn stale(&self) {
         counter(&self.0.recorder, "notifications_stale_total", &[]).increment(1);
     }
 
-    /// A signature held, under the secret of this name.
+    /// Counts a signature that was verified with the secret of this name.
     pub fn signature(&self, secret: &str) {
         let known = &self.0.signatures;
         if let Some(counter) = lock(known.read()).get(secret) {
@@ -199,18 +200,18 @@ impl Metrics {
         lock(known.write()).insert(secret.to_owned(), counter);
     }
 
-    /// A notification was answered 503.
+    /// Counts a notification that was answered 503.
     pub fn unavailable(&self, bound: Bound) {
         let labels = [("reason", bound.as_str())];
         counter(&self.0.recorder, "unavailable_total", &labels).increment(1);
     }
 
-    /// Refused requests were not kept: more came than are written down.
+    /// Counts a refused request that was not kept because too many came at once.
     pub fn rejected_not_kept(&self) {
         counter(&self.0.recorder, "refused_not_kept_total", &[]).increment(1);
     }
 
-    /// The store committed a batch of `size` writes.
+    /// Records that the store committed a batch of `size` writes.
     pub fn journal_commit(&self, size: usize, took: Duration) {
         self.0.hot.commit_seconds.record(took);
         self.0
@@ -219,17 +220,17 @@ impl Metrics {
             .record(f64::from(u32::try_from(size).unwrap_or(u32::MAX)));
     }
 
-    /// A connection of the public listener was opened (`1.0`) or closed (`-1.0`).
+    /// Counts a connection of the public listener that was opened (`1.0`) or closed (`-1.0`).
     pub fn connection(&self, change: f64) {
         self.0.hot.connections.increment(change);
     }
 
-    /// The public listener is at its bound of connections.
+    /// Counts that the public listener has reached its limit of connections.
     pub fn connections_full(&self) {
         counter(&self.0.recorder, "connections_full_total", &[]).increment(1);
     }
 
-    /// So many connections were refused before any handler saw a request.
+    /// Counts connections that were refused before a handler saw a request.
     pub fn connections_refused(&self, reason: &'static str, count: u64) {
         counter(
             &self.0.recorder,
@@ -239,12 +240,12 @@ impl Metrics {
         .increment(count);
     }
 
-    /// Whether a notification can be taken.
+    /// Sets whether a notification can be accepted.
     pub fn set_ready(&self, is_ready: bool) {
         self.set("ready", &[], u64::from(is_ready));
     }
 
-    /// A configuration was read, and put in force at this time where it could be.
+    /// Records that a configuration was read, and when it was put in force; `None` if it could not be.
     pub fn config_read(&self, in_force: Option<jiff::Timestamp>) {
         self.set(
             "config_last_reload_successful",
@@ -256,17 +257,17 @@ impl Metrics {
         }
     }
 
-    /// Whether a part of `/readyz` is well.
+    /// Sets whether a part of `/readyz` is healthy.
     pub fn set_part_well(&self, part: &'static str, is_well: bool) {
         self.set("part_well", &[("part", part)], u64::from(is_well));
     }
 
-    /// Log lines dropped because the log could not be written as fast.
+    /// Sets the total of log lines that were dropped because the log could not be written as fast.
     pub fn log_lines_dropped(&self, total: u64) {
         counter(&self.0.recorder, "log_lines_dropped_total", &[]).absolute(total);
     }
 
-    /// How many events stand in each state, and how old the oldest one in progress is.
+    /// Sets the number of events in each state, and the age of the oldest one in progress.
     pub fn set_events(&self, counts: &[(EventState, u64)], oldest_pending: Duration) {
         for state in EventState::ALL {
             let count = counts
@@ -278,7 +279,7 @@ impl Metrics {
         gauge(&self.0.recorder, "oldest_pending_seconds", &[]).set(oldest_pending.as_secs_f64());
     }
 
-    /// When the certificate of a listener ends.
+    /// Sets the time at which the certificate of a listener expires.
     pub fn certificate_not_after(&self, listener: &'static str, at: jiff::Timestamp) {
         self.at(
             "certificate_not_after_timestamp_seconds",
@@ -287,12 +288,12 @@ impl Metrics {
         );
     }
 
-    /// A call of the admin API was refused for want of a token or a role.
+    /// Counts a call of the admin API that was refused because it lacks a token or a role.
     pub fn admin_refused(&self, code: &'static str) {
         counter(&self.0.recorder, "admin_refused_total", &[("code", code)]).increment(1);
     }
 
-    /// How many refused requests are kept.
+    /// Sets the number of refused requests that are kept.
     pub fn set_refused_kept(&self, count: u64) {
         self.set("refused_kept", &[], count);
     }
@@ -309,13 +310,13 @@ impl Metrics {
         gauge(&self.0.recorder, name, labels).set(count as f64);
     }
 
-    /// Prometheus' text format.
+    /// Renders all metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         ::metrics::with_local_recorder(&self.0.recorder, || self.0.process.collect());
         self.0.handle.render()
     }
 
-    /// Folds recorded samples into their buckets. Call it every few seconds: they pile up otherwise.
+    /// Folds recorded samples into their buckets. Must be called every few seconds, since samples otherwise accumulate.
     pub fn upkeep(&self) {
         self.0.handle.run_upkeep();
     }

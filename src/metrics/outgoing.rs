@@ -1,14 +1,14 @@
-//! What is counted of calls to the vendor's API and of deliveries.
+//! Metrics of calls to the vendor's API and of deliveries.
 
 use std::time::Duration;
 
 use super::{Metrics, counter, gauge, histogram, lock};
 
-/// How attempts at a delivery end.
+/// The results of a delivery attempt.
 const DELIVERIES: [&str; 3] = ["delivered", "retry", "rejected"];
 
 impl Metrics {
-    /// A call to the vendor's API ended; `code` is its HTTP status, or a word when there was none.
+    /// Records a call to the vendor's API; `code` is its HTTP status, or a word if there was none.
     pub fn sdp_request(&self, endpoint: &'static str, code: &str, took: Duration) {
         counter(
             &self.0.recorder,
@@ -19,7 +19,7 @@ impl Metrics {
         histogram(&self.0.recorder, "sdp_request_seconds", &[]).record(took);
     }
 
-    /// There is an identity of this name: what is counted of it begins at nothing.
+    /// Initialises the metrics of an identity with zero.
     pub fn sdp_identity(&self, identity: &str) {
         for result in ["ok", "failed"] {
             let labels = [("identity", identity), ("result", result)];
@@ -28,31 +28,31 @@ impl Metrics {
         self.sdp_token(identity, None);
     }
 
-    /// When the token that an identity has now ends; `None` where it has none.
+    /// Sets when an identity's current token expires; `None` if it has no token.
     pub fn sdp_token(&self, identity: &str, ends_at: Option<jiff::Timestamp>) {
         let at = ends_at.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         let labels = [("identity", identity)];
         self.at("sdp_token_expiry_timestamp_seconds", &labels, at);
     }
 
-    /// A login ended; `identity` is the name in the configuration.
+    /// Counts a login; `identity` is its name in the configuration.
     pub fn sdp_login(&self, identity: &str, result: &'static str) {
         let labels = [("identity", identity), ("result", result)];
         counter(&self.0.recorder, "sdp_logins_total", &labels).increment(1);
     }
 
-    /// The breaker opened: the SDP API is down as a whole.
+    /// Counts that the breaker opened because the SDP API is down as a whole.
     pub fn sdp_breaker_opened(&self) {
         counter(&self.0.recorder, "sdp_breaker_opened_total", &[]).increment(1);
         self.sdp_breaker_open(true);
     }
 
-    /// Whether the breaker is open.
+    /// Sets whether the breaker is open.
     pub fn sdp_breaker_open(&self, is_open: bool) {
         self.set("sdp_breaker_open", &[], u64::from(is_open));
     }
 
-    /// There is a sink of this name: what is counted of it begins at nothing, so that its first failure is an increase.
+    /// Initialises the metrics of a sink with zero, so that its first failure is seen as an increase.
     pub fn sink(&self, sink: &str) {
         for result in DELIVERIES {
             let labels = [("sink", sink), ("result", result)];
@@ -62,12 +62,12 @@ impl Metrics {
         self.sink_down(sink, false);
     }
 
-    /// A sink took a delivery.
+    /// Records that a sink accepted a delivery.
     pub fn sink_took(&self, sink: &str, at: jiff::Timestamp) {
         self.at("sink_last_success_timestamp_seconds", &[("sink", sink)], at);
     }
 
-    /// A sink fails as a whole, or no longer.
+    /// Sets whether a sink fails as a whole.
     pub fn sink_down(&self, sink: &str, is_down: bool) {
         self.set("sink_down", &[("sink", sink)], u64::from(is_down));
         let mut down = lock(self.0.sinks_down.write());
@@ -83,7 +83,7 @@ impl Metrics {
         lock(self.0.sinks_down.read()).contains(sink)
     }
 
-    /// How many deliveries wait for a sink, and how long ago the event of the oldest came.
+    /// Sets how many deliveries wait for a sink, and how long ago the oldest one's event was received.
     pub fn set_deliveries_pending(&self, sink: &str, count: u64, oldest: Duration) {
         let labels = [("sink", sink)];
         self.set("deliveries_pending", &labels, count);
@@ -95,7 +95,7 @@ impl Metrics {
         .set(oldest.as_secs_f64());
     }
 
-    /// Which of these sinks are paused.
+    /// Sets which of these sinks are paused.
     pub fn set_sinks_paused(&self, sinks: &[String], is_paused: impl Fn(&str) -> bool) {
         for sink in sinks {
             let labels = [("sink", sink.as_str())];
@@ -103,7 +103,7 @@ impl Metrics {
         }
     }
 
-    /// A delivery attempt ended.
+    /// Records a delivery attempt.
     pub fn delivery(&self, sink: &str, result: &'static str, took: Duration) {
         counter(
             &self.0.recorder,
@@ -114,13 +114,13 @@ impl Metrics {
         histogram(&self.0.recorder, "delivery_seconds", &[("sink", sink)]).record(took);
     }
 
-    /// An event is done, `took` after its receipt.
+    /// Records an event that was done `took` after its receipt.
     pub fn end_to_end(&self, took: Duration) {
         histogram(&self.0.recorder, "end_to_end_seconds", &[]).record(took);
         self.0.history.done(took);
     }
 
-    /// An event is dead.
+    /// Counts a dead event in the history.
     pub fn dead(&self) {
         self.0.history.dead();
     }

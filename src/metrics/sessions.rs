@@ -1,4 +1,4 @@
-//! What is counted of expected sessions, and of what became of all.
+//! Metrics of expected sessions, and of the outcomes of all sessions.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Metrics, counter, gauge, histogram};
 use crate::domain::{ExpectedState, Outcome, Source};
 
 impl Metrics {
-    /// A question for an expected session was answered, or was not.
+    /// Counts a poll for an expected session, with its result.
     pub fn poll(&self, result: &'static str) {
         counter(
             &self.0.recorder,
@@ -16,40 +16,41 @@ impl Metrics {
         .increment(1);
     }
 
-    /// A session has ended, and no notification came.
+    /// Counts a session that has ended without a notification.
     pub fn push_missed(&self, outcome: Outcome) {
         let labels = [("status", outcome.as_str())];
         counter(&self.0.recorder, "push_missed_total", &labels).increment(1);
     }
 
-    /// A notification came after its session was recovered.
+    /// Counts a notification that came after its session was recovered.
     pub fn push_late(&self) {
         counter(&self.0.recorder, "push_late_total", &[]).increment(1);
     }
 
-    /// A notification came, so long after its session's end.
+    /// Records the delay between a session's end and its notification.
     pub fn push_delay(&self, delay: Duration) {
         histogram(&self.0.recorder, "push_delay_seconds", &[]).record(delay);
     }
 
-    /// A notification came of a session that nobody registered, though others are.
+    /// Counts a notification of a session that was not registered, although others were.
     pub fn unexpected_notification(&self) {
         counter(&self.0.recorder, "unexpected_notifications_total", &[]).increment(1);
     }
 
-    /// What was delivered was fetched again.
+    /// Counts delivered content that was fetched again.
     pub fn refreshed(&self, has_changed: bool) {
         let result = if has_changed { "changed" } else { "same" };
         counter(&self.0.recorder, "refresh_total", &[("result", result)]).increment(1);
     }
 
-    /// How many questions a second are asked at most, now.
+    /// Sets the current limit of polls per second.
     pub fn reconcile_rate(&self, rate: f64) {
         gauge(&self.0.recorder, "reconcile_rate", &[]).set(rate);
     }
 
-    /// How expected sessions stand: how many in each state, for how long the longest overdue one is, how late the latest
-    /// question is, and how much is left of the shortest time for which the vendor keeps what has a clock.
+    /// Sets the figures of expected sessions: the number in each state, how long the most overdue one is overdue, how
+    /// late the most overdue poll is, and the shortest remaining time for which the vendor keeps each resource with a
+    /// retention period.
     pub fn set_expected(
         &self,
         counts: &[(ExpectedState, u64)],
@@ -71,7 +72,7 @@ impl Metrics {
         }
     }
 
-    /// What is to be had of a session is there, or given up.
+    /// Counts a session whose content was retrieved or given up.
     pub fn session(&self, outcome: Outcome, source: Source) {
         let labels = [("outcome", outcome.as_str()), ("source", source.as_str())];
         counter(&self.0.recorder, "sessions_total", &labels).increment(1);

@@ -1,13 +1,13 @@
-//! What is counted of the spans that are exported.
+//! Metrics of exported spans.
 
 use super::{Metrics, counter};
 
 /// Why spans were dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpansDropped {
-    /// Too many waited.
+    /// The queue was full.
     Queue,
-    /// The collector did not take them.
+    /// The collector did not accept them.
     Collector,
 }
 
@@ -21,19 +21,19 @@ impl SpansDropped {
 }
 
 impl Metrics {
-    /// Spans are exported: what is counted of them begins at nothing.
+    /// Initialises the metrics of spans with zero. Called when spans are exported.
     pub fn traces(&self) {
         self.spans_exported(0);
         self.spans_dropped(SpansDropped::Queue, 0);
         self.spans_dropped(SpansDropped::Collector, 0);
     }
 
-    /// The collector took spans.
+    /// Counts spans that the collector accepted.
     pub fn spans_exported(&self, count: usize) {
         counter(&self.0.recorder, "otel_spans_exported_total", &[]).increment(wide(count));
     }
 
-    /// Spans were dropped.
+    /// Counts spans that were dropped.
     pub fn spans_dropped(&self, reason: SpansDropped, count: usize) {
         let labels = [("reason", reason.as_str())];
         counter(&self.0.recorder, "otel_spans_dropped_total", &labels).increment(wide(count));
