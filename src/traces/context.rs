@@ -1,13 +1,13 @@
-//! Which trace a span is of, and which one it is: the ids of W3C Trace Context, and the header that carries them.
+//! The ids of a trace and of a span within it (W3C Trace Context), and the header that carries them.
 //!
-//! An event's first trace has the event's id. So nothing is stored for it, every instance knows it, and who has the id of
-//! an event has that of its trace.
+//! The id of an event's first trace is the event's id. So the trace id need not be stored, every instance knows it, and
+//! an operator who knows the event's id can find its trace.
 
 use std::fmt;
 
 use crate::domain::EventId;
 
-/// A span by its ids. Neither of the two is all zeros.
+/// The ids of a span: its trace id and its own id. Neither is all zeros.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SpanContext {
     pub(super) trace: [u8; 16],
@@ -15,8 +15,8 @@ pub struct SpanContext {
 }
 
 impl SpanContext {
-    /// The span in which an event was received: the trace has the event's id, and the span the id's second half, which is
-    /// random in a UUID of version 7.
+    /// The span in which an event was received. The trace id is the event's id, and the span id is its second half,
+    /// which is random in a UUID of version 7.
     pub fn of_event(id: EventId) -> Self {
         let trace = *id.as_bytes();
         let [.., s0, s1, s2, s3, s4, s5, s6, s7] = trace;
@@ -35,7 +35,7 @@ impl SpanContext {
         }
     }
 
-    /// Another span of the same trace.
+    /// A new span of the same trace.
     pub(super) fn new_child(self) -> Self {
         Self {
             trace: self.trace,
@@ -43,7 +43,7 @@ impl SpanContext {
         }
     }
 
-    /// The span that a `traceparent` header names, of whatever version (<https://www.w3.org/TR/trace-context/>).
+    /// The span that a `traceparent` header of any version names (<https://www.w3.org/TR/trace-context/>).
     pub fn parse(header: &str) -> Option<Self> {
         let mut parts = header.split('-');
         let (version, trace, span, flags) =
@@ -68,7 +68,7 @@ impl SpanContext {
         hex::encode(self.trace)
     }
 
-    /// The header of a call that is part of this span. What is exported is sampled, so its flag is set.
+    /// The `traceparent` header for a call within this span. Every exported span is sampled, so the flag is set.
     pub fn traceparent(&self) -> String {
         format!(
             "00-{}-{}-01",
@@ -77,8 +77,8 @@ impl SpanContext {
         )
     }
 
-    /// A share from 0 to 1 by which a trace is sampled or not. Taken from the last bytes of its id, which are random in a
-    /// UUID of version 7 as well.
+    /// A number from 0 to 1 that decides whether a trace is sampled. It is computed from the last bytes of the trace
+    /// id, which are also random in a UUID of version 7.
     pub(super) fn share(&self) -> f64 {
         let [.., a, b, c, d] = self.trace;
         f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0)

@@ -1,7 +1,8 @@
-//! Sends spans to the collector, many at once: OTLP over HTTP, as protobuf.
+//! Sends spans to the collector in batches: OTLP over HTTP, as protobuf.
 //!
-//! A collector that is slow or down costs spans, which are counted, and nothing else: no work waits for it, the log says it
-//! once a minute at most, and a stop does not wait for one that was down before.
+//! When the collector is slow or down, spans are dropped and counted, and nothing else is affected: no work waits for
+//! the collector, the log reports the problem at most once a minute, and a stop does not wait for a collector that was
+//! already down.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,31 +27,31 @@ use crate::lifecycle::TaskGroup;
 use crate::metrics::{Metrics, SpansDropped};
 use crate::net::{ClientError, ClientOptions, Reach, build_client, describe, read_capped};
 
-/// Spans that wait; what is more is dropped.
+/// The limit of spans that wait; further ones are dropped.
 const WAITING: usize = 8192;
-/// Most spans of one call.
+/// The limit of spans in one call.
 const BATCH: usize = 1024;
-/// How long a call waits for more spans.
+/// How long a batch waits for more spans.
 const GATHER: Duration = Duration::from_secs(1);
-/// The waits before a call is made again that may succeed then.
+/// The waits before the retries of a call that failed temporarily.
 const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
-/// How long a stop waits for the last spans.
+/// The time that a stop allows for sending the last spans.
 const FLUSH: Duration = Duration::from_secs(1);
-/// How often the log says that spans are dropped.
+/// The interval at which the log reports dropped spans at most.
 const SAY_EVERY: Duration = Duration::from_secs(60);
-/// Most of an answer that is read.
+/// The limit in bytes of an answer that is read.
 const ANSWER: usize = 64 * 1024;
 
-/// What is made of the configuration: who opens spans, and who sends them.
+/// The two ends of tracing as configured: the handle that opens spans, and the exporter.
 pub struct Setup {
     /// Opens spans.
     pub traces: Traces,
-    /// Sends them, where that is configured.
+    /// Sends spans, if that is configured.
     pub exporter: Option<Exporter>,
 }
 
 impl Setup {
-    /// Sets up what is configured. `instance` is the name of this process among its like.
+    /// Sets up tracing as configured. `instance` is the name of this instance.
     ///
     /// # Errors
     /// When the HTTP client cannot be set up.
@@ -77,19 +78,19 @@ impl Setup {
     }
 }
 
-/// Sends spans until its group stops.
+/// Sends spans to the collector.
 pub struct Exporter {
     spans: mpsc::Receiver<Span>,
     collector: Collector,
     metrics: Metrics,
-    /// When the log last said that spans are dropped.
+    /// When the log last reported dropped spans.
     said: Option<Instant>,
     /// Whether the last call succeeded.
     is_taking: bool,
 }
 
 impl Exporter {
-    /// Works until `tasks` stops, and then sends what is left.
+    /// Sends spans until `tasks` stops, and then those that are left.
     pub async fn run(mut self, tasks: TaskGroup) {
         loop {
             let mut batch = Vec::new();
@@ -99,18 +100,19 @@ impl Exporter {
                 () = self.gather(&mut batch) => {}
             }
             if batch.is_empty() {
-                // Nobody is left who opens spans.
+                // No code is left that opens spans.
                 return;
             }
             self.send(batch, &tasks).await;
         }
         if self.is_taking {
-            // What is not sent by then is lost with the process, as it is where the process is killed.
+            // Spans that are not sent by then are lost, as they are when the process is killed.
             tokio::time::timeout(FLUSH, self.flush()).await.ok();
         }
     }
 
-    /// Waits for a span, and then for as many as come in a moment. Those that have come stay in `batch`.
+    /// Waits for a span, and then a short time for further ones. When this future is dropped, the spans that have come
+    /// stay in `batch`.
     async fn gather(&mut self, batch: &mut Vec<Span>) {
         self.spans.recv_many(batch, BATCH).await;
         let more = async {
@@ -150,7 +152,7 @@ impl Exporter {
         self.note(count, result);
     }
 
-    /// Counts what became of spans, and says it where they are lost.
+    /// Counts exported and dropped spans, and logs when spans are dropped.
     fn note(&mut self, count: usize, result: Result<usize, Failure>) {
         let (dropped, why) = match result {
             Ok(rejected) => (rejected, "it rejected some of them".to_owned()),
@@ -181,11 +183,11 @@ impl Exporter {
 /// Why a call failed.
 struct Failure {
     why: String,
-    /// Whether the same call may succeed later.
+    /// Whether a retry of the same call may succeed.
     may_pass: bool,
 }
 
-/// The collector, and what all calls carry.
+/// The collector, and the data that every call contains.
 struct Collector {
     client: reqwest::Client,
     endpoint: Url,
@@ -223,7 +225,7 @@ impl Collector {
         })
     }
 
-    /// Posts spans; gives back how many of them it rejected.
+    /// Posts spans, and returns how many of them the collector rejected.
     async fn post(&self, spans: Vec<Span>) -> Result<usize, Failure> {
         let request = ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
@@ -254,7 +256,7 @@ impl Collector {
                 may_pass: may_pass(status),
             });
         }
-        // What cannot be read says nothing of any that was rejected.
+        // An answer that cannot be read counts as one that rejects nothing.
         let body = read_capped(answer, ANSWER).await.unwrap_or_default();
         let said = ExportTraceServiceResponse::decode(body).unwrap_or_default();
         let rejected = said
@@ -264,7 +266,7 @@ impl Collector {
     }
 }
 
-/// The answers after which OTLP has a client try again.
+/// Whether OTLP asks a client to retry after this status.
 fn may_pass(status: StatusCode) -> bool {
     [
         StatusCode::TOO_MANY_REQUESTS,
@@ -275,7 +277,7 @@ fn may_pass(status: StatusCode) -> bool {
     .contains(&status)
 }
 
-/// Who makes the spans.
+/// The OpenTelemetry resource that describes this service.
 fn resource(otel: &Otel, instance: &str) -> Resource {
     let mut attributes: Vec<KeyValue> = [
         ("service.name", otel.service_name.as_str()),
@@ -294,10 +296,10 @@ fn resource(otel: &Otel, instance: &str) -> Resource {
     }
 }
 
-/// Whether the collector takes a call without spans.
+/// Checks that the collector accepts a call without spans.
 ///
 /// # Errors
-/// Why it does not.
+/// The reason why it does not.
 pub async fn check(otel: &Otel) -> Result<(), String> {
     let Some(endpoint) = &otel.endpoint else {
         return Ok(());

@@ -1,9 +1,11 @@
-//! Traces: what became of an event, step by step with times, sent to a collector by OTLP over HTTP. Off unless configured.
+//! Traces: the steps of an event's processing with their times, sent to a collector by OTLP over HTTP. Off unless
+//! configured.
 //!
-//! An event is received in one span, and its first attempts are beneath it. A later attempt, which may be days later, is a
-//! trace of its own with a link to that span. The sender's trace is never continued: the door is public.
+//! An event is received in one span, and its first attempts are children of that span. A later attempt, possibly days
+//! later, has its own trace with a link to that span. The trace of the request's sender is never continued, because the
+//! listener is public.
 //!
-//! No id of a session or encounter, and no content, ever gets into a span: see `span.rs`.
+//! A span never contains an id of a session or encounter, or any content: see `span.rs`.
 
 mod context;
 mod export;
@@ -20,7 +22,7 @@ pub use self::span::{Kind, Span, child, current, on_current};
 use self::outbox::Outbox;
 use crate::domain::EventId;
 
-/// From when on an attempt is no longer part of the trace in which its event was received.
+/// An attempt later than this after its event's receipt gets its own trace.
 const FIRST_TRACE: Duration = Duration::from_secs(600);
 
 /// Opens spans. Cheap to clone.
@@ -33,19 +35,19 @@ struct Inner {
     sample: f64,
 }
 
-/// One attempt at something for an event.
+/// An attempt to retrieve or deliver an event.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
     /// The event.
     pub event: EventId,
-    /// Which attempt it is, from 1; `None` where they are not counted.
+    /// The number of the attempt, from 1; `None` if attempts are not counted.
     pub number: Option<u32>,
-    /// For how long the event has been here.
+    /// The time since the event was received.
     pub age: Duration,
 }
 
 impl Traces {
-    /// None are made.
+    /// Tracing that is off: no spans are made.
     pub fn off() -> Self {
         Self::default()
     }
@@ -54,19 +56,20 @@ impl Traces {
         Self(Some(Arc::new(Inner { outbox, sample })))
     }
 
-    /// Whether any are made.
+    /// Whether spans are made.
     pub fn are_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The span in which an event was received; `None` where it has no trace.
+    /// The span in which an event was received; `None` if it has no trace.
     pub fn origin(&self, event: EventId) -> Option<SpanContext> {
         let inner = self.0.as_ref()?;
         let context = SpanContext::of_event(event);
         (context.share() < inner.sample).then_some(context)
     }
 
-    /// The span of a request that began then. Where it brought a new event it is the one in which that was received.
+    /// The span of a request that began at `started`. If the request brought a new event, this is the span in which the
+    /// event was received.
     pub fn request(&self, event: Option<EventId>, name: &str, started: Instant) -> Span {
         let Some(inner) = &self.0 else {
             return Span::none();
@@ -106,7 +109,8 @@ impl Traces {
         span
     }
 
-    /// The span in which an event was made that no request brought. `from` is the event that it follows, where there is one.
+    /// The span in which an event was made without a request. `from` is the event from which it was made, if there is
+    /// one.
     pub fn made(&self, event: EventId, name: &str, from: Option<EventId>) {
         let (Some(inner), Some(context)) = (&self.0, self.origin(event)) else {
             return;

@@ -1,11 +1,12 @@
-//! Where spans are left for the exporter. Nobody waits here: what there is no room for is dropped and counted.
+//! The queue of spans for the exporter. Adding a span never waits: if the queue is full, the span is dropped and
+//! counted.
 
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::sync::mpsc;
 
 use crate::metrics::{Metrics, SpansDropped};
 
-/// Takes spans. Cheap to clone.
+/// The sending end of the queue. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Outbox {
     sender: mpsc::Sender<Span>,
@@ -13,7 +14,7 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// One with so much room, and where its spans come out.
+    /// A queue for `room` spans: its sending end and its receiving end.
     pub(super) fn new(room: usize, metrics: &Metrics) -> (Self, mpsc::Receiver<Span>) {
         let (sender, spans) = mpsc::channel(room);
         let metrics = metrics.clone();

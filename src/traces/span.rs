@@ -1,7 +1,7 @@
-//! A span while it is open. It is sent to the exporter when it is dropped.
+//! An open span, which is sent to the exporter when it is dropped.
 //!
-//! It holds what is set here and nothing else: no log line, no message of an error, no address. So nothing of a patient
-//! gets into a span but by a call that one can read.
+//! A span contains only what is set with the methods of this file: no log line, no error message, no address. So
+//! patient data could get into a span only by an explicit call, which a reviewer can see.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,29 +14,29 @@ use tracing::Instrument;
 use super::SpanContext;
 use super::outbox::Outbox;
 
-/// The part of two in a call (OpenTelemetry's `SpanKind`).
+/// The role of a span (OpenTelemetry's `SpanKind`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Neither: a step within the process.
+    /// A step within the process.
     Internal,
     /// Answers a call.
     Server,
     /// Makes a call.
     Client,
-    /// Hands a message to others.
+    /// Makes a message for later processing.
     Producer,
-    /// Takes a message that waited.
+    /// Processes a message that waited.
     Consumer,
 }
 
-/// An open span, or nothing where there is no trace.
+/// An open span, or nothing if there is no trace.
 #[derive(Default)]
 pub struct Span(Option<Box<Open>>);
 
 struct Open {
     context: SpanContext,
     started: Instant,
-    /// How long it took, where that is known before it is dropped.
+    /// The duration, if it is set before the span is dropped.
     took: Option<Duration>,
     exported: Exported,
     outbox: Outbox,
@@ -47,12 +47,12 @@ tokio::task_local! {
 }
 
 impl Span {
-    /// No span: what is set is gone.
+    /// No span: everything that is set on it is discarded.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Opens a span that began then.
+    /// Opens a span that began at `started`.
     pub(super) fn open(
         context: SpanContext,
         parent: Option<SpanContext>,
@@ -79,17 +79,17 @@ impl Span {
         })))
     }
 
-    /// Its ids; `None` where there is no trace.
+    /// The span's ids; `None` if there is no trace.
     pub fn context(&self) -> Option<SpanContext> {
         self.0.as_ref().map(|open| open.context)
     }
 
-    /// Opens a span beneath this one.
+    /// Opens a child of this span.
     pub fn child(&self, kind: Kind, name: impl FnOnce() -> String) -> Self {
         self.child_since(Instant::now(), kind, name)
     }
 
-    /// The same, begun then.
+    /// Opens a child of this span that began at `started`.
     pub fn child_since(&self, started: Instant, kind: Kind, name: impl FnOnce() -> String) -> Self {
         let Some(open) = &self.0 else {
             return Self::none();
@@ -103,7 +103,8 @@ impl Span {
         )
     }
 
-    /// Sets an attribute to a text. No id of a session or an encounter, and nothing that a sender or the vendor wrote.
+    /// Sets an attribute to a text. The text must not be an id of a session or an encounter, or come from a sender or
+    /// the vendor.
     pub fn text(&mut self, key: &str, value: impl Into<String>) {
         self.set(key, || Value::StringValue(value.into()));
     }
@@ -119,7 +120,7 @@ impl Span {
         }
     }
 
-    /// Names another span that this one has to do with.
+    /// Adds a link to a related span.
     pub fn link(&mut self, to: SpanContext) {
         if let Some(open) = &mut self.0 {
             open.exported.links.push(Link {
@@ -130,7 +131,7 @@ impl Span {
         }
     }
 
-    /// Says that it failed, and by which of a few words.
+    /// Marks the span as failed. `error_type` is one of a few fixed words.
     pub fn failed(&mut self, error_type: impl Into<String>) {
         self.text("error.type", error_type);
         if let Some(open) = &mut self.0 {
@@ -141,14 +142,14 @@ impl Span {
         }
     }
 
-    /// Ends it, so long after it began.
+    /// Ends the span with this duration.
     pub fn ends_after(mut self, took: Duration) {
         if let Some(open) = &mut self.0 {
             open.took = Some(took);
         }
     }
 
-    /// Runs a task's work within this span: [`child`] and [`on_current`] find it, and log lines carry the trace's id. It
+    /// Runs work within this span: [`child`] and [`on_current`] find it, and log lines carry the trace id. The span
     /// ends with the work.
     pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
         let Some(context) = self.context() else {
@@ -160,15 +161,15 @@ impl Span {
     }
 }
 
-/// Opens a span beneath the one in whose scope this is called.
+/// Opens a child of the span in whose scope this is called.
 pub fn child(kind: Kind, name: impl FnOnce() -> String) -> Span {
     let opened = CURRENT.try_with(|current| current.borrow().child(kind, name));
     opened.unwrap_or_default()
 }
 
-/// Sets something of the span in whose scope this is called.
+/// Changes the span in whose scope this is called.
 pub fn on_current(change: impl FnOnce(&mut Span)) {
-    // Outside of any scope there is no trace.
+    // Outside of any scope there is no span to change.
     CURRENT
         .try_with(|current| change(&mut current.borrow_mut()))
         .ok();
@@ -221,7 +222,7 @@ impl Kind {
 /// The flag `sampled` of W3C Trace Context.
 const SAMPLED: u32 = 1;
 
-/// An attribute as it is exported.
+/// An attribute in the form in which it is exported.
 pub(super) fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
@@ -230,7 +231,7 @@ pub(super) fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-/// The time of day at an instant, since 1970.
+/// The nanoseconds from 1970 to an instant.
 fn unix_nanos(at: Instant) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let then = now.unwrap_or_default().saturating_sub(at.elapsed());
