@@ -111,7 +111,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         (
             counters,
             "replays_total",
-            "Events to be replayed by what came of it.",
+            "Events that were to be replayed, by result.",
         ),
         (
             counters,
@@ -155,11 +155,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
             "sessions_total",
             "Sessions whose event was retrieved or given up, by outcome and source.",
         ),
-        (
-            gauges,
-            "expected_sessions",
-            "Expected sessions by where they stand.",
-        ),
+        (gauges, "expected_sessions", "Expected sessions by state."),
         (
             gauges,
             "expected_overdue_seconds",
@@ -188,17 +184,17 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         (
             counters,
             "reconcile_polls_total",
-            "Questions for expected sessions by what was answered.",
+            "Polls for expected sessions by result.",
         ),
         (
             gauges,
             "reconcile_lag_seconds",
-            "How late the most overdue question for an expected session is.",
+            "How late the most overdue poll for an expected session is.",
         ),
         (
             gauges,
             "reconcile_rate",
-            "Most calls a second for expected sessions, as the SDP API lets them be made now.",
+            "Current limit of polls a second for expected sessions; lowered while the SDP API asks for it.",
         ),
         (
             gauges,
