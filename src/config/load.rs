@@ -1,4 +1,4 @@
-//! From sources to a checked configuration: defaults, then the file, then the environment, then flags.
+//! Loads and checks a configuration from its sources: defaults, then the file, then the environment, then flags.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,26 +13,25 @@ use super::reader::tree::{self, Table};
 use super::reader::{Effective, Env, Source};
 use super::sections::otel_env;
 
-/// What a configuration is loaded from.
+/// The sources of a configuration.
 #[derive(Clone, Default)]
 pub struct LoadOptions {
-    /// The file named by a flag; the variable's or one of the usual places when not set.
+    /// The file that a flag names. If `None`, the variable or one of the usual places decides.
     pub file: Option<PathBuf>,
-    /// For a command that needs the store and nothing else: what is wrong elsewhere, a missing secret included, is none
-    /// of its business.
+    /// For a command that needs only the store: problems elsewhere, including missing secrets, are ignored.
     pub only_store: bool,
     /// The environment.
     pub env: Env,
-    /// Dotted keys and values given by flags, such as `server.listen`. The later of two for one key wins.
+    /// Dotted keys, such as `server.listen`, and values given by flags. If a key occurs twice, the later value wins.
     pub overrides: Vec<(String, String)>,
 }
 
 /// A configuration that can be used.
 #[derive(Debug, Clone)]
 pub struct Loaded {
-    /// What is set.
+    /// The settings.
     pub config: Config,
-    /// What is legal but risky, each in one line for the log.
+    /// Warnings about settings that are valid but risky, one line each, for the log.
     pub warnings: Vec<String>,
     /// Every key with its value and source, secrets masked.
     pub effective: Effective,
@@ -41,7 +40,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Which file it is from, for messages about what it led to.
+    /// The origin of the configuration, for messages about its consequences.
     pub fn place(&self) -> String {
         match &self.file {
             Some(file) => format!("by the configuration {}", file.display()),
@@ -53,7 +52,7 @@ impl Loaded {
         }
     }
 
-    /// What was found to be wrong of keys when their values were used, with where each was set.
+    /// Adds to faults that were found when values were used where each key was set.
     pub fn located(&self, faults: Vec<Fault>) -> Problems {
         let located = |Fault { key, message }| Problem {
             source: self
@@ -69,7 +68,7 @@ impl Loaded {
 }
 
 impl Config {
-    /// Reads, merges and checks everything. Blocks: it reads files and runs the commands that secrets come from.
+    /// Reads, merges and checks all sources. Blocks: it reads files and runs the commands that print secrets.
     pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
         load(options, &USUAL_PLACES)
     }

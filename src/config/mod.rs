@@ -1,6 +1,6 @@
-//! The configuration: typed sections, where their values come from, and what is wrong with them.
+//! The configuration: typed sections, the sources of their values, and the problems found in them.
 //!
-//! Holds data; builds no clients and opens nothing but the files it reads values from.
+//! This folder only holds data: it builds no clients and opens only the files from which it reads values.
 
 mod load;
 mod reader;
@@ -20,7 +20,7 @@ pub use sections::{
     Template, Via, for_provider,
 };
 
-/// Everything that can be set.
+/// The whole configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     /// `[server]`: the public listener.
@@ -29,26 +29,26 @@ pub struct Config {
     pub admin: Admin,
     /// `[signature]`: how notifications are verified.
     pub signature: Signature,
-    /// `[store]`: where they are kept.
+    /// `[store]`: where notifications are kept.
     pub store: Store,
-    /// `[net]`: how others are reached.
+    /// `[net]`: the proxy for outgoing calls.
     pub net: Net,
     /// `[sdp]`: the vendor's API.
     pub sdp: Sdp,
     /// `[follow]`: which links are followed, and for how long.
     pub follow: Follow,
-    /// `[reconcile]`: sessions that are expected.
+    /// `[reconcile]`: expected sessions.
     pub reconcile: Reconcile,
-    /// `[refresh]`: content that comes late, or anew.
+    /// `[refresh]`: content that comes late or changes.
     pub refresh: Refresh,
     /// `[canary]`: the synthetic notification.
     pub canary: Canary,
-    /// `[[sinks]]`: where results go.
+    /// `[[sinks]]`: where results are delivered.
     pub sinks: Vec<SinkConfig>,
     /// `[retention]`: how long content and receipts stay.
     pub retention: Retention,
-    /// `[log]`: what is logged, and how.
+    /// `[log]`: the level and the format of the log.
     pub log: Log,
-    /// `[otel]`: where traces go.
+    /// `[otel]`: where traces are sent.
     pub otel: Otel,
 }

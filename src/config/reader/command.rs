@@ -1,4 +1,4 @@
-//! Runs a command that prints a secret. Nothing that it prints ends up in an error.
+//! Runs a command that prints a secret. No error contains anything that the command prints.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::text::read_text;
 
-/// Longest time a command may take.
+/// The time limit of a command.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What the command printed, or what happened instead, worded to stand after its name. Blocks.
+/// The output of the command, or an error that is worded to follow the command's name. Blocks.
 pub(in crate::config) fn output(command: &[String]) -> Result<String, String> {
     output_within(command, LIMIT)
 }
@@ -18,7 +18,7 @@ pub(in crate::config) fn output(command: &[String]) -> Result<String, String> {
 fn output_within(command: &[String], limit: Duration) -> Result<String, String> {
     let (program, arguments) = command.split_first().ok_or("is an empty list")?;
     let deadline = Instant::now() + limit;
-    // Its stderr goes nowhere: what a tool says about a secret may quote it.
+    // Its stderr is discarded: a tool's error message may quote the secret.
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -27,7 +27,7 @@ fn output_within(command: &[String], limit: Duration) -> Result<String, String> 
         .spawn()
         .map_err(|error| format!("cannot be started: {error}"))?;
     let stdout = child.stdout.take().ok_or("has no output")?;
-    // A thread of its own, since something the command left behind may hold the pipe open for ever.
+    // Read in a separate thread: a process that the command has left behind may hold the pipe open for ever.
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || sender.send(read_text(stdout)));
     let output = receiver.recv_timeout(limit);
@@ -40,7 +40,7 @@ fn output_within(command: &[String], limit: Duration) -> Result<String, String> 
     }
 }
 
-/// How the child ended; at the deadline it is killed and the answer is `None`.
+/// The exit status of the child. At the deadline the child is killed, and the result is `None`.
 fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
     const STEP: Duration = Duration::from_millis(5);
     loop {
@@ -48,7 +48,7 @@ fn wait_until(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
             Ok(Some(status)) => return Some(status),
             Ok(None) if Instant::now() < deadline => thread::sleep(STEP),
             _ => {
-                // It may have ended just now; then there is nothing left to kill.
+                // The child may have just ended, in which case the kill fails.
                 child.kill().ok();
                 child.wait().ok();
                 return None;

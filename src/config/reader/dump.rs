@@ -1,11 +1,11 @@
-//! The effective configuration as TOML: every key, its value, where it was set. Secrets never get here.
+//! The effective configuration as TOML: every key with its value and where it was set. It never contains a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::Source;
 
-/// Every key that was read, in order. Displays as TOML that can be loaded again once its secrets are filled in.
+/// Every key that was read, in order. It is displayed as TOML that can be loaded again once its secrets are filled in.
 #[derive(Debug, Clone, Default)]
 pub struct Effective(Vec<Line>);
 
@@ -15,14 +15,14 @@ enum Line {
     Header(String),
     /// `key = value # source`.
     Value(Entry),
-    /// `# text`: something that has no value.
+    /// `# text`: a key or list without a value.
     Absent(String),
 }
 
 /// A key and its value.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct Entry {
-    /// The dotted key that errors name.
+    /// The dotted key, as errors name it.
     pub(in crate::config) path: String,
     /// The key within its table.
     pub(in crate::config) key: String,
@@ -30,7 +30,7 @@ pub(in crate::config) struct Entry {
     pub(in crate::config) value: String,
     /// Where it was set.
     pub(in crate::config) source: Source,
-    /// What to say beside the source.
+    /// A remark after the source.
     pub(in crate::config) note: Option<String>,
 }
 
@@ -47,7 +47,7 @@ impl Effective {
         self.0.push(Line::Absent(text));
     }
 
-    /// Where the key was set; `None` where it was not read. Of two with the same name the later one.
+    /// Where the key was set; `None` if it was not read. Of two keys with the same name, the later one counts.
     pub(in crate::config) fn source_of(&self, path: &str) -> Option<&Source> {
         self.entries()
             .rev()
@@ -55,7 +55,7 @@ impl Effective {
             .map(|entry| &entry.source)
     }
 
-    /// The dotted keys whose values differ in another configuration, and that only a start takes up.
+    /// The dotted keys whose values differ in another configuration and that take effect only at a start.
     pub fn changed_beyond_reload(&self, other: &Self) -> Vec<String> {
         let shown = |effective: &Self| -> BTreeMap<String, (String, Option<String>)> {
             effective
@@ -84,7 +84,7 @@ impl Effective {
     }
 }
 
-/// Whether a reload takes a key up.
+/// Whether a key takes effect at a reload.
 fn is_reloaded(key: &str) -> bool {
     let parts: Vec<&str> = key.split('.').collect();
     match parts[..] {
@@ -133,7 +133,7 @@ fn bare_or_quoted(key: &str) -> String {
     }
 }
 
-/// A text that must not start a new line where it is shown.
+/// A text on one line, so that it cannot start a new line where it is shown.
 pub(in crate::config) fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }

@@ -11,10 +11,10 @@ const UNITS: [(&str, u64); 5] = [
     ("ms", 1),
 ];
 
-/// The longest that is taken, since deadlines are computed by adding to the present time.
+/// The longest duration that is accepted, since deadlines are computed by adding to the present time.
 const LONGEST: Duration = Duration::from_secs(36_500 * 24 * 3600);
 
-/// The duration that `text` says.
+/// Parses a duration.
 pub(in crate::config) fn parse(text: &str) -> Result<Duration, String> {
     let malformed = || {
         format!(
@@ -43,7 +43,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
-/// The duration in the longest unit that says it in a whole number.
+/// Shows a duration in the longest unit in which it is a whole number.
 pub(in crate::config) fn show(duration: Duration) -> String {
     let total = duration.as_millis();
     let whole = |(_, millis): &(&str, u64)| total.is_multiple_of(u128::from(*millis));

@@ -1,4 +1,4 @@
-//! The process environment behind a type, so that tests pass a map. Nothing else reads it.
+//! The process environment behind a type, so that tests can pass a map. No other code reads the environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -9,11 +9,11 @@ use super::file::FILE_VARIABLE;
 use super::problem::{Problem, UNKNOWN_KEY};
 use super::tree::{self, Table};
 
-/// The variables that are looked at. `Debug` shows their names only.
+/// The environment variables. `Debug` shows only their names.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<String, OsString>);
 
-/// What every variable that sets a key starts with; `__` stands between the parts of the key as well.
+/// The prefix of every variable that sets a key; `__` also separates the parts of the key.
 const PREFIX: &str = "SUKI_RECEIVER__";
 
 impl Env {
@@ -24,7 +24,7 @@ impl Env {
             .collect()
     }
 
-    /// The value of a variable, `None` where it is not set.
+    /// The value of a variable, or `None` if it is not set.
     pub(in crate::config) fn get(&self, name: &str) -> Result<Option<&str>, String> {
         self.0
             .get(name)
@@ -36,19 +36,16 @@ impl Env {
             .transpose()
     }
 
-    /// Whether output is to be without colour (<https://no-color.org>).
+    /// Whether the user wants output without colour (<https://no-color.org>).
     pub fn wants_no_color(&self) -> bool {
         self.0
             .get("NO_COLOR")
             .is_some_and(|value| !value.is_empty())
     }
 
-    /// A warning for each variable that looks as if it were to set a key and does not: with one underscore for two, in
-    /// small letters, or misspelt. `known` are the dotted keys.
-    pub(in crate::config) fn misspelt<'k>(
-        &self,
-        known: impl Iterator<Item = &'k str>,
-    ) -> Vec<String> {
+    /// A warning for each variable that looks as if it should set a key and does not: with one underscore instead of
+    /// two, in lower case, or misspelt. `known` are the dotted keys.
+    pub(in crate::config) fn misspelt<'k>(&self, known: impl Iterator<Item = &'k str>) -> Vec<String> {
         let known = names(known);
         self.0
             .keys()
@@ -64,7 +61,8 @@ impl Env {
             .collect()
     }
 
-    /// Sets in `root` what the variables set. In order of their names, so that a table comes before its parts.
+    /// Sets the variables' keys in `root`, in the order of the variables' names, so that a table comes before its
+    /// parts.
     pub(in crate::config) fn apply(&self, root: &mut Table) -> Vec<Problem> {
         self.0
             .keys()
@@ -85,8 +83,8 @@ impl Env {
     }
 }
 
-/// What is to be said of a variable that sets a key which is not there, in place of a list of keys: the variable that was
-/// meant, as a whole. `None` where the problem is another, or no variable is near.
+/// A better message for a variable that sets an unknown key: the full name of the variable that was probably meant,
+/// instead of a list of keys. `None` if the problem is another one, or no variable's name is similar.
 pub(in crate::config) fn better_message<'k>(
     name: &str,
     problem: &Problem,
@@ -105,7 +103,7 @@ pub(in crate::config) fn better_message<'k>(
     Some(format!("unknown key; did you mean {nearest}?"))
 }
 
-/// The variables of all that can be set by one.
+/// The variables of all keys that can be set by a variable.
 fn names<'k>(keys: impl Iterator<Item = &'k str>) -> Vec<String> {
     keys.map(|key| format!("{PREFIX}{}", key.replace('.', "__").to_ascii_uppercase()))
         .chain(["SECRET", "SECRET_FILE"].map(|key| format!("{PREFIX}SIGNATURE__{key}")))
@@ -121,23 +119,23 @@ fn nearest<'n>(name: &str, known: &'n [String]) -> Option<&'n String> {
         .filter(|nearest| likeness(name, nearest) >= ALIKE)
 }
 
-/// Below this the nearest name is more likely a surprise than a help.
+/// Below this similarity a suggestion is more likely to confuse than to help.
 const ALIKE: f64 = 0.7;
 
-/// How alike two names are, whatever their letter case and however many underscores stand together.
+/// The similarity of two names, without regard to letter case and to repeated underscores.
 fn likeness(a: &str, b: &str) -> f64 {
     let plain = |name: &str| name.to_ascii_uppercase().replace("__", "_");
     strsim::normalized_damerau_levenshtein(&plain(a), &plain(b))
 }
 
-/// Whether it starts with nearly the name of the service.
+/// Whether the variable's name starts with the name of the service, or nearly so.
 fn is_meant_for_us(name: &str) -> bool {
     const OURS: &str = "SUKI_RECEIVER_";
     let start: String = name.chars().take(OURS.len()).collect();
     likeness(&start, OURS) >= 0.85
 }
 
-/// What Kubernetes and Docker links set in every container beside a service of this name.
+/// Whether the variable is one that Kubernetes and Docker links set in other containers for a service of this name.
 fn is_of_the_orchestrator(name: &str) -> bool {
     let rest = name.strip_prefix("SUKI_RECEIVER_").unwrap_or_default();
     rest == "PORT" || rest == "NAME" || rest.starts_with("SERVICE_") || rest.starts_with("PORT_")

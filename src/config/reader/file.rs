@@ -1,4 +1,4 @@
-//! Which file is read, and how its text becomes a tree.
+//! Chooses the configuration file, and parses its text into a tree.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,14 @@ use super::problem::Problem;
 use super::tree::{Table, table_of_toml};
 use super::{Env, Source};
 
-/// Names the file where no flag does.
+/// The variable that names the file if no flag does.
 pub(in crate::config) const FILE_VARIABLE: &str = "SUKI_RECEIVER_CONFIG";
 
-/// Where a file is looked for when nobody names one.
+/// The paths at which a file is looked for if neither a flag nor the variable names one.
 pub(in crate::config) const USUAL_PLACES: [&str; 2] =
     ["config/receiver.toml", "/etc/suki-receiver/receiver.toml"];
 
-/// The file to read: the flag's, the variable's, or the first that is present in the usual places.
+/// The file to read: the flag's, the variable's, or the first one that exists at the usual places.
 pub(in crate::config) fn choose(
     flag: Option<&Path>,
     env: &Env,
@@ -34,7 +34,8 @@ pub(in crate::config) fn choose(
     if let Some(path) = named.filter(|path| !path.is_empty()) {
         return Ok(Some(PathBuf::from(path)));
     }
-    // One that is there but out of reach is an error when it is read; it must not be passed over in silence.
+    // A file that exists and cannot be accessed is chosen as well, so that reading it fails; it must not be skipped
+    // silently.
     let found = usual_places
         .iter()
         .map(AsRef::as_ref)
@@ -42,7 +43,7 @@ pub(in crate::config) fn choose(
     Ok(found.map(Path::to_owned))
 }
 
-/// The file's tree.
+/// Reads and parses the file.
 pub(in crate::config) fn read(path: &Path) -> Result<Table, Vec<Problem>> {
     let text = fs::read_to_string(path).map_err(|error| {
         vec![Problem {
@@ -70,7 +71,7 @@ fn parse(path: &Path, text: &str) -> Result<Table, Vec<Problem>> {
         .map(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             let (line, column) = lines.position(offset);
-            // Its message only: the whole error quotes the line, which may hold a secret.
+            // Only the error's message: the whole error quotes the line, which may contain a secret.
             Problem {
                 key: "TOML syntax".to_owned(),
                 source: Some(Source::File {
@@ -85,7 +86,7 @@ fn parse(path: &Path, text: &str) -> Result<Table, Vec<Problem>> {
     Err(problems)
 }
 
-/// Where the lines of a text start.
+/// The offsets at which the lines of a text start.
 struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,

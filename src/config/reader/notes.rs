@@ -1,4 +1,4 @@
-//! What a section notes while it is read: what is wrong, what is risky, and what is in effect.
+//! The notes of a section while it is read: problems, warnings, and effective values.
 
 use super::Source;
 use super::dump::Entry;
@@ -6,14 +6,14 @@ use super::problem::Problem;
 use super::section::Section;
 
 impl Section<'_> {
-    /// Something is wrong with a key of this section that was read or is missing.
+    /// Notes a problem with a key of this section that was read or is missing.
     pub(in crate::config) fn problem(&mut self, key: &str, message: impl Into<String>) {
         let read = self.reader.effective.source_of(&self.path_of(key));
         let source = read.or(self.source.as_ref()).cloned();
         self.problem_at(key, source, message);
     }
 
-    /// Something is wrong with a key of this section that is set there.
+    /// Notes a problem with a key of this section that is set at `source`.
     pub(in crate::config) fn problem_at(
         &mut self,
         key: &str,
@@ -29,7 +29,7 @@ impl Section<'_> {
         });
     }
 
-    /// Something is wrong with this section as a whole.
+    /// Notes a problem with this section as a whole.
     pub(in crate::config) fn problem_here(&mut self, message: &str) {
         self.reader.problems.push(Problem {
             key: self.path.clone(),
@@ -38,19 +38,20 @@ impl Section<'_> {
         });
     }
 
-    /// The result of a check that concerns a key of this section.
+    /// Notes the error of a check that concerns a key of this section, if it failed.
     pub(in crate::config) fn expect(&mut self, key: &str, result: Result<(), String>) {
         if let Err(message) = result {
             self.problem(key, message);
         }
     }
 
-    /// Something is legal but risky.
+    /// Notes a warning about a setting that is valid but risky.
     pub(in crate::config) fn warn(&mut self, message: impl Into<String>) {
         self.reader.warnings.push(message.into());
     }
 
-    /// How much was wrong so far; where it has grown, what is missing may have its error already.
+    /// The number of problems so far. A caller compares two numbers: if it has grown, a missing value may already have
+    /// its error.
     pub(in crate::config) fn problem_count(&self) -> usize {
         self.reader.problems.len()
     }
@@ -73,7 +74,7 @@ impl Section<'_> {
         });
     }
 
-    /// Shows that a list of tables has no items.
+    /// Notes for the effective configuration that a list of tables is empty.
     pub(in crate::config) fn note_empty<T>(&mut self, key: &str, items: &[T]) {
         if items.is_empty() {
             let header = self.header_of(key);

@@ -1,24 +1,24 @@
-//! What is wrong with a configuration. Everything at once, since fixing one error a restart is no way to start a service.
+//! Problems of a configuration. All are reported at once, so that an operator need not restart after fixing each one.
 //!
-//! Texts made here never hold a value; those that hold one come from keys that are no secrets.
+//! This module's own messages never contain a value; messages that do come only from keys that are not secret.
 
 use std::fmt;
 
 use super::Source;
 use super::dump::one_line;
 
-/// One thing that is wrong.
+/// A problem of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The dotted key, such as `server.listen` or `sinks.ehr.url`.
     pub key: String,
-    /// Where its value stands; `None` where nothing was set.
+    /// Where the value was set; `None` if it was not set.
     pub source: Option<Source>,
     /// What is wrong and what is allowed.
     pub message: String,
 }
 
-/// What is wrong with a key's value when it is used, such as a file that is not there.
+/// A problem that is found when a key's value is used, such as a missing file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct Fault {
@@ -28,7 +28,7 @@ pub struct Fault {
     pub message: String,
 }
 
-/// All that is wrong, in the order in which the sections are read. Displayed one a line.
+/// All problems, in the order in which the sections are read. Displayed one on each line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
@@ -59,14 +59,14 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// How a message starts that can only list what is known.
+/// The beginning of a message that lists the known keys because it has no better suggestion.
 pub(in crate::config) const UNKNOWN_KEY: &str = "unknown key; known here: ";
 
-/// What to say about a key that nothing reads: the nearest known one, or else all of them.
+/// The message for an unknown key: a suggestion of the most similar known key, or else a list of all.
 pub(in crate::config) fn unknown_key(key: &str, known: &[&str]) -> String {
-    /// Below this the nearest key is more likely a surprise than a help.
+    /// Below this similarity a suggestion is more likely to confuse than to help.
     const ALIKE: f64 = 0.6;
-    // Keys are in small letters and have underscores; in TOML another spelling is another key.
+    // Keys are in lower case with underscores. TOML treats any other spelling as another key.
     let plain = key.to_ascii_lowercase().replace('-', "_");
     let nearest = known
         .iter()

@@ -1,4 +1,4 @@
-//! A secret: where it comes from and what it is. Prints `[redacted]`, whatever asks.
+//! A secret: its value and its origin. The value is always printed as `[redacted]`.
 
 use std::fmt;
 use std::fs::File;
@@ -28,13 +28,13 @@ enum Origin {
 /// A secret with a name, for lists in which several are valid at once.
 #[derive(Debug, Clone)]
 pub struct NamedSecret {
-    /// Its name; in logs and metrics in place of the value.
+    /// The name, which logs and metrics show instead of the value.
     pub id: String,
     /// The secret.
     pub secret: Secret,
 }
 
-/// Why a secret could not be had. Holds nothing of it.
+/// Why a secret could not be read. The error contains no part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The file is missing, unreadable or not text.
@@ -42,7 +42,7 @@ pub enum SecretError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// The environment variable is missing or not text.
@@ -53,16 +53,16 @@ pub enum SecretError {
     Command {
         /// The program without its arguments.
         program: String,
-        /// What happened.
+        /// What went wrong.
         reason: String,
     },
-    /// There is a value, and it is empty.
+    /// The value is empty or blank.
     #[error("the {0} is empty or blank; a secret must not be")]
     Empty(String),
 }
 
 impl Secret {
-    /// A secret given as such.
+    /// A secret from its literal value.
     pub fn literal(value: impl Into<String>) -> Self {
         Self {
             origin: Origin::Literal,
@@ -70,17 +70,17 @@ impl Secret {
         }
     }
 
-    /// The value. Call it where the value is used and nowhere else.
+    /// The value. Call this only where the value is used.
     pub fn expose(&self) -> &str {
         self.value.expose_secret()
     }
 
-    /// Where it comes from, in words and without the value; of a command only the program.
+    /// The origin in words, without the value; for a command only the program.
     pub fn origin(&self) -> String {
         self.origin.to_string()
     }
 
-    /// The secret as its file or command has it now; one from elsewhere is what it was. Blocks.
+    /// Reads the secret again from its file or command; a secret from another origin is returned unchanged. Blocks.
     pub fn reread(&self) -> Result<Self, SecretError> {
         match &self.origin {
             Origin::Literal | Origin::Env(_) => Ok(self.clone()),
@@ -89,10 +89,10 @@ impl Secret {
         }
     }
 
-    /// The secret in a file.
+    /// Reads the secret in a file.
     ///
     /// # Errors
-    /// When the file cannot be read, is no text, or holds nothing.
+    /// When the file cannot be read, is not text, or is empty.
     pub fn read_file(path: PathBuf) -> Result<Self, SecretError> {
         Self::from_file(path)
     }
@@ -129,7 +129,7 @@ impl Secret {
         self.origin == Origin::Literal
     }
 
-    /// Of every origin the same: what a value is must not depend on how it is handed over.
+    /// Cleans the value in the same way for every origin: the value must not depend on how it is passed.
     fn new(origin: Origin, value: &str) -> Result<Self, SecretError> {
         let meant = without_wrapping(value);
         if meant.trim().is_empty() {
@@ -159,7 +159,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Editors, `echo` and copying add line ends and a byte order mark that are not meant. Anything else may be.
+/// Removes line ends and a byte order mark, which editors, `echo` and copying add unintentionally. Anything else may be
+/// intended.
 fn without_wrapping(text: &str) -> &str {
     text.trim_matches(['\n', '\r', '\u{feff}'])
 }

@@ -1,6 +1,7 @@
-//! How sections read their keys. Each read is noted, so what is left over is unknown and what was read can be shown.
+//! Reads the keys of sections. Each key that is read is noted: any other key is unknown, and the values that were read
+//! can be shown.
 //!
-//! An error is collected and the default returned, so reading goes on and all errors are found in one run.
+//! After an error the default is returned and reading goes on, so all errors are found in one run.
 
 use super::dump::Effective;
 use super::problem::{Problem, unknown_key};
@@ -8,33 +9,33 @@ use super::setting::Setting;
 use super::tree::{Node, Table, Value};
 use super::{Env, Source};
 
-/// What all sections share while they are read.
+/// The state that all sections share while they are read.
 pub(in crate::config) struct Reader {
     pub(in crate::config) env: Env,
     pub(in crate::config) problems: Vec<Problem>,
     pub(in crate::config) warnings: Vec<String>,
     pub(in crate::config) effective: Effective,
-    /// Whether only the store is wanted: no other secret is read.
+    /// Whether only the store's settings are needed, in which case no other secret is read.
     pub(in crate::config) only_store: bool,
-    /// Whether a secret stands in the file as such.
+    /// Whether the file itself contains a secret.
     pub(in crate::config) has_literal_in_file: bool,
 }
 
-/// One table while it is read: what is left of it, and where it stands.
+/// A table while it is read: its remaining keys, and its place in the configuration.
 pub(in crate::config) struct Section<'r> {
     pub(in crate::config) reader: &'r mut Reader,
-    /// The dotted key of the table, a list's items by their names; empty at the root.
+    /// The dotted key of the table, with items of a list by their names; empty at the root.
     pub(in crate::config) path: String,
     /// The table's name in TOML.
     header: String,
-    /// Where the table stands; `None` where it is not written at all.
+    /// Where the table was set; `None` if it is not written at all.
     pub(in crate::config) source: Option<Source>,
     table: Table,
     known: Vec<&'static str>,
 }
 
 impl Reader {
-    /// A reader that goes on from what is known to be wrong.
+    /// A reader that begins with the problems that are already known.
     pub(in crate::config) fn new(env: Env, problems: Vec<Problem>) -> Self {
         Self {
             env,
@@ -88,7 +89,8 @@ impl Section<'_> {
         value
     }
 
-    /// The value of a key that has no default, if it is set and passes the check; else an error that ends in `hint`.
+    /// The value of a key that has no default, if it is set and passes the check. If it is missing, the error ends with
+    /// `hint`.
     pub(in crate::config) fn required<T: Setting>(
         &mut self,
         key: &'static str,
@@ -104,13 +106,13 @@ impl Section<'_> {
         Some(value)
     }
 
-    /// The value of a key that is part of a secret's description, which is not shown.
+    /// The value of a key that describes a secret, which is not shown in the effective configuration.
     pub(in crate::config) fn unshown<T: Setting>(&mut self, key: &'static str) -> Option<T> {
         let node = self.take(key)?;
         self.parse(key, &node, |_| Ok(()))
     }
 
-    /// Reads the table beneath `key`, an empty one where there is none.
+    /// Reads the table at `key`, or an empty one if it is missing.
     pub(in crate::config) fn section<T>(
         &mut self,
         key: &'static str,
@@ -122,7 +124,8 @@ impl Section<'_> {
         self.child(key, header, node, read)
     }
 
-    /// Reads the tables of the list beneath `key`; what reads as `None` is left out, having its errors noted.
+    /// Reads the tables of the list at `key`. An item for which `read` returns `None` is left out; its errors are
+    /// already noted.
     pub(in crate::config) fn list<T>(
         &mut self,
         key: &'static str,
@@ -159,7 +162,7 @@ impl Section<'_> {
         values
     }
 
-    /// Reads a table that is this section's part but has no header of its own.
+    /// Reads a table that is part of this section and has no header of its own.
     pub(in crate::config) fn child<T>(
         &mut self,
         step: &str,
@@ -188,29 +191,29 @@ impl Section<'_> {
         child.read(read)
     }
 
-    /// What is set for a key. The key is known from now on.
+    /// Removes and returns the value of a key. From now on the key is known.
     pub(in crate::config) fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);
         self.table.remove(key)
     }
 
-    /// What a variable sets for a key that no file has, so that it is not suggested for one either.
+    /// Removes and returns a value that only a variable can set. The key is never suggested for a file.
     pub(in crate::config) fn take_env(&mut self, key: &str) -> Option<Node> {
         let is_env = matches!(self.table.get(key)?.source, Source::Env(_));
         is_env.then(|| self.table.remove(key))?
     }
 
-    /// All that is left, for tables whose keys are the operator's choice.
+    /// Removes and returns all remaining keys, for tables whose keys are the operator's choice.
     pub(in crate::config) fn take_rest(&mut self) -> Table {
         std::mem::take(&mut self.table)
     }
 
-    /// Whether secrets of this section are not read, since only the store is wanted.
+    /// Whether this section's secrets are not read, because only the store's settings are needed.
     pub(in crate::config) fn is_passed_over(&self) -> bool {
         self.reader.only_store && self.path.split('.').next() != Some("store")
     }
 
-    /// What is set for a key, if it is set.
+    /// The value of a key, if it is set. The key stays unread.
     pub(in crate::config) fn peek(&self, key: &str) -> Option<&Node> {
         self.table.get(key)
     }
@@ -220,7 +223,7 @@ impl Section<'_> {
         dotted(&self.path, key)
     }
 
-    /// The name in TOML of a table beneath this one.
+    /// The name in TOML of a table within this one.
     pub(in crate::config) fn header_of(&self, key: &str) -> String {
         dotted(&self.header, key)
     }
@@ -237,7 +240,7 @@ impl Section<'_> {
             .ok()
     }
 
-    /// Reads the keys, then refuses those that nothing asked for.
+    /// Reads the section, then reports the keys that were not read as unknown.
     fn read<T>(mut self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let value = read(&mut self);
         for (key, node) in self.take_rest() {
@@ -248,7 +251,7 @@ impl Section<'_> {
     }
 }
 
-/// What a list's item is called by.
+/// The name of a list's item, for its dotted key.
 fn name_of(item: &Node) -> Option<&str> {
     let Value::Table(table) = &item.value else {
         return None;

@@ -11,16 +11,16 @@ use super::duration;
 use super::tree::Value;
 use crate::domain::{LinkGroup, Outcome};
 
-/// A type that a key's value can have. No secret is one: errors may show the value, and so does [`Setting::show`].
+/// A type that a key's value can have. A secret must not be one: errors may show the value, and [`Setting::show`] does.
 pub(in crate::config) trait Setting: Sized {
-    /// The value, or what is wrong with it and what is allowed.
+    /// Parses the value. The error says what is wrong and what is allowed.
     fn parse(value: &Value) -> Result<Self, String>;
 
     /// The value as TOML.
     fn show(&self) -> String;
 }
 
-/// A setting that is one of a few words.
+/// A setting whose value is one of a few words.
 pub(in crate::config) trait Word: Copy + 'static {
     /// All values.
     const ALL: &'static [Self];
@@ -75,13 +75,13 @@ impl Setting for SocketAddr {
 
 impl Setting for Url {
     fn parse(value: &Value) -> Result<Self, String> {
-        // The text is not shown: it may hold credentials.
+        // The text is not shown, because it may contain credentials.
         Self::parse(value.text()?).map_err(|error| {
             format!("invalid address ({error}); expected one such as https://host.example/path")
         })
     }
 
-    /// Without its query, which may hold a token.
+    /// Shows the address without its query, which may contain a token.
     fn show(&self) -> String {
         let mut shown = self.clone();
         if shown.query().is_some() {
@@ -223,7 +223,7 @@ impl<T: Word> Setting for T {
     }
 }
 
-/// Where the empty string means that nothing is set.
+/// A setting for which the empty string means `None`.
 impl<T: Setting> Setting for Option<T> {
     fn parse(value: &Value) -> Result<Self, String> {
         match value.text() {
@@ -237,7 +237,7 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// A list; in a variable or flag also with commas.
+/// A list, which a variable or flag may also write with commas.
 impl<T: Setting> Setting for Vec<T> {
     fn parse(value: &Value) -> Result<Self, String> {
         match value {

@@ -1,13 +1,13 @@
-//! Where a value was set: what an error and the effective configuration point at.
+//! Where a value was set, as errors and the effective configuration show it.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where a value was set. Ordered by precedence: the later ones win.
+/// Where a value was set. Ordered by precedence: later ones win.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// Nowhere; it is the typed default.
+    /// Nowhere: the value is the typed default.
     Default,
     /// In the TOML file.
     File {

@@ -1,10 +1,10 @@
-//! Reads a secret's text from a file or from what a command prints, within a bound.
+//! Reads a secret's text from a file or from a command's output, with a limit.
 
 use std::io::{self, Read};
 
-/// Reads a text of a length that a secret may have.
+/// Reads a text that is no longer than a secret can be.
 pub(in crate::config) fn read_text(source: impl Read) -> io::Result<String> {
-    /// Keys and tokens are a few thousand bytes; this only keeps a wrong path from filling the memory.
+    /// Keys and tokens have at most a few thousand bytes; this only prevents a wrong path from filling the memory.
     const MOST_BYTES: u64 = 1 << 20;
     let mut bytes = Vec::new();
     source.take(MOST_BYTES).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! The merged tree of values, each with its source. It knows TOML's shapes and nothing about sections.
+//! The merged tree of values, each with its source. It knows TOML's types and nothing about sections.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Source;
 
-/// Keys and what is set for them.
+/// Keys and their values.
 pub(in crate::config) type Table = BTreeMap<String, Node>;
 
 /// A value and where it was set. Not `Debug`, since it may be a secret.
@@ -20,7 +20,7 @@ pub(in crate::config) struct Node {
 pub(in crate::config) enum Value {
     /// A TOML string.
     String(String),
-    /// From a variable or a flag: a string, a number or a comma-separated list, whichever its key wants.
+    /// The text of a variable or a flag: a string, a number or a comma-separated list, depending on the key.
     Text(String),
     /// A TOML integer.
     Integer(i64),
@@ -32,12 +32,12 @@ pub(in crate::config) enum Value {
     Array(Vec<Node>),
     /// A table.
     Table(Table),
-    /// A kind that no key wants, by its name.
+    /// A type that no key accepts, by its name.
     Other(&'static str),
 }
 
 impl Value {
-    /// What a variable or a flag holds: a list or table in TOML's notation, or else plain text.
+    /// The value of a variable or a flag: a list or table in TOML's notation, or else plain text.
     pub(in crate::config) fn of_text(text: &str, source: &Source) -> Self {
         let is_nested = text.trim_start().starts_with(['{', '[']);
         match DeValue::parse(text.trim()) {
@@ -66,7 +66,7 @@ impl Value {
         }
     }
 
-    /// What it is, for an error that must not show the value.
+    /// The type of the value, for an error that must not show the value.
     pub(in crate::config) fn kind(&self) -> &'static str {
         match self {
             Self::String(_) | Self::Text(_) => "a string",
@@ -86,7 +86,7 @@ impl Value {
 }
 
 impl Node {
-    /// Whether it is a table with that key.
+    /// Whether the value is a table with this key.
     pub(in crate::config) fn has(&self, key: &str) -> bool {
         matches!(&self.value, Value::Table(table) if table.contains_key(key))
     }
@@ -99,7 +99,7 @@ impl Node {
         }
     }
 
-    /// A parsed TOML value; `source_at` says where a byte offset is.
+    /// Converts a parsed TOML value; `source_at` gives the source of a byte offset.
     fn of_toml(value: Spanned<DeValue<'_>>, source_at: &dyn Fn(usize) -> Source) -> Self {
         let source = source_at(value.span().start);
         let value = match value.into_inner() {
@@ -124,11 +124,8 @@ impl Node {
     }
 }
 
-/// A parsed TOML table. The source of each key is where the key stands.
-pub(in crate::config) fn table_of_toml(
-    table: DeTable<'_>,
-    source_at: &dyn Fn(usize) -> Source,
-) -> Table {
+/// Converts a parsed TOML table. The source of each value is the place of its key.
+pub(in crate::config) fn table_of_toml(table: DeTable<'_>, source_at: &dyn Fn(usize) -> Source) -> Table {
     table
         .into_iter()
         .map(|(key, value)| {
@@ -139,8 +136,8 @@ pub(in crate::config) fn table_of_toml(
         .collect()
 }
 
-/// Sets what stands at `path`, whatever stood there. Beneath `sinks` and `sdp.identities`, which are lists, the next step is
-/// the name of a sink or an identity.
+/// Sets the value at `path`, and replaces any that was there. Within `sinks` and `sdp.identities`, which are lists, the
+/// next part of the path is the name of a sink or an identity.
 pub(in crate::config) fn set(
     root: &mut Table,
     path: &[&str],
@@ -170,7 +167,7 @@ pub(in crate::config) fn set(
     Ok(())
 }
 
-/// The table of that key; a new one where there is none.
+/// The table at this key; a new one if there is none.
 fn beneath<'t>(table: &'t mut Table, key: &str, source: &Source) -> Result<&'t mut Table, String> {
     let node = table
         .entry(key.to_owned())
@@ -183,7 +180,7 @@ fn beneath<'t>(table: &'t mut Table, key: &str, source: &Source) -> Result<&'t m
     }
 }
 
-/// The item of that name in a list, whatever its letter case; a new one where there is none.
+/// The item with this name in a list, without regard to letter case; a new one if there is none.
 fn item<'t>(
     table: &'t mut Table,
     (list, kind): (&str, &str),

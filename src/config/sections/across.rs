@@ -1,4 +1,4 @@
-//! The whole configuration: its sections in order, and what is wrong or risky between them.
+//! Reads the whole configuration section by section, and checks for errors and risks that concern several sections.
 
 use crate::config::Config;
 use crate::config::reader::section::Section;
@@ -43,7 +43,7 @@ impl Config {
 
     fn check_listeners(&self, root: &mut Section<'_>) {
         let (public, admin) = (self.server.listen, self.admin.listen);
-        // Port 0 is whichever is free, so the two differ.
+        // Port 0 stands for any free port, so the two listeners get different ones.
         let is_same_port = public.port() == admin.port() && admin.port() != 0;
         let is_same_address = public.ip() == admin.ip()
             || public.ip().is_unspecified()
@@ -56,7 +56,7 @@ impl Config {
         }
     }
 
-    /// Without a webhook everything is asked for, and where nothing can be, nothing would ever come.
+    /// Without a webhook all sessions must be polled. If polling is not possible either, nothing would ever arrive.
     fn check_pull(&self, root: &mut Section<'_>) {
         if self.canary.enabled && !self.server.has_webhook() {
             root.problem(
@@ -98,7 +98,7 @@ impl Config {
                  notification alone, ends dead; set one that needs none",
             );
         }
-        // One that takes alerts alone is nowhere to deliver notes to.
+        // A sink that takes only alerts does not count: no note can be delivered to it.
         if self.sinks.iter().all(|sink| sink.events.is_empty()) {
             root.warn(
                 "no sink is configured that takes sessions: notes are kept for the admin API only",

@@ -13,41 +13,42 @@ use crate::config::reader::setting::Word;
 pub struct Admin {
     /// Address and port.
     pub listen: SocketAddr,
-    /// Whether plain HTTP off loopback is meant: something in front ends TLS.
+    /// Whether plain HTTP on an address other than loopback is intended, because a proxy in front terminates TLS.
     pub insecure: bool,
-    /// `[admin.tls]`, when HTTPS ends here.
+    /// `[admin.tls]`, if this listener terminates TLS.
     pub tls: Option<ServerTls>,
-    /// What the console is headed with, such as the name of the environment. Empty: nothing.
+    /// The label in the console's header, such as the name of the environment. Empty for none.
     pub label: String,
     /// `[admin.console]`.
     pub console: Console,
-    /// Who may call the API. Empty: on loopback one operator token is made at start; elsewhere an error.
+    /// The tokens that may call the API. If empty, one operator token is generated at the start on loopback; on another
+    /// address that is an error.
     pub tokens: Vec<AdminToken>,
 }
 
 /// One bearer token.
 #[derive(Debug, Clone)]
 pub struct AdminToken {
-    /// Who it belongs to; stands in the audit log.
+    /// The name of the token's owner, which appears in the audit log.
     pub name: String,
-    /// What it may do.
+    /// What the token permits.
     pub role: Role,
-    /// The sink that an applier's token is for.
+    /// The sink of an applier's token.
     pub sink: Option<String>,
     /// The token itself.
     pub secret: Secret,
 }
 
-/// What a token may do.
+/// What a token permits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// See events, no clinical content.
+    /// See events without clinical content.
     Viewer,
-    /// All of that, read content, replay and purge.
+    /// Everything that a viewer may, and read content, replay and purge.
     Operator,
-    /// Register expected sessions and see nothing.
+    /// Register expected sessions, and read nothing.
     Registrar,
-    /// Confirm what one sink's target has applied, and see nothing.
+    /// Confirm that one sink's target has applied events, and read nothing.
     Applier,
 }
 
@@ -56,7 +57,7 @@ impl Role {
     pub const ALL: &'static [Self] =
         &[Self::Viewer, Self::Operator, Self::Registrar, Self::Applier];
 
-    /// The word in the configuration.
+    /// The role's name in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",

@@ -1,4 +1,4 @@
-//! `[canary]`: the synthetic notification by which the service tests its own way in.
+//! `[canary]`: the synthetic notification with which the service tests that notifications reach it.
 
 use std::time::Duration;
 
@@ -7,16 +7,17 @@ use url::Url;
 use super::check;
 use crate::config::reader::section::Section;
 
-/// The synthetic notification.
+/// The settings of the synthetic notification.
 #[derive(Debug, Clone)]
 pub struct Canary {
-    /// Whether one is sent.
+    /// Whether synthetic notifications are sent.
     pub enabled: bool,
-    /// Where to: the address that Suki was given. `None`: this service's own listener, which leaves the load balancer out.
+    /// The address to send to: the one that Suki was given. `None` for this service's own listener, which does not test
+    /// the load balancer.
     pub url: Option<Url>,
-    /// How often.
+    /// The interval.
     pub every: Duration,
-    /// When it counts as not answered.
+    /// The time after which it counts as not answered.
     pub timeout: Duration,
 }
 

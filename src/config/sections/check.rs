@@ -1,4 +1,4 @@
-//! Checks that several sections make of a value that is well-formed.
+//! Checks of well-formed values that several sections share.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,31 +7,31 @@ use url::{Host, Url};
 
 use crate::config::reader::setting::ByteSize;
 
-/// A count of things at once.
+/// Checks a limit of concurrent things.
 pub(super) fn count(count: &usize) -> Result<(), String> {
-    /// More is a mistake, and what counts with it has limits of its own.
+    /// A higher value is a mistake, and the code that counts with it has limits of its own.
     const MOST: usize = 1_000_000;
     ensure((1..=MOST).contains(count), || {
         format!("{count} is out of range; use 1 to {MOST}")
     })
 }
 
-/// A size that lets something through.
+/// Checks that a size limit is not zero.
 pub(super) fn size(size: &ByteSize) -> Result<(), String> {
     ensure(size.0 > 0, || "must be more than 0 bytes".to_owned())
 }
 
-/// A time limit or an interval.
+/// Checks that a time limit or an interval is not zero.
 pub(super) fn not_zero(duration: &Duration) -> Result<(), String> {
     ensure(!duration.is_zero(), || "must be longer than 0s".to_owned())
 }
 
-/// A text that stands for something.
+/// Checks that a text is not empty.
 pub(super) fn not_empty(text: &str) -> Result<(), String> {
     ensure(!text.is_empty(), || "must not be empty".to_owned())
 }
 
-/// Host names as they are compared: lower case, no scheme, no port.
+/// Checks that host names have the form in which they are compared: lower case, no scheme, no port.
 pub(super) fn host_names(hosts: &[String]) -> Result<(), String> {
     let is_host = |host: &str| match Host::parse(host) {
         Ok(parsed) => parsed.to_string() == host && !host.contains('*'),
@@ -45,7 +45,8 @@ pub(super) fn host_names(hosts: &[String]) -> Result<(), String> {
     }
 }
 
-/// An address for HTTP calls. Credentials would show in logs and in the effective configuration.
+/// Checks an address for HTTP calls. It must not contain credentials, which would appear in logs and in the effective
+/// configuration.
 pub(super) fn http_url(url: &Url) -> Result<(), String> {
     ensure(matches!(url.scheme(), "http" | "https"), || {
         format!("unknown scheme '{}:'; expected http or https", url.scheme())
@@ -56,7 +57,7 @@ pub(super) fn http_url(url: &Url) -> Result<(), String> {
     )
 }
 
-/// Whether what is sent there in the clear can be read on the way.
+/// Whether calls to this address are not encrypted and leave this machine.
 pub(super) fn is_in_the_clear(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -67,7 +68,7 @@ pub(super) fn is_in_the_clear(url: &Url) -> bool {
     url.scheme() == "http" && !is_loopback
 }
 
-/// Names of which each stands for one thing.
+/// Checks that no name occurs twice.
 pub(super) fn unique<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<(), String> {
     let mut seen = HashSet::new();
     match names.into_iter().find(|name| !seen.insert(*name)) {

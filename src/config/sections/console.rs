@@ -1,26 +1,28 @@
-//! `[admin.console]`: by which names the console is called, how long somebody who has signed in may stay, whether it
-//! shows clinical content on a connection that is not encrypted, and where it leads to.
+//! `[admin.console]`: the console's host names, how long a sign-in lasts, whether clinical content is shown on a
+//! connection that is not encrypted, and the address of the traces' user interface.
 
 use std::time::Duration;
 
 use super::check;
 use crate::config::reader::section::Section;
 
-/// What stands for the id of a trace in `trace_url`.
+/// The placeholder for a trace's id in `trace_url`.
 pub const TRACE_ID: &str = "{trace_id}";
 
-/// The console.
+/// The settings of the console.
 #[derive(Debug, Clone)]
 pub struct Console {
-    /// The names that a browser calls it by, beside `localhost` and any address.
+    /// The host names by which browsers may call the console, besides `localhost` and IP addresses.
     pub hosts: Vec<String>,
-    /// Whether clinical content is shown on plain HTTP off loopback: something in front ends TLS.
+    /// Whether clinical content is shown over plain HTTP on an address other than loopback, because a proxy in front
+    /// terminates TLS.
     pub insecure_reveal: bool,
-    /// After so long without a request it ends.
+    /// A sign-in ends after this time without a request.
     pub idle_timeout: Duration,
-    /// After so long it ends in any case.
+    /// A sign-in ends after this time in any case.
     pub max_session: Duration,
-    /// Where an event's trace is shown, with `{trace_id}` in the place of its id; empty for no link.
+    /// The address at which an event's trace is shown, with `{trace_id}` as the placeholder for its id; empty for no
+    /// link.
     pub trace_url: String,
 }
 

@@ -1,4 +1,4 @@
-//! `[follow]`: which links are followed, what a delivery waits for, and how failures are tried again.
+//! `[follow]`: which links are followed, what content a delivery waits for, and how failures are retried.
 
 use std::time::Duration;
 
@@ -13,17 +13,19 @@ use crate::domain::{LinkGroup, SessionKind};
 pub struct Follow {
     /// Link groups that are followed.
     pub groups: Vec<LinkGroup>,
-    /// Those a delivery waits for until `retry.give_up_after`; the others are best effort.
+    /// The groups for which a delivery waits until `retry.give_up_after`; the others are best effort.
     pub required: Required,
-    /// How long a delivery waits for the best-effort ones. This time and those below count while the API answers.
+    /// How long a delivery waits for best-effort groups. This time and the graces below pass only while the API
+    /// answers.
     pub best_effort_for: Duration,
-    /// How long a 404 means «not ready yet» rather than «not there».
+    /// How long a 404 means "not ready yet" rather than "does not exist".
     pub not_found_grace: Duration,
-    /// How long an answer without content means «not ready yet», for required groups.
+    /// How long an answer without content means "not ready yet", for required groups.
     pub empty_grace: Duration,
-    /// Hosts beyond `sdp.base_url`'s origin that links may point to. Never sent the token, never a private address.
+    /// Hosts other than `sdp.base_url`'s origin to which links may point. They are never sent the token, and may not
+    /// resolve to a private address.
     pub allowed_hosts: Vec<String>,
-    /// Most events worked on at once.
+    /// The limit of events that are worked on at once.
     pub max_concurrency: usize,
     /// `[follow.retry]`.
     pub retry: Retry,
@@ -32,9 +34,9 @@ pub struct Follow {
 /// The groups that a completed session must have, for each kind of session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Required {
-    /// Of ambient sessions, and of those whose kind is not known.
+    /// For ambient sessions, and for sessions whose kind is not known.
     pub ambient: Vec<LinkGroup>,
-    /// Of form-filling sessions.
+    /// For form-filling sessions.
     pub form_filling: Vec<LinkGroup>,
 }
 
@@ -47,7 +49,7 @@ impl Required {
         }
     }
 
-    /// Those of this kind.
+    /// The required groups of this kind of session.
     pub fn of(&self, kind: SessionKind) -> &[LinkGroup] {
         match kind {
             SessionKind::FormFilling => &self.form_filling,
@@ -55,7 +57,8 @@ impl Required {
         }
     }
 
-    /// One list for both kinds. Form filling has no groups but two, so what it cannot have is not required of it.
+    /// One list for both kinds. A form-filling session can have only two of the groups, so the others are not required
+    /// of it.
     fn both(groups: &[LinkGroup]) -> Self {
         let can_have = |group: &&LinkGroup| {
             !group.is_known() || matches!(group.as_str(), "structured_data" | "status")
@@ -70,7 +73,8 @@ impl Required {
         }
     }
 
-    /// Reads the table, or the list where that is written. What is not written is required only where it is followed.
+    /// Reads the table, or a list if one is written. A group that is required only by default is left out if it is not
+    /// followed.
     fn read(section: &mut Section<'_>, followed: &[LinkGroup]) -> Self {
         let default = |mut groups: Vec<LinkGroup>| {
             groups.retain(|group| followed.contains(group));
@@ -106,14 +110,14 @@ fn all_followed(groups: &[LinkGroup], followed: &[LinkGroup]) -> Result<(), Stri
     }
 }
 
-/// How often and how long something is tried again. Waits double from `initial` to `max`, with full jitter.
+/// The retry policy. The bound of the waits doubles from `initial` to `max`, with full jitter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// Bound of the first wait.
+    /// The bound of the first wait.
     pub initial: Duration,
-    /// Bound of every wait.
+    /// The bound of every wait.
     pub max: Duration,
-    /// When it is given up.
+    /// The time after which the work is given up.
     pub give_up_after: Duration,
 }
 
@@ -149,7 +153,7 @@ impl Follow {
         let is_table = section
             .peek("required")
             .is_none_or(|node| matches!(node.value, Value::Table(_)));
-        // A list is a value, and stands before the tables.
+        // In TOML a list is a value, which must come before the tables.
         let listed = (!is_table).then(|| {
             let listed = section.checked("required", Vec::new(), |listed: &Vec<_>| {
                 all_followed(listed, &groups)

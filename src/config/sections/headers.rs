@@ -1,4 +1,4 @@
-//! `headers` of an HTTP sink: what a delivery carries beside the headers that it sets itself.
+//! `headers` of an HTTP sink: further headers besides those that a delivery sets itself.
 
 use super::check;
 use crate::config::reader::Secret;

@@ -1,16 +1,17 @@
-//! `[[sdp.identities]]`: further identities by which the vendor's API is asked, each with the providers that it is for.
+//! `[[sdp.identities]]`: further identities with which the vendor's API is called, each with its providers.
 
 use super::{ProviderPattern, SdpAuth, check};
 use crate::config::reader::section::Section;
 
-/// One identity by which the vendor's API is asked.
+/// An identity with which the vendor's API is called.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Its name: in the logs and the metrics. Unique; letters, digits, `-` and `_`.
+    /// The name in logs and metrics. It is unique and has letters, digits, `-` and `_`.
     pub name: String,
-    /// How it logs in. What depends on the provider makes it one identity for each provider that it is for.
+    /// How the identity logs in. If this depends on the provider, there is a separate identity for each of its
+    /// providers.
     pub auth: SdpAuth,
-    /// The providers that it is for.
+    /// The providers for which the identity is used.
     pub matches: Vec<ProviderPattern>,
 }
 
@@ -18,7 +19,7 @@ impl Identity {
     /// The name of the identity of `[sdp.auth]`.
     pub const DEFAULT: &'static str = "default";
 
-    /// The identity of `[sdp.auth]`: for whoever has no other.
+    /// The identity of `[sdp.auth]`, for every provider that has no other.
     pub fn default_of(auth: SdpAuth) -> Self {
         Self {
             name: Self::DEFAULT.to_owned(),
@@ -27,12 +28,12 @@ impl Identity {
         }
     }
 
-    /// Whether it is that of `[sdp.auth]`.
+    /// Whether this is the identity of `[sdp.auth]`.
     pub fn is_default(&self) -> bool {
         self.name == Self::DEFAULT
     }
 
-    /// Where it stands in the configuration.
+    /// The dotted key of the identity's table.
     pub fn key(&self) -> String {
         if self.is_default() {
             "sdp.auth".to_owned()
@@ -41,7 +42,7 @@ impl Identity {
         }
     }
 
-    /// Reads the list; `partner_id` is for those that have none of their own.
+    /// Reads the list; `partner_id` is used for identities that have none of their own.
     pub(super) fn read_all(sdp: &mut Section<'_>, partner_id: Option<&str>) -> Vec<Self> {
         let identities = sdp.list("identities", |section| Self::read(section, partner_id));
         sdp.note_empty("identities", &identities);

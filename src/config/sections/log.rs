@@ -1,4 +1,4 @@
-//! `[log]`: what is logged, and how.
+//! `[log]`: the level and the format of the log.
 
 use tracing_subscriber::EnvFilter;
 
@@ -6,23 +6,23 @@ use super::check;
 use crate::config::reader::section::Section;
 use crate::config::reader::setting::Word;
 
-/// What is logged, and how.
+/// The settings of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,suki_receiver=debug`.
     pub level: String,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// JSON where stderr is no terminal, text where it is.
+    /// Text if stderr is a terminal, else JSON.
     Auto,
-    /// One JSON object a line.
+    /// One JSON object on each line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
@@ -59,7 +59,7 @@ impl Log {
 
 fn known_level(level: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    // A filter takes any single word for the name of a module, so a mistyped level would log next to nothing.
+    // A filter accepts any single word as the name of a module, so a mistyped level would log next to nothing.
     let is_filter = level.contains('=') && EnvFilter::builder().parse(level).is_ok();
     check::ensure(LEVELS.contains(&level) || is_filter, || {
         format!(

@@ -1,4 +1,4 @@
-//! `[net]`: how others are reached. `proxy` and `proxy_credentials` also stand in `[sdp]` and in each sink of type http.
+//! `[net]`: the proxy for outgoing calls. `[sdp]` and each sink of type http also have `proxy` and `proxy_credentials`.
 
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -9,20 +9,20 @@ use crate::config::reader::section::Section;
 use crate::config::reader::setting::Setting;
 use crate::config::reader::tree::Value;
 
-/// What all outgoing calls share.
+/// Settings that all outgoing calls share.
 #[derive(Debug, Clone, Default)]
 pub struct Net {
-    /// How others are reached where nothing else is set.
+    /// The proxy to use if a section sets no other.
     pub proxy: Proxy,
 }
 
 /// Whether outgoing calls to https addresses go through a proxy (by CONNECT). Those to http addresses never do.
 #[derive(Debug, Clone, Default)]
 pub enum Proxy {
-    /// They do not.
+    /// Calls go directly.
     #[default]
     None,
-    /// They do.
+    /// Calls go through this proxy.
     Via(Box<Via>),
 }
 
@@ -37,7 +37,7 @@ pub struct Via {
     pub no_proxy: String,
 }
 
-/// What can be written for `proxy`.
+/// The values that `proxy` can have.
 #[derive(Debug, Clone)]
 enum Written {
     Env,
@@ -50,7 +50,7 @@ impl Setting for Written {
         match value.text()? {
             "env" => Ok(Self::Env),
             "none" => Ok(Self::None),
-            // Not shown: it may hold credentials.
+            // The text is not shown, because it may contain credentials.
             text => address(text).map(Self::Address).map_err(|why| {
                 format!(
                     "{why}; use \"env\", \"none\" or an address such as http://proxy.example:3128"
@@ -78,7 +78,7 @@ impl Net {
 }
 
 impl Proxy {
-    /// Reads the keys of a section that may differ from `[net]`, whose proxy is `shared`.
+    /// Reads the proxy keys of a section; `shared` is the proxy of `[net]`, which applies if the section sets none.
     pub(super) fn read(section: &mut Section<'_>, shared: &Self) -> Self {
         let written = section.get("proxy", None);
         Self::of(section, written, shared)
@@ -118,13 +118,14 @@ impl Proxy {
         proxy
     }
 
-    /// The proxy of `HTTPS_PROXY`, but for what `NO_PROXY` names; of either, the lower-case form comes first.
+    /// The proxy of `HTTPS_PROXY`, except for the hosts in `NO_PROXY`. For both variables the lower-case name comes
+    /// first.
     fn of_env(section: &mut Section<'_>) -> Self {
         let Some((name, text)) = variable(section, ["https_proxy", "HTTPS_PROXY"]) else {
             return Self::None;
         };
         let no_proxy = variable(section, ["no_proxy", "NO_PROXY"]).map(|(_, value)| value);
-        // By custom the scheme may be left out.
+        // By convention the scheme may be left out.
         let text = if text.contains("://") {
             text
         } else {
@@ -175,7 +176,7 @@ fn is_proxy(url: &Url) -> Result<(), String> {
     })
 }
 
-/// Takes user and password out of an address.
+/// Removes user and password from an address, and returns them.
 fn take_credentials(url: &mut Url) -> Option<Secret> {
     if url.username().is_empty() && url.password().is_none() {
         return None;

@@ -1,5 +1,5 @@
-//! Secrets that are odd: hardly ever what was meant, and hard to find once nothing verifies. No text made here shows a
-//! part of one.
+//! Checks for odd secrets: values that are hardly ever intended, and are hard to find once signatures fail. No message
+//! contains any part of a secret.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -7,16 +7,16 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use crate::config::reader::secret::{NamedSecret, Secret};
 use crate::config::reader::section::Section;
 
-/// Shortest admin token. What is suggested has 64 characters.
+/// The minimum length of an admin token. The suggested command makes 64 characters.
 const SHORTEST_TOKEN: usize = 16;
-/// A shorter signing secret can be guessed from what it has signed (RFC 2104 asks for the hash's length).
+/// A shorter signing secret can be guessed from a signed message (RFC 2104 asks for the hash's length).
 const SHORT_KEY: usize = 16;
-/// What a secret of Standard Webhooks starts with.
+/// The prefix of a Standard Webhooks secret.
 const PREFIX: &str = "whsec_";
-/// What makes a token.
+/// A hint how to make a token.
 const MAKE: &str = "make one with: openssl rand -hex 32";
 
-/// What any secret is warned of, worded to stand after its key.
+/// The warning for an odd secret of any kind, worded to follow its key.
 pub(super) fn oddity(secret: &Secret) -> Option<&'static str> {
     let text = secret.expose();
     if text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
@@ -40,20 +40,20 @@ pub(super) fn oddity(secret: &Secret) -> Option<&'static str> {
     }
 }
 
-/// What people and programs put around a value.
+/// Quotes that people and programs put around a value.
 const QUOTES: [char; 9] = [
     '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{ab}',
 ];
 
-/// Controls, blanks that are no space, and marks that only tell how to lay text out. Copied along with a value from
-/// documents and chats.
+/// Whether a character is invisible: a control character, a blank other than a space, or a formatting mark. Such
+/// characters are copied along with a value from documents and chats.
 fn is_unseen(c: char) -> bool {
     (c.is_control() && !"\n\r\t".contains(c))
         || (c.is_whitespace() && !c.is_ascii())
         || matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A secret that Suki signs with. It is Suki's to choose, so nothing is refused.
+/// Warns of odd secrets that Suki signs with. Suki chooses them, so none is refused.
 pub(super) fn warn_of_signing(section: &mut Section<'_>, secrets: &[NamedSecret]) {
     for NamedSecret { id, secret } in secrets {
         let text = secret.expose();
@@ -71,7 +71,7 @@ pub(super) fn warn_of_signing(section: &mut Section<'_>, secrets: &[NamedSecret]
     }
 }
 
-/// Whether an HTTP sink can sign with it: `whsec_` and base64, or any text.
+/// Checks that an HTTP sink can sign with the secret: `whsec_` and base64, or any other text.
 pub(super) fn webhook(secret: &Secret) -> Result<(), String> {
     let text = secret.expose();
     if !names_prefix(bare(text)) {
@@ -98,7 +98,7 @@ pub(super) fn webhook(secret: &Secret) -> Result<(), String> {
     Ok(())
 }
 
-/// Without what people put around it.
+/// The text without quotes and blanks around it.
 fn bare(text: &str) -> &str {
     let bare = text.trim().trim_matches(QUOTES);
     bare.strip_prefix("v1,").unwrap_or(bare)
@@ -109,7 +109,7 @@ fn names_prefix(bare: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
 
-/// Whether a bearer token can be sent, and is long enough that nobody guesses it.
+/// Checks that a bearer token can be sent in a header and is too long to be guessed.
 pub(super) fn token(secret: &Secret) -> Result<(), String> {
     let text = secret.expose();
     if text.chars().any(|c| !c.is_ascii_graphic()) {

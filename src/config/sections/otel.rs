@@ -1,4 +1,4 @@
-//! `[otel]`: where traces go. Nothing is traced where no address is set.
+//! `[otel]`: where traces are sent. Without an address nothing is traced.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ use crate::config::reader::dump::quoted;
 use crate::config::reader::section::Section;
 use crate::config::reader::setting::Ratio;
 
-/// Where traces go, and which.
+/// The settings of tracing.
 #[derive(Clone)]
 pub struct Otel {
-    /// Where spans are posted to: the whole address, which ends in `/v1/traces` as a rule. `None`: nothing is traced.
+    /// The full address to which spans are posted; it usually ends in `/v1/traces`. `None`: nothing is traced.
     pub endpoint: Option<Url>,
-    /// What each post carries; the values are secrets.
+    /// The headers of each post; the values are secrets.
     pub headers: Vec<(String, Secret)>,
-    /// Deadline of one post.
+    /// The deadline of one post.
     pub timeout: Duration,
     /// The share of events whose trace is exported, from 0 to 1.
     pub sample: f64,
-    /// `service.name` of the resource.
+    /// The resource's `service.name`.
     pub service_name: String,
     /// Further attributes of the resource.
     pub attributes: Vec<(String, String)>,
     /// Further trusted certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
-    /// The proxy through which it is reached.
+    /// The proxy through which the collector is reached.
     pub proxy: Proxy,
 }
 

@@ -1,8 +1,8 @@
-//! The variables by which OpenTelemetry is set up everywhere, such as `OTEL_EXPORTER_OTLP_ENDPOINT`, as keys of `[otel]`
+//! OpenTelemetry's standard environment variables, such as `OTEL_EXPORTER_OTLP_ENDPOINT`, as keys of `[otel]`
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 //!
-//! They stand above the file and below this service's own variables. What of them this service does not have is passed over:
-//! they are often set for all that runs on a machine.
+//! They take precedence over the file, and this service's own variables take precedence over them. Settings that this
+//! service does not have are ignored, because the variables are often set for all programs on a machine.
 
 use percent_encoding::percent_decode_str;
 
@@ -10,7 +10,7 @@ use crate::config::reader::problem::Problem;
 use crate::config::reader::tree::{self, Table};
 use crate::config::reader::{Env, Source};
 
-/// Sets in `root` what the variables set. Where two set one key, the later one here has the last word.
+/// Sets the variables' keys in `root`. If two variables set the same key, the later one in this function wins.
 pub(in crate::config) fn apply(env: &Env, root: &mut Table) -> Vec<Problem> {
     let mut keys = Keys {
         env,
@@ -40,18 +40,18 @@ pub(in crate::config) fn apply(env: &Env, root: &mut Table) -> Vec<Problem> {
     keys.problems
 }
 
-/// What a variable is about while its value is taken over.
+/// The environment, the tree that is filled from it, and the problems that are found.
 struct Keys<'a> {
     env: &'a Env,
     root: &'a mut Table,
     problems: Vec<Problem>,
 }
 
-/// What a variable's text sets its key to; `None` where it sets nothing.
+/// Translates a variable's text into the value of its key; `None` if it sets nothing.
 type Meaning = fn(&str) -> Result<Option<String>, String>;
 
 impl Keys<'_> {
-    /// A variable that sets one key.
+    /// Reads a variable that sets one key.
     fn one(&mut self, name: &str, key: &str, meaning: Meaning) {
         let Some(text) = self.text(name, key) else {
             return;
@@ -63,13 +63,13 @@ impl Keys<'_> {
         }
     }
 
-    /// A variable that fills a table: `name=value,name=value`, the values percent-encoded as in W3C Baggage.
+    /// Reads a variable that fills a table: `name=value,name=value`, with values percent-encoded as in W3C Baggage.
     fn pairs(&mut self, name: &str, table: &str) {
         let Some(text) = self.text(name, table) else {
             return;
         };
         for pair in text.split(',').filter(|pair| !pair.trim().is_empty()) {
-            // The text is not shown: it may hold a secret.
+            // The text is not shown, because it may contain a secret.
             let Some((key, value)) = pair.split_once('=') else {
                 let message = "expected pairs such as name=value,name=value".to_owned();
                 return self.problem(&[table], message, name);
@@ -85,13 +85,13 @@ impl Keys<'_> {
         }
     }
 
-    /// Whether the sampler is one that takes a ratio.
+    /// Whether the configured sampler takes a ratio.
     fn has_ratio(&self) -> bool {
         let sampler = self.env.get("OTEL_TRACES_SAMPLER").ok().flatten();
         sampler.is_some_and(|sampler| sampler.trim().ends_with("traceidratio"))
     }
 
-    /// The text of a variable; an empty one is as good as none.
+    /// The text of a variable; an empty one counts as not set.
     fn text(&mut self, name: &str, key: &str) -> Option<String> {
         match self.env.get(name) {
             Ok(text) => text
@@ -126,7 +126,7 @@ fn as_it_is(text: &str) -> Result<Option<String>, String> {
     Ok(Some(text.to_owned()))
 }
 
-/// The address of traces beneath that of a collector.
+/// The address of traces, below a collector's base address.
 #[allow(clippy::unnecessary_wraps, reason = "one of several meanings")]
 fn below_base(base: &str) -> Result<Option<String>, String> {
     Ok(Some(format!("{}/v1/traces", base.trim_end_matches('/'))))
@@ -139,7 +139,7 @@ fn milliseconds(text: &str) -> Result<Option<String>, String> {
     Ok(Some(format!("{number}ms")))
 }
 
-/// The share of a sampler; one with a ratio has it in another variable.
+/// The share that a sampler stands for. The share of a sampler with a ratio is in another variable.
 fn all_or_none(sampler: &str) -> Result<Option<String>, String> {
     match sampler {
         "always_on" | "parentbased_always_on" | "traceidratio" | "parentbased_traceidratio" => {

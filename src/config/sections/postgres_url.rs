@@ -1,25 +1,25 @@
-//! The address of a PostgreSQL database. It may hold a password, so it prints without it.
+//! The address of a PostgreSQL database. It may contain a password, which is never printed.
 
 use std::error::Error as _;
 use std::fmt;
 
 use tokio_postgres::config::Host;
 
-/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…`, checked to be one (PostgreSQL manual, 34.1.1.2).
+/// A valid address `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…` (PostgreSQL manual, 34.1.1.2).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl(Box<tokio_postgres::Config>);
 
 impl PostgresUrl {
-    /// The address, or what is wrong with it. The error shows nothing of the value but names of options.
+    /// Parses an address. The error shows no part of the value except names of options.
     ///
     /// # Errors
-    /// When it invalid database address, or names no host, user or database.
+    /// When the address is invalid, or names no host, user or database.
     pub fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str =
             "use postgres://USER@HOST:PORT/DATABASE, with the password in store.password";
         let parsed: tokio_postgres::Config =
             text.parse().map_err(|error: tokio_postgres::Error| {
-                // The cause names the option.
+                // The error's cause names the option.
                 let cause = error
                     .source()
                     .map_or_else(|| error.to_string(), ToString::to_string);
@@ -34,7 +34,7 @@ impl PostgresUrl {
                 return Err(format!("names no {what}; {FORM}"));
             }
         }
-        // What stands there then may be the end of the password.
+        // With an @ in it, this part may be the end of the password.
         let has_at = |name: &str| name.contains('@');
         let hosts = parsed.get_hosts().iter();
         if parsed.get_dbname().is_some_and(has_at)
@@ -49,12 +49,12 @@ impl PostgresUrl {
         Ok(Self(Box::new(parsed)))
     }
 
-    /// The parsed address, its password included.
+    /// The parsed address, including its password.
     pub fn expose(&self) -> &tokio_postgres::Config {
         &self.0
     }
 
-    /// Whether the address holds a password.
+    /// Whether the address contains a password.
     pub fn has_password(&self) -> bool {
         self.0.get_password().is_some()
     }

@@ -1,6 +1,7 @@
-//! Providers: the placeholder `{provider}` in what an identity logs in with, and which providers an identity is for.
+//! Providers: the placeholder `{provider}` in an identity's login settings, and the patterns that say which providers
+//! an identity is for.
 //!
-//! A provider's name is somebody's, so nothing here shows one that did not stand in the configuration.
+//! A provider's name is personal data, so no message shows one that is not in the configuration.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,15 +11,15 @@ use crate::config::reader::setting::Setting;
 use crate::config::reader::tree::Value;
 use crate::config::reader::{Secret, SecretError};
 
-/// What stands for the provider.
+/// The placeholder for the provider.
 const PLACEHOLDER: &str = "{provider}";
 
-/// Whether a text is another one for each provider.
+/// Whether a text contains the placeholder.
 pub(super) fn is_in(text: &str) -> bool {
     text.contains(PLACEHOLDER)
 }
 
-/// A text with the provider put in. `None` where it needs one and none is known.
+/// The text with the placeholder replaced by the provider. `None` if it needs a provider and none is known.
 pub fn for_provider<'t>(text: &'t str, provider: Option<&str>) -> Option<Cow<'t, str>> {
     if !is_in(text) {
         return Some(Cow::Borrowed(text));
@@ -26,7 +27,7 @@ pub fn for_provider<'t>(text: &'t str, provider: Option<&str>) -> Option<Cow<'t,
     Some(Cow::Owned(text.replace(PLACEHOLDER, provider?)))
 }
 
-/// A text in which a provider may be put. Any other brace is a slip that would be sent as it stands.
+/// Checks a text that may contain the placeholder. Any other brace is a mistake that would be sent unchanged.
 pub(super) fn may_be_in(text: &str) -> Result<(), String> {
     check::not_empty(text)?;
     check::ensure(!text.replace(PLACEHOLDER, "").contains(['{', '}']), || {
@@ -34,7 +35,7 @@ pub(super) fn may_be_in(text: &str) -> Result<(), String> {
     })
 }
 
-/// A text in which no provider is put.
+/// Checks a text that may not contain the placeholder.
 pub(super) fn may_not_be_in(text: &str) -> Result<(), String> {
     check::not_empty(text)?;
     check::ensure(!is_in(text), || {
@@ -44,15 +45,15 @@ pub(super) fn may_not_be_in(text: &str) -> Result<(), String> {
     })
 }
 
-/// Providers by their names: one, or all whose names begin alike (`*` at the end).
+/// A pattern for providers' names: one name, or a prefix followed by `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderPattern(String);
 
 impl ProviderPattern {
-    /// The pattern in `text`.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// A text that says what is wrong.
+    /// A message that says what is wrong.
     pub fn new(text: &str) -> Result<Self, String> {
         check::not_empty(text)?;
         let is_inside = text.trim_end_matches('*').contains('*') || text.ends_with("**");
@@ -64,7 +65,7 @@ impl ProviderPattern {
         Ok(Self(text.to_owned()))
     }
 
-    /// Whether the provider is one of them.
+    /// Whether a provider matches the pattern.
     pub fn fits(&self, provider: &str) -> bool {
         match self.0.strip_suffix('*') {
             Some(beginning) => provider.starts_with(beginning),
@@ -88,10 +89,10 @@ impl Setting for ProviderPattern {
 pub struct ProviderCommand(Vec<String>);
 
 impl ProviderCommand {
-    /// The command of this program and arguments.
+    /// A command with this program and arguments.
     ///
     /// # Errors
-    /// Where the provider would choose the program, or is nowhere.
+    /// When the placeholder is in the program, or not in any argument.
     pub fn new(command: Vec<String>) -> Result<Self, String> {
         let (program, arguments) = command.split_first().ok_or("is an empty list")?;
         check::ensure(!is_in(program), || {
@@ -103,10 +104,10 @@ impl ProviderCommand {
         Ok(Self(command))
     }
 
-    /// What it prints for this provider. Blocks.
+    /// Runs the command for this provider and returns the secret that it prints. Blocks.
     ///
     /// # Errors
-    /// When it fails, or when the provider's name would be taken for an option.
+    /// When the command fails, or when the provider's name would be taken for an option.
     pub fn run(&self, provider: &str) -> Result<Secret, SecretError> {
         let is_option = |argument: &String| argument.starts_with(PLACEHOLDER);
         if provider.starts_with('-') && self.0.iter().any(is_option) {
@@ -129,7 +130,7 @@ impl ProviderCommand {
     }
 }
 
-/// Shows the program only, as of any secret that a command prints.
+/// Shows only the program, as for any secret that a command prints.
 impl fmt::Debug for ProviderCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ProviderCommand({}, [redacted])", self.program())

@@ -1,4 +1,4 @@
-//! `[reconcile]`: sessions that are expected, and how their end is found where no notification tells of it.
+//! `[reconcile]`: expected sessions, and how their end is found when no notification comes.
 
 use std::time::Duration;
 
@@ -7,27 +7,28 @@ use crate::config::reader::duration;
 use crate::config::reader::section::Section;
 use crate::domain::PollSchedule;
 
-/// When the status of an expected session is asked for, and how often at most.
+/// When expected sessions are polled, and how often at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reconcile {
     /// Whether sessions can be expected at all.
     pub enabled: bool,
-    /// Whether the other sessions that a notification names are expected as well.
+    /// Whether other sessions that a notification names are expected as well.
     pub siblings: bool,
-    /// Whether a session may be registered without an id, which is made here then.
+    /// Whether a session may be registered without an id, in which case the service makes one.
     pub mint: bool,
-    /// When a session is asked for.
+    /// When a session is polled.
     pub schedule: PollSchedule,
-    /// Most calls a second for all expected sessions together; within `sdp.max_requests_per_second`.
+    /// The limit of calls per second for all expected sessions together; within `sdp.max_requests_per_second`.
     pub max_requests_per_second: u32,
     /// `[reconcile.alarm]`.
     pub alarm: Alarm,
 }
 
-/// When missed notifications are an alarm.
+/// When missed notifications raise an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alarm {
-    /// So many first questions in a row that find an end; or half of five times as many.
+    /// The alarm is raised when this many first polls in a row find an ended session, or half of the last five times as
+    /// many do.
     pub first_polls: usize,
 }
 
@@ -112,7 +113,7 @@ fn rate(rate: &u32) -> Result<(), String> {
     })
 }
 
-/// The window is kept in memory.
+/// Checks the size of the alarm's window, which is kept in memory.
 fn first_polls(count: &usize) -> Result<(), String> {
     check::ensure((1..=1000).contains(count), || {
         format!("{count} is out of range; use 1 to 1000")

@@ -1,20 +1,21 @@
-//! `[refresh]`: content that comes after its event was delivered without it, or that is made anew.
+//! `[refresh]`: content that comes after its event was delivered without it, or that has changed.
 
 use std::time::Duration;
 
 use super::check;
 use crate::config::reader::section::Section;
 
-/// When content is asked for again.
+/// When content is fetched again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refresh {
-    /// How long after the delivery, each; after the last one, again and again after that time.
+    /// The times after the delivery at which missing content is fetched again. The last one is then repeated as an
+    /// interval.
     pub missing_after: Vec<Duration>,
-    /// For how long. `None`: never.
+    /// How long missing content is fetched again. `None`: never.
     pub missing_for: Option<Duration>,
-    /// Whether a notification that is sent again makes the receiver fetch again what the event must have.
+    /// Whether a repeated notification makes the receiver fetch the event's required content again.
     pub on_repeat: bool,
-    /// Whether the encounter's groups are fetched again with it.
+    /// Whether the encounter's groups are then fetched again too.
     pub encounter: bool,
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use crate::config::reader::duration;
 use crate::config::reader::section::Section;
 
-/// How long what is kept stays.
+/// The retention times.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Bodies and resources, counted from the end of the last delivery.
     pub content: Duration,
     /// Receipts and dedupe keys, counted the same way. Not shorter than `content`.
     pub receipts: Duration,
-    /// Content of what is dead, counted from when it was given up. `None`: until an operator decides.
+    /// Content of dead events, counted from when they were given up. `None`: until an operator decides.
     pub dead: Option<Duration>,
     /// Content of the quarantine and refused requests, counted from their receipt. `None`: until an operator decides.
     pub quarantined: Option<Duration>,

@@ -1,4 +1,4 @@
-//! `[sdp]`: the vendor's API and who asks it.
+//! `[sdp]`: the vendor's API, and the identities with which it is called.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use super::{Identity, Proxy, SdpAuth, check};
 use crate::config::reader::section::Section;
 use crate::config::reader::setting::ByteSize;
 
-/// The vendor's API.
+/// The settings of the vendor's API.
 #[derive(Debug, Clone)]
 pub struct Sdp {
-    /// Origin (and perhaps a path in front of `/api/v1`) of the API. The token goes to this origin only.
+    /// The origin of the API, with an optional path before `/api/v1`. The token is sent only to this origin.
     pub base_url: Url,
     /// Further trusted certificate authorities, PEM; for a proxy or a test system.
     pub ca_file: Option<PathBuf>,
-    /// The proxy through which it is reached.
+    /// The proxy through which the API is reached.
     pub proxy: Proxy,
     /// Deadline of one call: connect, headers and body.
     pub timeout: Duration,
-    /// Most calls at once.
+    /// The limit of concurrent calls.
     pub max_concurrency: usize,
-    /// Most calls a second; 0 means no limit.
+    /// The limit of calls per second; 0 means no limit.
     pub max_requests_per_second: u32,
-    /// Largest answer that is read, in bytes.
+    /// The largest answer that is read, in bytes.
     pub max_body_bytes: usize,
-    /// `[sdp.auth]`: the default identity, where it is set.
+    /// `[sdp.auth]`: the default identity, if it is set.
     pub auth: Option<SdpAuth>,
-    /// `[[sdp.identities]]`: further ones. Without any identity nothing is followed.
+    /// `[[sdp.identities]]`: further identities. Without any identity no link is followed.
     pub identities: Vec<Identity>,
 }
 
@@ -80,19 +80,19 @@ impl Sdp {
         }
     }
 
-    /// Every identity, that of `[sdp.auth]` first.
+    /// All identities, the one of `[sdp.auth]` first.
     pub fn all_identities(&self) -> Vec<Identity> {
         let default = self.auth.clone().map(Identity::default_of);
         default.into_iter().chain(self.identities.clone()).collect()
     }
 
-    /// Whether there is any identity; without one nothing is followed.
+    /// Whether there is any identity; without one no link is followed.
     pub fn has_credentials(&self) -> bool {
         self.auth.is_some() || !self.identities.is_empty()
     }
 }
 
-/// Where the token may go.
+/// Checks the address to which the token is sent.
 fn base_url(url: &Url) -> Result<(), String> {
     check::http_url(url)?;
     check::ensure(url.query().is_none() && url.fragment().is_none(), || {

@@ -1,5 +1,4 @@
-//! How the service logs in to the vendor's API: who it stands for and what it is let in by. The same keys in `[sdp.auth]`
-//! and in each of `[[sdp.identities]]`.
+//! How the service logs in to the vendor's API. `[sdp.auth]` and each of `[[sdp.identities]]` have the same keys.
 
 use super::ProviderCommand;
 use super::provider;
@@ -10,53 +9,53 @@ use crate::config::reader::setting::Word;
 /// How the service logs in.
 #[derive(Debug, Clone)]
 pub struct SdpAuth {
-    /// Who the token stands for.
+    /// Whom the token represents.
     pub mode: AuthMode,
-    /// Given by Suki.
+    /// The partner's id, given by Suki.
     pub partner_id: String,
-    /// What is exchanged for an SDP token.
+    /// The partner token, which is exchanged for an SDP token.
     pub partner_token: PartnerToken,
 }
 
-/// The two ways of the vendor.
+/// The vendor's two authentication modes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthMode {
     /// The partner token names the user.
     Standard,
     /// One shared partner token; `provider_id` goes into the login body and the `sdp_provider_id` header.
     SingleAuthToken {
-        /// The provider that is acted for. `{provider}` in it is the session's own.
+        /// The provider on whose behalf the service calls. `{provider}` stands for the session's provider.
         provider_id: String,
     },
 }
 
-/// Where the partner token comes from. A file or command is read again at each login.
+/// The source of the partner token. A file or command is read again at each login.
 #[derive(Debug, Clone)]
 pub enum PartnerToken {
-    /// Literal, file, environment or command.
+    /// A secret: literal, file, environment or command.
     Given(Secret),
-    /// What a command prints for one provider.
+    /// A command that prints the token for one provider.
     Command(ProviderCommand),
-    /// Signed here with the partner's own key.
+    /// Signed by this service with the partner's own key.
     SelfSigned(SigningKey),
 }
 
-/// What a self-signed partner token is made of (RS256).
+/// The contents of a self-signed partner token (RS256).
 #[derive(Debug, Clone)]
 pub struct SigningKey {
     /// The RSA private key, PEM.
     pub key: Secret,
-    /// Claim `iss`.
+    /// The claim `iss`.
     pub issuer: String,
-    /// Claim `aud`.
+    /// The claim `aud`.
     pub audience: String,
-    /// Claims `sub` and, where it is an address, `email`. `{provider}` in it is the session's provider.
+    /// The claim `sub`, and `email` if it is an e-mail address. `{provider}` stands for the session's provider.
     pub subject: String,
-    /// Header `kid`; empty for none.
+    /// The header `kid`; empty for none.
     pub key_id: String,
 }
 
-/// The words for [`AuthMode`].
+/// The names of [`AuthMode`] in the configuration.
 #[derive(Clone, Copy)]
 enum Mode {
     Standard,
@@ -75,8 +74,8 @@ impl Word for Mode {
 }
 
 impl SdpAuth {
-    /// Reads `[sdp.auth]`: the partner's id, and how to log in where all is set for it. With `has_identities` the id may
-    /// stand alone, for those.
+    /// Reads `[sdp.auth]`: the partner's id, and how to log in if everything for that is set. With `has_identities` the
+    /// id may be set alone, for those identities.
     pub(super) fn read(
         section: &mut Section<'_>,
         has_identities: bool,
@@ -104,7 +103,7 @@ impl SdpAuth {
         (partner_id, auth)
     }
 
-    /// Reads the same keys in one of `[[sdp.identities]]`; `shared` is the partner's id of `[sdp.auth]`.
+    /// Reads the same keys in one of `[[sdp.identities]]`; `shared` is the partner's id from `[sdp.auth]`.
     pub(super) fn read_identity(section: &mut Section<'_>, shared: Option<&str>) -> Option<Self> {
         let mode = AuthMode::read(section);
         let partner_id: Option<String> = section.get("partner_id", None);
@@ -123,7 +122,7 @@ impl SdpAuth {
         })
     }
 
-    /// Whether it depends on the provider, so that it stands for many.
+    /// Whether the login depends on the provider.
     pub fn is_per_provider(&self) -> bool {
         let by_mode = match &self.mode {
             AuthMode::Standard => false,
@@ -191,7 +190,7 @@ impl PartnerToken {
 }
 
 impl SigningKey {
-    /// What tells its table from that of a secret.
+    /// The keys by which its table is told from a secret's table.
     const KEYS: [&str; 5] = ["signing_key", "issuer", "audience", "subject", "key_id"];
 
     fn read(section: &mut Section<'_>) -> Option<Self> {

@@ -1,6 +1,6 @@
-//! How secrets are read from a section: as a literal, or from a file, a variable or a command.
+//! Reads secrets from a section: as a literal, or from a file, a variable or a command.
 //!
-//! No error made here shows what was written for a secret key.
+//! No error of this module shows the text that was written for a secret key.
 
 use std::path::PathBuf;
 
@@ -12,27 +12,28 @@ use crate::config::reader::setting::Setting;
 use crate::config::reader::source::Source;
 use crate::config::reader::tree::{Node, Value};
 
-/// The keys that describe a secret in a table; exactly one of them stands there.
+/// The keys that describe a secret in a table; exactly one of them must be set.
 const KINDS: [&str; 4] = ["value", "file", "env", "command"];
 
-/// What is said where there is another number of them.
+/// The error if not exactly one of them is set.
 const ONE_OF_KINDS: &str = "needs exactly one of value, file, env and command";
 
-/// The name that a secret has in its list when a variable sets it.
+/// The name in its list of a secret that a variable sets.
 pub(super) const ENV_NAME: &str = "env";
 
 /// A secret that was read, and where it was set.
 pub(super) type Found = (Secret, Source);
 
 impl Section<'_> {
-    /// The secret of a key: `"literal"`, `{ file | env | command = … }`, or the file that its variable `…_FILE` names.
+    /// Reads the secret of a key: `"literal"`, `{ file | env | command = … }`, or the file that its variable `…_FILE`
+    /// names.
     pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
         let node = self.take(key);
         let found = self.resolve(key, node);
         self.note_secret(key, found)
     }
 
-    /// Like [`Self::secret`], where a missing one is an error.
+    /// Like [`Self::secret`], but a missing secret is an error.
     pub(super) fn required_secret(&mut self, key: &'static str) -> Option<Secret> {
         if self.peek(key).is_none() && self.peek(&file_key(key)).is_none() {
             self.problem(key, "is missing; use { file = \"…\" }");
@@ -40,7 +41,7 @@ impl Section<'_> {
         self.secret(key)
     }
 
-    /// Whether the key's command has the provider in it.
+    /// Whether the key's command contains the placeholder for the provider.
     pub(super) fn has_provider_command(&self, key: &str) -> bool {
         let Some(Value::Table(table)) = self.peek(key).map(|node| &node.value) else {
             return false;
@@ -53,7 +54,8 @@ impl Section<'_> {
         })
     }
 
-    /// The command of a key that prints a secret for one provider. It is not run: that takes a provider.
+    /// Reads a key's command that prints a secret for one provider. The command is not run, because that needs a
+    /// provider.
     pub(super) fn provider_command(&mut self, key: &'static str) -> Option<ProviderCommand> {
         let node = self.take(key)?;
         let source = node.source.clone();
@@ -82,13 +84,13 @@ impl Section<'_> {
         }
     }
 
-    /// The secret that only the variable of this key (or its `…_FILE`) can set, and where it was set.
+    /// Reads a secret that only the variable of this key (or its `…_FILE`) can set, and where it was set.
     pub(super) fn env_secret(&mut self, key: &str) -> Option<Found> {
         let node = self.take_env(key);
         self.resolve(key, node)
     }
 
-    /// The secrets of a list of `{ id, value | file | env | command }`.
+    /// Reads the secrets of a list of `{ id, value | file | env | command }`.
     pub(super) fn named_secrets(&mut self, key: &'static str) -> Vec<NamedSecret> {
         self.list(key, |item| {
             let hint = "name the secret, such as \"2026-a\"";
@@ -99,13 +101,13 @@ impl Section<'_> {
         })
     }
 
-    /// The secret that the section's own table describes beside its other keys.
+    /// Reads the secret that the section's own table describes, besides its other keys.
     pub(super) fn secret_of_table(&mut self) -> Option<Secret> {
         let found = self.described();
         self.note_secret("value", found)
     }
 
-    /// The secrets of the section's remaining keys, which are the operator's choice.
+    /// Reads the section's remaining keys, whose names are the operator's choice, as secrets.
     pub(super) fn secrets_by_key(&mut self) -> Vec<(String, Secret)> {
         let nodes = self.take_rest();
         nodes
@@ -118,7 +120,7 @@ impl Section<'_> {
             .collect()
     }
 
-    /// Shows the secret of a variable as the list item that it stands for.
+    /// Shows the secret of a variable in the effective configuration as the list item that it represents.
     pub(super) fn note_as_item(
         &mut self,
         list: &str,
@@ -137,7 +139,7 @@ impl Section<'_> {
         secret
     }
 
-    /// The secret of what is set for a key or, in the environment, for its `…_file`.
+    /// Reads the secret that is set for a key or, in the environment, for its `…_file`.
     fn resolve(&mut self, key: &str, node: Option<Node>) -> Option<Found> {
         let file = self.take_env(&file_key(key));
         match (node, file) {
@@ -162,7 +164,8 @@ impl Section<'_> {
                 let header = String::new();
                 self.child(key, header, Some(node), |table| table.described())
             }
-            // Taken literally, a slip in the notation would become a wrong secret that nobody notices.
+            // If this were taken literally, a mistake in the notation would become a wrong secret without anybody
+            // noticing.
             Value::Text(text) if text.trim_start().starts_with('{') => {
                 let message = "looks like a table and is not well-formed TOML";
                 self.problem_at(key, Some(node.source), message);
@@ -182,7 +185,7 @@ impl Section<'_> {
         }
     }
 
-    /// The secret that this table describes.
+    /// Reads the secret that this table describes.
     fn described(&mut self) -> Option<Found> {
         let set: Vec<(&str, Source)> = KINDS
             .into_iter()
@@ -215,7 +218,7 @@ impl Section<'_> {
         source: Source,
     ) -> Option<Found> {
         match secret {
-            // A command that needs none is not kept from its work by one.
+            // A command that needs no secret must not fail because of one.
             _ if self.is_passed_over() => None,
             Ok(secret) => Some((secret, source)),
             Err(error) => {
@@ -225,7 +228,7 @@ impl Section<'_> {
         }
     }
 
-    /// Shows where the secret comes from.
+    /// Shows the secret's origin in the effective configuration.
     fn note_secret(&mut self, key: &str, found: Option<Found>) -> Option<Secret> {
         let Some((secret, source)) = found else {
             self.reader.effective.absent(format!("{key}: not set"));
@@ -246,7 +249,7 @@ impl Section<'_> {
     }
 }
 
-/// A description that is not looked at.
+/// A value that is read and ignored.
 struct Unread;
 
 impl Setting for Unread {

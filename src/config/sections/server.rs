@@ -1,4 +1,4 @@
-//! `[server]`: the public listener, its limits and its way of stopping.
+//! `[server]`: the public listener, its limits, and how it stops.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,39 +9,40 @@ use crate::config::reader::duration;
 use crate::config::reader::section::Section;
 use crate::config::reader::setting::ByteSize;
 
-/// The public listener.
+/// The settings of the public listener.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// Address and port. HTTPS with `tls`, else plain HTTP for a load balancer that ends TLS.
+    /// Address and port. HTTPS with `tls`, else plain HTTP for a load balancer that terminates TLS.
     pub listen: SocketAddr,
-    /// Path of the webhook, with a leading slash. Empty: there is none.
+    /// The path of the webhook, with a leading slash. Empty: there is no webhook.
     pub path: String,
-    /// Name of this instance in the envelope's `source` and in an event's timeline; empty means the host's name.
+    /// The name of this instance in the envelope's `source` and in an event's timeline; empty for the host's name.
     pub instance: String,
-    /// Largest body that is read, in bytes.
+    /// The largest body that is read, in bytes.
     pub max_body_bytes: usize,
-    /// Most bytes of bodies in memory at once. Beyond it the answer is 503.
+    /// The limit of bytes of all bodies in memory. Beyond it the answer is 503.
     pub max_buffered_bytes: usize,
-    /// Most connections open at once. For a further one the longest idle one is closed.
+    /// The limit of open connections. For a further one, the connection that has been idle for the longest time is
+    /// closed.
     pub max_connections: usize,
-    /// Longest time for a TLS handshake, and for the head of a request, each from its first byte on.
+    /// The time limit for a TLS handshake, and for the head of a request, each from its first byte on.
     pub header_timeout: Duration,
-    /// Longest time from the end of the headers to the end of the body.
+    /// The time limit from the end of the headers to the end of the body.
     pub body_timeout: Duration,
-    /// How long a connection on which nothing has begun is kept. Keep it above the load balancer's own limit: what it sends
-    /// on a connection that is being closed is lost.
+    /// How long a connection on which no request has begun is kept. This must be longer than the load balancer's own
+    /// limit: a request that it sends on a connection that is being closed is lost.
     pub idle_timeout: Duration,
-    /// After SIGTERM: how long `/readyz` answers 503 while requests are still taken.
+    /// After SIGTERM: how long `/readyz` answers 503 while requests are still accepted.
     pub drain_delay: Duration,
-    /// After SIGTERM: when the process ends at the latest.
+    /// After SIGTERM: the time within which the process ends.
     pub drain_timeout: Duration,
-    /// Unix socket at which a successor asks for the listening sockets; `None`: in the data folder.
+    /// The Unix socket at which a successor asks for the listening sockets; `None` for one in the data folder.
     pub handover_socket: Option<PathBuf>,
-    /// `[server.tls]`, when HTTPS ends here.
+    /// `[server.tls]`, if this listener terminates TLS.
     pub tls: Option<ServerTls>,
 }
 
-/// Certificate and key of the public listener, PEM. Re-read on SIGHUP.
+/// Certificate and key of a listener, PEM. Read again on SIGHUP.
 #[derive(Debug, Clone)]
 pub struct ServerTls {
     /// The chain, leaf first.
@@ -71,7 +72,7 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Whether notifications are posted here at all.
+    /// Whether there is a webhook to which notifications are posted.
     pub fn has_webhook(&self) -> bool {
         !self.path.is_empty()
     }
@@ -155,7 +156,7 @@ impl ServerTls {
     }
 }
 
-/// A path that the router takes as it is and that hides none of the health checks; or none at all.
+/// Checks that a path is empty, or that the router takes it literally and it hides none of the health checks.
 fn webhook_path(path: &str) -> Result<(), String> {
     if path.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! `[signature]`: the secrets that notifications are signed with, and what to do with stale ones.
+//! `[signature]`: the secrets with which notifications are signed, and what to do with stale notifications.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::config::reader::setting::{ByteSize, Word};
 /// How notifications are verified.
 #[derive(Debug, Clone)]
 pub struct Signature {
-    /// All that are valid now; several during a rotation. At least one.
+    /// All secrets that are valid now: at least one, several during a rotation.
     pub secrets: Vec<NamedSecret>,
     /// How far `generated-at` may be from now before a notification counts as stale.
     pub tolerance: Duration,
-    /// What happens to a stale one.
+    /// What happens to a stale notification.
     pub on_stale: OnStale,
-    /// Most requests kept of those that no secret matches; 0 keeps none.
+    /// The limit of kept requests that no secret matches; 0 keeps none.
     pub keep_unauthentic: usize,
-    /// Most bytes of their bodies together.
+    /// The limit of bytes of their bodies together.
     pub keep_unauthentic_bytes: usize,
 }
 
 /// What happens to an authentic notification whose `generated-at` is too far from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStale {
-    /// Kept and marked, answered 200.
+    /// It is kept and marked, and answered 200.
     Keep,
-    /// Answered 401, not kept. It is then lost, since the vendor does not send again.
+    /// It is answered 401 and not kept. It is then lost, since the vendor does not send it again.
     Reject,
 }
 
@@ -56,7 +56,7 @@ impl Word for OnStale {
 }
 
 impl Signature {
-    /// Secrets are needed where there is a webhook.
+    /// Reads the section. A secret is required if there is a webhook.
     pub(super) fn read(section: &mut Section<'_>, has_webhook: bool) -> Self {
         let default = Self::default();
         let tolerance = section.checked("tolerance", default.tolerance, check::not_zero);

@@ -1,4 +1,4 @@
-//! `[[sinks]]`: the partner's own systems that results are delivered to.
+//! `[[sinks]]`: the partner's systems to which results are delivered.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,35 +13,36 @@ use crate::config::reader::tree::Value;
 use crate::config::reader::{NamedSecret, Secret};
 use crate::domain::Outcome;
 
-/// One place that results are delivered to.
+/// A sink, to which results are delivered.
 #[derive(Debug, Clone)]
 pub struct SinkConfig {
-    /// Its name: in the API, the metrics and the logs. Unique; letters, digits, `-` and `_`.
+    /// The name in the API, metrics and logs. It is unique and has letters, digits, `-` and `_`.
     pub name: String,
-    /// Outcomes that are delivered; all when not set.
+    /// The outcomes that are delivered; all if not set.
     pub events: Vec<Outcome>,
-    /// Whether it is told of alerts as well, or alone.
+    /// Whether the sink gets alerts, in addition to outcomes or alone.
     pub alerts: bool,
-    /// Whether it is told of each synthetic notification that came through.
+    /// Whether the sink is told of each synthetic notification that was answered.
     pub canary: bool,
     /// What is delivered.
     pub include: Include,
-    /// Most deliveries at once.
+    /// The limit of concurrent deliveries.
     pub max_concurrency: usize,
-    /// How soon its target should confirm that it applied what was delivered. `None`: no confirmation is waited for.
+    /// The time within which the target should confirm that it applied a delivered event. `None`: no confirmation is
+    /// expected.
     pub expect_applied: Option<Duration>,
-    /// How failures are tried again (`retry = { initial, max, give_up_after }`).
+    /// The retry policy (`retry = { initial, max, give_up_after }`).
     pub retry: Retry,
-    /// Where to.
+    /// The kind of sink and its target.
     pub target: SinkTarget,
 }
 
-/// What a delivery holds.
+/// The contents of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Include {
-    /// `["notification", "resources"]`: all, clinical content included.
+    /// `["notification", "resources"]`: everything, including clinical content.
     Everything,
-    /// `["notification"]`: the notification as received, and nothing that was fetched.
+    /// `["notification"]`: the notification as received, without fetched content.
     NotificationOnly,
 }
 
@@ -54,10 +55,10 @@ pub enum SinkTarget {
     Http(HttpConfig),
 }
 
-/// Files below a folder.
+/// Writes files below a folder.
 #[derive(Debug, Clone)]
 pub struct FilesConfig {
-    /// The folder; made at start.
+    /// The folder, which is created at the start.
     pub dir: PathBuf,
 }
 
@@ -70,20 +71,20 @@ pub struct HttpConfig {
     pub secrets: Vec<NamedSecret>,
     /// Further headers; the values may be secrets.
     pub headers: Vec<(String, Secret)>,
-    /// Deadline of one delivery.
+    /// The deadline of one delivery.
     pub timeout: Duration,
     /// Further trusted certificate authorities, PEM.
     pub ca_file: Option<PathBuf>,
-    /// The proxy through which it is reached.
+    /// The proxy through which the target is reached.
     pub proxy: Proxy,
-    /// What makes the body of the CloudEvent; the CloudEvent itself where there is none.
+    /// The template that makes the body from the CloudEvent. Without one the body is the CloudEvent.
     pub template: Option<Box<Template>>,
 }
 
-/// A template for bodies (minijinja), and what they are.
+/// A template for bodies (minijinja), with their media type.
 #[derive(Debug, Clone)]
 pub struct Template {
-    /// The file that holds it, read when the sink is set up.
+    /// The template's file, which is read when the sink is set up.
     pub file: PathBuf,
     /// The bodies' `Content-Type`.
     pub content_type: String,
@@ -119,7 +120,7 @@ impl SinkConfig {
         };
         let retry = section.section("retry", |retry| Retry::read(retry, Retry::default()));
         if kind.is_none() {
-            // Which keys are known is not known either.
+            // Without a type the known keys are not known either, so none is reported as unknown.
             section.take_rest();
         }
         Some(Self {
@@ -136,7 +137,7 @@ impl SinkConfig {
     }
 }
 
-/// What a sink takes: outcomes of sessions, alerts, word of the synthetic notification.
+/// The events that a sink takes: outcomes of sessions, alerts, synthetic notifications.
 struct Subscribed {
     events: Vec<Outcome>,
     alerts: bool,
@@ -204,7 +205,7 @@ impl Setting for Subscribed {
     }
 }
 
-/// Shows the address without its query, which may hold a token.
+/// Shows the address without its query, which may contain a token.
 impl fmt::Debug for HttpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpConfig")
@@ -280,10 +281,10 @@ impl Template {
     }
 }
 
-/// The id of the secret that is given as `secret`.
+/// The id of a secret that is given as `secret`.
 const SINGLE_SECRET: &str = "default";
 
-/// The words for [`SinkTarget`].
+/// The names of [`SinkTarget`] in the configuration.
 #[derive(Clone, Copy)]
 enum Kind {
     Files,

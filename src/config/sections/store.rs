@@ -11,22 +11,24 @@ use crate::config::reader::section::Section;
 use crate::config::reader::setting::Setting;
 use crate::config::reader::tree::Value;
 
-/// Where notifications are kept.
+/// The settings of the store.
 #[derive(Debug, Clone)]
 pub struct Store {
     /// The store.
     pub url: StoreUrl,
-    /// PostgreSQL: the password, where it is not in the address.
+    /// PostgreSQL: the password, if it is not in the address.
     pub password: Option<Secret>,
     /// PostgreSQL: further trusted certificate authorities, PEM file.
     pub ca_file: Option<PathBuf>,
-    /// PostgreSQL: most connections of this instance, beside two that take notifications and one that listens.
+    /// PostgreSQL: the limit of this instance's connections, besides two that append notifications and one that
+    /// listens.
     pub pool_size: usize,
-    /// PostgreSQL: folder of the local spool.
+    /// PostgreSQL: the folder of the local spool.
     pub spool_dir: PathBuf,
     /// How long an answer waits for the commit before it is a 503; with PostgreSQL, before the spool takes it.
     pub deadline: Duration,
-    /// Most notifications waiting for their commit at once; beyond it the answer is 503 at once, or the spool takes it.
+    /// The limit of notifications that wait for their commit. Beyond it the answer is an immediate 503, or the spool
+    /// takes the notification.
     pub queue: usize,
 }
 
@@ -65,7 +67,7 @@ impl Default for Store {
 impl Setting for StoreUrl {
     fn parse(value: &Value) -> Result<Self, String> {
         let text = value.text()?;
-        // The text is not shown: a database's address may hold its password.
+        // The text is not shown, because a database's address may contain its password.
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
             return PostgresUrl::parse(text).map(Self::Postgres);
         }
@@ -99,7 +101,7 @@ impl Setting for StoreUrl {
 }
 
 impl Store {
-    /// The local folder for what the service itself keeps: the embedded store's, or the spool's.
+    /// The local data folder: the embedded store's, or the spool's.
     pub fn folder(&self) -> &Path {
         match &self.url {
             StoreUrl::Sqlite(file) => file.parent().unwrap_or(Path::new("")),

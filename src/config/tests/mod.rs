@@ -1,4 +1,4 @@
-//! Tests of the whole loader: from files, variables and flags to a configuration or to all that is wrong.
+//! Tests of the whole loader: from files, variables and flags to a configuration or to a list of problems.
 
 mod identities;
 mod net;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::load::load;
 use super::{Env, LoadOptions, Loaded, Problems};
 
-/// The least that starts.
+/// The smallest configuration that starts.
 const SECRET: (&str, &str) = ("SUKI_RECEIVER__SIGNATURE__SECRET", "hunter2");
 
 /// A folder with a configuration file and what it refers to, and the environment beside it.
@@ -70,12 +70,12 @@ impl Setup {
         load(&self.options, &[] as &[PathBuf])
     }
 
-    /// What is loaded, where nothing is wrong.
+    /// The loaded configuration, if nothing is wrong.
     fn loaded(&self) -> Loaded {
         self.load().unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    /// All that is wrong, without the folder's changing name.
+    /// All problems, without the folder's changing name.
     fn problems(&self) -> String {
         let problems = self.load().expect_err("something is wrong");
         let folder = format!("{}/", self.folder.path().display());

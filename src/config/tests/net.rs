@@ -1,4 +1,4 @@
-//! Through which proxy others are reached.
+//! The proxy that is used for each call.
 
 use super::super::{Config, Env, Proxy, Secret, SinkTarget};
 use super::{SECRET, Setup, loaded_of, problems_of};

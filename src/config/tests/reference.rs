@@ -1,4 +1,4 @@
-//! `config/receiver.toml` is the manual: it holds every key, and what is active there is the default.
+//! `config/receiver.toml` is the manual: it has every key, and its active values are the defaults.
 
 use super::super::Source;
 use super::super::reader::dump::Effective;
@@ -9,7 +9,7 @@ const REFERENCE: &str = include_str!("../../../config/receiver.toml");
 /// The secret files that the examples name.
 const SECRET_FILES: &str = "/run/secrets/";
 
-/// The reference with its examples active: those lines whose `#` no space follows.
+/// The reference with its examples active: the lines whose `#` is not followed by a space.
 fn with_examples() -> String {
     REFERENCE
         .lines()

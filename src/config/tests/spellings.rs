@@ -1,12 +1,12 @@
-//! One table of spellings, through every source and for every secret: what a secret is must not depend on how it is
-//! handed over.
+//! One table of spellings, through every source and for every secret: a secret's value must not depend on how it is
+//! passed.
 
 use super::super::{Config, PartnerToken, SinkTarget};
 use super::{SECRET, Setup};
 
 const VALUE: &str = "a-secret-0123456789-of-anyone";
 
-/// What is around the value in a file, a variable, an output or a literal, and not meant.
+/// Characters around the value in a file, a variable, an output or a literal that are not part of it.
 const WRAPPINGS: [(&str, &str); 9] = [
     ("", ""),
     ("", "\n"),
@@ -19,7 +19,7 @@ const WRAPPINGS: [(&str, &str); 9] = [
     ("\r\n\u{feff}\n", "\u{feff}\n"),
 ];
 
-/// How a value is got out of the configuration.
+/// Extracts a value from the configuration.
 type Got = fn(&Config) -> String;
 
 /// Every place that takes a secret: TOML with `§` where it stands, and how the value is got out.
