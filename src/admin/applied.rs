@@ -1,5 +1,5 @@
-//! `POST /events/{id}/applied`: a sink's target confirms that it has applied an event. Delivered is not applied: what was
-//! taken may still wait in the target's own queue.
+//! `POST /events/{id}/applied`: a sink's target confirms that it has applied an event. A delivered event is not yet
+//! applied: it may still wait in the target's own queue.
 
 use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
@@ -15,16 +15,16 @@ use super::replay::{known_sinks, read};
 use super::{Caller, State};
 use crate::journal::Applied;
 
-/// What it takes; an applier's token names its sink already.
+/// The body of a confirmation. An applier's token already names its sink.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Confirmation {
-    /// The sink; may be left out by a token that is of one sink.
+    /// The sink; may be left out with a token that belongs to one sink.
     #[schema(example = "ehr")]
     sink: Option<String>,
 }
 
-/// What it answers.
+/// The answer to a confirmation.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Confirmed {
     /// The event.
@@ -38,13 +38,14 @@ pub(super) struct Confirmed {
 
 /// Confirm that a target applied an event.
 ///
-/// Delivered is not applied: what was taken may still wait in the target's own queue. May be said more than once.
+/// A delivered event is not yet applied: it may still wait in the target's own queue. Confirming again has no further
+/// effect.
 #[utoipa::path(
     post, path = "/events/{id}/applied", tag = "events", operation_id = "confirm_applied",
     params(Id),
     request_body(content = Option<Confirmation>, example = json!({"sink": "ehr"})),
     responses(
-        (status = 200, description = "It is noted.", body = Confirmed),
+        (status = 200, description = "The confirmation is kept.", body = Confirmed),
         BadRequest, NotFound, Conflict, TooLarge, StoreFailed,
     ),
 )]

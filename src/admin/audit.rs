@@ -10,7 +10,7 @@ use super::{State, filter, view};
 
 /// List the audit log.
 ///
-/// Who read or changed what, and why; the newest first.
+/// Who read or changed what, and why; the newest entries first.
 #[utoipa::path(
     get, path = "/audit", tag = "operations", operation_id = "list_audit",
     params(AuditFields, Paging),

@@ -1,4 +1,4 @@
-//! Who calls, and what they may do: bearer tokens with a role.
+//! Authentication and authorisation of calls: bearer tokens, each with a role.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -28,21 +28,21 @@ struct Known {
     caller: Caller,
 }
 
-/// Who calls.
+/// The caller, as its token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The token's name; stands in the audit log.
+    /// The token's name, which appears in the audit log.
     pub name: String,
-    /// What it may do.
+    /// The token's role.
     pub role: Role,
-    /// The sink whose target it confirms for.
+    /// The sink for whose target the token confirms events.
     pub sink: Option<String>,
-    /// Why it calls, in the caller's own words: stands in the audit log.
+    /// The reason for the call in the caller's own words, which appears in the audit log.
     pub reason: Option<String>,
 }
 
 impl Caller {
-    /// The same, calling for this reason, if one is given.
+    /// Sets the reason for the call, if one is given.
     #[must_use]
     pub fn for_reason(self, reason: Option<String>) -> Self {
         let given = reason.map(|reason| reason.trim().chars().take(LONGEST_REASON).collect());
@@ -54,12 +54,12 @@ impl Caller {
     }
 }
 
-/// Characters of a reason that are kept.
+/// A reason is cut off after this many characters.
 pub(crate) const LONGEST_REASON: usize = 500;
-/// The header that says why a call is made.
+/// The header that gives the reason for a call.
 const REASON: &str = "x-audit-reason";
 
-/// Which roles may use a route.
+/// The roles that may use a route.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Needs(&'static [Role]);
 
@@ -72,19 +72,19 @@ impl Needs {
 }
 
 impl Needs {
-    /// The words of these roles.
+    /// The names of these roles.
     pub(super) fn words(self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|role| role.as_str())
     }
 
-    /// Whether there are roles that may not.
+    /// Whether some role may not use the route.
     pub(super) fn excludes_some(self) -> bool {
         self.0.len() < Role::ALL.len()
     }
 }
 
 impl Tokens {
-    /// The set of these tokens.
+    /// Makes the set of these tokens.
     pub fn new(tokens: &[AdminToken]) -> Self {
         let known = |token: &AdminToken| Known {
             hash: hash(token.secret.expose()),
@@ -98,13 +98,14 @@ impl Tokens {
         Self(tokens.iter().map(known).collect())
     }
 
-    /// The token of this name: its hash, which a session of the console is bound to, and whose it is.
+    /// The token with this name: its hash, to which a session of the console is bound, and its caller.
     pub(crate) fn named(&self, name: &str) -> Option<([u8; 32], &Caller)> {
         let found = self.0.iter().find(|known| known.caller.name == name)?;
         Some((found.hash, &found.caller))
     }
 
-    /// Whose token it is. Hashes are compared, so the time it takes tells nothing of the token.
+    /// The caller to whom a token belongs. Hashes are compared, so the time that the comparison takes reveals nothing
+    /// about the token.
     pub fn find(&self, token: &str) -> Option<&Caller> {
         let presented = hash(token);
         self.0
@@ -114,7 +115,7 @@ impl Tokens {
     }
 }
 
-/// Lets a request with a known token through, and tells the handlers whose it is.
+/// Lets a request with a known token through, and passes its caller to the handlers.
 pub(super) async fn require_token(
     Shared(state): Shared<State>,
     mut request: Request,
@@ -135,7 +136,7 @@ pub(super) async fn require_token(
     Ok(next.run(request).await)
 }
 
-/// Lets a request through whose token has the role. Stands inside of [`require_token`].
+/// Lets a request through if its token has the role. Runs inside [`require_token`].
 pub(super) async fn require_role(
     Shared((state, needs)): Shared<(State, Needs)>,
     request: Request,
@@ -156,13 +157,13 @@ pub(super) async fn require_role(
     }
 }
 
-/// What of a call may be said.
+/// The parts of a call that may be logged.
 struct Call {
     method: Method,
-    /// The route rather than the path, which may name a session.
+    /// The route. The path is not used because it may name a session.
     route: String,
     event: Option<EventId>,
-    /// The address of the connection: that of what stands in front, where something does.
+    /// The address of the connection's peer, which is a proxy's if one is in front.
     peer: Option<SocketAddr>,
 }
 
@@ -183,15 +184,14 @@ impl Call {
         }
     }
 
-    /// Whether it is for clinical content.
+    /// Whether the call is for clinical content.
     fn clinical(&self) -> bool {
         CLINICAL.iter().any(|end| self.route.ends_with(end))
     }
 }
 
-/// Counts and logs a call that was refused, and on the paths of clinical content writes it to the audit log as well. Who
-/// has no token may call as often as he likes, so of those only the first few in a row are said, and then one in ten
-/// seconds.
+/// Counts and logs a refused call, and writes it to the audit log if it is for clinical content. Anybody can make calls
+/// without a token, so only the first few of those are logged, and then one every ten seconds.
 async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
     let code = if caller.is_some() { "403" } else { "401" };
     state.metrics.admin_refused(code);
@@ -233,29 +233,30 @@ async fn refused(state: &State, call: Call, caller: Option<&Caller>) {
     }
 }
 
-/// What paths of clinical content end in.
+/// The endings of the paths of clinical content.
 const CLINICAL: [&str; 2] = ["/payload", "/resources/{n}"];
 
-/// How many refusals in a row are said before the pace is one in [`EVERY`].
+/// The number of refusals in a row that are logged before the rate drops to one in [`EVERY`].
 const BURST: u32 = 20;
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Bounds how many refusals are said. Those for clinical content have an allowance of their own, so that no others can
-/// keep one of them out of the audit log.
+/// Limits how many refusals are logged. Calls for clinical content have a limit of their own, so that other calls
+/// cannot keep them out of the audit log.
 #[derive(Debug, Clone, Default)]
 pub struct DenialLimit(Arc<[Mutex<Allowance>; 2]>);
 
 #[derive(Debug, Default)]
 struct Allowance {
-    /// Said and not yet made up for by time that has passed.
+    /// The number of logged refusals, less those that the passed time has made up for.
     said: u32,
-    /// Up to when time was counted.
+    /// The time up to which passed time was counted.
     since: Option<Instant>,
     skipped: u64,
 }
 
 impl DenialLimit {
-    /// How many were passed over since the last one that was said; `None` where this one is.
+    /// Decides whether to log a refusal: the number of refusals that were skipped since the last logged one, or `None`
+    /// if this one is skipped as well.
     fn admit(&self, clinical: bool) -> Option<u64> {
         self.0[usize::from(clinical)]
             .lock()
@@ -285,7 +286,7 @@ impl Allowance {
     }
 }
 
-/// Writes down what a caller is about to do. Where this fails, it must not be done.
+/// Writes an action to the audit log before the caller performs it. If this fails, the action must not be performed.
 pub(crate) async fn audit(
     state: &State,
     caller: &Caller,

@@ -1,5 +1,6 @@
-//! `GET /api/v1/causes`: what needs attention, grouped by what it did not succeed for, and the notes that operators write
-//! on it. A note's text is in no audit entry: what does not belong into it can be removed.
+//! `GET /api/v1/causes`: the events and requests that need attention, grouped by the cause of their failure, and the
+//! notes that operators write on the groups. A note's text is not in the audit log, so that text that should not have
+//! been written can be removed.
 
 use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
@@ -17,16 +18,16 @@ use super::path::CauseWord;
 use super::replay::read;
 use super::{Caller, State};
 
-/// Characters of a note.
+/// The limit of characters in a note.
 pub(crate) const LONGEST_NOTE: usize = 500;
 
-/// What `PUT /causes/{cause}/note` takes.
+/// The body of `PUT /causes/{cause}/note`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewCauseNote {
-    /// The sink of the group; left out where the group has none.
+    /// The sink of the group; left out if the group has none.
     sink: Option<String>,
-    /// What it says, without anything of a patient. Empty: there is no note any more.
+    /// The text of the note, without patient data. An empty text removes the note.
     #[schema(value_type = String, max_length = 500, example = "EHR vendor ticket 4711, mended on Friday")]
     text: Option<String>,
 }
@@ -40,11 +41,11 @@ pub(crate) struct CauseNoted {
     note: Option<CauseNote>,
 }
 
-/// List what needs attention, by cause.
+/// List the failures that need attention, by cause.
 ///
-/// Dead and quarantined events and rejected requests, the largest group first, each with what it is, what to do about
-/// it, and the note that an operator has written on it. An event that failed at two sinks is in two groups. The events of
-/// a group: `GET /api/v1/events` with its `state`, `cause` and `sink`.
+/// Dead and quarantined events and rejected requests in groups, the largest first, each with an explanation, advice,
+/// and the note that an operator has written on it. An event that failed at two sinks is in two groups. `GET
+/// /api/v1/events` with a group's `state`, `cause` and `sink` lists its events.
 #[utoipa::path(
     get, path = "/causes", tag = "events", operation_id = "list_causes",
     responses((status = 200, description = "The groups.", body = Causes), StoreFailed),
@@ -62,15 +63,15 @@ pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Causes>, E
 
 /// Write a note on a cause.
 ///
-/// For colleagues, such as who mends it and until when. There is one for each cause and sink: a new one takes the place of
-/// the one before, and an empty one removes it. It stays when the group is gone, and stands there again when it comes
-/// back. No patient data belongs into it.
+/// A note for colleagues, such as who fixes the cause and until when. There is one note for each cause and sink: a new
+/// one replaces it, and an empty one removes it. It is kept when the group is gone, and shown again when the group
+/// comes back. It must not contain patient data.
 #[utoipa::path(
     put, path = "/causes/{cause}/note", tag = "events", operation_id = "note_cause",
     params(CauseWord),
     request_body(content = NewCauseNote, example = json!({"sink": "ehr", "text": "EHR vendor ticket 4711, mended on Friday"})),
     responses(
-        (status = 200, description = "The note that stands now.", body = CauseNoted),
+        (status = 200, description = "The note as it is now.", body = CauseNoted),
         BadRequest, NotFound, TooLarge, StoreFailed,
     ),
     extensions(("x-audited" = json!(true))),
@@ -94,7 +95,7 @@ pub(crate) async fn note(
         )));
     }
     let is_of = |group: &crate::journal::CauseGroup| group.cause == cause && group.sink == sink;
-    // A note on a group that is not there would be seen by nobody. One that is left over can be removed.
+    // A new note on a group that does not exist would be seen by nobody. A left-over note can still be removed.
     if text.is_some() && !state.records().causes().await?.iter().any(is_of) {
         return Err(Error::NotFound(
             "nothing needs attention for this cause and sink",

@@ -1,4 +1,5 @@
-//! Clinical content: reading and purging it. Each is written to the audit log before it happens, or does not happen.
+//! Reads and purges clinical content. Each read and purge is written to the audit log first, and is not performed if
+//! that fails.
 
 use axum::Extension;
 use axum::extract::State as Shared;
@@ -15,7 +16,7 @@ use crate::domain::EventState;
 
 /// Read a notification as received.
 ///
-/// The bytes as they came. What is in the quarantine may be anything, so it is sent as `application/octet-stream`.
+/// The bytes as they came. A quarantined body may be anything, so it is sent as `application/octet-stream`.
 #[utoipa::path(
     get, path = "/events/{id}/payload", tag = "events", operation_id = "read_payload",
     params(Id),
@@ -40,7 +41,7 @@ pub(crate) async fn payload(
         .await?
         .ok_or(Error::NotFound("the content of this event is purged"))?;
     audit(&state, &caller, "read payload".to_owned(), Some(id)).await?;
-    // What is in the quarantine may be anything.
+    // A quarantined body may be anything.
     Ok(if detail.event.state == EventState::Quarantined {
         send("application/octet-stream", body)
     } else {
@@ -48,7 +49,7 @@ pub(crate) async fn payload(
     })
 }
 
-/// Read what was fetched for a link.
+/// Read the content that was fetched for a link.
 #[utoipa::path(
     get, path = "/events/{id}/resources/{n}", tag = "events", operation_id = "read_resource",
     params(Id, Place),
@@ -76,7 +77,7 @@ pub(crate) async fn resource(
 
 /// Purge an event's content.
 ///
-/// Removes the notification and what was fetched; keeps the receipt. This cannot be undone.
+/// Removes the notification and the fetched content; keeps the receipt. This cannot be undone.
 #[utoipa::path(
     delete, path = "/events/{id}", tag = "events", operation_id = "purge_event",
     params(Id),

@@ -1,4 +1,4 @@
-//! Every way in which a call is refused or fails, and its answer. The cause of a failure is logged, never sent.
+//! All errors of a call, and their answers. The cause of a failure is logged and never sent.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,41 +11,41 @@ use axum::response::{IntoResponse, Response};
 use crate::journal;
 use crate::net::error_response;
 
-/// Seconds after which a caller may try again.
+/// The seconds after which a caller may try again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// Why a call is not answered as wished.
+/// Why a call is refused or fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// No token, or none that is known.
+    /// No token, or an unknown token.
     #[error("send a valid token as 'Authorization: Bearer TOKEN'")]
     Unauthorized,
-    /// The token's role is not enough.
+    /// The token's role does not permit the call.
     #[error("this needs the role {needs}; the token '{name}' has the role {role}")]
     Forbidden {
         /// The token's name.
         name: String,
-        /// What it may.
+        /// The token's role.
         role: &'static str,
-        /// What is needed.
+        /// The roles that are needed.
         needs: String,
     },
-    /// Something in the request cannot be.
+    /// Something in the request is invalid.
     #[error("{0}")]
     BadRequest(String),
-    /// The thing is not there.
+    /// The resource does not exist.
     #[error("{0}")]
     NotFound(&'static str),
-    /// The event is not in a state for this.
+    /// The resource is not in a state for this.
     #[error("{0}")]
     Conflict(String),
-    /// Larger than allowed.
+    /// The body is larger than allowed.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
-    /// The look into the store took too long and was ended.
+    /// The query of the store took too long and was cancelled.
     #[error("this took too long and was ended; narrow the filter, for instance by since and until")]
     TooSlow,
-    /// As many watch the stream as may.
+    /// The stream has reached its limit of clients.
     #[error("too many clients watch the stream; close one, or try again later")]
     TooManyWatchers,
     /// The store failed.
@@ -53,7 +53,7 @@ pub(crate) enum Error {
     Store(#[source] journal::Error),
 }
 
-/// What an answer's failure came from, for the log.
+/// The cause of a failure, for the log.
 #[derive(Clone)]
 struct Cause(Arc<journal::Error>);
 
@@ -77,7 +77,7 @@ impl Error {
         Self::NotFound("no session of this id is expected")
     }
 
-    /// The status that it is answered with.
+    /// The HTTP status of the answer.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -139,7 +139,7 @@ pub(super) async fn log_cause(request: Request, next: Next) -> Response {
     response
 }
 
-/// A panic in a handler: a bug, answered as our failure. What it said stays inside.
+/// The answer after a panic in a handler, which is a bug: 500, without the panic's message.
 #[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]
 pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a handler of the admin API panicked; the caller was answered 500");

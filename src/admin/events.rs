@@ -13,7 +13,7 @@ use crate::journal::Filter;
 
 /// List events.
 ///
-/// The newest first, without clinical content. All that is given of the filter must fit.
+/// The newest first, without clinical content. An event must match every given field of the filter.
 #[utoipa::path(
     get, path = "/events", tag = "events", operation_id = "list_events",
     params(FilterFields, EventListing, Paging),
@@ -54,10 +54,10 @@ pub(super) async fn list(
     Ok(Json(view::Page::of(&page, count)))
 }
 
-/// Most events that are counted for a list.
+/// The limit up to which a list's events are counted.
 const MOST_COUNTED: u32 = 10_000;
 
-/// How many events a filter finds, as far as they are counted.
+/// How many events match a filter, up to [`MOST_COUNTED`].
 pub(super) async fn count(state: &State, filter: Filter) -> Result<view::Count, Error> {
     let events = state.records().count(filter, MOST_COUNTED).await?;
     Ok(view::Count {
@@ -77,7 +77,7 @@ pub(super) async fn count(state: &State, filter: Filter) -> Result<view::Count, 
             status = 200, description = "The event.", body = view::Detail,
             links(("ReplayEvent" = (
                 operation_id = "replay_event", parameters(("id" = "$response.body#/id")),
-                description = "Make it due again.",
+                description = "Replay the event.",
             ))),
         ),
         BadRequest, NotFound, StoreFailed,

@@ -1,4 +1,4 @@
-//! What to list: the names, values and limits of filters, the same in a query, in a body and on the command line.
+//! Filters of lists: their names, values and limits, the same in a query, in a body and on the command line.
 
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -10,9 +10,9 @@ use url::form_urlencoded;
 use crate::journal::filter::{of, text, time, unknown, yes_or_no};
 use crate::journal::{AuditFilter, ExpectedFilter, Filter, Order};
 
-/// Entries of a page where the caller does not say.
+/// The default number of entries in a page.
 pub const DEFAULT_LIMIT: usize = 50;
-/// Most entries of a page.
+/// The limit of entries in a page.
 pub const MAX_LIMIT: usize = 500;
 
 /// A query of a list.
@@ -23,7 +23,7 @@ pub(super) struct Query<F> {
     pub(super) cursor: Option<i64>,
 }
 
-/// Which events, and whether to tell as well how many there are.
+/// A filter of events, and whether to count the events that match.
 #[derive(Debug, Default)]
 pub(super) struct EventQuery {
     pub(super) filter: Filter,
@@ -94,8 +94,8 @@ pub(super) fn sessions(
     )
 }
 
-/// Reads `fields`, limit and cursor. `set` sets one field; `false` where there is none of this name. What is wrong is named,
-/// with what is allowed.
+/// Reads `fields`, limit and cursor. `set` sets one field, and returns `false` if there is no field of this name. An
+/// error names the parameter and what is allowed.
 fn list<F: Default>(
     query: Option<&str>,
     fields: &str,
@@ -117,7 +117,7 @@ fn list<F: Default>(
     Ok(found)
 }
 
-/// Longest wait for a session's end.
+/// The longest wait for a session's end.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Reads a query of `wait` only.
@@ -139,7 +139,7 @@ pub(super) fn wait(query: Option<&str>) -> Result<Duration, String> {
     Ok(found)
 }
 
-/// Minutes of the history where the caller does not say, and the most of it.
+/// The default number of the history's minutes, and the limit.
 const MINUTES: (usize, usize) = (60, 1440);
 
 /// Reads a query of `minutes` only.
@@ -174,7 +174,7 @@ pub(super) fn only_limit(query: Option<&str>) -> Result<usize, String> {
 /// A number of entries.
 ///
 /// # Errors
-/// Says how many there may be.
+/// When the text is not a number within the limit.
 pub(super) fn limit(text: &str) -> Result<usize, String> {
     const RANGE: RangeInclusive<usize> = 1..=MAX_LIMIT;
     usize::from_str(text)

@@ -1,4 +1,4 @@
-//! Replay jobs, their previews, and causes as JSON, field by field.
+//! The JSON of replay jobs, their previews, and causes.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct Job {
     pub cancelled_by: Option<String>,
 }
 
-/// Events that were not replayed, by why.
+/// Events that were not replayed, by reason.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they count")]
 pub struct Skipped {
@@ -49,7 +49,7 @@ pub struct Skipped {
     pub no_sink: u64,
 }
 
-/// Where the events stand that a job made due again.
+/// The states of the events that a job has made due again.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they count")]
 pub struct JobProgress {
@@ -59,7 +59,7 @@ pub struct JobProgress {
 }
 
 impl Job {
-    /// How a job stands, with its events where they were looked up.
+    /// A job, with the states of its events if they were looked up.
     pub fn of(job: &ReplayJob, progress: Option<&Progress>) -> Self {
         let asked = &job.asked;
         Self {
@@ -96,14 +96,14 @@ impl Skipped {
     }
 }
 
-/// What a replay of all that a filter finds would do.
+/// The effect of a replay of all events that match a filter.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they count")]
 #[schema(as = ReplayPreview)]
 pub struct Planned {
     pub dry_run: bool,
     pub events: u64,
-    /// Whether there may be more than were counted.
+    /// Whether there may be more events than were counted.
     pub is_capped: bool,
     pub scheduled: u64,
     pub skipped: Skipped,
@@ -120,7 +120,7 @@ pub struct Planned {
 }
 
 impl Planned {
-    /// What a preview says of a replay from there.
+    /// The counts of a preview for a replay that starts at `from`.
     pub fn of(preview: &Preview, from: ReplayFrom) -> Self {
         let tally = preview.tally(from);
         let by = |word: fn(&PreviewGroup) -> Option<&'static str>| {
@@ -149,7 +149,7 @@ impl Planned {
     }
 }
 
-/// Events, or kept requests, that did not succeed for one cause.
+/// Events, or kept requests, that failed for the same cause.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's cause, field by field")]
 #[schema(as = CauseGroup)]
@@ -168,23 +168,23 @@ pub struct Cause {
     pub first_at: String,
     #[schema(format = DateTime)]
     pub last_at: String,
-    /// What an operator has noted on it; null where nobody has.
+    /// The note of an operator; null if there is none.
     pub note: Option<CauseNote>,
 }
 
-/// What an operator has noted on a cause.
+/// The note of an operator on a cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CauseNote {
-    /// What it says.
+    /// The text of the note.
     pub text: String,
     /// Who wrote it.
     pub actor: String,
-    /// When.
+    /// When it was written.
     #[schema(format = DateTime)]
     pub at: String,
 }
 
-/// What needs attention.
+/// The failures that need attention.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Causes {
     /// The groups, the largest first.
@@ -199,7 +199,7 @@ pub struct Jobs {
     pub replays: Vec<Job>,
 }
 
-/// What a caller that waited for a job is told.
+/// The answer to a caller that waited for a job.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = ReplayEnd)]
 pub struct JobEnd {
@@ -207,12 +207,12 @@ pub struct JobEnd {
     pub id: i64,
     /// How many events were made due again.
     pub scheduled: u64,
-    /// How many were not.
+    /// How many events were not.
     pub skipped: u64,
 }
 
 impl Cause {
-    /// A group, with the note on it among these.
+    /// A group, with its note if it is among these.
     pub fn of(group: &CauseGroup, notes: &[journal::CauseNote]) -> Self {
         Self {
             state: group.standing.as_str(),
@@ -230,7 +230,7 @@ impl Cause {
 }
 
 impl CauseNote {
-    /// The note on a cause and sink among these.
+    /// The note on this cause and sink, if it is among these.
     pub fn on(
         cause: domain::Cause,
         sink: Option<&str>,

@@ -1,4 +1,4 @@
-//! `GET /api/v1/me`: who calls.
+//! `GET /api/v1/me`: the token of the call.
 
 use axum::{Extension, Json};
 use serde::Serialize;
@@ -7,22 +7,22 @@ use utoipa::ToSchema;
 use super::Caller;
 use super::openapi::words;
 
-/// Who calls.
+/// The token of the call.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Caller)]
 pub(super) struct Me {
-    /// The token's name, as it stands in the audit log.
+    /// The token's name, as in the audit log.
     name: String,
-    /// What it may do.
+    /// The token's role.
     #[schema(value_type = words::Role)]
     role: &'static str,
-    /// The sink whose target it confirms for.
+    /// The sink for whose target the token confirms events.
     sink: Option<String>,
 }
 
 /// Show who calls.
 ///
-/// Any token may ask: a way to see whether it is valid, and what it may do.
+/// Every valid token may call this, to check that it is valid and which role it has.
 #[utoipa::path(
     get, path = "/me", tag = "operations", operation_id = "show_me",
     responses((status = 200, description = "The token's name and role.", body = Me)),

@@ -1,4 +1,4 @@
-//! `GET /metrics`: Prometheus' text format, open to whoever reaches the listener. Holds no identifiers.
+//! `GET /metrics`: Prometheus' text format, open to whoever can reach the listener. It contains no identifiers.
 
 use axum::extract::State as Shared;
 use axum::http::header;
@@ -9,21 +9,21 @@ use crate::lifecycle::Component;
 
 /// Show the metrics.
 ///
-/// In Prometheus' text format. Holds no identifiers.
+/// In Prometheus' text format, without identifiers.
 #[utoipa::path(
     get, path = "/metrics", tag = "health", operation_id = "show_metrics",
     responses((status = 200, description = "The metrics.", body = String, content_type = "text/plain")),
 )]
-// Counts what stands in the store, then renders everything. A store that fails is no reason to answer nothing: its
-// gauges keep their last values, and the rest is needed most just then.
+// Counts the events in the store, then renders all metrics. If the store fails, its gauges keep their last values and
+// the other metrics are still rendered, since they are needed most then.
 pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
     match state.records().stats().await {
         Ok(found) => {
             let oldest = stats::oldest_pending(&found, state.clock.now());
             state.metrics.set_events(&found.events, oldest);
             state.metrics.set_refused_kept(found.rejected);
-            // Not asked of a store that has just failed. With no sink taken as configured, these are all that deliveries wait
-            // for.
+            // Only if the store did not just fail. With no sink given as configured, `orphans` lists every sink that
+            // has waiting deliveries.
             if let Ok(waiting) = state.records().orphans(Vec::new()).await {
                 for sink in state.sinks.iter() {
                     let found = waiting.iter().find(|waits| waits.sink == *sink);

@@ -1,6 +1,6 @@
-//! The listener for operators: metrics, health, and the journal seen from the side.
+//! The listener for operators: metrics, health, and access to the journal.
 //!
-//! Reads and replays; never on the way of a notification. One file for each resource; handlers see [`State`] only.
+//! It is not involved in accepting notifications. There is one file for each resource; handlers reach only [`State`].
 
 mod applied;
 mod audit;
@@ -60,51 +60,51 @@ pub(crate) use replay::Wish;
 pub use stream::Watchers;
 pub(crate) use stream::open as open_stream;
 
-/// Largest body of a request: a replay's filter and sinks, with plenty of room.
+/// The largest body of a request, which has ample room for a replay's filter and sinks.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What the admin's handlers may reach. Cheap to clone.
+/// The state that the admin API's handlers can reach. Cheap to clone.
 #[derive(Clone)]
 pub struct State {
-    /// The events.
+    /// The journal of events.
     pub journal: Journal,
-    /// Counters, rendered for `/metrics`.
+    /// The metrics, rendered for `/metrics`.
     pub metrics: Metrics,
-    /// What `/readyz` reports.
+    /// The readiness that `/readyz` reports.
     pub readiness: Readiness,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// Who may call; swapped on reload.
+    /// The valid tokens, swapped on reload.
     pub tokens: Arc<ArcSwap<Tokens>>,
-    /// Names of the configured sinks.
+    /// The names of the configured sinks.
     pub sinks: Arc<[String]>,
-    /// How often a refused call is said.
+    /// Limits how often refused calls are logged.
     pub refusals: DenialLimit,
-    /// Whether, and how, sessions are expected.
+    /// The settings of expected sessions.
     pub reconcile: Reconcile,
-    /// Whether the vendor's API can be asked for them.
+    /// Whether there are credentials to poll the vendor's API.
     pub can_poll: bool,
-    /// What an operator should know at once.
+    /// The active alerts.
     pub alerts: Alerts,
-    /// Who watches the stream.
+    /// The clients of the stream.
     pub watchers: Watchers,
 }
 
 impl State {
-    /// What is kept, to look at and to act on.
+    /// The records of the store.
     pub(crate) fn records(&self) -> &dyn Records {
         self.journal.records()
     }
 
-    /// This event, or that there is none.
+    /// The event with this id, or the error that it does not exist.
     async fn event(&self, id: EventId) -> Result<EventDetail, Error> {
         let found = self.records().event(id).await?;
         found.ok_or_else(Error::no_event)
     }
 }
 
-/// The routes of the admin listener, with the console's. Layers cover what stands above them, so those for every answer
-/// come last.
+/// The routes of the admin listener, including the console's. A layer covers only the routes added before it, so the
+/// layers for all answers come last.
 pub fn router(state: State, console: Router) -> Router {
     let health = health_routes(state.readiness.clone());
     Router::from(open())
@@ -120,7 +120,7 @@ pub fn router(state: State, console: Router) -> Router {
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 
-/// Everything under `/api/v1`. All of it needs a token, what is not there included.
+/// The routes under `/api/v1`. All of them need a token, and so do paths that do not exist.
 fn api(state: &State) -> Router<State> {
     let routes = groups().into_iter().map(|(routes, needs)| {
         let needs = from_fn_with_state((state.clone(), needs), auth::require_role);
@@ -135,7 +135,7 @@ fn api(state: &State) -> Router<State> {
         .layer(always(header::CACHE_CONTROL, "no-store"))
 }
 
-/// The description with its page and schemas, which need a token as well.
+/// The API's description with its page and schemas, which also need a token.
 fn described(state: &State) -> Router<State> {
     let needs = (state.clone(), Needs::VIEWER);
     Router::from(describing())
@@ -144,7 +144,8 @@ fn described(state: &State) -> Router<State> {
         .route_layer(always(header::CACHE_CONTROL, "no-store"))
 }
 
-/// The routes under `/api/v1`, by who may call them. Router and description are both made from these.
+/// The routes under `/api/v1`, by the roles that may call them. The router and the description are both made from
+/// these.
 fn groups() -> [(OpenApiRouter<State>, Needs); 5] {
     [
         (identifying(), Needs::ANY),
@@ -155,14 +156,14 @@ fn groups() -> [(OpenApiRouter<State>, Needs); 5] {
     ]
 }
 
-/// For whoever reaches the listener.
+/// Routes for whoever can reach the listener.
 fn open() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(metrics::show))
         .routes(routes!(docs_page::stylesheet))
 }
 
-/// For who reads how to call.
+/// Routes that describe the API.
 fn describing() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(openapi::show))
@@ -171,12 +172,12 @@ fn describing() -> OpenApiRouter<State> {
         .routes(routes!(openapi::schemas::alert))
 }
 
-/// For every token.
+/// Routes for every token.
 fn identifying() -> OpenApiRouter<State> {
     OpenApiRouter::default().routes(routes!(me::show))
 }
 
-/// For who sees: nothing clinical, nothing that changes anything.
+/// Routes for viewers: no clinical content, and no changes.
 fn viewing() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(events::list))
@@ -192,7 +193,7 @@ fn viewing() -> OpenApiRouter<State> {
         .routes(routes!(replays::show))
 }
 
-/// For the partner's software, which says what it has begun and sees nothing.
+/// Routes for registrars: the partner's software registers sessions and reads nothing.
 fn registering() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(sessions::register))
@@ -200,12 +201,12 @@ fn registering() -> OpenApiRouter<State> {
         .layer(DefaultBodyLimit::max(registration::MAX_BODY_BYTES))
 }
 
-/// For a sink's target, which confirms and sees nothing.
+/// Routes for appliers: a sink's target confirms events and reads nothing.
 fn applying() -> OpenApiRouter<State> {
     OpenApiRouter::default().routes(routes!(applied::confirm))
 }
 
-/// For operators.
+/// Routes for operators.
 fn operating() -> OpenApiRouter<State> {
     OpenApiRouter::default()
         .routes(routes!(content::purge))
@@ -230,7 +231,7 @@ fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<Heade
     SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
-/// The router knows which methods there are, and adds them as `Allow`.
+/// The answer for a wrong method. The router adds the allowed methods in the header `Allow`.
 async fn method_not_allowed() -> axum::response::Response {
     net::error_response(
         StatusCode::METHOD_NOT_ALLOWED,

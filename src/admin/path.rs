@@ -1,4 +1,4 @@
-//! What stands in a path: an event's id, a session's, a job's number, a link's place, a cause, a sink.
+//! Path parameters: an event's id, a session's id, a job's number, a link's index, a cause, a sink.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -32,16 +32,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
     }
 }
 
-/// `{n}`: the place of one of its links, from 0.
+/// `{n}`: the index of one of an event's links, from 0.
 pub(crate) struct Place(pub(crate) u32);
 
 /// `{id}`: the number of a replay job.
 pub(crate) struct Number(pub(crate) i64);
 
-/// `{name}`: a sink, which need not be configured any more.
+/// `{name}`: a sink, which need not be configured.
 pub(crate) struct SinkName(pub(crate) String);
 
-/// `{cause}`: a cause by its word.
+/// `{cause}`: a cause by its name.
 pub(crate) struct CauseWord(pub(crate) Cause);
 
 impl<S: Send + Sync> FromRequestParts<S> for CauseWord {
@@ -122,7 +122,7 @@ impl IntoParams for Session {
             .schema_type(Type::String)
             .min_length(Some(1))
             .max_length(Some(SessionId::MAX_BYTES))
-            // Not blank.
+            // The name must not be blank.
             .pattern(Some(r"\S"));
         vec![parameter(
             "id",
@@ -171,7 +171,7 @@ impl IntoParams for SinkName {
     }
 }
 
-/// A part of a path, as the description shows it.
+/// A path parameter for the description.
 fn parameter(name: &str, what: &str, schema: ObjectBuilder) -> Parameter {
     ParameterBuilder::new()
         .name(name)

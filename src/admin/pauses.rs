@@ -1,4 +1,5 @@
-//! `GET /api/v1/sinks`, and `/sinks/{name}/pause` and `/resume`: what waits for each sink, and whether it is to wait.
+//! `GET /api/v1/sinks`, and `/sinks/{name}/pause` and `/resume`: lists the waiting deliveries of each sink, and pauses
+//! and resumes sinks.
 
 use axum::extract::State as Shared;
 use axum::{Extension, Json};
@@ -12,59 +13,59 @@ use super::path::SinkName;
 use super::{Caller, State};
 use crate::journal;
 
-/// Since when a sink is paused, by whom and why.
+/// The pause of a sink: since when, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Pause {
-    /// Since when.
+    /// When the sink was paused.
     #[schema(format = DateTime)]
     pub since: String,
     /// Who paused it.
     pub actor: String,
-    /// Why, in his own words.
+    /// The reason in the caller's own words.
     pub reason: Option<String>,
 }
 
-/// A sink, and what waits for it.
+/// A sink, and the number of deliveries that wait for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sink {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Whether it is configured; where it is not, nobody delivers what waits.
+    /// Whether the sink is configured. If it is not, nobody delivers the waiting deliveries.
     pub configured: bool,
-    /// Deliveries that wait and that nobody works on now.
+    /// Deliveries that wait and are not being worked on now.
     pub waiting: u64,
-    /// Its pause; null while it is not paused.
+    /// The pause; null if the sink is not paused.
     pub paused: Option<Pause>,
 }
 
 /// The sinks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Sinks {
-    /// The configured ones in their order, then those that are not and that deliveries wait for.
+    /// The configured sinks in their order, then sinks that are not configured and have waiting deliveries.
     pub sinks: Vec<Sink>,
 }
 
-/// What came of a pause, or of its end.
+/// The result of pausing or resuming a sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Steered {
     /// The sink.
     pub name: String,
-    /// `paused`, `already_paused` (the pause that stood goes on), `resumed` or `not_paused`.
+    /// `paused`, `already_paused` (the earlier pause continues), `resumed` or `not_paused`.
     #[schema(pattern = "^(paused|already_paused|resumed|not_paused)$")]
     pub result: &'static str,
-    /// The pause that stands now, or that has ended; null where there was none.
+    /// The pause that is in force now, or that has just ended; null if there was none.
     pub pause: Option<Pause>,
 }
 
 /// List the sinks.
 ///
-/// What waits for each, and whether it is paused: since when, by whom and why.
+/// Each with the number of its waiting deliveries, and its pause: since when, by whom and why.
 #[utoipa::path(
     get, path = "/sinks", tag = "sinks", operation_id = "list_sinks",
     responses((status = 200, description = "The sinks.", body = Sinks), StoreFailed),
 )]
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Sinks>, Error> {
-    // With no sink taken as configured, these are all that deliveries wait for.
+    // With no sink given as configured, `orphans` lists every sink that has waiting deliveries.
     let waiting = state.records().orphans(Vec::new()).await?;
     let paused = state.records().paused().await?;
     Ok(Json(Sinks::of(&state.sinks, &waiting, &paused)))
@@ -72,13 +73,13 @@ pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Sinks>, Er
 
 /// Pause a sink.
 ///
-/// From now on no instance delivers to it, and what is for it waits, until it is resumed; what is under way ends as it
-/// ends. Waiting is no failure: nothing is given up for it. Other sinks are not held up. One that is paused stays so, with
-/// the reason it has.
+/// From now on no instance delivers to the sink until it is resumed; its deliveries wait, and attempts in progress are
+/// finished. Waiting does not count as a failure, so no delivery is given up. Other sinks are not affected. A sink that
+/// is already paused keeps its pause with the earlier reason.
 #[utoipa::path(
     post, path = "/sinks/{name}/pause", tag = "sinks", operation_id = "pause_sink",
     params(("name" = String, Path, description = "The name of a configured sink.")),
-    responses((status = 200, description = "It is paused.", body = Steered), NotFound, StoreFailed),
+    responses((status = 200, description = "The sink is paused.", body = Steered), NotFound, StoreFailed),
     extensions(("x-audited" = json!(true))),
 )]
 pub(crate) async fn pause(
@@ -106,12 +107,12 @@ pub(crate) async fn pause(
 
 /// Resume a sink.
 ///
-/// All that waits for it is due at once, at every instance, and is tried for as long again before it is given up. One that
-/// is not paused stays as it is.
+/// All waiting deliveries are due at once, on every instance, and the time until they are given up starts anew. A sink
+/// that is not paused is left unchanged.
 #[utoipa::path(
     post, path = "/sinks/{name}/resume", tag = "sinks", operation_id = "resume_sink",
     params(("name" = String, Path, description = "The name of a configured sink.")),
-    responses((status = 200, description = "It is not paused any more.", body = Steered), NotFound, StoreFailed),
+    responses((status = 200, description = "The sink is not paused any more.", body = Steered), NotFound, StoreFailed),
     extensions(("x-audited" = json!(true))),
 )]
 pub(crate) async fn resume(
@@ -134,12 +135,12 @@ pub(crate) async fn resume(
     }))
 }
 
-/// A pause in the words of the audit log.
+/// The audit log's text for a pause.
 pub fn pausing(sink: &str) -> String {
     format!("pause the sink '{sink}'")
 }
 
-/// Its end in the same.
+/// The audit log's text for the end of a pause.
 pub fn resuming(sink: &str) -> String {
     format!("resume the sink '{sink}'")
 }
@@ -152,7 +153,7 @@ fn must_be_configured(state: &State, name: &str) -> Result<(), Error> {
 }
 
 impl Sinks {
-    /// The configured sinks, and those that deliveries wait for all the same, each with what waits and its pause.
+    /// The configured sinks, and others that have waiting deliveries, each with their number and its pause.
     pub fn of(
         configured: &[String],
         waiting: &[journal::Waiting],

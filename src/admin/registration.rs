@@ -1,5 +1,5 @@
-//! What the partner's software says of a session, read from the body of a request. What is wrong is named, with what is
-//! allowed; nothing of a context is quoted.
+//! Parses registrations of sessions from the body of a request. An error names the field and what is allowed, and
+//! quotes nothing of a context.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,26 +9,26 @@ use crate::config::Reconcile;
 use crate::domain::{Context, EncounterId, Origin, Registration, SessionId, SessionKind};
 use crate::journal::{Change, NewExpected};
 
-/// Largest body.
+/// The largest body.
 pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
-/// Most sessions of one list.
+/// The limit of sessions in one list.
 const MOST: usize = 1000;
-/// Largest context, in bytes.
+/// The largest context, in bytes.
 const CONTEXT_BYTES: usize = 16 * 1024;
-/// Longest name of a provider.
+/// The longest name of a provider, in bytes.
 const PROVIDER_BYTES: usize = 255;
 const FIELDS: &str =
     "session_id, encounter_id, kind, provider, started_at, ended_at, deadline, context";
 
-/// What a body says.
+/// A parsed body.
 pub enum Said {
     /// One object.
     One(Result<Session, String>),
-    /// A list, or one a line.
+    /// A list, or one object on each line.
     Many(Vec<Result<Session, String>>),
 }
 
-/// What is said of one session.
+/// The registration of one session.
 pub struct Session {
     id: Option<SessionId>,
     encounter_id: Option<EncounterId>,
@@ -43,7 +43,7 @@ pub struct Session {
 /// Reads a body.
 ///
 /// # Errors
-/// Where it is nothing of the kind. What is wrong with one of many stands in its place.
+/// When the body as a whole cannot be parsed. The error of one of many sessions is at its place in the result.
 pub fn read(body: &[u8], is_lines: bool) -> Result<Said, String> {
     if is_lines {
         let lines = body
@@ -73,10 +73,10 @@ pub fn read(body: &[u8], is_lines: bool) -> Result<Said, String> {
     }
 }
 
-/// Reads what has become known of a session.
+/// Reads changes to a session.
 ///
 /// # Errors
-/// Names what is wrong.
+/// Names the field that is wrong.
 pub(super) fn change(body: &[u8]) -> Result<Change, String> {
     const FIELDS: &str = "ended_at, provider, deadline";
     let mut fields = object(body)?;
@@ -93,10 +93,10 @@ pub(super) fn change(body: &[u8]) -> Result<Change, String> {
 }
 
 impl Session {
-    /// What is said, as it is to be kept; with an id that is made here where none was given.
+    /// The registration as it is to be kept, with a newly made id if none was given.
     ///
     /// # Errors
-    /// Where none was given and none is to be made.
+    /// When no id was given and none may be made.
     pub fn expected(
         self,
         reconcile: &Reconcile,
@@ -134,7 +134,7 @@ impl Session {
     }
 }
 
-/// An id that is made here: what the vendor takes for one, and nobody has yet.
+/// Makes a new, unused id in the form that the vendor accepts.
 fn mint() -> Option<SessionId> {
     SessionId::new(
         uuid::Builder::from_random_bytes(rand::random())
@@ -151,10 +151,10 @@ fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// Reads what is said of one session.
+/// Reads the registration of one session.
 ///
 /// # Errors
-/// Names what is wrong.
+/// Names the field that is wrong.
 pub fn session(mut fields: Map<String, Value>) -> Result<Session, String> {
     let fields = &mut fields;
     let session = Session {
@@ -239,7 +239,7 @@ fn nothing_else(fields: &Map<String, Value>, allowed: &str) -> Result<(), String
     }
 }
 
-/// The registration of a session of which no more is known than this.
+/// The registration of a session of which only this change is known.
 pub(super) fn of_change(id: SessionId, change: Change) -> Registration {
     Registration {
         ended_at: change.ended_at,

@@ -19,20 +19,20 @@ use super::{Caller, State};
 use crate::domain::EventId;
 use crate::journal::{NoSink, ReplayFrom, Replayed, addressees};
 
-/// What `POST /events/{id}/replay` takes; no body at all stands for `{}`.
+/// The body of `POST /events/{id}/replay`; no body is the same as `{}`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ReplayOne)]
 pub(super) struct One {
-    /// Where it starts; `retrieve` where nothing is said.
+    /// Where the replay starts; `retrieve` by default.
     #[schema(value_type = Option<words::ReplayFrom>)]
     from: Option<String>,
-    /// To which sinks; to those that had it where none is named.
+    /// The sinks to deliver to; if none is named, the sinks that had the event.
     #[serde(default)]
     sinks: Option<Vec<String>>,
 }
 
-/// What was made due.
+/// The event that was made due.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Scheduled {
     /// The event.
@@ -43,7 +43,7 @@ pub(crate) struct Scheduled {
 }
 
 impl Scheduled {
-    /// This event.
+    /// The answer for this event.
     pub(super) fn of(id: EventId) -> (StatusCode, Json<Self>) {
         let scheduled = Self {
             id: id.to_string(),
@@ -53,7 +53,7 @@ impl Scheduled {
     }
 }
 
-/// A replay as asked for, checked.
+/// A checked request for a replay.
 pub(crate) struct Wish {
     pub(crate) from: ReplayFrom,
     pub(crate) sinks: Vec<String>,
@@ -61,17 +61,17 @@ pub(crate) struct Wish {
 
 /// Replay one event.
 ///
-/// Makes it due again; no body at all stands for `{}`. Sinks tell a repeated delivery by its id.
+/// Makes the event due again; no body is the same as `{}`. Sinks recognise a repeated delivery by its id.
 #[utoipa::path(
     post, path = "/events/{id}/replay", tag = "replays", operation_id = "replay_event",
     params(Id),
     request_body(content = Option<One>, example = json!({"from": "deliver", "sinks": ["ehr"]})),
     responses(
         (
-            status = 202, description = "It is scheduled.", body = Scheduled,
+            status = 202, description = "The replay is scheduled.", body = Scheduled,
             links(("ShowEvent" = (
                 operation_id = "show_event", parameters(("id" = "$response.body#/id")),
-                description = "What became of it.",
+                description = "The event with its state.",
             ))),
         ),
         BadRequest, NotFound, Conflict, TooLarge, StoreFailed,
@@ -108,7 +108,7 @@ pub(crate) async fn one(
 }
 
 impl Wish {
-    /// What came of it, or why it has nowhere to go.
+    /// Replays the event, and returns the result or an error if there is no sink to deliver to.
     async fn replay(
         &self,
         state: &State,
@@ -131,13 +131,13 @@ impl Wish {
         Ok(Ok(end))
     }
 
-    /// It in the words of the audit log.
+    /// The audit log's text for this replay.
     pub(super) fn action(&self) -> String {
         action(self.from, &self.sinks)
     }
 }
 
-/// A replay in the words of the audit log.
+/// The audit log's text for a replay.
 pub fn action(from: ReplayFrom, sinks: &[String]) -> String {
     let from = from.as_str();
     if sinks.is_empty() {
@@ -147,10 +147,10 @@ pub fn action(from: ReplayFrom, sinks: &[String]) -> String {
     }
 }
 
-/// Where a replay starts, in the admin API's word.
+/// Parses the admin API's word for where a replay starts.
 ///
 /// # Errors
-/// Names the words.
+/// When the word is unknown; the error names the known ones.
 pub fn from_word(word: &str) -> Result<ReplayFrom, String> {
     ReplayFrom::from_word(word)
         .ok_or_else(|| format!("unknown start '{word}'; expected retrieve or deliver"))
@@ -159,7 +159,7 @@ pub fn from_word(word: &str) -> Result<ReplayFrom, String> {
 /// Checks that each wanted sink is configured.
 ///
 /// # Errors
-/// Names the ones that are not, and those that are.
+/// Names the sinks that are not configured, and those that are.
 pub fn known_sinks(wanted: &[String], known: &[String]) -> Result<(), String> {
     let unknown: Vec<&str> = wanted
         .iter()
@@ -177,7 +177,7 @@ pub fn known_sinks(wanted: &[String], known: &[String]) -> Result<(), String> {
     Err(format!("no such sink: {}; {known}", unknown.join(", ")))
 }
 
-/// What came of a replay, for people.
+/// The result of a replay in words.
 pub fn words(end: Replayed) -> &'static str {
     match end {
         Replayed::Scheduled => "scheduled",
@@ -191,7 +191,7 @@ pub fn words(end: Replayed) -> &'static str {
     }
 }
 
-/// A replay as asked for.
+/// Checks a request for a replay.
 pub(crate) fn wish(
     state: &State,
     from: Option<&str>,
@@ -204,7 +204,7 @@ pub(crate) fn wish(
     Ok(Wish { from, sinks })
 }
 
-/// Reads a body; no body at all stands for `{}`.
+/// Parses a body; no body is the same as `{}`.
 pub(crate) fn read<T: DeserializeOwned + Default>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<T, Error> {

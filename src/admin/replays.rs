@@ -1,4 +1,5 @@
-//! Replay jobs: all that a filter finds, looked over first, at a pace, and stopped when it was a mistake.
+//! Replay jobs: replay all events that match a filter, at a limited rate. A job can be previewed first and cancelled
+//! later.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -24,42 +25,43 @@ use super::replay::{Wish, read, wish};
 use super::{Caller, State, filter};
 use crate::journal::{Cancelled, Filter, JobState, NewReplayJob, ReplayJob};
 
-/// Events a second where the caller does not say: a backlog replayed at full speed knocks over what was just mended.
+/// The default rate in events per second. A backlog that is replayed at full speed would overload a system that was
+/// just repaired.
 const RATE: u32 = 5;
-/// Most events a second that may be asked for.
+/// The highest rate that may be requested, in events per second.
 const MOST_RATE: u32 = 1000;
-/// How often it is looked whether a job is over that a caller waits for.
+/// The interval at which a job is checked while a caller waits for its end.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What `POST /replay` takes.
+/// The body of `POST /replay`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ReplayMany)]
 pub(super) struct Many {
-    /// Where each starts; `retrieve` where nothing is said.
+    /// Where each replay starts; `retrieve` by default.
     #[schema(value_type = Option<words::ReplayFrom>)]
     from: Option<String>,
-    /// To which sinks; to those that had it where none is named.
+    /// The sinks to deliver to; if none is named, the sinks that had the event.
     #[serde(default)]
     sinks: Option<Vec<String>>,
-    /// Which events, by at least one field.
+    /// The filter of the events, with at least one field.
     #[serde(default)]
     #[schema(value_type = FilterFields, required)]
     filter: Map<String, Value>,
-    /// Only tell what it would do.
+    /// Only report what the job would do.
     #[serde(default)]
     dry_run: bool,
-    /// Events a second; 5 where nothing is said.
+    /// Events per second; 5 by default.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     rate: Option<NonZeroU32>,
-    /// Answer when all is scheduled, and go as fast as can be where no rate is given.
+    /// Answer only when all events are scheduled; without a rate they are scheduled as fast as possible.
     #[serde(default)]
     wait: bool,
-    /// Why, for the audit log; as in the header `X-Audit-Reason`.
+    /// The reason for the audit log, as in the header `X-Audit-Reason`.
     reason: Option<String>,
 }
 
-/// What a replay job is answered with: the job, or its end where the caller waited.
+/// The answer when a job has begun: the job, or its result if the caller waited.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "only described")]
@@ -68,10 +70,10 @@ enum Begun {
     End(JobEnd),
 }
 
-/// Begin a replay job.
+/// Start a replay job.
 ///
-/// Replays all that a filter finds, at a pace. Try it with `dry_run` first: that tells what it would do. The job goes on if
-/// the caller leaves; `wait` answers once all is scheduled.
+/// Replays all events that match a filter, at a limited rate. Try it with `dry_run` first, which reports what the job
+/// would do. The job goes on if the caller disconnects; with `wait` the answer comes when all events are scheduled.
 #[utoipa::path(
     post, path = "/replay", tag = "replays", operation_id = "begin_replay",
     request_body(
@@ -79,14 +81,14 @@ enum Begun {
         example = json!({"filter": {"state": "dead", "sink": "ehr"}, "from": "deliver", "dry_run": true}),
     ),
     responses(
-        (status = 200, description = "With `dry_run`: what it would do.", body = Planned),
+        (status = 200, description = "With `dry_run`: what the job would do.", body = Planned),
         (
             status = 202, description = "The job has begun, or with `wait` is over.", body = Begun,
             headers(("Location" = String, description = "The path of the job; without `wait`.")),
             links(
                 ("ShowReplay" = (
                     operation_id = "show_replay", parameters(("id" = "$response.body#/id")),
-                    description = "How the job stands.",
+                    description = "The job with its state.",
                 )),
                 ("CancelReplay" = (
                     operation_id = "cancel_replay", parameters(("id" = "$response.body#/id")),
@@ -129,7 +131,7 @@ pub(super) async fn begin(
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], answer).into_response())
 }
 
-/// Begins a job.
+/// Starts a job.
 pub(crate) async fn start(
     state: &State,
     caller: &Caller,
@@ -140,7 +142,7 @@ pub(crate) async fn start(
     let now = state.clock.now();
     let action = format!("{} of all with {}", wish.action(), filter.to_json());
     audit(state, caller, action, None).await?;
-    // What comes meanwhile is not touched.
+    // Events that are received after the job's start are left out.
     let until = filter.until.map_or(now, |until| until.min(now));
     let job = NewReplayJob {
         filter: Filter {
@@ -159,7 +161,8 @@ pub(crate) async fn start(
     state.records().job(id).await?.ok_or_else(no_job)
 }
 
-/// Waits until a job is over. Says what the call said before there were jobs, and the job's number.
+/// Waits until a job is over. The answer has the fields that this call had before there were jobs, and the job's
+/// number.
 async fn wait(state: &State, id: i64) -> Result<impl IntoResponse + use<>, Error> {
     loop {
         let job = state.records().job(id).await?.ok_or_else(no_job)?;
@@ -205,7 +208,7 @@ pub(super) async fn list(
 
 /// Show a replay job.
 ///
-/// With where its events stand now.
+/// With the present states of its events.
 #[utoipa::path(
     get, path = "/replays/{id}", tag = "replays", operation_id = "show_replay",
     params(Number),
@@ -222,7 +225,7 @@ pub(super) async fn show(
 
 /// Cancel a replay job.
 ///
-/// What was scheduled stays so.
+/// Events that are already scheduled stay scheduled.
 #[utoipa::path(
     post, path = "/replays/{id}/cancel", tag = "replays", operation_id = "cancel_replay",
     params(Number),
@@ -249,7 +252,7 @@ fn no_job() -> Error {
     Error::NotFound("there is no replay job with this number")
 }
 
-/// A filter with at least one field: everything at once is hardly ever meant.
+/// Parses a filter with at least one field: replaying all events is hardly ever intended.
 fn filter_of(fields: &Map<String, Value>) -> Result<Filter, String> {
     let filter = Filter::from_json(fields).map_err(|why| format!("filter: {why}"))?;
     if filter.is_empty() {

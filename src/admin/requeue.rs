@@ -1,4 +1,4 @@
-//! `POST /events/{id}/requeue`: takes an event out of the quarantine, now that it can be read.
+//! `POST /events/{id}/requeue`: takes an event out of the quarantine, if it can be parsed now.
 
 use axum::Extension;
 use axum::extract::State as Shared;
@@ -14,11 +14,14 @@ use crate::journal::{self, Requeued};
 
 /// Take an event out of the quarantine.
 ///
-/// Reads it again, now that it can be read, and makes it due.
+/// Parses the event again and, if that succeeds now, makes it due.
 #[utoipa::path(
     post, path = "/events/{id}/requeue", tag = "events", operation_id = "requeue_event",
     params(Id),
-    responses((status = 202, description = "It is scheduled.", body = Scheduled), BadRequest, NotFound, Conflict, StoreFailed),
+    responses(
+        (status = 202, description = "The event is scheduled.", body = Scheduled),
+        BadRequest, NotFound, Conflict, StoreFailed,
+    ),
     extensions(("x-audited" = json!(true))),
 )]
 pub(crate) async fn one(
@@ -36,7 +39,7 @@ pub(crate) async fn one(
     Ok(Scheduled::of(id))
 }
 
-/// What came of it, for people.
+/// The result of a requeue in words.
 pub fn words(end: &Requeued) -> String {
     match end {
         Requeued::Scheduled => "scheduled".to_owned(),

@@ -1,4 +1,5 @@
-//! `/api/v1/sessions`: the partner's software says which sessions it has begun and ended, so that none is without an end.
+//! `/api/v1/sessions`: the partner's software registers the sessions that it begins and ends, so that each reaches a
+//! recorded end.
 
 use std::time::Duration;
 
@@ -25,27 +26,27 @@ use crate::domain::Expected;
 use crate::journal::{Filter, NewExpected, Registered};
 use crate::net::ErrorBody;
 
-/// How often a wait for a session's end looks.
+/// The interval at which a wait for a session's end checks the session.
 const LOOK: Duration = Duration::from_millis(200);
-/// Sessions registered by one write.
+/// The limit of sessions that one write registers.
 const BATCH: usize = 500;
 const NDJSON: &str = "application/x-ndjson";
 
-/// What one of many is answered with, in its place.
+/// The answer for one of many sessions, at its place in the list.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[schema(as = RegisteredOrRefused)]
 pub(super) enum OneOfMany {
-    /// It is expected.
+    /// The session is expected.
     Registered(view::Registered),
-    /// It cannot be.
+    /// The session was not registered.
     Refused {
-        /// What is wrong with it.
+        /// What is wrong with the registration.
         error: ErrorBody,
     },
 }
 
-/// What a registration is answered with.
+/// The answer to a registration.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "only described")]
@@ -54,7 +55,7 @@ enum RegisteredOneOrMany {
     Many(Vec<OneOfMany>),
 }
 
-/// What a registration is refused with.
+/// The error answer to a registration.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 #[allow(dead_code, reason = "only described")]
@@ -65,9 +66,9 @@ enum RefusedOneOrMany {
 
 /// Register sessions.
 ///
-/// One session, a list of them, or one a line as `application/x-ndjson`. When no notification of a session comes, its status
-/// is asked for, and it is fetched and delivered as if one had come. What is wrong with one of many stands in its place.
-/// May be said again.
+/// One session, a list of them, or one on each line as `application/x-ndjson`. If no notification of a session comes,
+/// the service polls its status, and fetches and delivers it as if a notification had come. The error of one of many
+/// sessions is at its place in the answer. Registering a session again is allowed.
 #[utoipa::path(
     post, path = "/sessions", tag = "sessions", operation_id = "register_sessions",
     request_body(content(
@@ -77,15 +78,15 @@ enum RefusedOneOrMany {
         (NewSession = "application/x-ndjson"),
     )),
     responses(
-        (status = 200, description = "All were known.", content(
+        (status = 200, description = "All sessions were already known.", content(
             (RegisteredOneOrMany = "application/json"), (String = "application/x-ndjson"),
         )),
         (
-            status = 201, description = "At least one is new.",
+            status = 201, description = "At least one session is new.",
             content((RegisteredOneOrMany = "application/json"), (String = "application/x-ndjson")),
             links(("ShowSession" = (
                 operation_id = "show_session", parameters(("id" = "$response.body#/session_id")),
-                description = "How the session stands.",
+                description = "The session with its state.",
             ))),
         ),
         (status = 400, description = "The body cannot be read, or none of the sessions can be.", content(
@@ -151,7 +152,7 @@ pub(crate) async fn register(
     }
 }
 
-/// One a line.
+/// The answers as JSON, one on each line.
 fn lines(answers: &[OneOfMany]) -> String {
     let mut lines = String::new();
     for answer in answers {
@@ -161,15 +162,15 @@ fn lines(answers: &[OneOfMany]) -> String {
     lines
 }
 
-/// Say what has become known of a session.
+/// Report changes of a session.
 ///
-/// In any order and as often as one likes, before its registration too. Give at least one field.
+/// Changes may come in any order, repeatedly, and before the session's registration. Give at least one field.
 #[utoipa::path(
     patch, path = "/sessions/{id}", tag = "sessions", operation_id = "change_session",
     params(Session),
     request_body(content = SessionChange, example = json!({"ended_at": "2026-11-25T17:42:00Z"})),
     responses(
-        (status = 200, description = "How the session stands.", body = view::Session),
+        (status = 200, description = "The session with its state.", body = view::Session),
         BadRequest, NotFound, Conflict, TooLarge, StoreFailed,
     ),
 )]
@@ -182,7 +183,7 @@ pub(super) async fn change(
     let body = body.map_err(|_| Error::TooLarge(registration::MAX_BODY_BYTES))?;
     let change = registration::change(&body).map_err(Error::BadRequest)?;
     let Some(mut known) = state.records().expected(id.clone()).await? else {
-        // Its registration is on its way: its end may be told by somebody else, and overtake it.
+        // The registration may still be on its way: another program may report the session's end, and be faster.
         let registration = registration::of_change(id, change);
         let new = NewExpected::of(registration, &state.reconcile.schedule, state.clock.now());
         let registered = state.records().expect(vec![new]).await?.pop();
@@ -191,7 +192,7 @@ pub(super) async fn change(
     let said = &mut known.registration;
     said.ended_at = change.ended_at.or(said.ended_at);
     said.deadline = change.deadline.or(said.deadline);
-    // Only what says when it ends changes when it is asked for.
+    // Only the end and the deadline determine when the session is polled.
     let is_rescheduled = change.ended_at.is_some() || change.deadline.is_some();
     let poll = is_rescheduled.then(|| {
         let schedule = &state.reconcile.schedule;
@@ -237,7 +238,7 @@ pub(super) async fn list(
 
 /// Show one session.
 ///
-/// With `wait` it answers once the session has an end, the time is over, or the service stops.
+/// With `wait` the answer comes when the session has an end, the time is over, or the service stops.
 #[utoipa::path(
     get, path = "/sessions/{id}", tag = "sessions", operation_id = "show_session",
     params(
@@ -246,7 +247,7 @@ pub(super) async fn list(
             pattern = "^([0-9]|[1-5][0-9]|60)s$", example = "30s"),
     ),
     responses(
-        (status = 200, description = "How the session stands.", body = view::Session),
+        (status = 200, description = "The session with its state.", body = view::Session),
         BadRequest, NotFound, StoreFailed,
     ),
 )]
@@ -269,12 +270,12 @@ pub(super) async fn show(
     }
 }
 
-/// Ask for a session's status now.
+/// Poll a session's status now.
 #[utoipa::path(
     post, path = "/sessions/{id}/poll", tag = "sessions", operation_id = "poll_session",
     params(Session),
     responses(
-        (status = 202, description = "It is asked for.", body = view::Session),
+        (status = 202, description = "The poll is scheduled.", body = view::Session),
         BadRequest, NotFound, Conflict, StoreFailed,
     ),
     extensions(("x-audited" = json!(true))),
@@ -301,11 +302,14 @@ pub(crate) async fn poll(
 
 /// Fetch a session's content again.
 ///
-/// What its last event was delivered with; what has changed is delivered as an amendment.
+/// Fetches the content with which the session's last event was delivered. Changed content is delivered as an amendment.
 #[utoipa::path(
     post, path = "/sessions/{id}/refresh", tag = "sessions", operation_id = "refresh_session",
     params(Session),
-    responses((status = 202, description = "It is scheduled.", body = Scheduled), BadRequest, NotFound, Conflict, StoreFailed),
+    responses(
+        (status = 202, description = "The fetch is scheduled.", body = Scheduled),
+        BadRequest, NotFound, Conflict, StoreFailed,
+    ),
     extensions(("x-audited" = json!(true))),
 )]
 pub(crate) async fn refresh(
@@ -339,14 +343,14 @@ pub(crate) async fn refresh(
     Ok(Scheduled::of(event))
 }
 
-/// Expect a session no more.
+/// Stop expecting a session.
 ///
-/// A notification of it is taken all the same.
+/// A notification of the session is still accepted.
 #[utoipa::path(
     delete, path = "/sessions/{id}", tag = "sessions", operation_id = "withdraw_session",
     params(Session),
     responses(
-        (status = 200, description = "How the session stands.", body = view::Session),
+        (status = 200, description = "The session with its state.", body = view::Session),
         BadRequest, NotFound, StoreFailed,
     ),
     extensions(("x-audited" = json!(true))),

@@ -1,5 +1,5 @@
-//! `/sinks/{name}/drop` and `/readdress`: what becomes of deliveries that a sink does not have, such as those to one that
-//! was removed or renamed.
+//! `/sinks/{name}/drop` and `/readdress`: give up a sink's outstanding deliveries or assign them to another sink, for
+//! instance when the sink was removed or renamed.
 
 use axum::extract::State as Shared;
 use axum::extract::rejection::BytesRejection;
@@ -15,14 +15,14 @@ use super::path::SinkName;
 use super::replay::{known_sinks, read};
 use super::{Caller, State};
 
-/// Deliveries of one transaction, so that no notification waits for long.
+/// The limit of deliveries in one transaction, so that no notification waits long for it.
 const BATCH: usize = 200;
 
-/// What `POST /sinks/{name}/readdress` takes.
+/// The body of `POST /sinks/{name}/readdress`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Readdress {
-    /// The configured sink that is to get it.
+    /// The configured sink that gets the deliveries.
     #[schema(value_type = String, example = "ehr")]
     to: Option<String>,
 }
@@ -33,15 +33,16 @@ pub(crate) struct Dropped {
     dropped: usize,
 }
 
-/// How many deliveries go to another sink now.
+/// How many deliveries were assigned to another sink.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Readdressed {
     readdressed: usize,
 }
 
-/// Give up what a sink does not have.
+/// Give up a sink's outstanding deliveries.
 ///
-/// For a sink that was removed or renamed, whose deliveries would wait for ever. What was dropped until a failure stays so.
+/// For a sink that was removed or renamed, whose deliveries would wait for ever. If this fails midway, deliveries that
+/// were already dropped stay dropped.
 #[utoipa::path(
     post, path = "/sinks/{name}/drop", tag = "sinks", operation_id = "drop_deliveries",
     params(SinkName),
@@ -65,15 +66,15 @@ pub(crate) async fn drop_deliveries(
     }
 }
 
-/// Give what a sink does not have to another one.
+/// Assign a sink's outstanding deliveries to another sink.
 ///
-/// For a sink that was removed or renamed. The other one must be configured.
+/// For a sink that was removed or renamed. The other sink must be configured.
 #[utoipa::path(
     post, path = "/sinks/{name}/readdress", tag = "sinks", operation_id = "readdress_deliveries",
     params(SinkName),
     request_body(content = Readdress, example = json!({"to": "ehr"})),
     responses(
-        (status = 200, description = "How many go to the other one.", body = Readdressed),
+        (status = 200, description = "How many deliveries were assigned to the other sink.", body = Readdressed),
         BadRequest, TooLarge, StoreFailed,
     ),
     extensions(("x-audited" = json!(true))),

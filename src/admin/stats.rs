@@ -1,4 +1,5 @@
-//! `GET /api/v1/stats`: how many events stand where, whether all is well, and the last day by minute.
+//! `GET /api/v1/stats`: the numbers of events and sessions by state, the health of the service, and the last day by
+//! minute.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,13 +18,13 @@ use crate::journal;
 use crate::metrics::{self, Answer};
 use crate::net::Health;
 
-/// How many events stand where.
+/// The numbers of events by state.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EventCounts {
     /// Events by their state.
     #[schema(value_type = BTreeMap<String, u64>)]
     events: BTreeMap<&'static str, u64>,
-    /// How old the oldest event in progress is; zero where there is none.
+    /// The age of the oldest event in progress; zero if there is none.
     oldest_pending_seconds: f64,
     /// Requests that were refused and are kept to be verified again.
     refused_kept: u64,
@@ -31,7 +32,7 @@ pub(super) struct EventCounts {
     total: u64,
 }
 
-/// How many events and sessions stand where, and whether all is well.
+/// The numbers of events and sessions by state, and the health of the service.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Stats {
     #[serde(flatten)]
@@ -44,29 +45,29 @@ pub(super) struct Stats {
     version: &'static str,
 }
 
-/// The last minutes.
+/// The figures of the last minutes.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct History {
-    /// The oldest first; the last one still goes on.
+    /// The oldest first; the last one is the current minute.
     minutes: Vec<Minute>,
 }
 
-/// What happened in one minute.
+/// The figures of one minute.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Minute {
-    /// How long answers took, in milliseconds; null where there were none.
+    /// The time from a notification to its answer, in milliseconds; null if there was none.
     ack_ms: Option<Times>,
     /// Notifications by their answer.
     #[schema(value_type = BTreeMap<String, u32>)]
     answers: BTreeMap<&'static str, u32>,
-    /// When it began.
+    /// When the minute began.
     #[schema(format = DateTime)]
     at: String,
     /// Events that were given up.
     dead: u32,
-    /// Events that every sink has.
+    /// Events that are done: every sink has them.
     done: u32,
-    /// How long it took from receipt to the last sink, in milliseconds; null where nothing arrived.
+    /// The time from receipt to the last delivery, in milliseconds; null if no event was done.
     end_to_end_ms: Option<Times>,
     /// Sessions by how they ended.
     #[schema(value_type = BTreeMap<String, u32>)]
@@ -80,9 +81,9 @@ pub(super) struct Times {
     p99: f64,
 }
 
-/// Show how the service stands.
+/// Show the state of the service.
 ///
-/// How many events and sessions stand where, how old the oldest event in progress is, and whether all is well.
+/// The numbers of events and sessions by state, the age of the oldest event in progress, and the health of the service.
 #[utoipa::path(
     get, path = "/stats", tag = "operations", operation_id = "show_stats",
     responses((status = 200, description = "The counts.", body = Stats), StoreFailed),
@@ -101,7 +102,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> Result<Json<Stats>, Er
     }))
 }
 
-/// How many events stand where, and how old the oldest one in progress is.
+/// The numbers of events by state, and the age of the oldest one in progress.
 pub(super) async fn events(state: &State) -> Result<EventCounts, Error> {
     let stats = state.records().stats().await?;
     let states = EventState::ALL.iter();
@@ -117,11 +118,11 @@ pub(super) async fn events(state: &State) -> Result<EventCounts, Error> {
 
 /// Show the last day by minute.
 ///
-/// Of this process: it begins anew with each start, and with several instances each has its own.
+/// The figures are of this process: they begin anew with each start, and each instance has its own.
 #[utoipa::path(
     get, path = "/stats/history", tag = "operations", operation_id = "show_history",
     params((
-        "minutes" = Option<u32>, Query, description = "How many minutes; 60 where nothing is said.",
+        "minutes" = Option<u32>, Query, description = "How many minutes; 60 by default.",
         minimum = 1, maximum = 1440,
     )),
     responses((status = 200, description = "The minutes.", body = History), BadRequest),
@@ -164,12 +165,12 @@ impl Times {
     }
 }
 
-/// How long the oldest event in progress has been waiting; zero where there is none.
+/// How long the oldest event in progress has been waiting; zero if there is none.
 pub(super) fn oldest_pending(stats: &journal::Stats, now: Timestamp) -> Duration {
     age(stats.oldest_pending, now)
 }
 
-/// How long ago that was; zero where there is nothing.
+/// The time since `since`; zero if there is none.
 pub(super) fn age(since: Option<Timestamp>, now: Timestamp) -> Duration {
     since
         .and_then(|since| Duration::try_from(now.duration_since(since)).ok())

@@ -1,6 +1,7 @@
-//! `GET /api/v1/stream`: server-sent events for whoever watches. A doorbell: it says what changed and not what it holds.
+//! `GET /api/v1/stream`: server-sent events for clients that watch the service. An event says what changed and never
+//! contains the content.
 //!
-//! It ends at the first moment of a drain and when tokens are loaded anew, and never holds up whoever writes.
+//! The stream ends as soon as a drain begins and when tokens are reloaded, and it never delays writers.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,16 +24,17 @@ use crate::journal::{FeedChange, Watch};
 use crate::lifecycle::Report;
 use crate::net::Health;
 
-/// Most watchers at once.
+/// The limit of concurrent clients.
 const MOST: usize = 50;
-/// How often it is looked whether there is news beside the changes of events.
+/// The interval at which statistics and health are checked for changes.
 const TICK: Duration = Duration::from_secs(1);
-/// How often something is sent, so that what stands in between sees a living connection.
+/// The interval of keep-alive messages, so that proxies in between do not close an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Messages that wait for a watcher that reads slowly. One that has not read these gets `resync` in place of the rest.
+/// The limit of messages that wait for a client that reads slowly. Beyond it the stream ends; if changes of events were
+/// missed, the client gets `resync` instead of them.
 const WAITING: usize = 256;
 
-/// Room for watchers. Cheap to clone.
+/// The slots for clients of the stream. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Watchers(Arc<Semaphore>);
 
@@ -43,22 +45,25 @@ impl Default for Watchers {
 }
 
 impl Watchers {
-    /// How many watch now.
+    /// The number of clients now.
     pub fn count(&self) -> usize {
         MOST - self.0.available_permits()
     }
 }
 
-/// Watch what changes.
+/// Watch for changes.
 ///
-/// Server-sent events: `event` (an event changed its state), `stats` (how many stand where), `ready` (how the service
-/// stands) and `resync` (changes were missed: look at everything anew). They say what changed and not what it holds. The
-/// stream ends when the service stops and when tokens are loaded anew; come again with `Last-Event-ID`.
+/// Server-sent events: `event` (an event changed its state), `stats` (the numbers of events by state), `ready` (the
+/// health of the service) and `resync` (changes were missed: load everything again). They never contain content. The
+/// stream ends when the service stops and when tokens are reloaded; reconnect with `Last-Event-ID`.
 #[utoipa::path(
     get, path = "/stream", tag = "operations", operation_id = "watch_stream",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read.")),
     responses(
-        (status = 200, description = "The events, until one of both ends it.", body = String, content_type = "text/event-stream"),
+        (
+            status = 200, description = "The events, until either side ends the stream.", body = String,
+            content_type = "text/event-stream",
+        ),
         Unavailable,
     ),
 )]
@@ -70,7 +75,7 @@ pub(super) async fn show(
     open(&state, after.and_then(|after| after.to_str().ok()))
 }
 
-/// A stream of what changes.
+/// Opens a stream of changes.
 pub(crate) fn open(state: &State, after: Option<&str>) -> Result<impl IntoResponse + use<>, Error> {
     let permit = Arc::clone(&state.watchers.0)
         .try_acquire_owned()
@@ -84,7 +89,7 @@ pub(crate) fn open(state: &State, after: Option<&str>) -> Result<impl IntoRespon
     };
     tokio::spawn(watcher.run());
     let stream = Sse::new(stream(told)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-    // A proxy in between would gather it.
+    // Tells a proxy in between not to buffer the stream.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((unbuffered, stream))
 }
@@ -95,14 +100,14 @@ fn stream(told: mpsc::Receiver<Event>) -> impl Stream<Item = Result<Event, Infal
     })
 }
 
-/// An event changed its state.
+/// The data of a message that an event changed its state.
 #[derive(Serialize)]
 struct Changed {
     id: String,
     state: &'static str,
 }
 
-/// Whoever watches, and what is sent there.
+/// A client of the stream, and its queue of messages.
 struct Watcher {
     state: State,
     watch: Watch,
@@ -111,7 +116,7 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Sends until nobody reads any more.
+    /// Sends messages until the client disconnects, a drain begins, or the stream ends itself.
     async fn run(mut self) {
         let (state, gone) = (self.state.clone(), self.messages.clone());
         tokio::select! {
@@ -149,7 +154,7 @@ impl Watcher {
                     }
                 }
                 _ = tick.tick() => {
-                    // Whoever watches may have lost the right to.
+                    // Tokens were reloaded, so the client may no longer be allowed to watch.
                     if !Arc::ptr_eq(&tokens, &self.state.tokens.load_full()) {
                         return;
                     }
@@ -180,7 +185,7 @@ impl Watcher {
         event.is_ok_and(|event| self.send(event))
     }
 
-    /// Sends how many events stand where. A store that cannot tell is told of by `ready`.
+    /// Sends the numbers of events by state. If the store fails, nothing is sent; `ready` reports the failure.
     async fn send_stats(&self) -> bool {
         match stats::events(&self.state).await {
             Ok(stats) => {
@@ -198,7 +203,7 @@ impl Watcher {
         event.is_ok_and(|event| self.send(event))
     }
 
-    /// `false` where the watcher is gone or does not read: it comes again, and says from where on.
+    /// `false` if the client has disconnected or does not read. It reconnects, and says which event it read last.
     fn send(&self, event: Event) -> bool {
         self.messages.try_send(event).is_ok()
     }

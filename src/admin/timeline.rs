@@ -1,4 +1,4 @@
-//! An event's history in the order of time, put together from what the journal knows. Says nothing of the content.
+//! An event's history in chronological order, made from the journal's records. It contains nothing of the content.
 
 use std::time::Duration;
 
@@ -10,33 +10,33 @@ use super::openapi::words;
 use crate::domain::{Cause, LinkState};
 use crate::journal::{Attempt, Delivery, Event, EventDetail, LinkRecord};
 
-/// One thing that happened to an event.
+/// One entry of an event's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = TimelineEntry)]
 pub struct Moment {
-    /// When.
+    /// When it happened.
     #[schema(format = DateTime)]
     pub at: String,
-    /// What, in a few words.
+    /// What happened, in a few words.
     pub what: String,
-    /// How it ended, or who did it.
+    /// The result, or who did it.
     pub detail: String,
-    /// Of which sort it is, where it did not succeed.
+    /// The cause, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<words::Cause>)]
     pub cause: Option<&'static str>,
-    /// The status of the answer, when it was an HTTP answer.
+    /// The HTTP status of the answer, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_status: Option<u16>,
     /// How long it took, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
-    /// The instance that did it, where it is an attempt.
+    /// The instance that did it, if it is an attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
 }
 
-/// What happened, oldest first.
+/// The history of an event, oldest entry first.
 pub(super) fn of(detail: &EventDetail) -> Vec<Moment> {
     let mut moments = vec![received(&detail.event)];
     moments.extend(detail.links.iter().filter_map(fetched));
@@ -46,7 +46,7 @@ pub(super) fn of(detail: &EventDetail) -> Vec<Moment> {
     moments.into_iter().map(|(_, moment)| moment).collect()
 }
 
-/// A moment of which no more is known.
+/// An entry with only these fields.
 fn moment(at: Timestamp, what: String, detail: String) -> (Timestamp, Moment) {
     let moment = Moment {
         at: at.to_string(),
@@ -60,7 +60,7 @@ fn moment(at: Timestamp, what: String, detail: String) -> (Timestamp, Moment) {
     (at, moment)
 }
 
-/// A length of time in milliseconds.
+/// A duration in milliseconds.
 pub(super) fn millis(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! The journal's events as JSON, field by field. No clinical content.
+//! The JSON of the journal's events, without clinical content.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use super::timeline::{self, Moment, millis};
 use crate::domain::{Cause, Expected};
 use crate::journal;
 
-/// An event as it stands in a list.
+/// An event in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's Event, field by field")]
 pub struct Event {
@@ -42,7 +42,7 @@ pub struct Event {
     pub same_as: Option<String>,
 }
 
-/// An event with all that belongs to it.
+/// An event with its links, deliveries and history.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "named after what they hold")]
 #[schema(as = EventDetail)]
@@ -70,7 +70,7 @@ pub struct Link {
     pub reason: Option<String>,
 }
 
-/// One sink's standing.
+/// The delivery to one sink.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the admin API's delivery, field by field")]
 pub struct Delivery {
@@ -97,14 +97,14 @@ pub struct Delivery {
 pub struct Page {
     /// The events. A page may have fewer than were asked for, or none, and not be the last.
     pub events: Vec<Event>,
-    /// Leads to the next page, when there is more to look through.
+    /// The cursor of the next page, if there are more events to search.
     pub next_cursor: Option<String>,
-    /// How many events the filter finds, where that was asked for.
+    /// How many events match the filter, if that was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<Count>,
 }
 
-/// How many there are, as far as they were counted.
+/// The number of matching events, up to a limit.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Count {
     /// How many were counted.
@@ -131,7 +131,7 @@ pub struct AuditEntry {
 pub struct AuditPage {
     /// The entries.
     pub entries: Vec<AuditEntry>,
-    /// Leads to the next page, when there is one.
+    /// The cursor of the next page, if there is one.
     pub next_cursor: Option<String>,
 }
 
@@ -193,7 +193,7 @@ impl From<&journal::EventDetail> for Detail {
 }
 
 impl Page {
-    /// A page, with the count where there is one.
+    /// A page, with the count if there is one.
     pub fn of(page: &journal::Page, count: Option<Count>) -> Self {
         Self {
             events: page.events.iter().map(Event::from).collect(),
@@ -260,7 +260,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// How a session stands at `now`.
+    /// The state of a session at `now`.
     pub fn of(expected: &Expected, now: Timestamp) -> Self {
         let said = &expected.registration;
         Self {
@@ -291,19 +291,19 @@ impl Session {
 pub struct SessionPage {
     /// The sessions.
     pub sessions: Vec<Session>,
-    /// Leads to the next page, when there is one.
+    /// The cursor of the next page, if there is one.
     pub next_cursor: Option<String>,
 }
 
-/// What a registration is answered with.
+/// The answer to a registration.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Registered {
-    /// The session, with an id that was made here where none was given.
+    /// The session's id, which the service has made if none was given.
     pub session_id: String,
-    /// Where it stands.
+    /// The state of the session.
     #[schema(value_type = words::SessionState)]
     pub state: &'static str,
-    /// Its event, where there is one.
+    /// The session's event, if there is one.
     #[schema(format = "uuid")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<String>,

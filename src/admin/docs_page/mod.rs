@@ -1,7 +1,7 @@
-//! `GET /docs`: the description of the API as a page for people, made from the same document that `/openapi.json` is.
+//! `GET /docs`: the description of the API as a page for people, made from the same document as `/openapi.json`.
 //!
-//! One page without a script, so there is nothing on it that calls the API: a box to try calls in would be a way to read
-//! clinical content beside the console's.
+//! The page has no script, so nothing on it can call the API. A form for trying calls would be another way to read
+//! clinical content, besides the console's.
 
 mod operation;
 mod types;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::openapi::{self, entries, word};
 use operation::Operation;
 
-/// Nothing but the stylesheet of this listener is loaded, and nobody frames the page.
+/// The page may load only this listener's stylesheet, and no site may frame it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const STYLESHEET: &str = include_str!("docs.css");
@@ -44,7 +44,7 @@ pub(super) async fn stylesheet() -> impl IntoResponse {
     )
 }
 
-/// The page, for whoever has made sure that the caller may see it.
+/// The page. The caller of this function must have checked that the client may see it.
 pub(crate) fn page() -> Response {
     static PAGE: LazyLock<String> = LazyLock::new(|| render(openapi::value()).into_string());
     let headers = [
@@ -124,7 +124,7 @@ fn render(description: &Value) -> Markup {
     }
 }
 
-/// The operations that stand under a tag.
+/// The operations with a tag.
 fn of_tag<'a>(
     operations: &'a [Operation<'a>],
     tag: &'a Value,
@@ -135,7 +135,7 @@ fn of_tag<'a>(
         .filter(move |operation| operation.tag() == tag)
 }
 
-/// A paragraph in which what stands between backticks is code.
+/// A paragraph in which text between backticks is shown as code.
 fn inline(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {

@@ -1,4 +1,5 @@
-//! One operation: what it is, who may call it, what it takes and answers, and a call with curl.
+//! One operation on the page: its description, the roles that may call it, its parameters and answers, and a call with
+//! curl.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -11,12 +12,12 @@ pub(super) struct Operation<'a> {
     path: &'a str,
     method: &'a str,
     told: &'a Value,
-    /// What answers refer to.
+    /// The response components to which answers refer.
     answers: &'a Value,
 }
 
 impl<'a> Operation<'a> {
-    /// All of them, by path.
+    /// All operations, by path.
     pub(super) fn all(description: &'a Value) -> Vec<Self> {
         let answers = &description["components"]["responses"];
         let paths = entries(&description["paths"]);
@@ -31,22 +32,22 @@ impl<'a> Operation<'a> {
         operations.collect()
     }
 
-    /// Its id, which is its anchor as well.
+    /// The operation's id, which is also its anchor.
     pub(super) fn id(&self) -> &'a str {
         word(&self.told["operationId"])
     }
 
-    /// The tag that it stands under.
+    /// The operation's tag.
     pub(super) fn tag(&self) -> &'a str {
         word(&self.told["tags"][0])
     }
 
-    /// What it does, in a few words.
+    /// The operation's summary.
     pub(super) fn summary(&self) -> &'a str {
         word(&self.told["summary"]).trim_end_matches('.')
     }
 
-    /// It as a part of the page.
+    /// Renders the operation as a part of the page.
     pub(super) fn render(&self) -> Markup {
         let body = &self.told["requestBody"]["content"];
         html! {
@@ -73,7 +74,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Who may call it, and what is special about it.
+    /// The roles that may call the operation, and its other marks.
     fn marks(&self) -> Markup {
         let is_set = |name: &str| self.told[name] == true;
         html! {
@@ -96,7 +97,7 @@ impl<'a> Operation<'a> {
     fn of_answer(&self, status: &str, answer: &'a Value) -> Markup {
         let reference = answer["$ref"].as_str();
         let name = reference.and_then(|reference| reference.rsplit('/').next());
-        // A refusal: what these look like is said once for all.
+        // An error answer: the shape of these is explained once at the top of the page.
         let is_refusal = name.is_some();
         let answer = name.map_or(answer, |name| &self.answers[name]);
         html! {
@@ -111,7 +112,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// A call to copy.
+    /// An example call to copy.
     fn curl(&self) -> String {
         let mut call = String::from("curl --fail-with-body");
         if self.method != "get" {
@@ -147,7 +148,7 @@ fn of_parameter(parameter: &Value) -> Markup {
     }
 }
 
-/// What a body may be, by media type.
+/// The types of a body, by media type.
 fn contents(content: &Value) -> Markup {
     html! {
         @if content.is_object() {

@@ -1,4 +1,4 @@
-//! Types in words: a schema where it is used, and the named ones with their fields.
+//! Describes types in words: a schema where it is used, and the named types with their fields.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -75,7 +75,7 @@ fn of_kind(kind: &str, schema: &Value) -> Markup {
     }
 }
 
-/// What else is asked of a text or a number.
+/// The constraints on a text or a number.
 fn bounds(schema: &Value) -> Markup {
     let number = |name: &str| schema.get(name).map(ToString::to_string);
     let text = |name: &str| schema[name].as_str();

@@ -1,5 +1,5 @@
-//! The ways in which a call is refused or fails, as the description shows them: one component each, which the operations
-//! refer to. What is answered is made in [`error`](super::super::error).
+//! The error answers in the API's description: one component for each, to which the operations refer. The answers
+//! themselves are made in [`error`](super::super::error).
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Components, ContentBuilder, Ref, RefOr};
 
-/// One refusal: its name, its status, what it means, and an example of its message.
+/// One error answer: its name, its status, its meaning, and an example of its message.
 struct Refusal {
     name: &'static str,
     status: u16,
     meaning: &'static str,
     message: &'static str,
-    /// A header that comes with it, and what it says.
+    /// A header of the answer, with its type and its meaning.
     header: Option<(&'static str, Type, &'static str)>,
 }
 
@@ -29,35 +29,35 @@ const RETRY_AFTER: Option<(&str, Type, &str)> = Some((
 const BAD_REQUEST: Refusal = Refusal {
     name: "BadRequest",
     status: 400,
-    meaning: "Something in the path, the query or the body cannot be. The message names it, with what is allowed.",
+    meaning: "Something in the path, the query or the body is invalid. The message names it, with what is allowed.",
     message: "limit: use a number from 1 to 500",
     header: None,
 };
 const UNAUTHORIZED: Refusal = Refusal {
     name: "Unauthorized",
     status: 401,
-    meaning: "There is no token, or none that is known.",
+    meaning: "There is no token, or it is unknown.",
     message: "send a valid token as 'Authorization: Bearer TOKEN'",
     header: Some(("WWW-Authenticate", Type::String, "The scheme: `Bearer`.")),
 };
 const FORBIDDEN: Refusal = Refusal {
     name: "Forbidden",
     status: 403,
-    meaning: "The token's role is not enough.",
+    meaning: "The token's role does not permit the call.",
     message: "this needs the role operator; the token 'desk' has the role viewer",
     header: None,
 };
 const NOT_FOUND: Refusal = Refusal {
     name: "NotFound",
     status: 404,
-    meaning: "What the path names is not there, or its content is purged.",
+    meaning: "The path names something that does not exist, or whose content is purged.",
     message: "there is no event with this id",
     header: None,
 };
 const CONFLICT: Refusal = Refusal {
     name: "Conflict",
     status: 409,
-    meaning: "It is not in a state for this, or the configuration does not allow it. The message says which.",
+    meaning: "The state of the resource or the configuration does not allow this. The message says which.",
     message: "its resources were never all retrieved; replay it from \"retrieve\"",
     header: None,
 };
@@ -78,12 +78,12 @@ const UNAVAILABLE: Refusal = Refusal {
 const TOO_SLOW: Refusal = Refusal {
     name: "TooSlow",
     status: 504,
-    meaning: "The look into the store took too long and was ended. Narrow the filter.",
+    meaning: "The query of the store took too long and was cancelled. Narrow the filter.",
     message: "this took too long and was ended; narrow the filter, for instance by since and until",
     header: None,
 };
 
-/// Makes types that an operation names among its answers.
+/// Makes types that an operation can list among its answers.
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident = [$($refusal:ident),+];)+) => { $(
         $(#[$doc])*
@@ -98,19 +98,19 @@ macro_rules! answers {
 }
 
 answers! {
-    /// Something in the request cannot be.
+    /// Something in the request is invalid.
     BadRequest = [BAD_REQUEST];
-    /// No token, or none that is known.
+    /// No token, or an unknown token.
     Unauthorized = [UNAUTHORIZED];
-    /// The token's role is not enough.
+    /// The token's role does not permit the call.
     Forbidden = [FORBIDDEN];
-    /// The thing is not there.
+    /// The resource does not exist.
     NotFound = [NOT_FOUND];
-    /// The thing is not in a state for this.
+    /// The resource is not in a state for this.
     Conflict = [CONFLICT];
     /// The body is too large.
     TooLarge = [TOO_LARGE];
-    /// There is no room for it now.
+    /// There is no room now.
     Unavailable = [UNAVAILABLE];
     /// The store failed or was too slow.
     StoreFailed = [UNAVAILABLE, TOO_SLOW];
@@ -142,7 +142,7 @@ impl Refusal {
     }
 }
 
-/// Adds all of them to a description's components.
+/// Adds all error answers to a description's components.
 pub(super) fn add_to(components: &mut Components) {
     let all = [
         BAD_REQUEST,

@@ -1,5 +1,5 @@
-//! The bodies of requests that are read field by field, as the description shows them. They are read in
-//! [`registration`](super::super::registration); a test compares the names.
+//! Schemas of the request bodies that [`registration`](super::super::registration) parses field by field, for the
+//! description. A test compares the names of the fields.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -7,49 +7,49 @@ use utoipa::ToSchema;
 
 use super::words;
 
-/// What the partner's software says of a session that it has begun.
+/// The registration of a session that the partner's software has begun.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct NewSession {
-    /// Suki's id of the session. Where it is left out, one is made here, to be given to Suki's SDK.
+    /// Suki's id of the session. If it is left out, the service makes one, which must then be passed to Suki's SDK.
     #[schema(min_length = 1, max_length = 512)]
     session_id: Option<String>,
-    /// Its encounter.
+    /// The id of the session's encounter.
     #[schema(min_length = 1, max_length = 512)]
     encounter_id: Option<String>,
-    /// Its kind.
+    /// The kind of session.
     #[schema(value_type = Option<words::NewKind>)]
     kind: Option<String>,
-    /// Whose session it is: chooses the identity that reads it.
+    /// The provider of the session, which determines the identity that reads it.
     #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
     provider: Option<String>,
-    /// When it started.
+    /// When the session started.
     #[schema(format = DateTime)]
     started_at: Option<String>,
-    /// When it ended.
+    /// When the session ended.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// By when its notification should have come.
+    /// The time by which the session's notification should have come.
     #[schema(format = DateTime)]
     deadline: Option<String>,
-    /// What is known of patient, encounter and provider, handed to the sinks with the note. At most 16 KiB. Clinical content.
+    /// Data about patient, encounter and provider, which the sinks get with the note. At most 16 KiB. Clinical content.
     context: Option<Map<String, Value>>,
 }
 
-/// What has become known of a session; at least one field.
+/// Changes to a session; at least one field.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct SessionChange {
-    /// When it ended.
+    /// When the session ended.
     #[schema(format = DateTime)]
     ended_at: Option<String>,
-    /// Whose session it is.
+    /// The provider of the session.
     #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
     provider: Option<String>,
-    /// By when its notification should have come.
+    /// The time by which the session's notification should have come.
     #[schema(format = DateTime)]
     deadline: Option<String>,
 }
@@ -59,8 +59,8 @@ pub(in crate::admin) struct SessionChange {
 #[serde(untagged)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) enum NewSessions {
-    /// One.
+    /// One session.
     One(Box<NewSession>),
-    /// At most 1000 of them.
+    /// At most 1000 sessions.
     Many(Vec<NewSession>),
 }

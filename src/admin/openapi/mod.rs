@@ -1,7 +1,7 @@
-//! The admin API describes itself: OpenAPI 3.1, made from the routes and the types of their answers.
+//! The admin API's description of itself: OpenAPI 3.1, made from the routes and the types of their answers.
 //!
-//! Nothing here decides what is answered. What an operation is stands at its handler; who may call it comes from the group
-//! that its route is in.
+//! This folder does not affect the answers. The description of an operation is at its handler, and the roles that may
+//! call it come from the group of its route.
 
 pub(super) mod answers;
 pub(super) mod bodies;
@@ -24,7 +24,7 @@ use super::auth::Needs;
 use crate::net;
 use answers::{Forbidden, Unauthorized};
 
-/// The name of the one way to authenticate.
+/// The name of the only security scheme.
 const BEARER: &str = "bearer";
 
 #[derive(utoipa::OpenApi)]
@@ -33,34 +33,34 @@ const BEARER: &str = "bearer";
         title = "suki-receiver: the admin API",
         description = "Events that were received, what became of them, and what an operator can do about it. Every call \
                        under `/api/v1` needs a token with a role. `x-role` names the roles that may call, `x-audited` \
-                       what stands in the audit log, `x-clinical-content` what holds the content of a visit. A reason \
-                       given in the header `X-Audit-Reason` stands in the audit log.",
+                       marks calls that are in the audit log, `x-clinical-content` answers with the content of a \
+                       visit. A reason given in the header `X-Audit-Reason` is kept in the audit log.",
     ),
     tags(
         (name = "events", description = "Notifications and what became of them."),
         (name = "replays", description = "Events made due again, one or many."),
         (name = "sessions", description = "Sessions whose notification is expected."),
-        (name = "sinks", description = "What waits for each sink, and what becomes of it: pauses, and deliveries that a sink does not have."),
-        (name = "operations", description = "How the service stands, who called, and this description."),
+        (name = "sinks", description = "Sinks, with pauses and with changes to their waiting deliveries."),
+        (name = "operations", description = "The state of the service, the audit log, and this description."),
         (name = "health", description = "For load balancers, orchestrators and Prometheus. Open to whoever reaches the listener."),
     ),
     components(schemas(net::ErrorBody, words::Order)),
 )]
 struct Base;
 
-/// What the admin listener takes and answers: an OpenAPI document.
+/// The OpenAPI document of the admin listener.
 pub(super) fn value() -> &'static Value {
-    // By way of a value, the keys are in order: the document is the same each time.
+    // The conversion to a `Value` sorts the keys, so the document is the same each time.
     static DOCUMENT: LazyLock<Value> = LazyLock::new(|| json!(describe()));
     &DOCUMENT
 }
 
-/// A text in it; an empty one where there is none.
+/// A text of the document, or an empty one if there is none.
 pub(super) fn word(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The entries of an object in it; none where there is no object.
+/// The entries of an object of the document; none if there is no object.
 pub(super) fn entries(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let entries = value.as_object().into_iter().flatten();
     entries.map(|(name, value)| (name.as_str(), value))
@@ -83,7 +83,7 @@ fn describe() -> OpenApi {
     for (group, needs) in super::groups() {
         routes.merge(guarded(group.into_openapi(), needs));
     }
-    // Once: of two that are nested at one place, the second hides what the first has at the same path.
+    // Nested only once: of two routers that are nested at the same path, the second hides the operations of the first.
     let mut api = Base::openapi().nest("/api/v1", routes);
     api.merge(guarded(super::describing().into_openapi(), Needs::VIEWER));
     api.merge(super::open().into_openapi());
@@ -95,7 +95,7 @@ fn describe() -> OpenApi {
     api
 }
 
-/// Adds to each operation who may call it, and how others are refused.
+/// Adds to each operation the roles that may call it, and the answers to others.
 fn guarded(mut api: OpenApi, needs: Needs) -> OpenApi {
     let roles: Vec<&str> = needs.words().collect();
     for operation in api.paths.paths.values_mut().flat_map(operations) {

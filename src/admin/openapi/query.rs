@@ -1,12 +1,12 @@
-//! The parameters of queries, as the description shows them. They are read in [`filter`](super::super::filter); a test
-//! compares the names.
+//! Schemas of the query parameters that [`filter`](super::super::filter) parses, for the description. A test compares
+//! the names.
 
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::words;
 
-/// Which events: the same in a query and in the body of a replay job. All that is given must fit.
+/// A filter of events, the same in a query and in the body of a replay job. Events must match every given field.
 #[derive(Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -29,30 +29,30 @@ pub(in crate::admin) struct FilterFields {
     #[param(value_type = Option<words::Kind>)]
     #[schema(value_type = Option<words::Kind>)]
     kind: Option<String>,
-    /// Why it, or one of its deliveries, did not succeed.
+    /// Why the event, or one of its deliveries, failed.
     #[param(value_type = Option<words::Cause>)]
     #[schema(value_type = Option<words::Cause>)]
     cause: Option<String>,
-    /// The sink that it is, was or failed to be delivered to.
+    /// A sink to which the event is being delivered, was delivered, or failed to be delivered.
     #[param(min_length = 1, example = "ehr")]
     #[schema(min_length = 1, example = "ehr")]
     sink: Option<String>,
-    /// Where its delivery to that sink stands, or to any where no sink is named.
+    /// The state of its delivery to that sink, or to any sink if none is named.
     #[param(value_type = Option<words::DeliveryState>)]
     #[schema(value_type = Option<words::DeliveryState>)]
     delivery: Option<String>,
-    /// Whether it was sent too long before it came.
+    /// Whether the notification was stale: it came too long after it was signed.
     #[schema(value_type = Option<words::YesOrNo>)]
     stale: Option<bool>,
     /// The error code that Suki gave for a failed session.
     #[param(min_length = 1)]
     #[schema(min_length = 1)]
     error_code: Option<String>,
-    /// The session.
+    /// The id of the session.
     #[param(min_length = 1)]
     #[schema(min_length = 1)]
     session_id: Option<String>,
-    /// The session's encounter.
+    /// The id of the session's encounter.
     #[param(min_length = 1)]
     #[schema(min_length = 1)]
     encounter_id: Option<String>,
@@ -66,26 +66,26 @@ pub(in crate::admin) struct FilterFields {
     until: Option<String>,
 }
 
-/// How the list of events is shown.
+/// The order and the count of a list of events.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct EventListing {
-    /// Which come first: the newest (`desc`, where nothing is said) or the oldest (`asc`).
+    /// Which come first: the newest (`desc`, the default) or the oldest (`asc`).
     #[param(value_type = Option<words::Order>)]
     order: Option<String>,
-    /// Whether to count as well how many events the filter finds, up to 10,000.
+    /// Whether to also count the events that match the filter, up to 10,000.
     count: Option<bool>,
 }
 
-/// Which entries of the audit log.
+/// A filter of the audit log.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct AuditFields {
     /// The name of the token that called.
     actor: Option<String>,
-    /// The event that it was about.
+    /// The event that the entry is about.
     #[param(format = "uuid")]
     event: Option<String>,
     /// At this time or later.
@@ -96,40 +96,40 @@ pub(in crate::admin) struct AuditFields {
     until: Option<String>,
 }
 
-/// Which sessions.
+/// A filter of sessions.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct SessionFields {
-    /// Where the session stands.
+    /// The state of the session.
     #[param(value_type = Option<words::SessionState>)]
     state: Option<String>,
-    /// Whose session it is.
+    /// The provider of the session.
     #[param(min_length = 1)]
     provider: Option<String>,
     /// Only those whose notification is overdue.
     overdue: Option<bool>,
 }
 
-/// Which part of a list.
+/// A page of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct Paging {
-    /// Most entries of the page; 50 where nothing is said.
+    /// The limit of entries in the page; 50 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
-    /// The `next_cursor` of the page before, as it is.
+    /// The unchanged `next_cursor` of the previous page.
     #[param(pattern = "^[0-9]{1,18}$")]
     cursor: Option<String>,
 }
 
-/// How many of a list that has no further pages.
+/// The limit of a list that has no pages.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct Limit {
-    /// Most entries; 50 where nothing is said.
+    /// The limit of entries; 50 by default.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
 }

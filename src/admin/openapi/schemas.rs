@@ -1,4 +1,4 @@
-//! `/schemas/…`: JSON Schemas of what sinks get, for whoever writes the program at the other end.
+//! `/schemas/…`: JSON Schemas of the messages that sinks get, for developers of the receiving program.
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -10,7 +10,7 @@ const JSON_SCHEMA: [(header::HeaderName, &str); 1] =
 
 /// The schema of an event that sinks get.
 ///
-/// A CloudEvents 1.0 object with the notification and what was fetched for it; JSON Schema 2020-12.
+/// A CloudEvents 1.0 object with the notification and the content that was fetched for it; JSON Schema 2020-12.
 #[utoipa::path(
     get, path = "/schemas/cloudevent.json", tag = "operations", operation_id = "show_cloudevent_schema",
     responses((
@@ -24,7 +24,8 @@ pub(in crate::admin) async fn cloudevent() -> impl IntoResponse {
 
 /// The schema of an alert that sinks get.
 ///
-/// The same envelope, of no patient: alerts, and word that the synthetic notification came through; JSON Schema 2020-12.
+/// The same envelope without patient data: alerts, and messages that the synthetic notification was answered; JSON
+/// Schema 2020-12.
 #[utoipa::path(
     get, path = "/schemas/alert.json", tag = "operations", operation_id = "show_alert_schema",
     responses((

@@ -1,4 +1,4 @@
-//! The closed sets of words of the API, and times, as the description shows them. Made from the sets themselves.
+//! The API's enumerations, and times, for the description. The enumerations are made from the sets in the code.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::{config, domain, journal};
 
-/// Makes types that stand for closed sets of words: `Name, "what it is" = the words`.
+/// Makes types for closed sets of words: `Name, "description" = the words`.
 macro_rules! closed_sets {
     ($($(#[$doc:meta])* $name:ident, $what:literal = $words:expr;)+) => { $(
         $(#[$doc])*
@@ -30,8 +30,8 @@ macro_rules! closed_sets {
 }
 
 closed_sets! {
-    /// Where an event stands.
-    EventState, "Where an event stands." = words(domain::EventState::ALL, |it| it.as_str());
+    /// The state of an event.
+    EventState, "The state of an event." = words(domain::EventState::ALL, |it| it.as_str());
     /// How a session ended.
     Outcome, "How the session ended." = words(&domain::Outcome::ALL, |it| it.as_str());
     /// How an event came in.
@@ -40,25 +40,25 @@ closed_sets! {
     Kind, "The kind of session." = words(&domain::SessionKind::ALL, |it| it.as_str());
     /// The kind of a session that is registered.
     NewKind, "The kind of session." = vec!["ambient", "form_filling"];
-    /// Why something did not succeed.
-    Cause, "Why it did not succeed. What stands before the dot is the stage."
+    /// The cause of a failure.
+    Cause, "The cause of the failure. The part before the dot is the stage."
         = words(domain::Cause::ALL, |it| it.as_str());
     /// The stage of a cause.
-    Stage, "The stage at which it stopped." = stages();
-    /// Where a link stands.
-    LinkState, "Where one link stands." = words(domain::LinkState::ALL, |it| it.as_str());
-    /// Where a delivery stands.
-    DeliveryState, "Where one delivery to one sink stands." = words(domain::DeliveryState::ALL, |it| it.as_str());
-    /// Where an expected session stands.
-    SessionState, "Where an expected session stands." = words(domain::ExpectedState::ALL, |it| it.as_str());
+    Stage, "The stage at which it failed." = stages();
+    /// The state of a link.
+    LinkState, "The state of a link." = words(domain::LinkState::ALL, |it| it.as_str());
+    /// The state of a delivery.
+    DeliveryState, "The state of a delivery to a sink." = words(domain::DeliveryState::ALL, |it| it.as_str());
+    /// The state of an expected session.
+    SessionState, "The state of an expected session." = words(domain::ExpectedState::ALL, |it| it.as_str());
     /// How an expected session became known.
     Origin, "How an expected session became known." = words(domain::Origin::ALL, |it| it.as_str());
-    /// What a token may do.
-    Role, "What a token may do." = words(config::Role::ALL, |it| it.as_str());
-    /// Where a replay job stands.
-    JobState, "Where a replay job stands." = words(journal::JobState::ALL, |it| it.as_str());
-    /// Where something stands that needs attention.
-    Standing, "Where it stands: events that are dead or in the quarantine, and requests that were rejected."
+    /// The role of a token.
+    Role, "The role of a token." = words(config::Role::ALL, |it| it.as_str());
+    /// The state of a replay job.
+    JobState, "The state of a replay job." = words(journal::JobState::ALL, |it| it.as_str());
+    /// The state of a failure that needs attention.
+    Standing, "The state: events are dead or quarantined, and requests are rejected."
         = words(journal::Standing::ALL, |it| it.as_str());
     /// Where a replay starts.
     ReplayFrom, "Where a replay starts: `retrieve` fetches everything anew, `deliver` sends what was fetched."
@@ -110,7 +110,7 @@ impl ToSchema for YesOrNo {
     }
 }
 
-/// A moment as a caller may write it.
+/// A time as a caller may write it.
 pub(in crate::admin) enum Moment {}
 
 impl PartialSchema for Moment {
@@ -138,7 +138,7 @@ fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<&'static str> {
     all.iter().copied().map(word).collect()
 }
 
-/// The stages of all causes, each once.
+/// The stages of all causes, without duplicates.
 fn stages() -> Vec<&'static str> {
     let mut stages = words(domain::Cause::ALL, |cause| cause.stage());
     stages.dedup();

@@ -123,7 +123,7 @@ async fn what_is_refused_is_counted_and_on_paths_of_content_audited() {
     let admin = Admin::start();
     let id = admin.append("s", "success").await;
     let payload = format!("/api/v1/events/{id}/payload");
-    // Others do not keep those for content out of the audit log.
+    // Other refused calls do not keep refused calls for content out of the audit log.
     let others = [("", "/api/v1/stats"); 40];
     let calls = [
         (VIEWER, payload.as_str()),

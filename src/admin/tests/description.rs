@@ -1,4 +1,4 @@
-//! The description holds what the router takes, and its page and file are made from it.
+//! The description covers all that the router accepts, and its page and file are made from it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,7 +27,7 @@ async fn every_route_is_described_and_nothing_else_is() {
     let routed: BTreeSet<&str> = router
         .split("RouteId(")
         .filter_map(|route| route.split_once("): \"")?.1.split('"').next())
-        // The last two are what answers for a path that is not there.
+        // The last two answer for paths that do not exist.
         .filter(|path| !path.contains("{*") && !["/", "/api/v1"].contains(path))
         .collect();
     assert!(routed.len() > 20, "the router cannot be read: {router}");
@@ -52,7 +52,7 @@ async fn a_path_takes_the_methods_that_are_described_and_no_other() {
             Method::DELETE,
         ] {
             let is_described = operations[method.as_str().to_lowercase()].is_object();
-            // This one never ends.
+            // The stream never ends.
             if path.ends_with("/stream") && is_described {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! The routes as a caller sees them, on a real store. Here is what the tests share.
+//! The routes as a caller sees them, on a real store. This file has the tests' shared code.
 
 mod access;
 mod content;
@@ -31,7 +31,7 @@ use crate::lifecycle::Readiness;
 use crate::metrics::Metrics;
 use crate::signature::{Claim, SecretBytes, Secrets, SentBody, Verified, sign, verify};
 
-/// Stands in every body; must never leave by a list, a view or a refusal.
+/// Is in every body; must never be in a list, a view or an error answer.
 const CLINICAL: &str = "chronic-migraine";
 const VIEWER: &str = "v-token";
 const OPERATOR: &str = "o-token";
@@ -57,7 +57,7 @@ impl Answer {
         String::from_utf8(self.body.to_vec()).expect("UTF-8")
     }
 
-    /// The message of a refusal in the shape of every listener.
+    /// The message of an error answer in the shape of every listener.
     fn refusal(&self) -> String {
         let body = self.json();
         assert_eq!(body["code"], self.status.as_u16(), "{body}");
@@ -189,7 +189,7 @@ impl Admin {
         ended.expect("kept");
     }
 
-    /// Whether the worker was told since the last call that something is due.
+    /// Whether the worker was notified since the last call that something is due.
     fn is_woken(&self) -> bool {
         self.inbox.wakeup.notified().now_or_never().is_some()
     }
@@ -271,7 +271,7 @@ fn signed(body: String) -> Verified {
     .expect("authentic")
 }
 
-/// Replaces a text at each of these places, after looking that there is one.
+/// Replaces the text at each of these places, after checking that there is one.
 fn mask(value: &mut Value, places: &[&str]) {
     for place in places {
         let found = value.pointer_mut(place).expect(place);
