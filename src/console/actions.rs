@@ -1,4 +1,4 @@
-//! What operators do with one event. Each calls what the API calls, and then shows the event again.
+//! Actions on one event. Each calls the same function as the API, and then shows the event again.
 
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
@@ -46,7 +46,7 @@ pub(super) async fn requeue(
     shown(&visitor, id, done.map(|_| ()), "requeued")
 }
 
-/// `POST /events/{id}/purge`: asks for the end of the id, so that it is not done by a slip.
+/// `POST /events/{id}/purge`: requires the end of the id, so that nobody purges an event by mistake.
 pub(super) async fn purge(
     Shared(state): Shared<State>,
     visitor: Visitor,
@@ -63,7 +63,7 @@ pub(super) async fn purge(
     shown(&visitor, id, done.map(|_| ()), "purged")
 }
 
-/// Who acts, for the reason of the form, and on which event.
+/// The caller with the reason from the form, and the event.
 pub(super) fn caller(
     visitor: &Visitor,
     id: &str,
@@ -76,7 +76,7 @@ pub(super) fn caller(
     Ok((caller, id))
 }
 
-/// Every value of a field.
+/// All values of a form's field.
 pub(super) fn all(form: &[u8], name: &str) -> Vec<String> {
     let fields = form_urlencoded::parse(form);
     let named = fields.filter(|(known, _)| known == name);

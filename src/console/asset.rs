@@ -1,5 +1,5 @@
-//! The stylesheet, the script and the icon: in the binary, at addresses that change with what they hold, so that a browser
-//! keeps them for good.
+//! The stylesheet, the script and the icon. They are part of the binary, and their addresses change with their
+//! contents, so that a browser can cache them for ever.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,7 @@ pub(super) static SCRIPT: Asset = asset!("console", "js", "text/javascript; char
 pub(super) static ICON: Asset = asset!("icon", "svg", "image/svg+xml");
 
 impl Asset {
-    /// Where it is served.
+    /// The path at which the file is served.
     pub(super) fn path(&self) -> String {
         format!("/assets/{}.{}.{}", self.name, *self.hash, self.extension)
     }

@@ -1,4 +1,5 @@
-//! What needs somebody: dead, quarantined and rejected, grouped by what went wrong, with what to do.
+//! The page of failures that need an operator: dead and quarantined events and rejected requests, grouped by cause,
+//! with advice.
 
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
@@ -18,7 +19,7 @@ use crate::admin::CauseWord;
 use crate::admin::causes::{self, LONGEST_NOTE};
 use crate::journal::{CauseGroup, CauseNote, Pause, ReplayJob, Standing};
 
-/// Jobs that are looked through for the last one of a group.
+/// The number of newest jobs that are searched for the last job of a group.
 const JOBS: usize = 50;
 
 /// `GET /attention`.
@@ -160,7 +161,7 @@ fn card(
     }
 }
 
-/// The form that writes, changes and removes the note on a group.
+/// The form to write, change or remove the note on a group.
 fn noting(group: &CauseGroup, note: Option<&CauseNote>) -> Markup {
     let title = if note.is_some() {
         "Change the note…"
@@ -222,7 +223,7 @@ fn query(group: &CauseGroup) -> String {
     query.finish()
 }
 
-/// Where a replay of a group is best begun.
+/// Where a replay of a group should start.
 fn from(group: &CauseGroup) -> &'static str {
     match group.sink {
         Some(_) => "deliver",

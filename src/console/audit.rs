@@ -1,4 +1,4 @@
-//! Who read or changed what, and why.
+//! The page of the audit log: who read or changed what, and why.
 
 use axum::extract::{RawQuery, State as Shared};
 use maud::{Markup, html};
@@ -12,7 +12,7 @@ use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::journal::{AuditFilter, AuditPage};
 
-/// Entries of a page.
+/// The number of entries on a page.
 const PAGE: usize = 100;
 
 /// `GET /audit?actor=&event=&cursor=`.

@@ -1,34 +1,34 @@
-//! Charts as SVG that the server draws, with what they say in words and the numbers in a table.
+//! Charts as SVG drawn by the server, each with its finding in words and its numbers in a table.
 
 use maud::{Markup, PreEscaped, html};
 
-/// Units of a chart's drawing.
+/// The width of a chart's drawing, in its own units.
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 120.0;
 
-/// One part of every bar.
+/// One series: a part of every bar, or a line.
 pub(super) struct Series {
     pub(super) name: &'static str,
-    /// The class that gives it its colour and pattern.
+    /// The CSS class that gives the series its colour and pattern.
     pub(super) class: &'static str,
     pub(super) values: Vec<f64>,
 }
 
-/// A chart with its words and its table.
+/// A chart with its text and its table.
 pub(super) struct Chart<'a> {
-    /// Names its parts apart from those of other charts of the page.
+    /// Distinguishes the chart's elements from those of other charts on the page.
     pub(super) id: &'static str,
     pub(super) title: &'a str,
-    /// What is to be seen, in words.
+    /// The finding, in words.
     pub(super) finding: String,
-    /// What each column is of.
+    /// The label of each column.
     pub(super) columns: &'a [String],
     pub(super) series: Vec<Series>,
     pub(super) unit: &'static str,
 }
 
 impl Chart<'_> {
-    /// Bars, the series above one another.
+    /// Draws bars, with the series stacked.
     pub(super) fn bars(&self) -> Markup {
         let most = self.most_together();
         let step = WIDTH / count(self.columns.len()).max(1.0);
@@ -52,7 +52,7 @@ impl Chart<'_> {
         self.figure(&svg, most)
     }
 
-    /// A line for each series. Where there is no value, it is broken.
+    /// Draws a line for each series, with a gap for each missing value.
     pub(super) fn lines(&self) -> Markup {
         let values = self.series.iter().flat_map(|series| &series.values);
         let most = values
@@ -74,7 +74,7 @@ impl Chart<'_> {
                 let order = if is_drawn { 'L' } else { 'M' };
                 path.push_str(&format!("{order}{x:.2} {y:.2}"));
                 if !is_drawn {
-                    // A value between two that are missing is a dash, which can be seen.
+                    // A single value between two gaps is drawn as a dash, so that it is visible.
                     path.push_str(&format!("L{:.2} {y:.2}", x + step * 0.6));
                 }
                 is_drawn = true;
@@ -155,7 +155,7 @@ fn cell(number: f64) -> String {
     }
 }
 
-/// A value with as many digits as are of use.
+/// A value with as many digits as are useful.
 fn value(number: f64) -> String {
     if number >= 100.0 || number.fract() == 0.0 {
         format!("{number:.0}")

@@ -1,4 +1,4 @@
-//! What the service depends on: Suki's API and the sinks, how each does, and what waits for it.
+//! The page of dependencies: the health of Suki's API and of each sink, and the waiting deliveries.
 
 use axum::Extension;
 use axum::extract::{Path, State as Shared};
@@ -26,7 +26,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 }
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
-    // With no sink taken as configured, these are all that deliveries wait for.
+    // With no sink given as configured, `orphans` lists every sink that has waiting deliveries.
     let waiting = state.admin.records().orphans(Vec::new()).await?;
     let failed = state.admin.records().causes().await?;
     let paused = all_paused(state).await?;
@@ -125,14 +125,14 @@ fn card(
     }
 }
 
-/// The configured sinks that are paused. One that is not configured any more cannot be resumed either.
+/// The configured sinks that are paused. A paused sink that is no longer configured cannot be resumed.
 pub(super) async fn all_paused(state: &State) -> Result<Vec<Pause>, crate::journal::Error> {
     let mut paused = state.admin.records().paused().await?;
     paused.retain(|pause| state.admin.sinks.contains(&pause.sink));
     Ok(paused)
 }
 
-/// That a sink is paused: since when, by whom and why.
+/// The pause of a sink: since when, by whom and why.
 pub(super) fn paused(pause: &Pause, state: &State, visitor: &Visitor) -> Markup {
     let now = state.admin.clock.now();
     html! {
@@ -144,7 +144,7 @@ pub(super) fn paused(pause: &Pause, state: &State, visitor: &Visitor) -> Markup 
     }
 }
 
-/// What an operator can do with a sink.
+/// The actions on a sink.
 fn steering(name: &str, is_paused: bool) -> Markup {
     if is_paused {
         return ui::action(
@@ -255,7 +255,7 @@ pub(super) async fn readdress(
     back(&visitor, done, "readdressed")
 }
 
-/// Back to the page, which says what was done.
+/// Redirects to the page, which says what was done.
 fn back<T>(visitor: &Visitor, done: Result<T, Error>, said: &str) -> Result<Redirect, Problem> {
     match done {
         Ok(_) => Ok(Redirect::to(&format!("/dependencies?said={said}"))),

@@ -1,4 +1,4 @@
-//! One event: where it stands and why, what happened to it, and what can be done.
+//! The page of one event: its state and the reason, its history, and the possible actions.
 
 mod lists;
 
@@ -16,9 +16,9 @@ use crate::domain::{Cause, DeliveryState, EventId, EventState, LinkState};
 use crate::journal::{AuditFilter, AuditPage, Event, EventDetail, Filter};
 use crate::traces::SpanContext;
 
-/// Other events of its session or encounter that are listed.
+/// The limit of listed other events of the same session or encounter.
 const OTHERS: usize = 20;
-/// Entries of the audit log that are listed.
+/// The limit of listed entries of the audit log.
 const ENTRIES: usize = 50;
 
 /// `GET /events/{id}`.
@@ -37,7 +37,7 @@ pub(super) async fn show(
     Ok(frame.page(&content).await)
 }
 
-/// An event with what stands around it.
+/// An event with related data.
 struct Found {
     detail: EventDetail,
     others: Vec<Event>,
@@ -129,7 +129,7 @@ fn needs_attention(state: EventState) -> bool {
     matches!(state, EventState::Dead | EventState::Quarantined)
 }
 
-/// Where an event stands, in a sentence.
+/// The state of an event in a sentence.
 fn in_words(detail: &EventDetail, now: Timestamp) -> String {
     let event = &detail.event;
     let next = event.next_attempt_at.map(|at| time::distance(at, now));
@@ -181,7 +181,7 @@ fn in_words(detail: &EventDetail, now: Timestamp) -> String {
     }
 }
 
-/// What a cause is and what to do about it.
+/// The explanation of a cause, and advice.
 fn advice(cause: Cause) -> Markup {
     html! {
         div.advice {
@@ -191,7 +191,7 @@ fn advice(cause: Cause) -> Markup {
     }
 }
 
-/// Where the event's trace is shown.
+/// The address at which the event's trace is shown.
 fn trace(state: &State, event: EventId) -> Option<String> {
     let template = Some(&state.about.trace_url).filter(|template| !template.is_empty())?;
     Some(template.replace(TRACE_ID, &SpanContext::of_event(event).trace_id()))
@@ -224,8 +224,8 @@ fn facts(state: &State, event: &Event, now: Timestamp, visitor: &Visitor) -> Mar
     }
 }
 
-/// What happened, oldest first, with how long each step took. Where not all of it was done by this instance, each step names
-/// the one that did it.
+/// The history, oldest step first, with the duration of each. If not all steps were done by this instance, each names
+/// its instance.
 fn timeline(detail: &EventDetail, own: &str, visitor: &Visitor) -> Markup {
     let moments = crate::admin::view::Detail::from(detail).timeline;
     let mut instances = moments
@@ -270,7 +270,7 @@ fn timeline(detail: &EventDetail, own: &str, visitor: &Visitor) -> Markup {
     }
 }
 
-/// A part of a hundred, and never nothing.
+/// The share in percent, at least 1.
 fn length(millis: u64, longest: u64) -> u64 {
     (millis.saturating_mul(100) / longest).clamp(1, 100)
 }

@@ -1,4 +1,4 @@
-//! The list of events: every filter is in the address, and filters on the server.
+//! The list of events. Its filters are in the address and are applied by the server.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use super::{State, time, ui};
 use crate::domain::{Cause, EventState, Outcome, Source};
 use crate::journal::{Event, Filter, LOOKED_THROUGH, Order, Records};
 
-/// Pages of so many.
+/// The page sizes to choose from.
 const SIZES: [usize; 3] = [50, 100, 500];
-/// Most events that are counted.
+/// The limit up to which matching events are counted.
 const MOST_COUNTED: u32 = 1_000;
-/// How long a list waits for its count.
+/// The time limit for counting; a list is shown without a count if it takes longer.
 const COUNT_WITHIN: Duration = Duration::from_millis(100);
-/// How far back the quick choices go.
+/// The quick choices of a period.
 const SINCE: [(&str, &str); 4] = [
     ("1h", "Last hour"),
     ("24h", "Last day"),
@@ -29,10 +29,10 @@ const SINCE: [(&str, &str); 4] = [
     ("30d", "Last month"),
 ];
 
-/// What was asked for.
+/// The parsed query of the list.
 struct Asked {
     filter: Filter,
-    /// The fields as they were given: "24h" stays so in links.
+    /// The fields as they were given, so that "24h" stays "24h" in links.
     fields: Vec<(String, String)>,
     size: usize,
     cursor: Option<i64>,
@@ -97,7 +97,7 @@ fn read(query: &str) -> Result<Asked, String> {
     Ok(asked)
 }
 
-/// The address of a list with these fields.
+/// The address of the list with these fields.
 fn address<'a>(
     fields: impl Iterator<Item = (&'a str, &'a str)>,
     asked: &Asked,
@@ -169,7 +169,7 @@ async fn content(
     })
 }
 
-/// How many events there are, where that is known soon.
+/// How many events match, if that can be counted quickly.
 async fn count(records: &dyn Records, filter: &Filter) -> Option<u64> {
     let count = async {
         match filter.is_empty() {
@@ -180,14 +180,14 @@ async fn count(records: &dyn Records, filter: &Filter) -> Option<u64> {
     tokio::time::timeout(COUNT_WITHIN, count).await.ok()?.ok()
 }
 
-/// Where a replay of all that is listed is planned.
+/// The address of the page that plans a replay of all listed events.
 fn replay_address(asked: &Asked) -> String {
     let mut query = Serializer::new(String::new());
     query.extend_pairs(given(asked));
     format!("/replays/new?{}", query.finish())
 }
 
-/// What is filtered by, each with a link that takes it away.
+/// The active filters, each with a link that removes it.
 fn chips(asked: &Asked) -> Markup {
     html! {
         @if !asked.fields.is_empty() {

@@ -1,4 +1,4 @@
-//! The sessions that are expected: which wait, which are overdue, and how the others ended.
+//! The page of expected sessions: those that wait, those that are overdue, and how the others ended.
 
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State as Shared};
@@ -20,7 +20,7 @@ use crate::admin::{Error, SessionPath, sessions};
 use crate::domain::{Expected, ExpectedState, SessionId};
 use crate::journal::{ExpectedFilter, ExpectedStats};
 
-/// Sessions of a page.
+/// The number of sessions on a page.
 const PAGE: usize = 50;
 
 /// `GET /expected?state=&overdue=&cursor=`.

@@ -1,4 +1,4 @@
-//! What operators can do with one event: forms that say what will happen, and why somebody does it.
+//! The forms for actions on one event. Each says what will happen, and asks for a reason.
 
 use maud::{Markup, html};
 
@@ -7,7 +7,7 @@ use super::{State, ui};
 use crate::domain::{EventId, EventState, LinkState};
 use crate::journal::{EventDetail, LinkRecord, ReplayFrom, addressees};
 
-/// What can be done, each with what will happen.
+/// The possible actions, each with its effect.
 pub(super) fn actions(state: &State, visitor: &Visitor, detail: &EventDetail) -> Markup {
     let event = &detail.event;
     let path = |action: &str| format!("/events/{}/{action}", event.id);
@@ -114,7 +114,7 @@ fn purge(path: &str, id: EventId) -> Markup {
     )
 }
 
-/// Why somebody does something.
+/// The field for the reason of an action.
 pub(super) fn reason(is_required: bool) -> Markup {
     html! {
         label.field {

@@ -1,4 +1,4 @@
-//! What stands around every page: where one is, how the service does, who one is.
+//! The frame around every page: the navigation, the health of the service, and the visitor's menu.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -8,7 +8,8 @@ use super::{State, ui};
 use crate::domain::EventState;
 use crate::lifecycle::Report;
 
-/// The pages that can be gone to: path, name, the key that goes there after `g`, and whether only operators may.
+/// The pages in the navigation: path, name, the key that opens the page after `g`, and whether it is only for
+/// operators.
 const PLACES: [(&str, &str, &str, bool); 8] = [
     ("/", "Overview", "o", false),
     ("/attention", "Needs attention", "a", false),
@@ -20,7 +21,7 @@ const PLACES: [(&str, &str, &str, bool); 8] = [
     ("/system", "System", "s", false),
 ];
 
-/// Zones that can be chosen without a script, which adds the browser's own.
+/// The time zones to choose from. The script, if it runs, adds the browser's own zone.
 const ZONES: [&str; 11] = [
     "America/New_York",
     "America/Chicago",
@@ -39,15 +40,15 @@ const ZONES: [&str; 11] = [
 pub(super) struct Frame<'a> {
     pub(super) state: &'a State,
     pub(super) visitor: &'a Visitor,
-    /// The place that is marked in the navigation.
+    /// The path of the page that is marked in the navigation.
     pub(super) place: &'static str,
     pub(super) title: &'static str,
-    /// Whether the page keeps itself fresh.
+    /// Whether the page refreshes itself.
     pub(super) is_live: bool,
 }
 
 impl<'a> Frame<'a> {
-    /// Of a page that keeps itself fresh.
+    /// The frame of a page that refreshes itself.
     pub(super) fn live(
         state: &'a State,
         visitor: &'a Visitor,
@@ -99,7 +100,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// A page without what the store would have to be asked for.
+/// A page without the parts that need the store.
 pub(super) fn plain(visitor: &Visitor, title: &str, content: &Markup) -> Markup {
     let body = html! {
         (navigation(visitor, "", 0, ""))
@@ -217,7 +218,7 @@ fn preferences(visitor: &Visitor) -> Markup {
     }
 }
 
-/// How the service does, in a word and with its reasons.
+/// The health of the service, with the reasons.
 fn status(report: &Report) -> Markup {
     let (class, icon, word) = match report.word() {
         "ready" if report.notes.is_empty() => ("good", "check", "Notifications are taken."),
@@ -241,7 +242,7 @@ fn status(report: &Report) -> Markup {
     }
 }
 
-/// What has just been done, by a word in the address.
+/// The confirmation of the action that was just performed, which a word in the address names.
 fn said(visitor: &Visitor) -> Markup {
     let (_, query) = visitor.path.split_once('?').unwrap_or_default();
     let words = match super::sign_in::field(query.as_bytes(), "said").as_deref() {
@@ -278,7 +279,7 @@ fn footer(visitor: &Visitor, instance: &str) -> Markup {
     }
 }
 
-/// What the keys do, shown by `?`.
+/// The list of keyboard shortcuts, shown by `?`.
 fn keys() -> Markup {
     html! {
         dialog #keys aria-labelledby="keys-title" {

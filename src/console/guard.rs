@@ -1,4 +1,5 @@
-//! Who may come in: requests of a browser that has signed in, and that the console's own pages have made.
+//! Access control: lets through only requests of a browser that has signed in, and only requests that the console's own
+//! pages have made.
 
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -10,10 +11,10 @@ use super::problem::Problem;
 use super::{State, Visitor};
 use crate::admin;
 
-/// Marks what the script asks for by itself.
+/// The header that marks requests which the script makes by itself.
 const BACKGROUND: &str = "x-background";
 
-/// Lets through who has signed in; sends everyone else to the sign-in, from where they come back.
+/// Lets signed-in visitors through, and redirects everyone else to the sign-in, which leads back to the page.
 pub(super) async fn require_session(
     Shared(state): Shared<State>,
     mut request: Request,
@@ -37,12 +38,12 @@ pub(super) async fn require_session(
     response
 }
 
-/// Whether somebody has asked for this page. What the script asks for by itself keeps nobody signed in.
+/// Whether a person has requested this page. Requests that the script makes by itself do not extend a session.
 fn is_by_person(request: &Request) -> bool {
     request.uri().path() != "/stream" && !request.headers().contains_key(BACKGROUND)
 }
 
-/// Lets only operators act. Who wanted to read clinical content and may not is written down.
+/// Lets only operators perform actions. A refused attempt to read clinical content is written to the audit log.
 pub(super) async fn require_operator(
     Shared(state): Shared<State>,
     request: Request,
@@ -68,7 +69,7 @@ pub(super) async fn require_operator(
     }
 }
 
-/// Refuses what another site has a browser send, and names of this host that are not its own.
+/// Refuses requests that another site has made the browser send.
 pub(super) async fn same_origin(request: Request, next: Next) -> Response {
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_safe && !is_same_origin(request.headers()) {
@@ -77,7 +78,7 @@ pub(super) async fn same_origin(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Browsers say whose page makes a request. Those that do not yet are told by where the request comes from.
+/// Whether a request comes from this origin. Browsers say so in `Sec-Fetch-Site`; for older ones the `Origin` decides.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     if let Some(site) = headers.get("sec-fetch-site") {
         return site == "same-origin";
@@ -88,7 +89,7 @@ fn is_same_origin(headers: &HeaderMap) -> bool {
             let of_origin = origin.split_once("://").map(|(_, host)| host);
             of_origin.is_some() && of_origin == host
         }
-        // No browser: it has no cookie that another site could use.
+        // Without these headers it is not a browser, so it has no cookie that another site could abuse.
         None => true,
     }
 }

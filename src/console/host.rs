@@ -1,5 +1,6 @@
-//! By which name the console is called. A page elsewhere can have its own name lead to this listener, and a browser then
-//! takes the two for one site (DNS rebinding). So a name counts only where it is known to be this one's.
+//! Checks the host name by which the console is called. Another site can make its own name resolve to this listener,
+//! and a browser then treats the two as one site (DNS rebinding). So only names that are known to be the console's are
+//! accepted.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use url::Host;
 
 use super::problem::Problem;
 
-/// Refuses what is asked of another name. `known` are those of the configuration.
+/// Refuses requests for another host name. `known` are the configured names.
 pub(super) async fn must_be_own(
     Shared(known): Shared<Arc<[String]>>,
     request: Request,
@@ -24,7 +25,7 @@ pub(super) async fn must_be_own(
     next.run(request).await
 }
 
-/// Whether every name that a request gives is this listener's. One that gives none is no browser's.
+/// Whether all host names in a request are the console's. A request without any does not come from a browser.
 fn is_own(uri: &Uri, headers: &HeaderMap, known: &[String]) -> bool {
     let asked = uri.authority().map(|asked| is_known(asked, known));
     let mut hosts = headers.get_all(header::HOST).into_iter().map(|host| {
@@ -34,7 +35,8 @@ fn is_own(uri: &Uri, headers: &HeaderMap, known: &[String]) -> bool {
     asked.unwrap_or(true) && hosts.all(|is_own| is_own)
 }
 
-/// An address is nobody's to point elsewhere, and neither is `localhost`.
+/// Whether a host name is the console's. IP addresses and `localhost` are always accepted, since nobody can make them
+/// resolve elsewhere.
 fn is_known(asked: &Authority, known: &[String]) -> bool {
     match Host::parse(asked.host()) {
         Ok(Host::Ipv4(_) | Host::Ipv6(_)) => true,

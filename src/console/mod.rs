@@ -1,7 +1,7 @@
-//! The console: pages for operators, made on the server, at the root of the admin listener.
+//! The console: pages for operators, rendered on the server, at the root of the admin listener.
 //!
-//! Reads what the API reads and acts by calling what the API calls. Every page works without a script; the one script
-//! there is keeps pages fresh. No clinical content is on a page but where an operator has asked for it and said why.
+//! It reads and acts with the same functions as the API. Every page works without the script, whose main purpose is to
+//! refresh pages. Clinical content is shown only after an operator has requested it and given a reason.
 
 mod actions;
 mod asset;
@@ -49,27 +49,28 @@ use session::Sessions;
 use sign_in::Attempts;
 use visitor::Visitor;
 
-/// Largest form.
+/// The largest form.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What the console shows of the service beside its journal.
+/// The data about the service that the console shows in addition to the journal's.
 #[derive(Debug, Clone)]
 pub struct About {
-    /// What it is headed with.
+    /// The label in the header.
     pub label: String,
     /// The name of this instance.
     pub instance: String,
-    /// Where the vendor's API is.
+    /// The host of the vendor's API.
     pub sdp: String,
-    /// The sinks that are configured.
+    /// The configured sinks.
     pub sinks: Vec<SinkInfo>,
-    /// Which store it is.
+    /// The kind of store.
     pub store: &'static str,
     /// The path of the webhook.
     pub webhook_path: String,
-    /// Where an event's trace is shown, with [`TRACE_ID`](crate::config::TRACE_ID) in the place of its id; empty for no link.
+    /// The address at which an event's trace is shown, with the placeholder [`TRACE_ID`](crate::config::TRACE_ID);
+    /// empty for no link.
     pub trace_url: String,
-    /// Since when it runs.
+    /// When the service was started.
     pub since: Timestamp,
     /// The effective configuration with every secret masked, as `check` prints it.
     pub configuration: String,
@@ -78,21 +79,21 @@ pub struct About {
 /// A configured sink.
 #[derive(Debug, Clone)]
 pub struct SinkInfo {
-    /// Its name.
+    /// The name.
     pub name: String,
     /// `http` or `files`.
     pub kind: &'static str,
-    /// The host or the folder that it delivers to.
+    /// The host or the folder to which the sink delivers.
     pub target: String,
-    /// Whether it gets clinical content.
+    /// Whether the sink gets clinical content.
     pub has_content: bool,
-    /// Whether its deliveries are signed.
+    /// Whether deliveries are signed.
     pub is_signed: bool,
-    /// For which outcomes.
+    /// The outcomes that the sink gets.
     pub outcomes: Vec<&'static str>,
 }
 
-/// What the console's handlers may reach. Cheap to clone.
+/// The state that the console's handlers can reach. Cheap to clone.
 #[derive(Clone)]
 struct State {
     admin: admin::State,
@@ -102,12 +103,12 @@ struct State {
     door: Door,
 }
 
-/// Where clinical content may be shown.
+/// The kinds of connections on which clinical content may be shown.
 #[derive(Debug, Clone, Copy)]
 struct Door {
-    /// The listener speaks HTTPS.
+    /// Whether the listener speaks HTTPS.
     is_secure: bool,
-    /// Something in front of it does.
+    /// Whether a proxy in front speaks HTTPS.
     is_secured: bool,
 }
 
@@ -138,7 +139,7 @@ pub fn router(admin: admin::State, about: About, settings: Console, is_secure: b
         .with_state(state)
 }
 
-/// For everyone who may enter.
+/// Routes for every visitor who may sign in.
 fn looking() -> Router<State> {
     Router::new()
         .route("/", get(overview::show))
@@ -152,13 +153,13 @@ fn looking() -> Router<State> {
         .route("/system", get(system::show))
         .route("/go", get(search::go))
         .route("/stream", get(stream))
-        // The page of the API's description, for a browser that has signed in.
+        // The page with the API's description, for signed-in visitors.
         .route("/reference", get(async || admin::docs()))
         .route("/preferences", post(preferences::set))
         .route("/sign-out", post(sign_in::leave))
 }
 
-/// For operators.
+/// Routes for operators.
 fn acting() -> Router<State> {
     Router::new()
         .route("/audit", get(audit::show))
@@ -180,7 +181,7 @@ fn acting() -> Router<State> {
         .route("/expected/{id}/withdraw", post(expected::withdraw))
 }
 
-/// `GET /stream`: the API's stream, for a browser that has signed in.
+/// `GET /stream`: the API's stream, for signed-in visitors.
 async fn stream(
     Shared(state): Shared<State>,
     visitor: Visitor,
@@ -194,7 +195,7 @@ async fn stream(
         .map_err(|error| Problem::of(&visitor, &error))
 }
 
-/// What a page is of, for links that lead back to it.
+/// The path and query of a page, for links that lead back to it.
 fn path_of(uri: &Uri) -> String {
     uri.path_and_query()
         .map_or("/", |path| path.as_str())

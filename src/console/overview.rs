@@ -1,4 +1,4 @@
-//! The first page: does all that was acknowledged reach its sinks, and what happened in the last hour?
+//! The first page: whether all acknowledged notifications reach their sinks, and the figures of the last hour.
 
 use axum::extract::State as Shared;
 use jiff::{SignedDuration, Timestamp};
@@ -14,9 +14,9 @@ use crate::domain::{EventState, ExpectedState, Outcome};
 use crate::journal::{Event, ExpectedStats, Filter, Pause, Stats};
 use crate::metrics::{Answer, Minute, Times};
 
-/// Minutes that the charts show.
+/// The number of minutes that the charts show.
 const MINUTES: usize = 60;
-/// Events that are listed.
+/// The number of listed events.
 const LATEST: usize = 10;
 
 /// `GET /`.
@@ -53,7 +53,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
     })
 }
 
-/// The last hour: minutes before the start are empty ones.
+/// The last hour, with empty minutes before the service's start.
 fn an_hour(minutes: Vec<(Timestamp, Minute)>) -> Vec<(Timestamp, Minute)> {
     let Some((first, _)) = minutes.first().copied() else {
         return minutes;
@@ -67,7 +67,7 @@ fn an_hour(minutes: Vec<(Timestamp, Minute)>) -> Vec<(Timestamp, Minute)> {
     hour
 }
 
-/// What matters most, in one sentence. Where something is paused another one follows, so that this is not all.
+/// The most important fact in one sentence. `is_all` is false if a sentence about paused sinks follows.
 fn sentence(stats: &Stats, is_all: bool) -> Markup {
     let (done, moving) = (stats.count(EventState::Done), in_progress(stats));
     let waiting = [
@@ -110,7 +110,7 @@ fn sentence(stats: &Stats, is_all: bool) -> Markup {
     }
 }
 
-/// Which sinks are paused, so that none is forgotten.
+/// A reminder of the paused sinks.
 fn halted(paused: &[Pause]) -> Markup {
     let names: Vec<&str> = paused.iter().map(|pause| pause.sink.as_str()).collect();
     html! {
@@ -321,7 +321,7 @@ fn table(events: &[Event], now: Timestamp, visitor: &Visitor) -> Markup {
     }
 }
 
-/// What to do first.
+/// The first steps, shown while no notification has come.
 fn welcome(state: &State) -> Markup {
     let path = &state.about.webhook_path;
     ui::empty(

@@ -1,4 +1,4 @@
-//! A page as it is sent: HTML with the headers that keep it to itself.
+//! A page as it is sent: HTML with the security headers.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -6,11 +6,11 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::asset;
 
-/// What a page may load and where it may send: nothing but what this listener serves.
+/// The content security policy: a page may load from, and send to, only this listener.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// HTML that is shown.
+/// An HTML page.
 pub(super) struct Page(pub(super) Markup);
 
 impl IntoResponse for Page {
@@ -47,7 +47,7 @@ pub(super) fn head(title: &str) -> Markup {
     }
 }
 
-/// A page without a frame around it.
+/// A page without the frame.
 pub(super) fn bare(title: &str, theme: &str, content: &Markup) -> Page {
     Page(html! {
         (DOCTYPE)

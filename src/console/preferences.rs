@@ -1,4 +1,4 @@
-//! How somebody likes to see things: theme and time zone, kept in cookies of their own that are no secret.
+//! A visitor's preferences: theme and time zone, kept in separate cookies that are not secret.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -10,7 +10,7 @@ use super::visitor::Theme;
 
 const YEAR_SECONDS: u32 = 365 * 24 * 3600;
 
-/// `POST /preferences`: what is not given stays as it is.
+/// `POST /preferences`: a preference that is not given stays unchanged.
 pub(super) async fn set(body: Bytes) -> Response {
     let back = field(&body, "back").unwrap_or_default();
     let mut response = Redirect::to(local(&back)).into_response();
@@ -18,7 +18,7 @@ pub(super) async fn set(body: Bytes) -> Response {
     let theme = Theme::ALL
         .into_iter()
         .find(|known| Some(known.as_str()) == theme.as_deref());
-    // An empty one is UTC.
+    // An empty zone stands for UTC.
     let zone = field(&body, "zone").filter(|zone| zone.is_empty() || TimeZone::get(zone).is_ok());
     let cookies = [
         theme.map(|theme| ("theme", theme.as_str().to_owned())),

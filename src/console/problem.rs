@@ -1,4 +1,4 @@
-//! What is shown where there is no page: why, and where to go.
+//! Error pages: the reason, and where to go from there.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use super::page::{Page, bare};
 use super::visitor::Visitor;
 use crate::admin::Error;
 
-/// Why there is no page.
+/// The reason why a page cannot be shown.
 pub(super) struct Problem {
     status: StatusCode,
     title: &'static str,
@@ -18,7 +18,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// The role is not enough.
+    /// The visitor's role does not permit the action.
     pub(super) fn forbidden(visitor: &Visitor) -> Self {
         Self {
             status: StatusCode::FORBIDDEN,
@@ -32,7 +32,7 @@ impl Problem {
         }
     }
 
-    /// Another site has sent it.
+    /// Another site made the browser send the request.
     pub(super) fn cross_site() -> Self {
         Self {
             status: StatusCode::FORBIDDEN,
@@ -42,7 +42,7 @@ impl Problem {
         }
     }
 
-    /// It was asked of another name.
+    /// The request was for an unknown host name.
     pub(super) fn misdirected() -> Self {
         Self {
             status: StatusCode::MISDIRECTED_REQUEST,
@@ -54,7 +54,7 @@ impl Problem {
         }
     }
 
-    /// Clinical content would travel in the clear.
+    /// Clinical content would be sent without encryption.
     pub(super) fn unencrypted(visitor: &Visitor) -> Self {
         Self {
             status: StatusCode::FORBIDDEN,
@@ -67,7 +67,7 @@ impl Problem {
         }
     }
 
-    /// There is nothing here.
+    /// The page does not exist.
     pub(super) fn not_found(visitor: &Visitor, message: &str) -> Self {
         Self {
             status: StatusCode::NOT_FOUND,
@@ -77,7 +77,7 @@ impl Problem {
         }
     }
 
-    /// What was filled in cannot be.
+    /// The input is invalid.
     pub(super) fn bad_request(visitor: &Visitor, message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
@@ -87,7 +87,7 @@ impl Problem {
         }
     }
 
-    /// The API would have refused it.
+    /// The page for an error of the API.
     pub(super) fn of(visitor: &Visitor, error: &Error) -> Self {
         let status = error.status();
         let title = match status {
@@ -110,7 +110,7 @@ impl Problem {
     }
 }
 
-/// A message with a capital at its beginning and a stop at its end.
+/// A message as a sentence, with a capital at its beginning and a full stop at its end.
 fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);

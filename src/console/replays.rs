@@ -1,4 +1,4 @@
-//! Replay jobs: planned with what they would do, begun, followed and stopped.
+//! The pages of replay jobs: preview, start, watch and stop a job.
 
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State as Shared};
@@ -17,9 +17,9 @@ use super::{State, forms, time, ui};
 use crate::admin::{Number, Wish, replay, replays};
 use crate::journal::{Filter, JobState, Preview, Progress, ReplayFrom, ReplayJob};
 
-/// Jobs that are listed.
+/// The number of listed jobs.
 const JOBS: usize = 50;
-/// Events a second that a plan proposes.
+/// The proposed rate in events per second.
 const RATE: u32 = 5;
 
 /// `GET /replays`.
@@ -146,7 +146,7 @@ fn passed_over(job: &ReplayJob) -> String {
     }
 }
 
-/// `GET /replays/new?…`: what a job would do, before it is begun.
+/// `GET /replays/new?…`: the preview of a job.
 pub(super) async fn plan(
     Shared(state): Shared<State>,
     visitor: Visitor,
@@ -272,7 +272,7 @@ pub(super) async fn cancel(
     Ok(Redirect::to(&format!("/replays/{id}?said=cancelled")))
 }
 
-/// The filter of a form or an address: what else is in it is not of the filter.
+/// The filter in a form or an address, without other fields.
 fn filter_of(visitor: &Visitor, form: &[u8]) -> Result<Filter, Problem> {
     let mut filter = Filter::default();
     for (name, value) in form_urlencoded::parse(form) {
@@ -291,7 +291,7 @@ fn filter_of(visitor: &Visitor, form: &[u8]) -> Result<Filter, Problem> {
     Ok(filter)
 }
 
-/// A filter as a sentence would name it.
+/// A filter in words.
 fn in_words(filter: &Filter) -> String {
     let fields = filter.fields();
     let fields = fields.iter().filter(|(name, _)| *name != "until");

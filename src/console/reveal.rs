@@ -1,6 +1,7 @@
-//! Breaking the glass: clinical content is shown to an operator who has said why, after that is on record.
+//! Shows clinical content to an operator who has given a reason, after the access is written to the audit log ("break
+//! the glass").
 //!
-//! It is in the answer to this one request and nowhere else: not in an address, a cache or a log.
+//! The content is only in the answer to this one request: not in an address, a cache or a log.
 
 use axum::Extension;
 use axum::body::to_bytes;
@@ -19,9 +20,9 @@ use super::{Door, State, time, ui};
 use crate::admin::{Error, Id, Place, content};
 use crate::net::Peer;
 
-/// The shortest reason that says something.
+/// The minimum number of characters of a reason.
 const SHORTEST_REASON: usize = 10;
-/// The most of a content that a page shows.
+/// The limit in bytes of content on a page.
 const MOST_SHOWN: usize = 4 << 20;
 
 /// `POST /events/{id}/reveal`.
@@ -70,14 +71,14 @@ pub(super) async fn show(
 }
 
 impl Door {
-    /// Whether what goes to this peer cannot be read on the way.
+    /// Whether content that is sent to this peer cannot be read on the way.
     fn lets_out(self, peer: Option<Peer>) -> bool {
         let is_here = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
         self.is_secure || self.is_secured || is_here
     }
 }
 
-/// What is shown: the bytes as text.
+/// The content as text.
 async fn text(read: Result<Response, Error>) -> Result<String, Error> {
     let body = to_bytes(read?.into_body(), usize::MAX)
         .await

@@ -1,4 +1,4 @@
-//! `GET /go?q=`: leads from any id to its page.
+//! `GET /go?q=`: redirects from an id to its page.
 
 use axum::extract::{RawQuery, State as Shared};
 use axum::response::Redirect;
@@ -11,7 +11,7 @@ use super::visitor::Visitor;
 use crate::domain::EventId;
 use crate::journal::{Error, Filter};
 
-/// An event's id leads to the event; a session's or an encounter's to its events.
+/// Redirects an event's id to the event, and the id of a session or an encounter to its events.
 pub(super) async fn go(
     Shared(state): Shared<State>,
     visitor: Visitor,

@@ -1,7 +1,8 @@
-//! Who has signed in: a cookie that is made from an admin token and kept nowhere else.
+//! Sessions of signed-in visitors. A session exists only in a cookie, which is made from an admin token.
 //!
-//! It is signed with a key that is derived from the token, so every instance can check it, and it ends when the token is
-//! rotated. What it holds is no secret: the token's name, when it was made, when it was last used, and a number of its own.
+//! The cookie is signed with a key that is derived from the token, so every instance can check it, and it becomes
+//! invalid when the token is rotated. Its contents are not secret: the token's name, the times at which it was made and
+//! last used, and a random number.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,23 +19,24 @@ use sha2::Sha256;
 use crate::admin::{Caller, Tokens};
 use crate::config::Console;
 
-/// Sessions that were signed out and are remembered, the oldest forgotten first. They end by themselves as well.
+/// The number of signed-out sessions that are remembered; the oldest are forgotten first. A session also expires by
+/// itself.
 const SIGNED_OUT: usize = 10_000;
-/// A cookie is renewed when it was last used so long ago.
+/// A cookie is renewed when its time of last use is older than this.
 const RENEW_AFTER: Duration = Duration::from_secs(60);
 
-/// A session of somebody who has signed in.
+/// The session of a signed-in visitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
     /// The token's name.
     name: String,
-    /// Unix seconds.
+    /// When the session began, in Unix seconds.
     since: i64,
     seen: i64,
     number: u128,
 }
 
-/// What a cookie is checked against. Cheap to clone.
+/// The settings and the signed-out sessions with which cookies are checked. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Sessions {
     settings: Console,
@@ -53,7 +55,8 @@ impl Sessions {
         }
     }
 
-    /// The cookie's name. The prefix has a browser refuse it where it was set by another host or in the clear.
+    /// The cookie's name. Its prefix makes browsers refuse the cookie if another host has set it, or if it was set
+    /// without encryption.
     fn cookie(&self) -> &'static str {
         if self.is_secure {
             "__Host-suki"
@@ -62,7 +65,7 @@ impl Sessions {
         }
     }
 
-    /// A session that begins now.
+    /// Begins a session.
     pub(super) fn begin(&self, name: &str, now: Timestamp) -> Session {
         Session {
             name: name.to_owned(),
@@ -72,7 +75,7 @@ impl Sessions {
         }
     }
 
-    /// Whose request it is, if the session in its cookie stands, and the cookie to renew it with if that is due.
+    /// The session in the cookie of a request, if it is valid, and its caller.
     pub(super) fn find(
         &self,
         headers: &HeaderMap,
@@ -95,7 +98,7 @@ impl Sessions {
         Some((session, caller.clone()))
     }
 
-    /// The header that keeps a session for longer, where it is time.
+    /// The header that renews a session's cookie, if a renewal is due.
     pub(super) fn renewed(
         &self,
         session: &Session,
@@ -119,7 +122,7 @@ impl Sessions {
         self.set(&value, self.settings.max_session.as_secs())
     }
 
-    /// Ends a session; gives the header that takes its cookie away.
+    /// Ends a session, and returns the header that removes its cookie.
     pub(super) fn end(&self, session: &Session) -> Option<HeaderValue> {
         let mut signed_out = self
             .signed_out
@@ -179,7 +182,7 @@ impl Session {
     }
 }
 
-/// A cookie of this name.
+/// The value of the cookie with this name.
 pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(header::COOKIE)

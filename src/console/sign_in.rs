@@ -1,4 +1,4 @@
-//! Signing in with an admin token, and out.
+//! Signing in with an admin token, and signing out.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::ui;
 use super::visitor::{Theme, Visitor};
 use crate::config::Role;
 
-/// Wrong tokens in a row, and in a minute after that.
+/// The limit of wrong tokens in a row, and then per minute.
 const TRIES: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 
-/// How often somebody may try in vain. Cheap to clone.
+/// Limits failed sign-ins. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Attempts(Arc<DefaultDirectRateLimiter>);
 
@@ -119,7 +119,7 @@ fn form(state: &State, headers: &HeaderMap, back: &str, wrong: Option<&str>) -> 
     page::bare("Sign in", Theme::of(headers).as_str(), &content)
 }
 
-/// A field of a form.
+/// The value of a form's field.
 pub(super) fn field(form: &[u8], name: &str) -> Option<String> {
     let mut fields = form_urlencoded::parse(form);
     fields
@@ -127,7 +127,7 @@ pub(super) fn field(form: &[u8], name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
-/// Where to go then: a page of this console and nowhere else.
+/// The page to go to after signing in, which must be a page of this console.
 pub(super) fn local(back: &str) -> &str {
     let is_local =
         back.starts_with('/') && !back.starts_with("//") && !back.contains(['\\', '\r', '\n']);

@@ -1,4 +1,4 @@
-//! The service itself: its parts, its version, what it is configured with.
+//! The page of the service itself: its parts, its version, its configuration.
 
 use axum::extract::State as Shared;
 use maud::{Markup, html};
@@ -10,7 +10,7 @@ use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::lifecycle::Component;
 
-/// The parts that can be unwell.
+/// The parts whose health is shown.
 const PARTS: [(Component, &str); 8] = [
     (Component::Store, "The store takes writes"),
     (Component::Spool, "The shared store needs no spool"),

@@ -1,4 +1,4 @@
-//! Times for people: in the zone that they chose, with how long ago that is.
+//! Times for people: in the zone that they have chosen, and relative to now.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
 
-/// A moment, as a list shows it: how long ago, and the clock's time where there is room.
+/// A time in a list: how long ago, and the time of day if there is room.
 pub(super) fn ago(at: Timestamp, now: Timestamp, zone: &TimeZone) -> Markup {
     html! {
         time.when datetime=(at) title=(full(at, zone)) {
@@ -16,12 +16,12 @@ pub(super) fn ago(at: Timestamp, now: Timestamp, zone: &TimeZone) -> Markup {
     }
 }
 
-/// A moment to the second.
+/// A time to the second.
 pub(super) fn exact(at: Timestamp, zone: &TimeZone) -> Markup {
     html! { time datetime=(at) { (full(at, zone)) } }
 }
 
-/// A moment of a day to the millisecond, for a timeline.
+/// A time of day to the millisecond, for a timeline.
 pub(super) fn precise(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned_datetime(zone.clone())
         .strftime("%H:%M:%S.%3f")
@@ -40,14 +40,14 @@ fn clock(at: Timestamp, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// The minute of a chart.
+/// A time of day to the minute, for a chart.
 pub(super) fn minute(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned_datetime(zone.clone())
         .strftime("%H:%M")
         .to_string()
 }
 
-/// How long ago, or in how long.
+/// The distance of a time from now, in the past or the future.
 pub(super) fn distance(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - at.as_second();
     let words = length(Duration::from_secs(seconds.unsigned_abs()));
@@ -58,7 +58,7 @@ pub(super) fn distance(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A length of time in its largest unit.
+/// A duration in its largest unit.
 pub(super) fn length(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -69,7 +69,7 @@ pub(super) fn length(time: Duration) -> String {
     }
 }
 
-/// How long a step took.
+/// The duration of a step.
 pub(super) fn took(time: Duration) -> String {
     let millis = time.as_millis();
     match millis {

@@ -1,4 +1,4 @@
-//! The pieces that pages are made of.
+//! The elements from which pages are made.
 
 use maud::{Markup, html};
 
@@ -14,7 +14,7 @@ pub(super) fn logo() -> Markup {
     }
 }
 
-/// A small picture beside words. It says nothing that they do not.
+/// A decorative icon beside text, which adds no information.
 pub(super) fn icon(name: &str) -> Markup {
     let path = match name {
         "check" => "M3.5 8.5l3 3 6-7",
@@ -35,7 +35,7 @@ pub(super) fn icon(name: &str) -> Markup {
     }
 }
 
-/// How good a word is.
+/// The tone of a badge: good, bad, or in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
     Good,
@@ -64,12 +64,12 @@ impl Tone {
     }
 }
 
-/// A word with its sign.
+/// A word with an icon.
 pub(super) fn badge(tone: Tone, words: &str) -> Markup {
     html! { span class={ "badge " (tone.class()) } { (icon(tone.icon())) (words) } }
 }
 
-/// Where an event stands.
+/// The badge of an event's state.
 pub(super) fn state(state: EventState) -> Markup {
     let tone = match state {
         EventState::Received | EventState::Retrieving | EventState::Delivering => Tone::Busy,
@@ -80,7 +80,7 @@ pub(super) fn state(state: EventState) -> Markup {
     badge(tone, state.as_str())
 }
 
-/// Where a delivery stands.
+/// The badge of a delivery's state.
 pub(super) fn delivery(state: DeliveryState) -> Markup {
     let tone = match state {
         DeliveryState::Pending => Tone::Busy,
@@ -90,7 +90,7 @@ pub(super) fn delivery(state: DeliveryState) -> Markup {
     badge(tone, state.as_str())
 }
 
-/// Where a link stands.
+/// The badge of a link's state.
 pub(super) fn link(state: LinkState) -> Markup {
     let tone = match state {
         LinkState::Pending => Tone::Busy,
@@ -101,7 +101,7 @@ pub(super) fn link(state: LinkState) -> Markup {
     badge(tone, state.as_str())
 }
 
-/// How a session ended.
+/// A session's outcome in words.
 pub(super) fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Completed => "completed",
@@ -113,7 +113,7 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// An id: its beginning and end, and a button that copies all of it.
+/// An id: its beginning and end, and a button that copies the whole id.
 pub(super) fn id(whole: &str) -> Markup {
     html! {
         span.id title=(whole) {
@@ -123,14 +123,14 @@ pub(super) fn id(whole: &str) -> Markup {
     }
 }
 
-/// A button that copies a text; shown where a script runs.
+/// A button that copies a text; shown only if the script runs.
 pub(super) fn copy(text: &str) -> Markup {
     html! {
         button.copy type="button" data-copy=(text) aria-label={ "Copy " (text) } hidden { (icon("copy")) }
     }
 }
 
-/// The beginning and the end of what is too long for a column.
+/// The beginning and the end of a text that is too long for a column.
 pub(super) fn shortened(whole: &str) -> String {
     let letters: Vec<char> = whole.chars().collect();
     if letters.len() <= 15 {
@@ -141,7 +141,7 @@ pub(super) fn shortened(whole: &str) -> String {
     format!("{begin}…{end}")
 }
 
-/// A number with its thousands apart.
+/// A number with separated thousands.
 pub(super) fn number(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -154,12 +154,12 @@ pub(super) fn number(number: u64) -> String {
     text
 }
 
-/// A number with its noun, in the right one of its two forms.
+/// A number with its noun, in the singular or the plural.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(count), if count == 1 { one } else { many })
 }
 
-/// Said in place of an empty list.
+/// The text that replaces an empty list.
 pub(super) fn empty(title: &str, hint: &Markup) -> Markup {
     html! {
         div.empty {
@@ -170,7 +170,7 @@ pub(super) fn empty(title: &str, hint: &Markup) -> Markup {
     }
 }
 
-/// Something that can be done: a button that opens a form, with what will happen.
+/// An action: a button that opens a form, which says what will happen.
 pub(super) fn action(title: &str, is_grave: bool, form: &Markup) -> Markup {
     html! {
         details.action {
@@ -180,7 +180,7 @@ pub(super) fn action(title: &str, is_grave: bool, form: &Markup) -> Markup {
     }
 }
 
-/// Links to further pages of a list.
+/// Links to other pages of a list.
 pub(super) fn pages(first: Option<&str>, next: Option<&str>) -> Markup {
     html! {
         @if first.is_some() || next.is_some() {

@@ -1,4 +1,4 @@
-//! Whoever looks: who it is, what they may do, and how they like to see things.
+//! The visitor of a page: caller, role and preferences.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -10,20 +10,20 @@ use super::session::{Session, cookie};
 use crate::admin::Caller;
 use crate::config::Role;
 
-/// Whoever has signed in.
+/// A signed-in visitor.
 #[derive(Debug, Clone)]
 pub(super) struct Visitor {
     pub(super) caller: Caller,
     pub(super) session: Session,
     pub(super) theme: Theme,
     pub(super) zone: TimeZone,
-    /// The zone as it was chosen; empty for UTC.
+    /// The name of the chosen time zone; empty for UTC.
     pub(super) zone_name: String,
-    /// The page that was asked for.
+    /// The requested page.
     pub(super) path: String,
 }
 
-/// Light, dark, or as the system has it.
+/// The theme: light, dark, or the system's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Theme {
     Auto,
@@ -67,7 +67,7 @@ impl Visitor {
         }
     }
 
-    /// Whether it may act.
+    /// Whether the visitor may perform actions.
     pub(super) fn is_operator(&self) -> bool {
         self.caller.role == Role::Operator
     }

@@ -1,4 +1,4 @@
-//! What belongs to an event, list by list: deliveries, links, other events, the audit log.
+//! The lists on an event's page: deliveries, links, other events, the audit log.
 
 use jiff::Timestamp;
 use maud::{Markup, html};
@@ -8,7 +8,7 @@ use crate::console::{time, ui};
 use crate::domain::DeliveryState;
 use crate::journal::{AuditPage, Delivery, Event, LinkRecord};
 
-/// Its deliveries, sink by sink; of those to a paused sink it is said.
+/// The deliveries, sink by sink, with a remark on those to a paused sink.
 pub(super) fn deliveries(
     deliveries: &[Delivery],
     paused: &[String],
@@ -64,7 +64,7 @@ pub(super) fn deliveries(
     }
 }
 
-/// Its links, as they stand.
+/// The links with their states.
 pub(super) fn links(links: &[LinkRecord]) -> Markup {
     html! {
         @if links.is_empty() {
@@ -103,7 +103,7 @@ pub(super) fn links(links: &[LinkRecord]) -> Markup {
     }
 }
 
-/// Other events, each in a line.
+/// Other events, one on each line.
 pub(super) fn others(others: &[Event], now: Timestamp, visitor: &Visitor) -> Markup {
     html! {
         ul.others {
@@ -118,7 +118,7 @@ pub(super) fn others(others: &[Event], now: Timestamp, visitor: &Visitor) -> Mar
     }
 }
 
-/// Who read or changed it.
+/// Who read or changed the event.
 pub(super) fn audit(page: &AuditPage, visitor: &Visitor) -> Markup {
     let reads = page
         .entries
