@@ -1,4 +1,4 @@
-//! What is written to a terminal: results, remarks, progress and tables. Decides nothing.
+//! Output to a terminal: results, remarks, progress and tables. This folder makes no decisions.
 
 mod output;
 mod progress;
@@ -11,8 +11,8 @@ pub(crate) use table::Table;
 /// How a command ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
-    /// It did what was asked.
+    /// The command did what was asked.
     Success,
-    /// It ran, and the answer is no.
+    /// The command ran, and its answer is no.
     Failure,
 }

@@ -1,7 +1,7 @@
-//! What commands print. Results go to standard output, everything else to stderr, and neither ever fails a command for
-//! want of a reader: behind `| head` there is none at some time, and that is no error.
+//! The output of commands. Results go to standard output, everything else to stderr. A command never fails because
+//! nobody reads its output any more: that is normal when it is piped into `head`.
 //!
-//! `println!` and its like panic then, so nothing here uses them.
+//! `println!` and similar macros would panic then, so they are not used.
 
 use std::fmt::Arguments;
 use std::io::Write;
@@ -11,7 +11,7 @@ use anyhow::Context;
 use super::ExitStatus;
 pub(crate) use crate::app::chain;
 
-/// Writes a result to standard output; `false` once nobody reads it any more, as behind `| head`.
+/// Writes a result to standard output; `false` once nobody reads it any more, as with `| head`.
 pub(crate) fn emit(bytes: &[u8]) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -29,7 +29,7 @@ pub(crate) fn emit_json(value: &impl serde::Serialize) -> anyhow::Result<ExitSta
     Ok(ExitStatus::Success)
 }
 
-/// Writes a line to stderr. Where that cannot be written there is nobody to be told.
+/// Writes a line to stderr. A failure is ignored, since it could not be reported either.
 pub(crate) fn to_stderr(line: Arguments<'_>) {
     let mut out = std::io::stderr().lock();
     writeln!(out, "{line}").and_then(|()| out.flush()).ok();

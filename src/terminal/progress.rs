@@ -1,6 +1,6 @@
-//! How far long work has come: a bar for each phase on a terminal, a plain line every few seconds elsewhere.
+//! The progress of long work: a bar for each phase on a terminal, or else a plain line every few seconds.
 //!
-//! All of it goes to stderr, so that results can be piped.
+//! The progress is written to stderr, so that results can be piped.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use crate::terminal::note;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// How often to look how far it is.
+/// The interval at which the progress is updated.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
-/// How often a plain line is written.
+/// The interval at which a plain line is written.
 const PLAIN_EVERY: Duration = Duration::from_secs(3);
 
-/// The phases of one piece of work.
+/// The progress of one piece of work in phases.
 pub(crate) struct Progress {
     phases: Vec<Phase>,
     is_plain: bool,
@@ -28,7 +28,7 @@ struct Phase {
 }
 
 impl Progress {
-    /// Phases by name, and how much each has to do.
+    /// Starts the display of phases, each with its name and its amount of work.
     pub(crate) fn new(phases: &[(&'static str, u64)]) -> Self {
         let all = MultiProgress::new();
         let style = ProgressStyle::with_template("{prefix:<10} {bar:40} {pos:>7} of {len}")
@@ -49,7 +49,7 @@ impl Progress {
         }
     }
 
-    /// How far each phase is, in their order.
+    /// Sets how much of each phase is done, in their order.
     pub(crate) fn set(&mut self, done: &[u64]) {
         for (phase, done) in self.phases.iter().zip(done) {
             phase.bar.set_position(*done);
@@ -59,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// The work is over; where it ended stays on the screen.
+    /// Ends the display. The last state stays on the screen.
     pub(crate) fn finish(self) {
         if self.is_plain {
             self.line_now();

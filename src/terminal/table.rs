@@ -1,8 +1,9 @@
-//! Aligned columns for results: words to the left, numbers to the right. No color, so it pipes well.
+//! Tables for results: words are aligned to the left, numbers to the right. They have no colour, so that they can be
+//! piped.
 
 use std::fmt;
 
-/// Spaces between two columns.
+/// The spaces between two columns.
 const GAP: &str = "   ";
 
 /// Rows of cells.
