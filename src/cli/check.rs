@@ -1,4 +1,4 @@
-//! `check`: is the configuration right, and with `--online`, does what it names work?
+//! `check`: validates the configuration, and with `--online` also checks the systems that it names.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::terminal::ExitStatus;
 const EXAMPLE: &str = "Example:
   suki-receiver check --config /etc/suki-receiver/receiver.toml --online";
 
-/// What `check` takes.
+/// The arguments of `check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -28,7 +28,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
         Some(file) => note!("configuration: {}", file.display()),
         None => note!("configuration: no file, defaults and environment only"),
     }
-    // A reader that has seen enough, such as `head`, is no failure.
+    // A reader that stops early, such as `head`, is no failure.
     write!(std::io::stdout(), "{}", loaded.effective).ok();
     for warning in &loaded.warnings {
         note!("warning: {warning}");

@@ -1,5 +1,5 @@
-//! `healthcheck`: is a receiver ready? For containers that have no curl. Without an address it asks the one that the
-//! configuration has.
+//! `healthcheck`: checks whether a receiver is ready, for containers that have no curl. Without an address it uses the
+//! configured one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -16,7 +16,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver healthcheck
   suki-receiver healthcheck --url https://127.0.0.1:8443/readyz";
 
-/// What `healthcheck` takes.
+/// The arguments of `healthcheck`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -56,7 +56,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     })
 }
 
-/// The public listener as this machine reaches it.
+/// The address at which this machine reaches the public listener.
 fn configured(config: &ConfigArgs) -> anyhow::Result<Url> {
     let server = config.load_store()?.config.server;
     let scheme = if server.tls.is_some() {
@@ -68,7 +68,7 @@ fn configured(config: &ConfigArgs) -> anyhow::Result<Url> {
     Url::parse(&format!("{scheme}://{address}/readyz")).context("server.listen makes no address")
 }
 
-/// Where a listener is reached from its own machine: one on all addresses on loopback.
+/// The address at which its own machine reaches a listener: loopback if it listens on all addresses.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -78,7 +78,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Whether the address is this machine's own, so that nobody can be in between.
+/// Whether the address is loopback, so that nobody can be in between.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),

@@ -1,4 +1,4 @@
-//! What commands read: a body from a file or standard input, a secret from a file, an answer from a person.
+//! The input of commands: a body from a file or standard input, a secret from a file, an answer from a person.
 
 use std::io::{BufRead, IsTerminal, Read};
 use std::path::Path;
@@ -31,14 +31,15 @@ pub(super) fn secret(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(secret.expose().as_bytes().to_vec())
 }
 
-/// Whether a person agrees. Without a terminal nobody is asked: a script means what it says.
+/// Asks a person for confirmation. Without a terminal nobody is asked, and the answer is yes, since a script cannot
+/// answer.
 pub(super) fn agrees(question: &str) -> bool {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return true;
     }
     note!("{question} [y/N]");
     let mut answer = String::new();
-    // What cannot be read is no yes.
+    // An answer that cannot be read counts as no.
     std::io::stdin().lock().read_line(&mut answer).ok();
     matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
 }

@@ -1,6 +1,7 @@
-//! The command line: one enum, one match, one file for each command.
+//! The command line: one enum of commands, one match, and one file for each command.
 //!
-//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 usage or configuration.
+//! Results go to stdout, everything else to stderr. The exit code is 0 for success, 1 for failure, and 2 for an error
+//! in usage or configuration.
 
 mod check;
 mod events;
@@ -47,7 +48,7 @@ pub struct Cli {
 enum Command {
     /// Run the service until SIGTERM or SIGINT
     Serve(serve::Args),
-    /// Show the whole job on this machine: send, receive, follow, deliver, and check that it balances
+    /// Demonstrate the whole path on this machine: send, receive, follow, deliver, and account for all
     Demo(demo::Args),
     /// Validate the configuration and print the effective one, secrets masked
     Check(check::Args),
@@ -57,11 +58,11 @@ enum Command {
     Verify(verify::Args),
     /// Look at stored events, replay or export them
     Events(events::Args),
-    /// Expect sessions, and see how they stand
+    /// Register expected sessions, and see their states
     Sessions(sessions::Args),
-    /// See what waits for which sink; drop or re-address what waits for one that is gone
+    /// See the deliveries that wait for each sink; pause sinks, drop or readdress deliveries
     Sinks(sinks::Args),
-    /// Check, copy, restore or begin the store as a whole
+    /// Check, copy, restore or create the whole store
     Store(store::Args),
     /// Send signed notifications, one or a load, and count the answers
     Send(send::Args),
@@ -71,7 +72,7 @@ enum Command {
     Torture(torture::Args),
     /// Ask a running receiver whether it is ready: exit code 0 when it is
     Healthcheck(healthcheck::Args),
-    /// Print what completes commands in a shell
+    /// Print a script that completes commands in a shell
     #[command(hide = true)]
     Completions(packaging::Completions),
     /// Write the manual pages
@@ -79,7 +80,7 @@ enum Command {
     Man(packaging::Man),
 }
 
-/// Where the configuration comes from.
+/// The sources of the configuration.
 #[derive(Debug, Clone, Args)]
 struct ConfigArgs {
     /// Configuration file [default: $SUKI_RECEIVER_CONFIG, config/receiver.toml, /etc/suki-receiver/receiver.toml]
@@ -96,12 +97,12 @@ impl ConfigArgs {
         self.load_for(false)
     }
 
-    /// The same for a command that needs the store and nothing else, so that no secret need be at hand.
+    /// Loads the configuration for a command that needs only the store, so that other secrets may be missing.
     fn load_store(&self) -> Result<Loaded, Problems> {
         self.load_for(true)
     }
 
-    /// The same as [`ConfigArgs::load`], and an error as well where a start would fail for it.
+    /// Like [`ConfigArgs::load`], but also fails for faults that would make a start fail.
     fn load_to_serve(&self, asks: Asks) -> Result<Loaded, Problems> {
         let loaded = self.load()?;
         let faults = faults(&loaded.config, asks);
@@ -128,7 +129,7 @@ impl ConfigArgs {
     }
 }
 
-/// Parses the arguments, runs the command and gives back the exit code.
+/// Parses the arguments, runs the command and returns the exit code.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -142,7 +143,7 @@ pub fn main() -> ExitCode {
         }
     };
     let result = runtime.block_on(run(command));
-    // A blocking read of a slow disk must not hold up the exit.
+    // A blocking read of a slow disk must not delay the exit.
     runtime.shutdown_background();
     match result {
         Ok(ExitStatus::Success) => ExitCode::SUCCESS,

@@ -1,4 +1,5 @@
-//! `completions` and `man`: what a package installs beside the binary. Hidden, since nobody needs them by hand twice.
+//! `completions` and `man`: make the files that a package installs besides the binary. They are hidden, since users
+//! hardly need them.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use crate::terminal::ExitStatus;
 const COMPLETIONS: &str = "Example:
   suki-receiver completions bash > /etc/bash_completion.d/suki-receiver";
 
-/// What `completions` takes.
+/// The arguments of `completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = COMPLETIONS)]
 pub(super) struct Completions {
@@ -22,7 +23,7 @@ pub(super) struct Completions {
 const MAN: &str = "Example:
   suki-receiver man /usr/local/share/man/man1";
 
-/// What `man` takes.
+/// The arguments of `man`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = MAN)]
 pub(super) struct Man {

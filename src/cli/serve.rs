@@ -1,4 +1,4 @@
-//! `serve`: the service itself. Reads like a checklist: load, log, build, say so, run, drain.
+//! `serve`: the service itself: load the configuration, start logging, build, report, run, drain.
 
 use std::cell::Cell;
 use std::process;
@@ -22,7 +22,7 @@ const EXAMPLE: &str = "Example:
 
 Signals: SIGTERM and SIGINT drain and stop (a second one exits at once); SIGHUP reloads secrets and certificates.";
 
-/// What `serve` takes.
+/// The arguments of `serve`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -31,7 +31,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
-    // Before all else: from here on no SIGHUP ends the process.
+    // Must come first: from here on a SIGHUP does not end the process.
     let mut signals = Signals::listen().context("cannot listen to signals")?;
     let loaded = args.config.load_to_serve(Asks::Serve)?;
     let has_color = !Env::process().wants_no_color();
@@ -42,11 +42,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let is_https = loaded.config.server.tls.is_some();
     let in_force = loaded.effective;
     let shown = in_force.to_string();
-    // What a SIGHUP says while it starts: read anew what may have been read already.
+    // Set by a SIGHUP during the start: the configuration may have been read already and must be read again.
     let is_reload_wanted = Cell::new(false);
     let mut app = tokio::select! {
         app = App::build_on(loaded.config, inherited()?) => app?,
-        // It may have to wait for a process before it.
+        // The start may have to wait for a previous process.
         signal = signals.stop(|| is_reload_wanted.set(true)) => {
             tracing::info!(signal, "stopped before it had started");
             return Ok(ExitStatus::Success);
@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     })
 }
 
-/// What systemd has opened for this process, where it has (sd_listen_fds(3)).
+/// The sockets that systemd has opened for this process, if any (sd_listen_fds(3)).
 fn inherited() -> anyhow::Result<Inherited> {
     let mut sockets = ListenFd::from_env();
     let mut inherited = Vec::new();
@@ -122,8 +122,8 @@ fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {
     }
 }
 
-/// Takes up new secrets and certificates, and names what else has changed. A broken configuration leaves everything as it
-/// is.
+/// Puts new secrets and certificates in force, and logs other keys that have changed. A broken configuration changes
+/// nothing.
 fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective, metrics: &Metrics) {
     let loaded = config.load().map_err(anyhow::Error::from);
     let result = loaded.and_then(|loaded| reloader.reload(&loaded.config).map(|()| loaded));
@@ -153,7 +153,7 @@ fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective, metric
     }
 }
 
-/// Tells systemd, where there is one.
+/// Notifies systemd, if it has started this process.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(error = %error, "cannot notify the service manager");

@@ -1,4 +1,4 @@
-//! `sign`: the two headers for a body.
+//! `sign`: prints the two headers that sign a body.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver sign --secret-file secret.txt body.json
   curl -H \"$(suki-receiver sign --secret-file s --generated-at 1765977748432 b | head -1)\" …";
 
-/// What `sign` takes.
+/// The arguments of `sign`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {

@@ -1,4 +1,4 @@
-//! `simulate`: the simulated SDP API on its own, for trying things out and for tests in any language.
+//! `simulate`: runs only the simulated SDP API, for experiments and for tests in any language.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,14 +43,14 @@ Driving it while it runs:
   GET    /simulator/calls     the calls that came, as JSON
   DELETE /simulator/calls     forgets them";
 
-/// What `simulate` takes.
+/// The arguments of `simulate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
     /// Address and port to answer on
     #[arg(long, value_name = "A", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// What goes wrong, e.g. content=404:2 (the rules are below)
+    /// Faults to inject, e.g. content=404:2 (the rules are below)
     #[arg(
         long,
         value_name = "TEXT",
@@ -61,10 +61,10 @@ pub(super) struct Args {
     /// Demand the header sdp_provider_id on each call, as for partners with one shared token
     #[arg(long)]
     single_auth: bool,
-    /// How long a token holds
+    /// How long a token is valid
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     token_lifetime: Duration,
-    /// Answer 404 for sessions that were not added, in place of making them up
+    /// Answer 404 for sessions that were not added, instead of making them up
     #[arg(long)]
     only_known_sessions: bool,
 }

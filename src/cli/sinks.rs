@@ -1,4 +1,4 @@
-//! `sinks`: what waits for which sink, whether it is to wait, and what to make of deliveries to one that is gone.
+//! `sinks`: lists sinks with their waiting deliveries, pauses and resumes them, and drops or readdresses deliveries.
 
 mod pause;
 
@@ -15,7 +15,7 @@ use crate::journal::Records;
 use crate::terminal::ExitStatus;
 use crate::terminal::{emit, emit_json, note};
 
-/// Deliveries of one transaction, so that no notification waits for long.
+/// The limit of deliveries in one transaction, so that no notification waits long for it.
 const BATCH: usize = 200;
 const EXAMPLE: &str = "Example:
   suki-receiver sinks list
@@ -24,7 +24,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver sinks readdress old-ehr --to ehr
   suki-receiver sinks drop old-ehr --dry-run";
 
-/// What `sinks` takes.
+/// The arguments of `sinks`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -34,15 +34,15 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// List the configured sinks, and those that are not configured and that deliveries wait for
+    /// List the configured sinks, and others that have waiting deliveries
     List(ListArgs),
-    /// Deliver nothing to a sink until it is resumed: what is for it waits, and is not given up
+    /// Deliver nothing to a sink until it is resumed; its deliveries wait and are not given up
     Pause(pause::Args),
-    /// Deliver what waits for a sink that is paused
+    /// Resume a paused sink: its waiting deliveries are due at once
     Resume(pause::Args),
-    /// Give up what a sink does not have: it is not delivered to it any more
+    /// Give up a sink's outstanding deliveries: they are not made any more
     Drop(DropArgs),
-    /// Give what a sink does not have to another one
+    /// Assign a sink's outstanding deliveries to another sink
     Readdress(ReaddressArgs),
 }
 
@@ -62,7 +62,7 @@ struct DropArgs {
     /// The sink, configured or not
     #[arg(value_name = "NAME")]
     sink: String,
-    /// Say how much that would be, and change nothing
+    /// Say how many deliveries that would be, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask
@@ -74,13 +74,13 @@ struct DropArgs {
 struct ReaddressArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The sink that does not have it, configured or not
+    /// The sink whose deliveries are assigned, configured or not
     #[arg(value_name = "NAME")]
     sink: String,
-    /// The configured sink that is to get it
+    /// The configured sink that gets them
     #[arg(long, value_name = "NAME")]
     to: String,
-    /// Say how much that would be, and change nothing
+    /// Say how many deliveries that would be, and change nothing
     #[arg(long)]
     dry_run: bool,
     /// Do not ask
@@ -129,7 +129,7 @@ fn names(config: &Config) -> Vec<String> {
 
 async fn list(store: &dyn Records, config: &Config, as_json: bool) -> anyhow::Result<ExitStatus> {
     let known = names(config);
-    // Named as if none were configured, so that the configured ones are counted as well.
+    // With no sink given as configured, `orphans` also counts the deliveries of configured sinks.
     let waiting = store.orphans(Vec::new()).await?;
     let found = Sinks::of(&known, &waiting, &store.paused().await?);
     if as_json {

@@ -1,10 +1,10 @@
-//! Who runs a command, for the audit log: the system's user, and behind root the one who became root.
+//! The user who runs a command, for the audit log: the system's user, and for root also the user who became root.
 
 use std::os::unix::fs::MetadataExt;
 
-/// The user as the audit log has it: `cli:alice`, or `cli:root(alice)` for what Alice does as root.
+/// The user in the form of the audit log: `cli:alice`, or `cli:root(alice)` if Alice acts as root.
 pub(super) fn actor() -> String {
-    // The owner of this process as the kernel has it; the environment may say anything.
+    // The owner of this process according to the kernel; the environment could be set to anything.
     let own = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
     let own_name = name_of(own);
     match login() {
@@ -13,19 +13,19 @@ pub(super) fn actor() -> String {
     }
 }
 
-/// Who logged in, where the system keeps it (pam_loginuid(8)).
+/// The user who logged in, if the system records it (pam_loginuid(8)).
 fn login() -> Option<u32> {
     let text = std::fs::read_to_string("/proc/self/loginuid").ok()?;
     text.trim().parse().ok().filter(|id| *id != u32::MAX)
 }
 
-/// The name of a user, or the number of one that has none here.
+/// The name of a user, or the number if the user has no name on this system.
 fn name_of(id: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     named(&users, id).unwrap_or_else(|| format!("uid {id}"))
 }
 
-/// The name in a file of the form of passwd(5).
+/// The name of a user in a file in the format of passwd(5).
 fn named(users: &str, id: u32) -> Option<String> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -1,4 +1,4 @@
-//! `verify`: does the signature hold?
+//! `verify`: checks the signature of a body.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::terminal::emit;
 const EXAMPLE: &str = "Example:
   suki-receiver verify --secret-file secret.txt --generated-at 1765977748432 --signature 760d16… body.json";
 
-/// What `verify` takes.
+/// The arguments of `verify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {

@@ -1,4 +1,4 @@
-//! `events export`: every matching event as one line of JSON, with its content where that is asked for.
+//! `events export`: prints every matching event as one line of JSON, with its content if requested.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use crate::terminal::ExitStatus;
 use crate::terminal::emit;
 use crate::terminal::note;
 
-/// Events read at once; their audit entries are then committed together.
+/// The number of events that are read concurrently, so that their audit entries are committed together.
 const AT_ONCE: usize = 16;
 const EXAMPLE: &str = "Example:
   suki-receiver events export --state dead > dead.jsonl
@@ -24,7 +24,7 @@ const EXAMPLE: &str = "Example:
 With --content each line also has `notification` as received, and `resources`, the fetched bodies.
 What is not JSON stands as {\"base64\": …}.";
 
-/// What `events export` takes.
+/// The arguments of `events export`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -43,7 +43,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// One line.
+/// One line of the export.
 #[derive(Serialize)]
 struct Line {
     #[serde(flatten)]
@@ -77,7 +77,7 @@ pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitS
             .map(|id| line(store, id, args.content))
             .buffered(AT_ONCE);
         while let Some(line) = lines.try_next().await? {
-            // Purged by retention since the page was read.
+            // Retention has purged the event since the page was read.
             let Some(mut line) = line else { continue };
             line.push(b'\n');
             if !emit(&line)? {
@@ -113,7 +113,7 @@ async fn content(store: &dyn Records, detail: &EventDetail) -> anyhow::Result<Co
     let body = store.payload(id).await?;
     let mut resources = Vec::new();
     for link in &detail.links {
-        // Not fetched, or purged.
+        // The link was not fetched, or its content is purged.
         let Some(body) = store.resource(id, link.n).await? else {
             continue;
         };
@@ -131,7 +131,7 @@ async fn content(store: &dyn Records, detail: &EventDetail) -> anyhow::Result<Co
     })
 }
 
-/// The body as it is, but on one line: within JSON a line break can only stand where white space may.
+/// The unchanged body on one line: in JSON, line breaks can only occur where white space is allowed.
 fn one_line(body: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
     let text = std::str::from_utf8(body).unwrap_or_default();
     RawValue::from_string(text.trim().replace(['\n', '\r'], " "))

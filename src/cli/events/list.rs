@@ -1,4 +1,4 @@
-//! `events list`: two lines for each event, or the JSON of the admin API.
+//! `events list`: prints two or more lines for each event, or the JSON of the admin API.
 
 use super::table::{or_dash, printable, wrapped};
 use super::{ConfigArgs, FilterArgs, Pages};
@@ -12,7 +12,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver events list --state dead --since 24h
   suki-receiver events list --limit 1000 --json | jq -r '.events[].session_id'";
 
-/// What `events list` takes.
+/// The arguments of `events list`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -61,7 +61,7 @@ pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitS
     Ok(ExitStatus::Success)
 }
 
-/// Two lines or more: what every event has, and what is worth a word of this one.
+/// An event in two or more lines: the data that every event has, and remarks on this one.
 fn entry(event: &view::Event) -> String {
     let received: String = event
         .received_at

@@ -1,4 +1,5 @@
-//! `events`: the store from the shell, while a receiver runs on it or not. Reads and replays; never makes a store.
+//! `events`: reads and replays the store's events from the shell, whether or not a receiver runs. It never creates a
+//! store.
 
 mod export;
 mod list;
@@ -33,7 +34,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver events requeue
   suki-receiver events export --since 2026-11-25 > events.jsonl";
 
-/// What `events` takes.
+/// The arguments of `events`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -55,11 +56,11 @@ enum What {
     Purge(purge::Args),
     /// Print every matching event as a line of JSON
     Export(export::Args),
-    /// Take up what was refused while a signing secret was wrong
+    /// Accept requests that were refused while a signing secret was wrong
     Reverify(reverify::Args),
 }
 
-/// Which events.
+/// A filter of events.
 #[derive(Debug, Clone, clap::Args)]
 struct FilterArgs {
     /// received, retrieving, delivering, done, dead, quarantined or purged; several with commas between them
@@ -68,7 +69,7 @@ struct FilterArgs {
     /// completed, failed, timed_out, cancelled or unknown
     #[arg(long)]
     outcome: Option<Outcome>,
-    /// What it did not succeed for, such as deliver.rejected or fetch.identity
+    /// Cause of the failure, such as deliver.rejected or fetch.identity
     #[arg(long)]
     cause: Option<Cause>,
     /// Delivered, to be delivered or failed at this sink
@@ -93,7 +94,7 @@ struct FilterArgs {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let loaded = match &args.what {
-        // It needs the signing secrets.
+        // `reverify` needs the signing secrets.
         What::Reverify(args) => args.config.load()?,
         what => what.config().load_store()?,
     };
@@ -127,7 +128,7 @@ impl What {
 }
 
 impl FilterArgs {
-    /// Whether anything is left out.
+    /// Whether the filter restricts anything.
     fn is_any(&self) -> bool {
         !self.clone().filter().is_empty()
     }
@@ -148,7 +149,7 @@ impl FilterArgs {
     }
 }
 
-/// Writes down what is about to be read or changed. Where this fails, it must not be.
+/// Writes to the audit log what is about to be read or changed. If this fails, it must not be done.
 pub(super) async fn audit(
     store: &dyn Records,
     action: String,
@@ -157,7 +158,7 @@ pub(super) async fn audit(
     audit_for(store, action, event, None).await
 }
 
-/// The same, with the reason that is given for it.
+/// Like [`audit`], with a reason.
 pub(super) async fn audit_for(
     store: &dyn Records,
     action: String,

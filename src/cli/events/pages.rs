@@ -1,11 +1,11 @@
-//! Goes through all events that match, page by page.
+//! Reads all matching events page by page.
 
 use crate::journal::{Error, Filter, Page, Records};
 
-/// Events read at once.
+/// The number of events in a page.
 const PAGE: usize = 500;
 
-/// The pages of a list, newest first, up to a number of events.
+/// The pages of a list, newest events first, up to a number of events.
 pub(super) struct Pages<'a> {
     store: &'a dyn Records,
     filter: Filter,
@@ -14,7 +14,7 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// The first `limit` events that match.
+    /// Pages with the first `limit` matching events.
     pub(super) fn new(store: &'a dyn Records, filter: Filter, limit: usize) -> Self {
         Self {
             store,

@@ -1,4 +1,5 @@
-//! `events purge`: removes the content of events and keeps their receipts. What was not delivered is not delivered then.
+//! `events purge`: removes the content of events and keeps their receipts. Deliveries that are outstanding are not made
+//! any more.
 
 use super::which::{Outcome, WhichArgs, Words};
 use super::{ConfigArgs, actor, audit};
@@ -9,7 +10,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver events purge 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11
   suki-receiver events purge --state quarantined --until 2026-11-01 --dry-run";
 
-/// What `events purge` takes.
+/// The arguments of `events purge`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {

@@ -14,7 +14,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver events replay --state dead --since 24h --dry-run
   suki-receiver events replay --state dead --since 24h --rate 5";
 
-/// What `events replay` takes.
+/// The arguments of `events replay`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {

@@ -1,4 +1,5 @@
-//! `events requeue`: takes quarantined events up that this version can read. A running receiver then works on them.
+//! `events requeue`: takes events out of the quarantine if this version can parse them. A running receiver then works
+//! on them.
 
 use super::which::{Outcome, WhichArgs, Words};
 use super::{ConfigArgs, actor, audit};
@@ -13,7 +14,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver events requeue 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11
   suki-receiver events requeue                 every one in the quarantine";
 
-/// What `events requeue` takes.
+/// The arguments of `events requeue`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {

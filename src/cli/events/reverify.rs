@@ -1,4 +1,5 @@
-//! `events reverify`: takes up what was refused while a secret was wrong. A running receiver then works on it.
+//! `events reverify`: accepts requests that were refused while a secret was wrong. A running receiver then works on
+//! them.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::terminal::{emit, emit_json};
 const EXAMPLE: &str = "Example:
   suki-receiver events reverify";
 
-/// What `events reverify` takes.
+/// The arguments of `events reverify`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -31,7 +32,7 @@ pub(super) async fn run(
     config: &Config,
     args: &Args,
 ) -> anyhow::Result<ExitStatus> {
-    // Nobody here waits to be woken: the running receiver's sweep finds what is new.
+    // This process has no worker to notify: the running receiver finds the new events by polling.
     let (journal, _) = Journal::new(store, config.store.deadline, 1, Clock::start());
     let secrets = app::signing_secrets(config);
     let done = journal

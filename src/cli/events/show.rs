@@ -1,4 +1,4 @@
-//! `events show`: one event for people, without clinical content unless it is asked for.
+//! `events show`: prints one event for people, without clinical content unless it is requested.
 
 use anyhow::Context;
 
@@ -14,7 +14,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver events show 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11
   suki-receiver events show 019b2c4e-0f6b-7c3a-9d51-2f4b8f0f8f11 --payload | jq .";
 
-/// What `events show` takes.
+/// The arguments of `events show`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -80,7 +80,7 @@ fn summary(shown: &view::Detail, detail: &journal::EventDetail) -> String {
         ],
         0,
     );
-    // The reason is not in the JSON of a link, and for people it is what they look for.
+    // The reason is not in the JSON of a link, but people look for it.
     let links: Vec<_> = detail.links.iter().map(link).collect();
     let deliveries: Vec<_> = shown.deliveries.iter().map(delivery).collect();
     let moments: Vec<_> = shown

@@ -1,10 +1,10 @@
-//! Columns for people: aligned where they fit a terminal of 80 columns, else lines.
+//! Tables for people: aligned columns if they fit a terminal of 80 columns, else lines.
 
-/// As wide as every terminal is.
+/// The width that every terminal has.
 const WIDTH: usize = 80;
 
-/// Rows as lines with aligned columns, each behind `indent` spaces. Where one would not fit, each row becomes lines of its
-/// own, cut between words.
+/// Rows as lines with aligned columns, indented by `indent` spaces. If a line would be too long, each row is wrapped
+/// into several lines.
 pub(super) fn fitted<const N: usize>(rows: &[[String; N]], indent: usize) -> String {
     let rows: Vec<[String; N]> = rows
         .iter()
@@ -50,8 +50,8 @@ pub(super) fn fitted<const N: usize>(rows: &[[String; N]], indent: usize) -> Str
     text
 }
 
-/// A text behind `first`, cut between words where a line is full; further lines have `hanging` spaces in front. A word
-/// that is longer than a line stays whole, so that it can be copied.
+/// A text after `first`, wrapped between words; further lines are indented by `hanging` spaces. A word that is longer
+/// than a line is not split, so that it can be copied.
 pub(super) fn wrapped(first: &str, text: &str, hanging: usize) -> String {
     let (mut lines, mut line) = (String::new(), first.to_owned());
     let mut is_empty = true;
@@ -74,12 +74,12 @@ pub(super) fn wrapped(first: &str, text: &str, hanging: usize) -> String {
     lines
 }
 
-/// The text, or a dash where there is none.
+/// The text, or a dash if there is none.
 pub(super) fn or_dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
 }
 
-/// What others sent must not steer the terminal.
+/// The text without control characters: text from others must not control the terminal.
 pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| {

@@ -1,4 +1,4 @@
-//! Which events a command is for: one by its id, or all that a filter finds; and how it goes about them.
+//! Selects the events of a command, one by its id or all that match a filter, and applies the command to them.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -16,7 +16,7 @@ use crate::terminal::ExitStatus;
 use crate::terminal::note;
 use crate::terminal::{emit, emit_json};
 
-/// One event, or those that match.
+/// One event, or all that match a filter.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct WhichArgs {
     /// The event's id; or give a filter for many
@@ -30,7 +30,7 @@ pub(super) struct WhichArgs {
     /// Do not ask; without a terminal nobody is asked
     #[arg(long)]
     yes: bool,
-    /// At most so many a second, so that what they set off does not come all at once [default: no limit]
+    /// Limit of events per second, so that their effects do not come all at once [default: no limit]
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
     /// Print JSON
@@ -38,26 +38,26 @@ pub(super) struct WhichArgs {
     pub(super) json: bool,
 }
 
-/// What became of one event.
+/// The result for one event.
 pub(super) enum Outcome {
-    /// It was done, and what to say of that.
+    /// The command was applied, with a message.
     Done(&'static str),
-    /// It was not, and why.
+    /// The event was skipped, with the reason.
     Skipped(String),
 }
 
-/// How a command speaks of itself.
+/// The words of a command's messages.
 pub(super) struct Words {
-    /// "replay".
+    /// The command's verb, such as "replay".
     pub(super) verb: &'static str,
-    /// The state of those that a filter without one is for; all where there is none.
+    /// The state that a filter without a state is restricted to; `None` for all states.
     pub(super) state: Option<EventState>,
-    /// Whether one event is asked about as well.
+    /// Whether the command asks for confirmation even for a single event.
     pub(super) is_final: bool,
 }
 
 impl WhichArgs {
-    /// Calls `act` for each event that is meant, after asking.
+    /// Calls `act` for each selected event, after asking for confirmation.
     pub(super) async fn each(
         self,
         store: &dyn Records,
@@ -166,7 +166,7 @@ impl WhichArgs {
     }
 }
 
-/// How many match, by state.
+/// The number of matching events by state.
 async fn count(store: &dyn Records, filter: Filter) -> anyhow::Result<BTreeMap<EventState, u64>> {
     let mut counts = BTreeMap::new();
     let mut pages = Pages::new(store, filter, usize::MAX);

@@ -1,13 +1,13 @@
-//! What the messages that were sent should have been answered, and what of the answers contradicts that.
+//! Compares the answers to the sent messages with the expected ones.
 //!
-//! Counts are compared, not single messages: over several connections a repetition may overtake what it repeats, and
-//! then the two answers change places.
+//! It compares counts and not single messages: over several connections a duplicate may overtake its original, and then
+//! the two answers are swapped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::lab::simulator::{Expect, Report};
 
-/// Every answer that can be expected.
+/// All answers that can be expected.
 const ALL: [Expect; 4] = [
     Expect::Accepted,
     Expect::Duplicate,
@@ -15,12 +15,12 @@ const ALL: [Expect; 4] = [
     Expect::Malformed,
 ];
 
-/// How many messages were made by what they should be answered.
+/// The number of messages by expected answer.
 #[derive(Debug, Default)]
 pub(super) struct Expected([AtomicU64; ALL.len()]);
 
 impl Expected {
-    /// One more message.
+    /// Counts one more message.
     pub(super) fn note(&self, expect: Expect) {
         for (counted, count) in ALL.iter().zip(&self.0) {
             if *counted == expect {
@@ -29,7 +29,7 @@ impl Expected {
         }
     }
 
-    /// What is wrong with the answers, in words.
+    /// The differences between the answers and the expected ones, in words.
     pub(super) fn problems(&self, report: &Report) -> Vec<String> {
         let mut problems = failures(report);
         for (expect, count) in ALL.iter().zip(&self.0) {
@@ -49,7 +49,7 @@ impl Expected {
     }
 }
 
-/// What is wrong with the answers to copies of one body. Whether it was sent before is not known here.
+/// The unexpected answers to copies of one body. It is not known whether the body was sent before.
 pub(super) fn problems_of_copies(report: &Report) -> Vec<String> {
     let mut problems = failures(report);
     for (label, count) in &report.answers {
@@ -63,7 +63,7 @@ pub(super) fn problems_of_copies(report: &Report) -> Vec<String> {
     problems
 }
 
-/// Messages without an answer, and answers that say that the receiver failed.
+/// Messages without an answer, and answers that report a failure of the receiver.
 fn failures(report: &Report) -> Vec<String> {
     report
         .answers

@@ -1,4 +1,4 @@
-//! Which of the messages come late, and by how much: as when the vendor is slow to notify.
+//! Which of the messages are sent late, and by how much, to simulate a vendor that is slow to notify.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(super) struct Late {
 }
 
 impl Late {
-    /// How many of `count` come in time, and how many late.
+    /// How many of `count` messages are sent in time, and how many late.
     pub(super) fn split(self, count: u64) -> (u64, u64) {
         let late = (count as f64 * self.percent / 100.0).round() as u64;
         (count - late.min(count), late.min(count))

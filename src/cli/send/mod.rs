@@ -1,4 +1,4 @@
-//! `send`: signed notifications, one or a load, as the vendor would send them.
+//! `send`: sends signed notifications, one or a load, as the vendor would send them.
 
 mod expected;
 mod late;
@@ -31,7 +31,7 @@ form-filling, no-links, stale, malformed.
 
 Exit code 1 when a message got no answer, was answered 5xx, or not as its kind should be.";
 
-/// What `send` takes.
+/// The arguments of `send`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
@@ -44,22 +44,22 @@ pub(super) struct Args {
     /// Send this body, or - for standard input; sent again it should be answered as a duplicate
     #[arg(long, value_name = "FILE", conflicts_with_all = ["mix", "seed"])]
     body: Option<PathBuf>,
-    /// How many
+    /// Number of messages
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
-    /// How many a second; 0 is as fast as they are answered
+    /// Messages per second; 0 is as fast as they are answered
     #[arg(long, value_name = "R", default_value = "0", value_parser = rate)]
     rate: f64,
-    /// Send the last of them so much later, as PERCENT:DURATION, e.g. 10%:30s
+    /// Send the last messages later, as PERCENT:DURATION, e.g. 10%:30s
     #[arg(long, value_name = "TEXT")]
     late: Option<Late>,
-    /// Over how many connections
+    /// Number of connections
     #[arg(long, value_name = "C", default_value = "8")]
     connections: NonZeroUsize,
     /// What to send, as kind=weight with commas between [default: success, each a new session]
     #[arg(long, value_name = "TEXT")]
     mix: Option<Mix>,
-    /// What sessions and order are made from: the same number sends the same messages [default: a fresh one]
+    /// Seed of sessions and order: the same seed sends the same messages [default: a fresh one]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Print the result as JSON
@@ -106,7 +106,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     })
 }
 
-/// The messages of a plan; each is noted with what it should be answered when it is made.
+/// The messages of a plan. Each message's expected answer is counted when the message is made.
 fn planned(
     args: &Args,
     expected: Arc<Expected>,
@@ -123,7 +123,7 @@ fn planned(
     }))
 }
 
-/// Sends the messages of these numbers.
+/// Sends the messages with these numbers.
 async fn send(
     args: &Args,
     secret: &[u8],
@@ -146,7 +146,8 @@ async fn send(
     Ok(load.run(message, Arc::clone(done)).await?)
 }
 
-/// The way for https. With a rate, latency counts from when a message was due, as it does in a load.
+/// Sends messages one by one, which is the way for https. With a rate, latency counts from the time when a message was
+/// due, as in a load.
 async fn send_each(
     args: &Args,
     secret: &[u8],
@@ -189,7 +190,7 @@ fn sender(args: &Args, secret: &[u8]) -> anyhow::Result<Sender> {
     if !healthcheck::is_loopback(&url) {
         return Ok(Sender::new(url, secret, args.connections.get())?);
     }
-    // A certificate for the public name does not fit the loopback address, and nobody is in between.
+    // A certificate for the public name does not match a loopback address, and nobody can be in between.
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -198,7 +199,7 @@ fn sender(args: &Args, secret: &[u8]) -> anyhow::Result<Sender> {
     Ok(Sender::with_client(client, url, secret))
 }
 
-/// Waits for `work` and shows how far it is.
+/// Waits for `work` and shows its progress.
 async fn shown<T>(work: impl Future<Output = T>, count: u64, done: &AtomicU64) -> T {
     if count == 1 {
         return work.await;

@@ -1,11 +1,11 @@
-//! The result of a run of `send`: a table for people, or JSON.
+//! Prints the result of `send`: a table for people, or JSON.
 
 use serde_json::json;
 
 use crate::lab::simulator::Report;
 use crate::terminal::{emit, emit_json, note};
 
-/// Prints the result to stdout, and to stderr what is wrong with it.
+/// Prints the result to stdout, and its problems to stderr.
 pub(super) fn print(report: &Report, problems: &[String], as_json: bool) -> anyhow::Result<()> {
     if as_json {
         emit_json(&to_json(report, problems))?;

@@ -1,4 +1,4 @@
-//! `sessions add` and `sessions import`: expects sessions, by the same rules as the API.
+//! `sessions add` and `sessions import`: register sessions, by the same rules as the API.
 
 use std::path::PathBuf;
 
@@ -21,25 +21,25 @@ const ADD_EXAMPLE: &str = "Example:
 const IMPORT_EXAMPLE: &str = "Example:
   suki-receiver sessions import sessions.jsonl
   printf '%s\\n' '{\"session_id\":\"…\",\"ended_at\":\"2026-11-25T12:00:00Z\"}' | suki-receiver sessions import";
-/// Sessions registered by one write.
+/// The limit of sessions that one write registers.
 const BATCH: usize = 500;
 
-/// What `sessions add` takes.
+/// The arguments of `sessions add`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = ADD_EXAMPLE)]
 pub(super) struct AddArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
-    /// The session's id; made here and printed where it is left out
+    /// The session's id; if left out, one is made and printed
     #[arg(value_name = "ID")]
     id: Option<String>,
-    /// Its encounter
+    /// The session's encounter
     #[arg(long, value_name = "ID")]
     encounter_id: Option<String>,
-    /// ambient or form_filling; found out where it is left out
+    /// ambient or form_filling; found out if left out
     #[arg(long)]
     kind: Option<String>,
-    /// Whose session it is: chooses the SDP identity that reads it
+    /// The session's provider, which determines the SDP identity that reads it
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     /// When it started: 5m (ago), 2026-11-25 or 2026-11-25T12:00:00Z
@@ -50,13 +50,13 @@ pub(super) struct AddArgs {
     ended_at: Option<Timestamp>,
 }
 
-/// What `sessions import` takes.
+/// The arguments of `sessions import`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = IMPORT_EXAMPLE)]
 pub(super) struct ImportArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
-    /// The file; standard input where it is left out or -
+    /// The file; standard input if left out or -
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `sessions list`: a line for each expected session, or the JSON of the admin API.
+//! `sessions list`: prints a line for each expected session, or the JSON of the admin API.
 
 use crate::admin::{filter, view};
 use crate::cli::ConfigArgs;
@@ -6,13 +6,13 @@ use crate::domain::{Clock, ExpectedState};
 use crate::journal::{ExpectedFilter, Records};
 use crate::terminal::{ExitStatus, Table, emit, emit_json, note};
 
-/// Sessions read at once.
+/// The number of sessions in a page.
 const PAGE: usize = 500;
 const EXAMPLE: &str = "Example:
   suki-receiver sessions list --overdue
   suki-receiver sessions list --state recovered --json | jq -r '.sessions[].session_id'";
 
-/// What `sessions list` takes.
+/// The arguments of `sessions list`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {

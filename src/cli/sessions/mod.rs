@@ -1,4 +1,4 @@
-//! `sessions`: expected sessions from the shell, while a receiver runs on the store or not. Never makes a store.
+//! `sessions`: manages expected sessions from the shell, whether or not a receiver runs. It never creates a store.
 
 mod add;
 mod list;
@@ -19,7 +19,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver sessions show 9d1c2f6e-55aa-4d0e-9a55-1f3c1c7c0d11
   suki-receiver sessions withdraw 9d1c2f6e-55aa-4d0e-9a55-1f3c1c7c0d11";
 
-/// What `sessions` takes.
+/// The arguments of `sessions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -29,17 +29,17 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Expect a session: it is asked for where no notification of it comes
+    /// Register a session: it is polled if no notification of it comes
     Add(add::AddArgs),
-    /// Expect many sessions, one JSON object a line, as POST /api/v1/sessions takes them
+    /// Register many sessions, one JSON object per line, as POST /api/v1/sessions accepts them
     Import(add::ImportArgs),
     /// List expected sessions, newest first
     List(list::Args),
     /// Show one expected session
     Show(steer::Args),
-    /// Ask for a session's status now
+    /// Poll a session's status now
     Poll(steer::Args),
-    /// Do not expect a session any more; a notification of it is taken all the same
+    /// Stop expecting a session; a notification of it is still accepted
     Withdraw(steer::Args),
 }
 

@@ -1,4 +1,4 @@
-//! `sessions show`, `poll` and `withdraw`: one expected session.
+//! `sessions show`, `poll` and `withdraw`: show, poll and withdraw one expected session.
 
 use anyhow::bail;
 
@@ -13,7 +13,7 @@ use crate::terminal::{ExitStatus, emit_json, note};
 const EXAMPLE: &str = "Example:
   suki-receiver sessions show 9d1c2f6e-55aa-4d0e-9a55-1f3c1c7c0d11";
 
-/// What they take.
+/// The arguments of these commands.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {

@@ -1,4 +1,4 @@
-//! `sinks pause` and `sinks resume`: whether what is for a configured sink waits. A running service goes by it at once.
+//! `sinks pause` and `sinks resume`: pause and resume a configured sink. It takes effect in a running service at once.
 
 use anyhow::ensure;
 
@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::journal::Records;
 use crate::terminal::{ExitStatus, emit};
 
-/// What both take.
+/// The arguments of both commands.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// The configured sink
     #[arg(value_name = "NAME")]
     sink: String,
-    /// Why: stands in the audit log, and beside a pause. Name no patient in it
+    /// The reason, for the audit log and shown with a pause; without patient data
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }
@@ -49,7 +49,7 @@ impl Args {
     }
 }
 
-/// Pauses it.
+/// Pauses the sink.
 pub(super) async fn pause(
     store: &dyn Records,
     config: &Config,
@@ -69,7 +69,7 @@ pub(super) async fn pause(
     Ok(ExitStatus::Success)
 }
 
-/// Resumes it.
+/// Resumes the sink.
 pub(super) async fn resume(
     store: &dyn Records,
     config: &Config,

@@ -1,4 +1,4 @@
-//! `store backup`: a copy that is whole, of a store that is in use.
+//! `store backup`: makes a consistent copy of a store that may be in use.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ const EXAMPLE: &str = "Example:
   suki-receiver store backup /backup/receiver-2026-11-24.db
   suki-receiver store check --set store.url=sqlite:/backup/receiver-2026-11-24.db";
 
-/// What `store backup` takes.
+/// The arguments of `store backup`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The file to make; it must not be there. It holds clinical content: only its owner may read it
+    /// The file to create, which must not exist yet. It has clinical content: only its owner may read it
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     stores::must_exist(path).with_context(|| loaded.place())?;
     let at = Timestamp::now();
     journal::backup(path, &args.file)?;
-    // The copy is whole all the same.
+    // The copy is complete even if this fails.
     if let Err(error) = journal::note_backup(path, at) {
         note!("backup_last_success_timestamp_seconds does not show this copy: {error}");
     }

@@ -1,4 +1,5 @@
-//! `store check`: is every page whole, do the counts add up, would everything in progress be taken up?
+//! `store check`: checks that every page can be read, that the counts add up, and that a receiver would work on all
+//! events in progress.
 
 use anyhow::Context;
 use serde_json::json;
@@ -15,7 +16,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver store check
   suki-receiver store check --json | jq .problems";
 
-/// What `store check` takes.
+/// The arguments of `store check`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
@@ -26,17 +27,17 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What was found.
+/// The result of a check.
 struct Findings {
     stats: Stats,
     problems: Vec<Problem>,
     spooled: u64,
 }
 
-/// Something that does not fit.
+/// A problem that a check has found.
 struct Problem {
     text: String,
-    /// An operator sees to it with the service's own commands; the store is whole.
+    /// Whether an operator can solve it with the service's own commands, because the store itself is intact.
     is_for_an_operator: bool,
 }
 
@@ -76,7 +77,7 @@ async fn look(config: &Config) -> anyhow::Result<Findings> {
     if let StoreUrl::Sqlite(_) = config.store.url {
         let found = match stores::examine_file(config) {
             Ok(found) => found.unwrap_or_default(),
-            // A file that cannot even be opened is a finding, not a failure to look.
+            // A file that cannot even be opened is a finding of the check, not a failure of the command.
             Err(error) if is_unreadable(&error) => Examined {
                 problems: vec![chain(&error)],
                 ..Examined::default()
@@ -111,7 +112,7 @@ fn all(damage: Vec<String>, orphans: &[Waiting]) -> Vec<Problem> {
         .collect()
 }
 
-/// Counts and problems; what cannot be read is one.
+/// The counts, and the problems. Counts that cannot be read are a problem.
 async fn inspect(store: &dyn Records, config: &Config) -> Examined {
     let mut problems = match store.inspect().await {
         Ok(problems) => problems,

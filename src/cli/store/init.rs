@@ -1,4 +1,4 @@
-//! `store init --empty`: begins with an empty store where there was one. The service never does that by itself.
+//! `store init --empty`: creates an empty store where there was one before. The service never does that by itself.
 
 use anyhow::Context;
 
@@ -11,13 +11,13 @@ use crate::terminal::emit;
 const EXAMPLE: &str = "Example:
   suki-receiver store init --empty";
 
-/// What `store init` takes.
+/// The arguments of `store init`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Yes, empty: what an earlier store held is not delivered from this one
+    /// Confirm that it is empty: events of an earlier store are not delivered from this one
     #[arg(long, required = true)]
     empty: bool,
 }

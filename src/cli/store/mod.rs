@@ -1,4 +1,4 @@
-//! `store`: check, copy, restore and begin the store as a whole.
+//! `store`: checks, copies, restores and creates the whole store.
 
 mod backup;
 mod check;
@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use crate::terminal::ExitStatus;
 
-/// What `store` takes.
+/// The arguments of `store`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -18,11 +18,11 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Read the whole store and say what does not fit together: exit code 0 when no fault was found, 1 when not
+    /// Read the whole store and report inconsistencies: exit code 0 when no fault was found, 1 when not
     Check(check::Args),
     /// Copy the embedded store to a new file, while the service runs or not
     Backup(backup::Args),
-    /// Put a backup in the place of the embedded store, while the service is stopped
+    /// Replace the embedded store with a backup, while the service is stopped
     Restore(restore::Args),
     /// Begin with an empty store where one was damaged or lost
     Init(init::Args),

@@ -1,4 +1,4 @@
-//! `store restore`: a backup takes the place of the store.
+//! `store restore`: replaces the store with a backup.
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ const EXAMPLE: &str = "Example:
 What the backup does not have is not delivered, and what it had in progress is delivered once more, under the same ids.
 The store that was there is moved aside, not removed.";
 
-/// What `store restore` takes.
+/// The arguments of `store restore`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Args {
