@@ -1,6 +1,7 @@
-//! The laboratory: what plays the vendor, the partner and the ill luck. Who reads the service can leave it aside.
+//! The laboratory: simulates the vendor, the partner and faults. Readers of the service's code can skip it.
 //!
-//! Nothing of the service imports it; the commands `demo`, `send`, `simulate` and `torture` do, and tests and benchmarks.
+//! The service does not import it; the commands `demo`, `send`, `simulate` and `torture`, the tests and the benchmarks
+//! do.
 
 pub(crate) mod demo;
 pub mod simulator;

@@ -1,19 +1,20 @@
-//! Whether it balances: what went in against what came out, each pair counted by two who do not share their books.
+//! The balance of the demo: compares what was sent with what was delivered. Each pair of numbers is counted by two
+//! independent parties.
 
 use super::facts::Facts;
 use super::play::Played;
 use crate::domain::{EventState, ExpectedState};
 use crate::lab::simulator::Expect;
 
-/// One thing that has to be so.
+/// A check of the balance.
 pub(super) struct Check {
-    /// What, with its numbers.
+    /// The check in words, with its numbers.
     pub(super) text: String,
-    /// Whether it is.
+    /// Whether it holds.
     pub(super) holds: bool,
 }
 
-/// Everything that has to be so.
+/// All checks of the balance.
 pub(super) fn checks(played: &Played, facts: &Facts) -> Vec<Check> {
     use EventState::{Dead, Delivering, Done, Quarantined, Received, Retrieving};
     let (done, dead) = (facts.events(&[Done]), facts.events(&[Dead]));
@@ -69,7 +70,7 @@ pub(super) fn checks(played: &Played, facts: &Facts) -> Vec<Check> {
     ]
 }
 
-/// How many messages were not answered as their kind should be.
+/// The number of messages that were not answered as expected for their kind.
 fn unexpected(played: &Played) -> u64 {
     played
         .answers
@@ -92,7 +93,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    /// One success that came through whole.
+    /// One success that was delivered completely.
     fn whole() -> (Played, Facts) {
         let mut played = Played {
             came_to_rest: true,
@@ -122,7 +123,7 @@ mod tests {
         (played, facts)
     }
 
-    /// Which checks do not hold, by number.
+    /// The numbers of the checks that do not hold.
     fn off(played: &Played, facts: &Facts) -> Vec<usize> {
         let checks = checks(played, facts);
         (0..checks.len()).filter(|at| !checks[*at].holds).collect()

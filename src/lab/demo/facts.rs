@@ -1,5 +1,5 @@
-//! What became of the notifications, asked of everyone who can tell: the journal, the simulated API, the partner's
-//! endpoint, and the folder itself.
+//! The results of the demo, collected from the journal, the simulated API, the partner's endpoint, and the folder of
+//! files.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,33 +14,33 @@ use crate::domain::{DeliveryState, EventState, ExpectedState, LinkState, Outcome
 use crate::journal::{Delivery, EventDetail, Filter};
 use crate::lab::simulator::Endpoint;
 
-/// How many events are listed at once.
+/// The number of events in a page of the list.
 const PAGE: usize = 500;
 
-/// What became of them.
+/// The results.
 pub(super) struct Facts {
     /// Events by state.
     pub(super) states: BTreeMap<EventState, u64>,
-    /// Expected sessions by where they stand.
+    /// Expected sessions by state.
     pub(super) expected: Vec<(ExpectedState, u64)>,
-    /// Calls of the simulated API by endpoint: how many, and how many of them did not succeed.
+    /// Calls of the simulated API by endpoint: the number, and the number of failed ones.
     pub(super) calls: Vec<(Endpoint, u64, u64)>,
-    /// Links by where they stand.
+    /// Links by state.
     pub(super) links: BTreeMap<LinkState, u64>,
-    /// Deliveries by outcome of the event, then by sink: how many were made.
+    /// The number of deliveries by outcome of the event, then by sink.
     pub(super) delivered: BTreeMap<Outcome, BTreeMap<&'static str, u64>>,
-    /// Files of the files sink.
+    /// The files of the files sink.
     pub(super) files: Vec<PathBuf>,
-    /// What the partner's endpoint got.
+    /// The deliveries that the partner's endpoint got.
     pub(super) got: Got,
     /// The file of a completed session, if there is one.
     pub(super) sample: Option<PathBuf>,
-    /// From receipt to the file, of the event in the middle.
+    /// The median time from receipt to the file.
     pub(super) median_to_file: Option<Duration>,
 }
 
 impl Facts {
-    /// Asks everyone.
+    /// Collects the results.
     pub(super) async fn gather(stage: &Stage, played: &Played) -> anyhow::Result<Self> {
         let details = details(stage).await?;
         let records = stage.journal.records();
@@ -89,7 +89,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// How many events are in one of these states.
+    /// The number of events in these states.
     pub(super) fn events(&self, states: &[EventState]) -> u64 {
         states
             .iter()
@@ -97,19 +97,19 @@ impl Facts {
             .sum()
     }
 
-    /// How many expected sessions stand so.
+    /// The number of expected sessions in this state.
     pub(super) fn expected(&self, state: ExpectedState) -> u64 {
         let of_it = self.expected.iter().filter(|(known, _)| *known == state);
         of_it.map(|(_, count)| count).sum()
     }
 
-    /// How many links stand so.
+    /// The number of links in this state.
     pub(super) fn links(&self, state: LinkState) -> u64 {
         self.links.get(&state).copied().unwrap_or(0)
     }
 }
 
-/// Every event that is a notification, in full.
+/// All events that are notifications, with their details.
 async fn details(stage: &Stage) -> anyhow::Result<Vec<EventDetail>> {
     let records = stage.journal.records();
     let (mut details, mut cursor) = (Vec::new(), None);
@@ -144,7 +144,7 @@ fn calls(stage: &Stage) -> Vec<(Endpoint, u64, u64)> {
         .collect()
 }
 
-/// Whether a path is the endpoint's, with any id.
+/// Whether a path belongs to an endpoint, with any id.
 fn is_call_of(endpoint: Endpoint, path: &str) -> bool {
     match endpoint.path().split_once("{id}") {
         Some((before, after)) => path.starts_with(before) && path.ends_with(after),

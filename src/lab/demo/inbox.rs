@@ -1,7 +1,7 @@
-//! The partner's own endpoint, played: takes what the `http` sink posts and verifies each signature by itself.
+//! A simulated partner's endpoint: accepts the posts of the `http` sink and verifies each signature.
 //!
-//! Computes the signature anew from what Standard Webhooks says, and shares no code with the sink that made it, so that
-//! a mistake there does not check out here.
+//! It computes the signature from the specification of Standard Webhooks and shares no code with the sink, so that a
+//! mistake in the sink is detected here.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// The endpoint. Clones are the same one.
+/// The endpoint. Clones share its state.
 #[derive(Clone)]
 pub(super) struct Inbox(Arc<Inner>);
 
@@ -27,19 +27,19 @@ struct Inner {
     got: Mutex<Got>,
 }
 
-/// What has come in.
+/// The received deliveries.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Got {
-    /// Ids of the events whose signature was good.
+    /// The ids of events with a valid signature.
     pub(super) ids: HashSet<String>,
-    /// How many came again after they had come. Delivery is at least once, so these are no fault.
+    /// The number of repeated deliveries. Delivery is at least once, so these are no fault.
     pub(super) again: u64,
-    /// How many had no signature, or a wrong one.
+    /// The number of deliveries without a valid signature.
     pub(super) forged: u64,
 }
 
 impl Inbox {
-    /// An endpoint that knows this secret.
+    /// Makes an endpoint with this secret.
     pub(super) fn new(secret: String) -> Self {
         Self(Arc::new(Inner {
             secret,
@@ -47,17 +47,17 @@ impl Inbox {
         }))
     }
 
-    /// What deliveries are to be signed with.
+    /// The secret with which deliveries must be signed.
     pub(super) fn secret(&self) -> &str {
         &self.0.secret
     }
 
-    /// What has come in so far.
+    /// The deliveries received so far.
     pub(super) fn got(&self) -> Got {
         self.lock().clone()
     }
 
-    /// Answers until `stop`.
+    /// Serves requests until `stop` is cancelled.
     pub(super) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let router = Router::new().route("/", post(take)).with_state(self);
         tokio::select! {
@@ -130,7 +130,7 @@ mod tests {
         headers
     }
 
-    // The value was computed apart: printf … | openssl dgst -sha256 -hmac secret -binary | base64
+    // The value was computed independently: printf … | openssl dgst -sha256 -hmac secret -binary | base64
     const GOOD: &str = "v1,Vf6AeP3oV6A1acmfFlAtLM/8tDHmnVNxTo+BJXcEj2Y=";
 
     #[test]

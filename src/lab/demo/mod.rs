@@ -1,4 +1,5 @@
-//! `demo`: the whole job on one machine, with no account and no configuration, and whether it balances.
+//! `demo`: runs the whole path on one machine, without account or configuration, and checks that everything is
+//! accounted for.
 
 mod balance;
 mod facts;
@@ -26,10 +27,10 @@ const HELP: &str = "Example:
 
 Exit code 0 when all that was sent is accounted for, else 1.";
 
-/// Most notifications: beyond that the simulated API forgets calls, and they could not be counted.
+/// The limit of notifications: beyond it the simulated API forgets calls, so they could not be counted.
 const MOST_EVENTS: u64 = 10_000;
 
-/// What `demo` takes.
+/// The arguments of `demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {

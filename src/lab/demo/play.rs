@@ -1,4 +1,4 @@
-//! The demo's course: send everything, then wait until the receiver has nothing left to do.
+//! Runs the demo: sends everything, then waits until the receiver has nothing left to do.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,33 +16,33 @@ use crate::lab::simulator::{Expect, Kind, Mix, Plan, Planned, Report, Sender};
 use crate::terminal::note;
 use crate::terminal::{Progress, TICK};
 
-/// How many notifications are on their way at once.
+/// The number of notifications that are sent concurrently.
 const CONNECTIONS: usize = 8;
 
-/// One of so many notifications is dropped on its way.
+/// One in this many notifications is dropped before it arrives.
 const ONE_OF: u64 = 10;
 
-/// Sessions that are registered by one call.
+/// The number of sessions that one call registers.
 const AT_ONCE: usize = 500;
 
-/// How long the receiver may make no headway before the demo gives up on it.
+/// How long the receiver may make no progress before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What was sent, and what it was answered.
+/// The sent messages and their answers.
 #[derive(Default)]
 pub(super) struct Played {
-    /// By kind and answer: how many.
+    /// The number of messages by kind and answer.
     pub(super) answers: BTreeMap<(Kind, String), u64>,
-    /// All answers together, and how long they took.
+    /// All answers together, with their latencies.
     pub(super) report: Report,
-    /// Sessions whose notification was dropped on its way.
+    /// The number of sessions whose notification was dropped.
     pub(super) dropped: u64,
-    /// Whether the receiver came to rest in time.
+    /// Whether the receiver finished all its work in time.
     pub(super) came_to_rest: bool,
 }
 
 impl Played {
-    /// How many were answered with this label.
+    /// The number of messages with this answer.
     pub(super) fn answered(&self, expect: Expect) -> u64 {
         self.report
             .answers
@@ -51,12 +51,12 @@ impl Played {
             .unwrap_or(0)
     }
 
-    /// How many of a kind were sent.
+    /// The number of sent messages of a kind.
     pub(super) fn sent(&self, kind: Kind) -> u64 {
         self.of(kind).map(|(_, count)| count).sum()
     }
 
-    /// What a kind was answered.
+    /// The answers to a kind, with their numbers.
     pub(super) fn of(&self, kind: Kind) -> impl Iterator<Item = (&str, u64)> {
         self.answers
             .iter()
@@ -65,7 +65,7 @@ impl Played {
     }
 }
 
-/// Sends `count` notifications and waits for what becomes of them.
+/// Sends `count` notifications and waits until they are processed.
 pub(super) async fn play(stage: &Stage, count: u64) -> anyhow::Result<Played> {
     let plan = Plan::new(&Mix::default(), rand::random()).with_base(stage.sdp_url.as_str());
     let all: Vec<_> = plan.messages(count).collect();
@@ -122,7 +122,8 @@ pub(super) async fn play(stage: &Stage, count: u64) -> anyhow::Result<Played> {
     }
 }
 
-/// Takes out `count` completed sessions that nothing else repeats: those whose notification never arrives, and the rest.
+/// Selects `count` completed sessions without duplicates, whose notifications will be dropped. Returns these and the
+/// rest.
 fn drop_some(all: Vec<Planned>, count: u64) -> (Vec<Planned>, Vec<Planned>) {
     let mut named: HashMap<String, u32> = HashMap::new();
     for session in all.iter().filter_map(|planned| planned.session.as_ref()) {
@@ -144,7 +145,8 @@ fn drop_some(all: Vec<Planned>, count: u64) -> (Vec<Planned>, Vec<Planned>) {
     })
 }
 
-/// Registers the sessions as a partner's software would: when they begin, and those that are dropped when they end, too.
+/// Registers the sessions as a partner's software would when they begin, and for the dropped ones also reports their
+/// end.
 async fn expect(stage: &Stage, dropped: &[Planned], sent: &[Planned]) -> anyhow::Result<()> {
     let now = jiff::Timestamp::now().to_string();
     let said = |planned: &Planned, ended_at: Option<&str>| {
@@ -177,9 +179,10 @@ async fn expect(stage: &Stage, dropped: &[Planned], sent: &[Planned]) -> anyhow:
     Ok(())
 }
 
-/// Sends the messages, several at once. Repetitions go last: one that overtook what it repeats would be the first.
+/// Sends the messages, several concurrently. Duplicates are sent last, since a duplicate that overtook its original
+/// would be accepted as new.
 async fn send(stage: &Stage, messages: &[Planned], sent: &AtomicU64) -> anyhow::Result<Played> {
-    // A proxy of the environment has no business between two ports of this machine.
+    // No proxy from the environment must be used between two ports of this machine.
     let client = reqwest::Client::builder()
         .no_proxy()
         .timeout(PATIENCE)
@@ -215,7 +218,7 @@ async fn send(stage: &Stage, messages: &[Planned], sent: &AtomicU64) -> anyhow::
     Ok(played)
 }
 
-/// How far the receiver is.
+/// The progress of the receiver.
 struct Standing {
     under_way: u64,
     followed: u64,

@@ -1,4 +1,4 @@
-//! The demo's summary: what went in, what came of it, whether it balances, where it lies.
+//! The demo's summary: what was sent, the results, the balance, and where the files are.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::domain::{ExpectedState, LinkState};
 use crate::lab::simulator::Kind;
 use crate::terminal::Table;
 
-/// How much of a delivered file is shown.
+/// The number of lines of a delivered file that are shown.
 const SAMPLE_LINES: usize = 25;
 
 /// The summary.
@@ -170,13 +170,13 @@ fn times(text: &mut String, played: &Played, facts: &Facts, took: Duration) -> a
     Ok(())
 }
 
-/// What is there to look at while it is left running.
+/// The text about what to look at while the demo is left running.
 pub(super) fn kept(stage: &Stage) -> String {
     let (webhook, secret_file) = (&stage.webhook, stage.secret_file());
     let (config, token) = (stage.config_file(), stage.token_file());
     let api = format!("http://{}/api/v1/", stage.admin);
     let mut table = Table::plain();
-    // What stands behind the # is sent nowhere.
+    // A browser does not send the part after the #.
     let sign_in = std::fs::read_to_string(&token).map(|token| format!("#{}", token.trim()));
     let console = format!(
         "http://{}/sign-in{}",
@@ -208,7 +208,7 @@ pub(super) fn kept(stage: &Stage) -> String {
     )
 }
 
-/// What makes the lines work as they are printed, where the shell did not find this program by its name alone.
+/// The command that makes the printed lines work, if the shell does not find this program by its name alone.
 fn where_it_is() -> Option<String> {
     let called = std::env::args_os().next()?;
     let folder = Path::new(&called).parent()?;

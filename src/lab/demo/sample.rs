@@ -1,6 +1,6 @@
-//! A delivered file in part: as it is written, but with what lies deep cut to one line each.
+//! Shows a part of a delivered file, as it is written, with deeply nested values shortened to one line each.
 //!
-//! Keeps the order of the file's keys, which a parsed JSON value would not.
+//! It keeps the order of the file's keys, which a parsed JSON value would not.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Objects below this depth stand on one line.
+/// Objects below this depth are shown on one line.
 const DEPTH: usize = 3;
 /// The longest line.
 const WIDTH: usize = 100;
@@ -25,7 +25,7 @@ pub(super) fn in_part(json: &str, lines: usize) -> anyhow::Result<String> {
     Ok(shown.join("\n"))
 }
 
-/// Adds a value's lines, with `before` in front of it and `after` behind it.
+/// Adds a value's lines, with `before` in front and `after` at the end.
 fn put(
     json: &str,
     before: &str,

@@ -1,5 +1,5 @@
-//! Who takes part in the demo: a simulated SDP API, the real receiver, and a partner's endpoint, all on loopback, with
-//! everything they keep in one temporary folder.
+//! The participants of the demo: a simulated SDP API, the real receiver, and a partner's endpoint, all on loopback,
+//! with all their files in one temporary folder.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
@@ -28,10 +28,10 @@ pub(super) const FILES: &str = "archive";
 /// The sink that posts to the inbox.
 pub(super) const HTTP: &str = "ehr";
 
-/// How many notes are «not ready yet» when they are first asked for, as happens with the vendor.
+/// The number of notes that are "not ready yet" when they are first requested, as happens with the vendor.
 const NOTES_NOT_READY: u32 = 3;
 
-/// Everyone who takes part, running.
+/// All participants, running.
 pub(super) struct Stage {
     /// The simulated SDP API.
     pub(super) sdp: Sdp,
@@ -41,13 +41,13 @@ pub(super) struct Stage {
     pub(super) inbox: Inbox,
     /// The receiver's journal.
     pub(super) journal: Journal,
-    /// Where notifications go.
+    /// The webhook's address.
     pub(super) webhook: Url,
     /// The admin listener.
     pub(super) admin: SocketAddr,
-    /// What notifications are signed with.
+    /// The secret with which notifications are signed.
     pub(super) secret: String,
-    /// Where everything lies.
+    /// The folder with all files.
     pub(super) dir: PathBuf,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Ended>,
@@ -55,7 +55,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts everyone. Port 0 is a free one.
+    /// Starts all participants. Port 0 stands for a free port.
     pub(super) async fn build(port: u16) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("suki-receiver-demo-")
@@ -68,7 +68,7 @@ impl Stage {
 
         let (sdp_listener, sdp_url) = listen().await?;
         let sdp = Sdp::new(&Options {
-            // What is sent by hand while it is left running is followed as well.
+            // So that links of notifications that are sent by hand while the demo is left running can be followed too.
             every_session_known: true,
             ..Options::default()
         });
@@ -101,7 +101,7 @@ impl Stage {
         write_private(&dir.join("receiver.toml"), &file)?;
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(app.run(async {
-            // A sender that is gone means stop as well.
+            // A dropped sender also means stop.
             stopped.await.ok();
         }));
         Ok(Self {
@@ -119,39 +119,39 @@ impl Stage {
         })
     }
 
-    /// Drains the receiver, then ends the others. Whether nothing was left under way.
+    /// Drains the receiver, then ends the others. Returns whether all work was finished.
     pub(super) async fn stop(self) -> bool {
         self.stop.send(()).ok();
         matches!(self.running.await, Ok(Ended::Drained))
     }
 
-    /// The folder that the files sink writes to.
+    /// The folder to which the files sink writes.
     pub(super) fn out(&self) -> PathBuf {
         out(&self.dir)
     }
 
-    /// The file that holds the signing secret.
+    /// The file with the signing secret.
     pub(super) fn secret_file(&self) -> PathBuf {
         secret_file(&self.dir)
     }
 
-    /// The file of the configuration that commands need to look at what is kept.
+    /// The configuration file that commands need to look at the stored events.
     pub(super) fn config_file(&self) -> PathBuf {
         self.dir.join("receiver.toml")
     }
 
-    /// The file that holds the operator's token for the admin listener.
+    /// The file with the operator's token for the admin listener.
     pub(super) fn token_file(&self) -> PathBuf {
         data(&self.dir).join("admin-token")
     }
 }
 
-/// The receiver's configuration, but for the addresses of the others.
+/// The receiver's configuration, without the addresses of the other participants.
 fn config(dir: &Path, port: u16, secret: &str) -> Config {
     let mut config = Config::default();
     config.server.listen = (Ipv4Addr::LOCALHOST, port).into();
     config.server.instance = "demo".to_owned();
-    // There is no load balancer that has to notice.
+    // There is no load balancer that has to notice the drain.
     config.server.drain_delay = Duration::ZERO;
     config.admin.listen = (Ipv4Addr::LOCALHOST, 0).into();
     config.signature.secrets = vec![named("demo", secret)];
@@ -162,14 +162,14 @@ fn config(dir: &Path, port: u16, secret: &str) -> Config {
         partner_token: PartnerToken::Given(Secret::literal("demo-partner-token")),
     });
     config.follow.retry = quick();
-    // Nobody waits for two minutes in a demo.
+    // The default rate would make the demo take minutes.
     config.reconcile.max_requests_per_second = 100;
     config.reconcile.schedule.push_grace = Duration::from_secs(1);
     config.reconcile.schedule.min_interval = Duration::from_millis(500);
     config
 }
 
-/// What the commands of the shell have to know of it.
+/// The configuration for shell commands that look at the demo's store.
 fn toml(dir: &Path, public: SocketAddr, admin: SocketAddr, inbox: &Url) -> String {
     let quoted = |text: String| toml::Value::from(text).to_string();
     let path = |path: PathBuf| quoted(path.display().to_string());
@@ -214,7 +214,7 @@ fn sink(name: &str, target: SinkTarget) -> SinkConfig {
     }
 }
 
-/// Waits that nobody minds in a demo.
+/// Short waits for a demo.
 fn quick() -> Retry {
     Retry {
         initial: Duration::from_millis(50),
@@ -253,8 +253,8 @@ fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Has the simulated API make its signing key now. That takes a second at times, and is no doing of the receiver's, whose
-/// times are shown.
+/// Makes the simulated API generate its signing key now. That can take a second, which must not be counted in the
+/// receiver's times.
 async fn make_key(sdp: &Sdp, url: &Url) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let url = url.join(Endpoint::Jwks.path())?;
@@ -263,7 +263,7 @@ async fn make_key(sdp: &Sdp, url: &Url) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A free port on loopback, and its address.
+/// A listener on a free port of loopback, and its address.
 async fn listen() -> anyhow::Result<(TcpListener, Url)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await

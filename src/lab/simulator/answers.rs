@@ -1,6 +1,7 @@
-//! What the vendor's API answers: the shapes of docs/VENDOR.md, "Answers", with plausible text made from the session's id.
+//! The answers of the vendor's API, in the shapes of docs/VENDOR.md, "Answers", with plausible text made from the
+//! session's id.
 //!
-//! Pure: the same session always has the same note. No text is of a real patient.
+//! The functions are pure: the same session always has the same note. No text is about a real patient.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -78,7 +79,7 @@ pub(super) fn transcript(session: &Session) -> Value {
     json!({ "final_transcript": lines })
 }
 
-/// The address is on another host, as the vendor's is, and leads nowhere.
+/// The recording of a session. Its address is on another host, as the vendor's is, and does not exist.
 pub(super) fn recording(session: &Session) -> Value {
     let visit = Visit::of(session);
     let id = visit.uuid("recording");
@@ -116,7 +117,7 @@ pub(super) fn form_structured_data(session: &Session) -> Value {
     } })
 }
 
-/// What a patient may have come with.
+/// A condition that a patient may have.
 struct Condition {
     name: &'static str,
     icd10: &'static str,
@@ -171,7 +172,7 @@ const CONDITIONS: [Condition; 4] = [
     },
 ];
 
-/// What happened in a session: all of it follows from its id and the number of its note.
+/// The course of a session, which is determined by its id and the number of its note.
 struct Visit {
     digest: [u8; 32],
     condition: &'static Condition,
@@ -207,7 +208,7 @@ impl Visit {
         Builder::from_random_bytes(bytes).into_uuid().to_string()
     }
 
-    /// The moment so many seconds into the visit, with nanoseconds as the vendor has them.
+    /// The time this many seconds into the visit, with nanoseconds, as the vendor writes times.
     fn time(&self, seconds: i64) -> String {
         let start = 1_767_225_600 + i64::from(self.pick(20_000_000));
         let start = Timestamp::new(start, 393_948_332).unwrap_or(Timestamp::UNIX_EPOCH);

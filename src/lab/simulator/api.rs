@@ -1,7 +1,7 @@
 //! The vendor's API: login, the endpoints of both kinds of session, and the vendor's error shape.
 //!
-//! Shapes and texts are in `answers`; here is who may ask for what. Where the vendor left it open what a session that
-//! is not completed answers (docs/VENDOR.md, "Answers"), content is a 404.
+//! Shapes and texts are in `answers`; this file decides who may read what. The vendor does not specify the answer for
+//! content of a session that is not completed (docs/VENDOR.md, "Answers"); here it is a 404.
 
 use std::collections::HashMap;
 
@@ -20,13 +20,13 @@ use super::misbehave::misbehave;
 use super::{Endpoint, Fault, Sdp, Session, control, tokens};
 use crate::domain::SessionKind;
 
-/// The header that holds the token.
+/// The header with the token.
 pub(super) const TOKEN_HEADER: &str = "sdp_suki_token";
 
 /// The header that names the provider in single-auth-token mode.
 const PROVIDER_HEADER: &str = "sdp_provider_id";
 
-/// The vendor's endpoints, and those that drive the simulator.
+/// The vendor's endpoints, and those that control the simulator.
 pub(super) fn router(sdp: &Sdp) -> Router {
     let reads = Endpoint::ALL
         .into_iter()
@@ -75,7 +75,7 @@ impl Sdp {
         Ok(Caller(named.into_iter().chain([user]).collect()))
     }
 
-    /// Who the call's token is for, if it is valid.
+    /// The user of the call's token, if the token is valid.
     pub(super) fn user(&self, headers: &HeaderMap) -> Option<String> {
         let token = headers.get(TOKEN_HEADER)?.to_str().ok()?;
         self.0.tokens.user_of(token)
@@ -92,7 +92,7 @@ impl Sdp {
         self.answer(endpoint, id, cumulative)
     }
 
-    /// The sessions that an endpoint tells of.
+    /// The sessions that a call of an endpoint is about.
     fn asked_for(&self, endpoint: Endpoint, id: &str) -> Vec<Session> {
         match endpoint {
             Endpoint::EncounterContent | Endpoint::EncounterStructuredData => {
@@ -130,7 +130,7 @@ impl Sdp {
         })
     }
 
-    /// The body of an answer that no fault has its way with; `None` where it would be an error.
+    /// The body of an answer without faults; `None` if the answer would be an error.
     pub(super) fn body(&self, endpoint: Endpoint, id: &str) -> Option<Bytes> {
         let body = self.answer(endpoint, id, false).ok()?;
         Some(Bytes::from(body.to_string()))
@@ -152,7 +152,7 @@ impl Sdp {
         completed.ok_or_else(|| Refusal::not_found("the session is not completed"))
     }
 
-    /// The completed sessions of an encounter that has some.
+    /// The completed sessions of an encounter, or an error if it has none.
     fn encounter(&self, id: &str) -> Result<Vec<Session>, Refusal> {
         let mut sessions = self.0.sessions.of_encounter(id);
         sessions.retain(Session::is_completed);
@@ -163,11 +163,11 @@ impl Sdp {
     }
 }
 
-/// The provider that a call is made for, as the token says it and for single-token partners the header as well.
+/// The provider for whom a call is made, according to the token and, for partners with a single token, the header.
 struct Caller(Vec<String>);
 
 impl Caller {
-    /// Refuses sessions of another provider (docs/VENDOR.md, "Errors").
+    /// Fails for sessions of another provider (docs/VENDOR.md, "Errors").
     fn must_read(&self, sessions: &[Session]) -> Result<(), Refusal> {
         let is_others = |session: &Session| {
             let owner = session.provider.as_ref();
@@ -205,7 +205,7 @@ impl From<jsonwebtoken::errors::Error> for Refusal {
     }
 }
 
-/// Records each call and lets the fault that is due, if any, have its way with it.
+/// Records each call and applies the fault that is due, if any.
 async fn observe(State(sdp): State<Sdp>, request: Request, next: Next) -> Response {
     let user = sdp.user(request.headers());
     let call = sdp.0.calls.begin(&request, user.as_deref());

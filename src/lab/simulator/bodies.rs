@@ -1,6 +1,6 @@
-//! The bodies of notifications, as the vendor's look (docs/VENDOR.md, "Links"): alphabetical keys, relative links.
+//! The bodies of notifications in the vendor's form (docs/VENDOR.md, "Links"): alphabetical keys, relative links.
 //!
-//! Chance comes from the caller, so the same source gives the same body.
+//! The caller supplies the source of randomness, so the same source gives the same body.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::RngExt;
@@ -10,14 +10,14 @@ use uuid::Builder;
 
 use super::{Kind, Session};
 
-/// What stands for itself in a path; all else is percent-encoded.
+/// The characters that are percent-encoded in a path.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// Makes bodies whose links are relative, and where there is a base some are absolute.
+/// Makes bodies with relative links. If there is a base, some links are absolute.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bodies {
     base: Option<String>,
@@ -29,7 +29,7 @@ impl Bodies {
         Self { base: Some(base) }
     }
 
-    /// The body of a message that repeats no other, and the session that it is about.
+    /// The body of a message that is no duplicate, and its session.
     pub(super) fn original(&self, kind: Kind, random: &mut StdRng) -> (Value, Session) {
         let id = uuid(random);
         let encounter = encounter_id(random);
@@ -108,12 +108,12 @@ impl Bodies {
     }
 }
 
-/// An id as it stands in a path.
+/// An id, percent-encoded for a path.
 pub(super) fn encoded(id: &str) -> String {
     utf8_percent_encode(id, ENCODED).to_string()
 }
 
-/// The same body again: in the same bytes, with other white space, or with its keys in another order.
+/// The same body again: in the same bytes, with different white space, or with its keys in another order.
 pub(super) fn rewritten(body: &Value, random: &mut StdRng) -> String {
     match random.random_range(0..3) {
         0 => body.to_string(),
@@ -128,7 +128,7 @@ pub(super) fn rewritten(body: &Value, random: &mut StdRng) -> String {
     }
 }
 
-/// A body that is no notification: cut off, no object, or about no session.
+/// A body that is no notification: cut off, not an object, or without a session.
 pub(super) fn malformed(random: &mut StdRng) -> String {
     let id = uuid(random);
     match random.random_range(0..3) {
@@ -144,7 +144,8 @@ fn uuid(random: &mut StdRng) -> String {
         .to_string()
 }
 
-/// Mostly a UUID; now and then one of the free strings that the vendor allows (docs/VENDOR.md, "Identifiers").
+/// An encounter's id: usually a UUID, sometimes one of the free strings that the vendor allows (docs/VENDOR.md,
+/// "Identifiers").
 fn encounter_id(random: &mut StdRng) -> String {
     let id = uuid(random);
     if random.random_ratio(1, 8) {

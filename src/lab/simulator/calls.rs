@@ -1,6 +1,6 @@
-//! The record of calls: what a test asks afterwards.
+//! The record of calls, which tests inspect afterwards.
 //!
-//! Keeps the newest calls only, so that a long load does not fill the memory; holds no token and no body.
+//! It keeps only the newest calls, so that a long load does not fill the memory, and contains no token and no body.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,17 +19,17 @@ const KEPT: usize = 100_000;
 /// One call of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// When it came.
+    /// The time of the call.
     pub at: Timestamp,
-    /// Its method.
+    /// The method.
     pub method: String,
-    /// Its path and query.
+    /// The path and query.
     pub path: String,
-    /// Whether it had a token, valid or not.
+    /// Whether the call had a token, valid or not.
     pub had_token: bool,
-    /// The provider header, if it had one.
+    /// The provider header, if the call had one.
     pub provider: Option<String>,
-    /// Who its token was for, if that was valid.
+    /// The user of the token, if the token was valid.
     pub user: Option<String>,
     /// The status that it was answered with; `None` while it is not, or when the caller did not wait for it.
     pub status: Option<u16>,
@@ -78,7 +78,7 @@ impl Calls {
         }
     }
 
-    /// Records a call that has come in with a token for that user.
+    /// Records a call, with the user of its token.
     pub(super) fn begin(&self, request: &Request, user: Option<&str>) -> Open {
         let call = Call {
             at: self.clock.now(),
@@ -103,12 +103,12 @@ impl Calls {
         }
     }
 
-    /// Every call that is kept, oldest first.
+    /// All recorded calls, oldest first.
     pub(super) fn all(&self) -> Vec<Call> {
         lock(&self.log).calls.iter().cloned().collect()
     }
 
-    /// How many of the calls that are kept fit.
+    /// The number of recorded calls for which `fits` is true.
     pub(super) fn count(&self, fits: impl Fn(&Call) -> bool) -> usize {
         lock(&self.log)
             .calls
@@ -117,12 +117,12 @@ impl Calls {
             .count()
     }
 
-    /// The most calls that were being answered at one time.
+    /// The highest number of concurrent calls.
     pub(super) fn max_concurrent(&self) -> usize {
         lock(&self.log).max_open
     }
 
-    /// Forgets the calls; those being answered still count as open.
+    /// Forgets the recorded calls; those that are being answered still count as open.
     pub(super) fn reset(&self) {
         let mut log = lock(&self.log);
         log.first += log.calls.len();
@@ -132,7 +132,7 @@ impl Calls {
 }
 
 impl Open {
-    /// Notes the answer.
+    /// Records the answer.
     pub(super) fn answered(self, status: StatusCode) {
         let mut log = lock(&self.log);
         let kept = self.number.checked_sub(log.first);

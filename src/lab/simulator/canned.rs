@@ -1,5 +1,5 @@
-//! Answers given in place of the API's own, byte for byte: for what no fault can say, such as odd encodings and the pages
-//! of gateways.
+//! Fixed answers that replace the API's own byte for byte, for cases that no fault can express, such as odd encodings
+//! and the pages of gateways.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,19 +7,19 @@ use axum::body::{Body, Bytes};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-/// One such answer.
+/// A fixed answer.
 #[derive(Debug, Clone)]
 pub struct Canned {
-    /// Its status.
+    /// The status.
     pub status: u16,
-    /// Its headers.
+    /// The headers.
     pub headers: Vec<(&'static str, String)>,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
 impl Canned {
-    /// A 200 with this body, said to be JSON.
+    /// A 200 with this body, declared as JSON.
     pub fn json(body: impl Into<Bytes>) -> Self {
         Self {
             status: 200,
@@ -28,7 +28,7 @@ impl Canned {
         }
     }
 
-    /// A page, as a gateway or firewall gives it.
+    /// An HTML page, as a gateway or firewall sends it.
     pub fn page(status: u16) -> Self {
         Self {
             status,
@@ -37,7 +37,7 @@ impl Canned {
         }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
@@ -57,19 +57,19 @@ impl IntoResponse for Canned {
     }
 }
 
-/// The answers in place, by what their path contains.
+/// The fixed answers in force, by a part of the path.
 #[derive(Default)]
 pub(super) struct InPlace(Mutex<Vec<(String, Canned)>>);
 
 impl InPlace {
-    /// Puts an answer in place, or takes it out.
+    /// Sets or removes a fixed answer.
     pub(super) fn set(&self, path_contains: &str, answer: Option<Canned>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(known, _)| known != path_contains);
         all.extend(answer.map(|answer| (path_contains.to_owned(), answer)));
     }
 
-    /// The answer in place for a path.
+    /// The fixed answer for a path.
     pub(super) fn find(&self, path: &str) -> Option<Canned> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = all.iter().find(|(part, _)| path.contains(part.as_str()));

@@ -1,6 +1,6 @@
-//! Driving a simulator over HTTP, so that tests in any language can: faults, sessions, and the calls that came.
+//! Controls a simulator over HTTP, for tests in any language: faults, sessions, and the recorded calls.
 //!
-//! Beside the vendor's API and no part of it: needs no token, is not recorded, and no fault touches it.
+//! These routes are not part of the vendor's API: they need no token, are not recorded, and are not affected by faults.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,7 +24,7 @@ async fn faults(State(sdp): State<Sdp>) -> String {
     sdp.faults().to_string()
 }
 
-/// The body is the text form of [`Faults`]; an empty one clears them.
+/// Sets the faults. The body is the text form of [`Faults`]; an empty one clears them.
 async fn set_faults(State(sdp): State<Sdp>, text: String) -> Response {
     match text.parse::<Faults>() {
         Ok(faults) => {
@@ -44,7 +44,7 @@ async fn reset(State(sdp): State<Sdp>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// The body is one session or an array of them.
+/// Adds sessions. The body is one session or an array of them.
 async fn add_sessions(State(sdp): State<Sdp>, Json(body): Json<Value>) -> Response {
     let sessions = match &body {
         Value::Array(sessions) => sessions.iter().map(Session::from_json).collect(),

@@ -1,6 +1,6 @@
-//! The endpoints that are simulated: one table of name and path, which routing, faults and the record of calls share.
+//! The simulated endpoints: a table of names and paths that routing, faults and the record of calls share.
 //!
-//! Names and paths only: what an endpoint answers is told in `sdp`.
+//! The answers of the endpoints are in `api`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,23 +12,23 @@ pub enum Endpoint {
     Login,
     /// The vendor's public keys.
     Jwks,
-    /// State of an ambient session.
+    /// The state of an ambient session.
     Status,
-    /// Note of an ambient session.
+    /// The note of an ambient session.
     Content,
-    /// Transcript of an ambient session.
+    /// The transcript of an ambient session.
     Transcript,
-    /// Structured data of an ambient session.
+    /// The structured data of an ambient session.
     StructuredData,
-    /// Recordings of a session of either kind: the vendor has the ambient path only.
+    /// The recordings of a session of either kind: the vendor has only the ambient path.
     Recording,
-    /// Note of an encounter.
+    /// The note of an encounter.
     EncounterContent,
-    /// Structured data of an encounter.
+    /// The structured data of an encounter.
     EncounterStructuredData,
-    /// State of a form-filling session.
+    /// The state of a form-filling session.
     FormStatus,
-    /// Structured data of a form-filling session.
+    /// The structured data of a form-filling session.
     FormStructuredData,
 }
 
@@ -48,17 +48,17 @@ impl Endpoint {
         Self::FormStructuredData,
     ];
 
-    /// Its name in a fault.
+    /// The endpoint's name in a fault.
     pub fn as_str(self) -> &'static str {
         self.name_and_path().0
     }
 
-    /// Its path, as axum writes one.
+    /// The endpoint's path in axum's notation.
     pub fn path(self) -> &'static str {
         self.name_and_path().1
     }
 
-    /// The endpoint that axum matched this path for.
+    /// The endpoint with this path in axum's notation.
     pub(super) fn of_matched(path: &str) -> Option<Self> {
         Self::ALL
             .into_iter()

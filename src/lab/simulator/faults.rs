@@ -1,5 +1,5 @@
-//! Faults on demand, as data: which endpoint misbehaves, how, and how often. What a fault does to an answer is in
-//! `misbehave`.
+//! Faults on demand, as data: the endpoint that misbehaves, how, and how often. `misbehave` applies a fault to an
+//! answer.
 //!
 //! The text form, for flags and for `POST /simulator/faults`, is a list of rules with commas between them:
 //!
@@ -7,14 +7,14 @@
 //! rule   = endpoint "=" kind { ":" part } { ";" option }
 //! endpoint = "any", or a name of Endpoint: login, status, content, transcript, structured-data, …
 //! kind   = an HTTP status | slow | drip | cut | huge | notjson | empty | redirect | expire | only-for
-//!        | linger (a session that has not ended) | wrong-kind (another status in place of a 404)
-//! part   = 3 (so many times) | 25% (with this chance) | 2s (how long: slow, drip)
+//!        | linger (a session that has not ended) | wrong-kind (another status instead of a 404)
+//! part   = 3 (number of calls) | 25% (probability) | 2s (duration; slow, drip)
 //! option = message=<error id> | retry-after=<seconds> (a status) | to=<address> (redirect) | provider=<name> (only-for)
 //!        | in=<state> (linger; running) | as=<HTTP status> (wrong-kind; 412)
 //! ```
 //!
 //! For example `login=401:1;message=provider_not_registered,status=slow:2s,any=500:10%,any=429:1;retry-after=2`.
-//! The first rule that fits a call and is not used up decides. The empty text means no faults.
+//! The first rule that matches a call and is not used up applies. An empty text means no faults.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,65 +25,65 @@ use jiff::SignedDuration;
 
 use super::Endpoint;
 
-/// Where a redirect points when the rule does not say; no such host exists.
+/// The default target of a redirect; no such host exists.
 const ELSEWHERE: &str = "https://elsewhere.invalid/";
 const SLOW: Duration = Duration::from_secs(5);
 const DRIP: Duration = Duration::from_millis(100);
 
-/// A list of rules; the first that fits a call and is not used up decides.
+/// A list of rules; the first one that matches a call and is not used up applies.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Faults(pub Vec<Rule>);
 
-/// One endpoint's way to misbehave.
+/// A rule: a fault of one endpoint or of all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    /// The endpoint it is for; `None` is any.
+    /// The endpoint; `None` for all.
     pub endpoint: Option<Endpoint>,
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
-    /// For so many calls; `None` is until cleared.
+    /// The number of calls for which the rule applies; `None` until it is cleared.
     pub times: Option<u32>,
-    /// With this chance for each call, in percent; `None` is always.
+    /// The probability for each call, in percent; `None` for always.
     pub percent: Option<f64>,
 }
 
-/// What can go wrong with a call.
+/// A fault of a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     /// An error answer in the vendor's shape.
     Status {
         /// The HTTP status.
         status: StatusCode,
-        /// The vendor's error id; `None` is the usual one for the status.
+        /// The vendor's error id; `None` for the usual one of the status.
         message: Option<String>,
         /// `Retry-After`, in seconds.
         retry_after: Option<u64>,
     },
-    /// The right answer, after a delay.
+    /// The correct answer, after a delay.
     Slow(Duration),
-    /// The right answer, a byte at a time, with this pause before each.
+    /// The correct answer, a byte at a time, with this pause before each.
     Drip(Duration),
     /// The connection is cut in the middle of the body.
     Cut,
     /// A body that never ends.
     Huge,
-    /// A 200 that is an HTML page, as a proxy in between would send.
+    /// A 200 with an HTML page, as a proxy in between would send it.
     NotJson,
     /// A 200 without a body.
     Empty,
     /// A 302 to this address.
     Redirect(String),
-    /// All tokens given out so far are no longer valid; then the call is answered as usual.
+    /// All tokens issued so far become invalid; then the call is answered as usual.
     Expire,
-    /// A 403 for the token of any provider but this one.
+    /// A 403 for the token of any provider except this one.
     OnlyFor(String),
-    /// A session that is known is in this state: it lingers, whatever state it has.
+    /// A known session is reported in this state, whatever state it has.
     Linger(String),
-    /// What would be a 404 is answered with this, as where the vendor answers so to a session of the other kind.
+    /// This status instead of a 404, for a vendor that answers so for a session of the other kind.
     WrongKind(StatusCode),
 }
 
-/// A text that is no list of faults.
+/// The error for a text that is not a list of faults.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("fault '{rule}': {why}")]
 pub struct BadFault {
@@ -92,7 +92,7 @@ pub struct BadFault {
 }
 
 impl Rule {
-    /// A rule for every call of an endpoint (`None`: of any) until it is cleared.
+    /// A rule for every call of an endpoint (`None` for all) until it is cleared.
     pub fn always(endpoint: impl Into<Option<Endpoint>>, fault: Fault) -> Self {
         Self {
             endpoint: endpoint.into(),
@@ -102,7 +102,7 @@ impl Rule {
         }
     }
 
-    /// The same rule, for so many calls.
+    /// Limits the rule to this many calls.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
         Self {
@@ -133,7 +133,7 @@ impl Rule {
         Ok(rule)
     }
 
-    /// A part is known by its form: a number, a percentage or a duration.
+    /// Sets a part, which is recognised by its form: a number, a percentage or a duration.
     fn set_part(&mut self, part: &str) -> Result<(), String> {
         if let Some(percent) = part.strip_suffix('%') {
             let percent = percent.parse().ok().filter(|p| (0.0..=100.0).contains(p));
@@ -152,7 +152,7 @@ impl Fault {
     /// An error answer with the usual message for its status.
     ///
     /// # Panics
-    /// When `status` is no HTTP status.
+    /// When `status` is not an HTTP status.
     pub fn status(status: u16) -> Self {
         Self::Status {
             status: StatusCode::from_u16(status).expect("an HTTP status"),
@@ -273,7 +273,7 @@ impl fmt::Display for Rule {
 }
 
 impl Fault {
-    /// The fault in its text form: what stands before the parts of the rule, and the options after them.
+    /// The fault in its text form: the text before the parts of the rule, and the options after them.
     fn words(&self) -> (String, String) {
         let duration = |duration: &Duration| format!("{}ms", duration.as_millis());
         let word = match self {

@@ -1,8 +1,9 @@
-//! A load: many messages over many connections, as cheaply as can be, since it shares the machine with what it measures.
+//! A load: many messages over many connections, as cheaply as possible, since it shares the machine with the service
+//! that it measures.
 //!
-//! Plain HTTP/1.1 with keep-alive on hyper's own connections: no pool, no redirects, no TLS. With a rate, messages go
-//! out when they are due whether or not earlier ones are answered, and latency counts from when one was due, so that a
-//! server that stalls cannot hide it (no coordinated omission).
+//! It uses plain HTTP/1.1 with keep-alive on hyper's own connections: no pool, no redirects, no TLS. With a rate,
+//! messages are sent when they are due, whether or not earlier ones are answered. Latency counts from the time when a
+//! message was due, so that a server that stalls cannot hide it (no coordinated omission).
 
 use std::io;
 use std::sync::Arc;
@@ -27,37 +28,37 @@ use super::sender::{Answer, MAX_ANSWER_BYTES, TIMEOUT};
 use super::{Message, Report};
 use crate::domain::Clock;
 
-/// How many requests are built and signed before the first is sent. None with a rate: they would be stale by the time
-/// they are due.
+/// The number of requests that are built and signed before the first is sent. With a rate none are prepared, since they
+/// would be stale by the time they are due.
 const PREPARED: u64 = 20_000;
 
-/// The longest that the pace sleeps before it looks whether the load is over.
+/// The longest sleep of the pacing thread before it checks whether the load is over.
 const PACE_CHECK: Duration = Duration::from_millis(100);
 
 type Body = Full<Bytes>;
 
-/// A load to put on a receiver.
+/// The parameters of a load.
 #[derive(Clone)]
 pub struct Load {
-    /// Where to; `http` only.
+    /// The address; only `http`.
     pub url: Url,
-    /// What to sign with.
+    /// The signing secret.
     pub secret: Vec<u8>,
-    /// How many messages.
+    /// The number of messages.
     pub count: u64,
-    /// How many a second; 0 is as fast as they are answered.
+    /// The messages per second; 0 for as fast as they are answered.
     pub rate: f64,
-    /// Over how many connections, each with one message at a time.
+    /// The number of connections, each of which carries one message at a time.
     pub connections: usize,
 }
 
-/// Why a load cannot be put on.
+/// Why a load cannot be started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadLoad {
-    /// Not plain HTTP, or without a host.
+    /// The address is not plain HTTP, or has no host.
     #[error("a load needs an address that starts with http://; over https, send one at a time")]
     NotHttp,
-    /// No connection, or a rate that is none.
+    /// There is no connection, or the rate is invalid.
     #[error("a load needs at least one connection, and a rate of 0 or more")]
     BadNumber,
 }
@@ -66,7 +67,7 @@ impl Load {
     /// Sends `message(0)` to `message(count - 1)`, in about this order, and counts in `done` those that are answered.
     ///
     /// # Errors
-    /// [`BadLoad`] when it cannot start. What goes wrong on the way is in the report.
+    /// [`BadLoad`] when it cannot start. Later errors are in the report.
     pub async fn run(
         &self,
         message: impl Fn(u64) -> Message + Send + Sync + 'static,
@@ -111,7 +112,7 @@ impl Load {
     }
 }
 
-/// What the workers of one load share.
+/// The state that the workers of one load share.
 struct Run {
     target: Target,
     message: Box<dyn Fn(u64) -> Message + Send + Sync>,
@@ -123,7 +124,7 @@ struct Run {
     pace: Option<Pace>,
 }
 
-/// How many messages a second, and a permit for each one that is due.
+/// The messages per second, and a permit for each message that is due.
 struct Pace {
     rate: f64,
     due: Semaphore,
@@ -135,15 +136,15 @@ impl Pace {
         Self { rate, due }
     }
 
-    /// When a message is due, counted from the start.
+    /// The time at which a message is due, from the start.
     fn offset(&self, number: u64) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate)
     }
 }
 
 impl Run {
-    /// Gives out a permit for each message when it is due, and one more to each connection, to see that it is over. On
-    /// a thread of its own, since the runtime's timer is a millisecond coarse.
+    /// Adds a permit for each message when it is due, and finally one for each connection, so that it notices the end.
+    /// Runs on its own thread, since the runtime's timer has a resolution of only a millisecond.
     fn keep_pace(&self, connections: usize, over: &CancellationToken) {
         let Some(pace) = &self.pace else { return };
         let mut given = 0;
@@ -158,7 +159,7 @@ impl Run {
         pace.due.add_permits(connections);
     }
 
-    /// The next message and the moment from which its latency counts; `None` when all are taken.
+    /// The next message and the time from which its latency counts; `None` when all are taken.
     async fn take(&self) -> Option<(Request<Body>, Instant)> {
         if let Some(pace) = &self.pace {
             pace.due.acquire().await.ok()?.forget();
@@ -179,7 +180,7 @@ impl Run {
     }
 }
 
-/// Where the messages go, ready to be put into requests.
+/// The target of the messages, prepared for building requests.
 struct Target {
     authority: String,
     host: String,
@@ -217,11 +218,11 @@ impl Target {
     }
 }
 
-/// One connection, opened again whenever it breaks, and what came of the messages that went over it.
+/// One connection, which is reopened whenever it breaks, with the results of its messages.
 struct Worker {
     run: Arc<Run>,
     connection: Option<SendRequest<Body>>,
-    /// Moves the bytes of the connection.
+    /// The task that drives the connection's I/O.
     driver: JoinSet<()>,
     report: Report,
 }
@@ -255,7 +256,7 @@ impl Worker {
         self.report
     }
 
-    /// Sends a request and reads its answer. The connection is kept only if both went well.
+    /// Sends a request and reads its answer. The connection is kept only if both succeed.
     async fn exchange(&mut self, request: Request<Body>) -> Result<(u16, Bytes), String> {
         let mut connection = match self.usable().await {
             Some(open) => open,
@@ -277,7 +278,7 @@ impl Worker {
         Ok((status, body.to_bytes()))
     }
 
-    /// The connection of the last exchange, if the server has left it open.
+    /// The connection of the last exchange, if it is still open.
     async fn usable(&mut self) -> Option<SendRequest<Body>> {
         let mut open = self.connection.take()?;
         open.ready().await.ok()?;
@@ -293,7 +294,7 @@ impl Worker {
         self.driver.abort_all();
         self.driver = JoinSet::new();
         self.driver.spawn(async move {
-            // A broken connection is seen by whoever waits for the answer.
+            // The code that waits for the answer notices a broken connection.
             connection.await.ok();
         });
         Ok(sender)

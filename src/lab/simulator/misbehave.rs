@@ -1,6 +1,6 @@
-//! What a fault does to a call: draws the fault that is due, and spoils or replaces the answer.
+//! Applies faults to calls: draws the fault that is due, and spoils or replaces the answer.
 //!
-//! Knows nothing of sessions and tokens.
+//! It knows nothing about sessions and tokens.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::answers::{error, status};
 use super::{Endpoint, Fault, Faults};
 
-/// Between the first half of a body and the cut, so that the half has left before the connection breaks.
+/// The pause between the first half of a body and the cut, so that the half has been sent before the connection breaks.
 const BEFORE_THE_CUT: Duration = Duration::from_millis(20);
 
 /// The faults in force. They may change at any moment.
@@ -42,12 +42,12 @@ impl InForce {
         self.state().faults = faults;
     }
 
-    /// The faults as they stand: what is used up shows as `:0`.
+    /// The present faults. A rule that is used up is shown with `:0`.
     pub(super) fn get(&self) -> Faults {
         self.state().faults.clone()
     }
 
-    /// The fault that is due for a call of this endpoint, if any; counts as one time.
+    /// Draws the fault that is due for a call of this endpoint, if any, and counts it.
     pub(super) fn draw(&self, endpoint: Option<Endpoint>) -> Option<Fault> {
         let State { faults, chance } = &mut *self.state();
         let rule = faults.0.iter_mut().find(|rule| {
@@ -66,8 +66,8 @@ impl InForce {
     }
 }
 
-/// The answer as this fault makes it. `user` is whom the call's token is for, `answer` what the API would say; not every
-/// fault asks for it.
+/// The answer that a fault produces. `user` is the user of the call's token, and `answer` makes the API's own answer,
+/// which not every fault needs.
 pub(super) async fn misbehave(
     fault: Fault,
     user: Option<&str>,
@@ -121,7 +121,7 @@ pub(super) async fn misbehave(
     }
 }
 
-/// The vendor's error id for a status where it has one (docs/VENDOR.md, "Errors"), else the status' own name.
+/// The vendor's error id for a status (docs/VENDOR.md, "Errors"), or the status' own name if there is none.
 fn usual_message(status: StatusCode) -> String {
     match status.as_u16() {
         400 => "invalid_request".to_owned(),
@@ -136,7 +136,7 @@ fn usual_message(status: StatusCode) -> String {
     }
 }
 
-/// The same answer with its body sent in another way; it still announces its right length.
+/// The same answer with its body sent in another way. It still announces the correct length.
 async fn respoil(answer: Response, spoil: impl FnOnce(&Bytes) -> Body) -> Response {
     let (mut head, body) = answer.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
@@ -163,7 +163,7 @@ fn cut(body: &Bytes) -> Body {
     Body::from_stream(stream::iter([Ok(half)]).chain(broken))
 }
 
-/// The start of a note that never ends.
+/// A note that never ends.
 fn huge() -> Response {
     let start = Bytes::from_static(br#"{"summary":[{"title":"HISTORY","content":""#);
     let more = Bytes::from("All work and no play. ".repeat(1000));

@@ -1,4 +1,4 @@
-//! What is sent, by kind and weight. Which message comes when is in `plan`.
+//! The mix of messages by kind and weight. `plan` determines their order.
 //!
 //! The text form is `kind=weight` with commas between, for example `success=6,failure=2,duplicate=1`; a kind without a
 //! weight counts once.
@@ -13,31 +13,31 @@ pub enum Kind {
     Success,
     /// A failed session.
     Failure,
-    /// A session that timed out: two ids and no status.
+    /// A session that timed out, with two ids and no status.
     Timeout,
-    /// A session that was cancelled: the same.
+    /// A session that was cancelled, also with two ids and no status.
     Cancelled,
-    /// An earlier message again, in the same or in other bytes.
+    /// An earlier message again, in the same or in different bytes.
     Duplicate,
-    /// One that is not authentic.
+    /// A message that is not authentic.
     BadSignature,
-    /// A status that no documentation names.
+    /// A notification with an undocumented status.
     UnknownStatus,
     /// A completed form-filling session.
     FormFilling,
     /// A completed ambient session whose links are left out.
     NoLinks,
-    /// Authentic, and a day old.
+    /// An authentic notification that is a day old.
     Stale,
-    /// Authentic, and no notification.
+    /// An authentic body that is no notification.
     Malformed,
 }
 
-/// Kinds with their weights. Has at least one message in it, and something to repeat where it has duplicates.
+/// Kinds with their weights. There is at least one message, and if there are duplicates, there is something to repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mix(Vec<(Kind, u32)>);
 
-/// A text that is no mix.
+/// The error for a text that is not a mix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("mix '{text}': {why}")]
 pub struct BadMix {
@@ -61,7 +61,7 @@ impl Kind {
         Self::Malformed,
     ];
 
-    /// Its name in a mix.
+    /// The kind's name in a mix.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -78,7 +78,8 @@ impl Kind {
         }
     }
 
-    /// Whether a duplicate may repeat it. A stale one is left out, since a receiver may be set to refuse it.
+    /// Whether a duplicate may repeat this kind. Stale messages are not repeated, since a receiver may be configured to
+    /// refuse them.
     pub(super) fn is_repeatable(self) -> bool {
         !matches!(
             self,
@@ -88,13 +89,13 @@ impl Kind {
 }
 
 impl Mix {
-    /// The most that the weights may add up to.
+    /// The limit of the weights' sum.
     const MAX_TOTAL: u32 = 10_000;
 
-    /// A mix of these weights.
+    /// A mix with these weights.
     ///
     /// # Errors
-    /// A text for people where nothing would be sent, there is nothing to repeat, or the weights are absurd.
+    /// A message for people if nothing would be sent, if there is nothing to repeat, or if the weights are too large.
     pub fn new(weights: impl IntoIterator<Item = (Kind, u32)>) -> Result<Self, String> {
         let weights: Vec<_> = weights
             .into_iter()
@@ -119,7 +120,7 @@ impl Mix {
         Ok(Self(weights))
     }
 
-    /// Each kind as often as its weight says, in the order given.
+    /// The kinds in the given order, each as often as its weight says.
     pub(super) fn cards(&self) -> Vec<Kind> {
         self.0
             .iter()
@@ -129,7 +130,7 @@ impl Mix {
 }
 
 impl Default for Mix {
-    /// Every kind, in eighteen messages: what `demo` sends has all of them from twenty on.
+    /// A mix of every kind, in eighteen messages, so that a demo with twenty or more messages has all kinds.
     fn default() -> Self {
         Self(
             Kind::ALL

@@ -1,7 +1,8 @@
-//! The vendor, played: its API with faults on demand, and its sender of signed notifications.
+//! Simulates the vendor: its API with faults on demand, and its sender of signed notifications.
 //!
-//! The demo, the tests, the load generator and partners' own tests all use this one. It knows nothing of the receiver
-//! but the address to post to, and two can live in one process: all they share is the key that signs their tokens.
+//! The demo, the tests, the load generator and partners' own tests all use it. It knows nothing about the receiver
+//! except the address to post to. Two simulators can run in one process; they share only the key that signs their
+//! tokens.
 
 mod answers;
 mod api;

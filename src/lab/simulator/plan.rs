@@ -1,6 +1,8 @@
-//! The messages of a run, each a pure function of mix, seed and number: any of them can be made without the others.
+//! The messages of a run. Each is a pure function of mix, seed and number, so any of them can be made without the
+//! others.
 //!
-//! Bodies are in `bodies`; here is which kind comes when, what it repeats, and what a receiver should answer.
+//! Bodies are made in `bodies`. This file determines the order of kinds, the originals of duplicates, and the answers
+//! expected from a receiver.
 
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
@@ -10,32 +12,32 @@ use serde_json::Value;
 use super::bodies::{self, Bodies};
 use super::{Kind, Message, Mix, Session, Signing};
 
-/// How far back a duplicate may reach for the message that it repeats.
+/// How many messages back the original of a duplicate may be.
 const REACH: u64 = 64;
 
-/// One run of messages, without an end.
+/// An endless run of messages.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The kinds in the order in which they come, over and over.
+    /// The kinds in their order, which is repeated over and over.
     deck: Vec<Kind>,
     seed: u64,
     bodies: Bodies,
 }
 
-/// One message of a plan, with all that is needed to judge what becomes of it.
+/// A message of a plan, with the data that is needed to judge its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planned {
-    /// Its kind.
+    /// The kind.
     pub kind: Kind,
-    /// What to send.
+    /// The message to send.
     pub message: Message,
-    /// The session that it is about, to be made known to the simulated API; a malformed one has none.
+    /// The message's session, which must be added to the simulated API; a malformed message has none.
     pub session: Option<Session>,
-    /// What a receiver with default settings should answer.
+    /// The answer expected from a receiver with default settings.
     pub expect: Expect,
 }
 
-/// What a message should be answered.
+/// The expected answer to a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expect {
     /// 200, result `accepted`.
@@ -49,12 +51,12 @@ pub enum Expect {
 }
 
 impl Plan {
-    /// The plan of this mix and seed. Every run of as many messages as the weights add up to has each kind as often as
-    /// its weight says.
+    /// The plan for this mix and seed. In every group of as many messages as the sum of the weights, each kind occurs
+    /// as often as its weight says.
     pub fn new(mix: &Mix, seed: u64) -> Self {
         let mut deck = mix.cards();
         deck.shuffle(&mut StdRng::seed_from_u64(seed));
-        // What a duplicate repeats must have come before it.
+        // The original of a duplicate must come before it.
         if let Some(original) = deck.iter().position(|kind| kind.is_repeatable()) {
             deck.swap(0, original);
         }
@@ -65,7 +67,7 @@ impl Plan {
         }
     }
 
-    /// The same plan with some links absolute, below this address.
+    /// Makes some links absolute, below this address.
     #[must_use]
     pub fn with_base(self, base: impl Into<String>) -> Self {
         Self {
@@ -74,7 +76,7 @@ impl Plan {
         }
     }
 
-    /// The message of this number, counted from 0.
+    /// The message with this number, counted from 0.
     pub fn message(&self, number: u64) -> Planned {
         let kind = self.kind(number);
         let mut random = self.random(number);
@@ -123,7 +125,7 @@ impl Plan {
             .original(self.kind(original), &mut self.random(original))
     }
 
-    /// The source of all chance for one message.
+    /// The source of randomness for one message.
     fn random(&self, number: u64) -> StdRng {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
@@ -133,7 +135,7 @@ impl Plan {
 }
 
 impl Kind {
-    /// What a receiver with default settings should answer to it.
+    /// The answer expected from a receiver with default settings.
     pub fn expect(self) -> Expect {
         match self {
             Self::Duplicate => Expect::Duplicate,
@@ -152,7 +154,7 @@ impl Kind {
 }
 
 impl Expect {
-    /// The status and result word of the answer, as `Answer::label` words them.
+    /// The status and result word of the answer, in the form of `Answer::label`.
     pub fn label(self) -> &'static str {
         match self {
             Self::Accepted => "200 accepted",

@@ -1,29 +1,29 @@
-//! Addresses for receivers that run as processes of their own, and come back on the same port after a restart.
+//! Addresses for receivers that run as separate processes and use the same port again after a restart.
 //!
-//! A port that the kernel gave out and got back may be another's a moment later: a listener's in a test beside this one,
-//! or an outgoing connection's. So each process has an address of loopback for itself, made of its id, and takes ports
-//! of it that the kernel does not give out.
+//! After a port from the kernel was closed, another user may get it at once: a listener in a concurrent test, or an
+//! outgoing connection. So each process uses its own loopback address, made of its process id, and ports of it that the
+//! kernel does not assign.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Below the ports that the kernel gives out, which begin at 32768.
+/// The first port. It is below the ports that the kernel assigns, which begin at 32768.
 const FIRST: u16 = 20_000;
 const LAST: u16 = 32_000;
 
-/// An address of loopback that nobody else listens on, now or later.
+/// A loopback address on which nobody else listens, now or later.
 ///
 /// # Errors
-/// When there is none left, as on a system whose loopback is one address only.
+/// When there is none left, as on a system with only one loopback address.
 pub fn own_address() -> io::Result<SocketAddr> {
     static NEXT: AtomicU16 = AtomicU16::new(FIRST);
     loop {
         let port = NEXT.fetch_add(1, Ordering::Relaxed);
         let address = SocketAddr::new(own_ip(process::id()), port);
         match TcpListener::bind(address) {
-            // Someone listens there on all addresses.
+            // Another process listens on this port on all addresses.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && port < LAST => {}
             Err(error) => return Err(error),
             Ok(_) => return Ok(address),
@@ -31,7 +31,8 @@ pub fn own_address() -> io::Result<SocketAddr> {
     }
 }
 
-/// An id has at most 22 bits; with one more in front of them no address is 127.0.0.x, which all others use.
+/// The loopback address for a process id. An id has at most 22 bits; one more bit in front ensures that no address is
+/// 127.0.0.x, which everything else uses.
 fn own_ip(id: u32) -> IpAddr {
     let [_, high, middle, low] = (id | 1 << 22).to_be_bytes();
     Ipv4Addr::new(127, high, middle, low).into()

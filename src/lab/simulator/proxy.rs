@@ -1,7 +1,7 @@
-//! A network that fails on demand: a proxy between a client and a server, on loopback.
+//! Simulates a network that fails on demand: a proxy between a client and a server, on loopback.
 //!
-//! For tests and for trying out what a service does when its database or the vendor's API is cut off. It knows nothing of
-//! what it carries.
+//! It is for tests of a service whose database or vendor's API becomes unreachable. It knows nothing about the data
+//! that it forwards.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,16 +14,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How the network is.
+/// The state of the network.
 #[derive(Debug, Clone, Copy, Default)]
 struct Weather {
-    /// Nobody gets in.
+    /// Whether no connection is accepted.
     is_cut: bool,
-    /// Nothing moves.
+    /// Whether no data is forwarded.
     is_stalled: bool,
-    /// How late everything is.
+    /// The delay of all data.
     delay: Duration,
-    /// How many times connections were closed, and half closed: one made before the last time is struck.
+    /// How many times connections were closed, and half closed. Connections that were opened before the last time are
+    /// affected.
     cuts: u64,
     halves: u64,
 }
@@ -66,24 +67,24 @@ impl Proxy {
         });
     }
 
-    /// Forwards nothing, but keeps connections and takes new ones, as a network does that loses every packet.
+    /// Forwards nothing, but keeps connections and accepts new ones, like a network that loses every packet.
     pub fn stall(&self) {
         self.weather
             .send_modify(|weather| weather.is_stalled = true);
     }
 
-    /// Closes the connections to the server and keeps those to the client: what the client sends on them goes nowhere.
-    /// New ones are forwarded.
+    /// Closes the connections to the server and keeps those to the client, whose data is then discarded. New
+    /// connections are forwarded.
     pub fn half_close(&self) {
         self.weather.send_modify(|weather| weather.halves += 1);
     }
 
-    /// Forwards everything so much later, in both directions.
+    /// Delays all data in both directions.
     pub fn delay(&self, delay: Duration) {
         self.weather.send_modify(|weather| weather.delay = delay);
     }
 
-    /// Forwards again, at once; what was stalled goes on.
+    /// Forwards again without delay; stalled connections go on.
     pub fn restore(&self) {
         self.weather.send_modify(|weather| {
             weather.is_cut = false;
@@ -96,7 +97,7 @@ impl Proxy {
 async fn accept(listener: TcpListener, target: String, weather: watch::Receiver<Weather>) {
     let mut connections = JoinSet::new();
     loop {
-        // The only errors are of connections that are gone again.
+        // The only errors concern connections that were already closed.
         let Ok((client, _)) = listener.accept().await else {
             continue;
         };
@@ -107,7 +108,7 @@ async fn accept(listener: TcpListener, target: String, weather: watch::Receiver<
     }
 }
 
-/// One connection, as long as it lasts.
+/// Serves one connection until it ends.
 async fn carry(client: TcpStream, target: String, mut weather: watch::Receiver<Weather>) {
     let born = *weather.borrow();
     let mut struck = weather.clone();
@@ -150,7 +151,7 @@ async fn forward(
     }
 }
 
-/// Carries bytes in one direction until that ends, and passes the end on.
+/// Forwards bytes in one direction until it ends, and then forwards the end.
 async fn pump(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,
@@ -173,10 +174,10 @@ async fn pump(
     }
 }
 
-/// Waits while nothing moves.
+/// Waits while the network is stalled.
 async fn flowing(weather: &mut watch::Receiver<Weather>) {
     if weather.wait_for(|now| !now.is_stalled).await.is_err() {
-        // The proxy is gone, and this task is about to be.
+        // The proxy was dropped, and this task is about to end.
         std::future::pending::<()>().await;
     }
 }

@@ -1,6 +1,6 @@
-//! What came of a load: counts by answer, and how long answers took.
+//! The result of a load: counts by answer, and latencies.
 //!
-//! Adds up and prints; measures nothing itself.
+//! It sums up and prints, but measures nothing itself.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,15 +10,15 @@ use hdrhistogram::Histogram;
 
 use super::sender::Answer;
 
-/// The longest latency that is told apart from longer ones, in microseconds.
+/// The longest latency that is recorded, in microseconds.
 const MAX_MICROS: u64 = 120_000_000;
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// How many messages by what came of them: `200 accepted`, `401`, or `error: …` where there was no answer.
+    /// The number of messages by result: `200 accepted`, `401`, or `error: …` if there was no answer.
     pub answers: BTreeMap<String, u64>,
-    /// From the first message to the last answer.
+    /// The time from the first message to the last answer.
     pub elapsed: Duration,
     latencies: Histogram<u64>,
 }
@@ -35,12 +35,12 @@ impl Default for Report {
 }
 
 impl Report {
-    /// How many messages came to something, errors included.
+    /// The number of messages with a result, including errors.
     pub fn total(&self) -> u64 {
         self.answers.values().sum()
     }
 
-    /// Answers a second.
+    /// The answers per second.
     pub fn throughput(&self) -> f64 {
         self.latencies.len() as f64 / self.elapsed.as_secs_f64().max(f64::EPSILON)
     }
@@ -62,7 +62,7 @@ impl Report {
         self.count(format!("error: {error}"));
     }
 
-    /// Adds what another connection measured, or a later part of the run.
+    /// Adds the report of another connection, or of a later part of the run.
     pub fn add(&mut self, other: &Self) {
         for (answer, count) in &other.answers {
             *self.answers.entry(answer.clone()).or_default() += count;

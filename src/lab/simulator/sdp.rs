@@ -1,6 +1,6 @@
-//! One simulated API: the handle by which a test sets it up and asks it afterwards, and the listener it answers on.
+//! A simulated API: the handle with which a test sets it up and inspects it, and its listener.
 //!
-//! What it answers is in `api`.
+//! Its answers are made in `api`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,24 +19,24 @@ use super::sessions::Sessions;
 use super::tokens::Tokens;
 use super::{Call, Endpoint, Faults, Session, api};
 
-/// How long accepting pauses after it failed, as when the process is out of file descriptors.
+/// The pause after a failed accept, for instance when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How a simulator is set up.
+/// The options of a simulator.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long a token holds.
+    /// How long a token is valid.
     pub token_lifetime: Duration,
-    /// Whether every call must name its provider, as for single-auth-token partners (docs/VENDOR.md, "Tokens").
+    /// Whether every call must name its provider, as for partners with a single token (docs/VENDOR.md, "Tokens").
     pub single_auth: bool,
-    /// Whether a session that was never added is known all the same, and completed.
+    /// Whether a session that was never added is treated as known and completed.
     pub every_session_known: bool,
-    /// What the chances of faults are drawn from.
+    /// The seed for the probabilities of faults.
     pub seed: u64,
 }
 
 impl Default for Options {
-    /// As the vendor: tokens for an hour, for standard partners, and only sessions that exist.
+    /// Like the vendor: tokens are valid for an hour, partners are standard ones, and only added sessions exist.
     fn default() -> Self {
         Self {
             token_lifetime: Duration::from_secs(3600),
@@ -47,11 +47,11 @@ impl Default for Options {
     }
 }
 
-/// A handle to one simulated API. Clones are the same simulator.
+/// A handle to a simulated API. Clones share the simulator.
 #[derive(Clone)]
 pub struct Sdp(pub(super) Arc<Inner>);
 
-/// What the handles of one simulator share.
+/// The state that the handles of one simulator share.
 pub(super) struct Inner {
     pub(super) single_auth: bool,
     pub(super) sessions: Sessions,
@@ -74,7 +74,8 @@ impl Sdp {
         }))
     }
 
-    /// Answers on `listener` until `stop`; then every connection is dropped at once, in mid-answer too, as in an outage.
+    /// Serves requests on `listener` until `stop` is cancelled. Then every connection is dropped at once, even during
+    /// an answer, as in an outage.
     pub async fn serve(&self, listener: TcpListener, stop: CancellationToken) {
         let service = TowerToHyperService::new(api::router(self));
         let mut connections = JoinSet::new();
@@ -88,7 +89,7 @@ impl Sdp {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
-            // Without it small answers wait for the peer's acknowledgement. A failure only costs time.
+            // Without this option small answers wait for the peer's acknowledgement. A failure only costs time.
             stream.set_nodelay(true).ok();
             connections.spawn(
                 http1::Builder::new()
@@ -98,62 +99,63 @@ impl Sdp {
         }
     }
 
-    /// Makes a session known, or replaces the one of the same id.
+    /// Adds a session, or replaces the one with the same id.
     pub fn add_session(&self, session: Session) {
         self.0.sessions.add(session);
     }
 
-    /// Puts these faults in force, in place of those that were.
+    /// Replaces the faults in force.
     pub fn set_faults(&self, faults: Faults) {
         self.0.faults.set(faults);
     }
 
-    /// The faults in force, with the times that are left of each.
+    /// The faults in force, each with its remaining number of times.
     pub fn faults(&self) -> Faults {
         self.0.faults.get()
     }
 
-    /// Gives this answer to every call whose path contains `path_contains`, whoever asks; `None` takes it out again.
+    /// Gives a fixed answer to every call whose path contains `path_contains`, without checking the caller; `None`
+    /// removes it.
     pub fn answer_with(&self, path_contains: &str, answer: impl Into<Option<Canned>>) {
         self.0.canned.set(path_contains, answer.into());
     }
 
-    /// A token as a login would give it; empty when none can be signed.
+    /// A token as a login would issue it; empty if none can be signed.
     pub fn token(&self) -> String {
         self.0.tokens.issue("partner").unwrap_or_default()
     }
 
-    /// Ends every token given out so far.
+    /// Invalidates all tokens issued so far.
     pub fn revoke_tokens(&self) {
         self.0.tokens.revoke_all();
     }
 
-    /// The calls that came, oldest first; of very many, the newest 100,000.
+    /// The recorded calls, oldest first, at most the newest 100,000.
     pub fn calls(&self) -> Vec<Call> {
         self.0.calls.all()
     }
 
-    /// How many calls had this in their path.
+    /// The number of recorded calls whose path contains this text.
     pub fn count(&self, path_contains: &str) -> usize {
         self.0.calls.count(|call| call.path.contains(path_contains))
     }
 
-    /// How many logins gave out a token for this user.
+    /// The number of logins that issued a token for this user.
     pub fn logins_of(&self, user: &str) -> usize {
         self.0.tokens.count_of(user)
     }
 
-    /// How many logins were tried.
+    /// The number of attempted logins.
     pub fn logins(&self) -> usize {
         self.count(Endpoint::Login.path())
     }
 
-    /// The most calls that were being answered at one time.
+    /// The highest number of concurrent calls.
     pub fn max_concurrent(&self) -> usize {
         self.0.calls.max_concurrent()
     }
 
-    /// Forgets the calls that came. Sessions, tokens and faults stay.
+    /// Forgets the recorded calls. Sessions, tokens and faults stay.
     pub fn reset(&self) {
         self.0.calls.reset();
     }

@@ -1,4 +1,4 @@
-//! Sends one message at a time, as the vendor does, over HTTP or HTTPS. Many at a time are in `load`.
+//! Sends one message at a time, as the vendor does, over HTTP or HTTPS. `load` sends many at a time.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,10 @@ use url::Url;
 use super::Message;
 use crate::domain::Clock;
 
-/// How long an answer may take.
+/// The time limit for an answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The most that is read of an answer's body; a receiver's are far smaller.
+/// The limit in bytes of an answer's body that is read; a receiver's answers are far smaller.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Signs messages with one secret and posts them to one address. Cheap to clone; clones share connections.
@@ -26,19 +26,19 @@ pub struct Sender {
     clock: Clock,
 }
 
-/// What a message was answered.
+/// The answer to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
     /// The body, up to a limit.
     pub body: Bytes,
-    /// From sending to the end of the answer.
+    /// The time from sending to the end of the answer.
     pub latency: Duration,
 }
 
 impl Sender {
-    /// A sender that keeps up to `connections` idle connections, and trusts the certificates that the system trusts.
+    /// A sender that keeps up to `connections` idle connections, and trusts the system's certificate authorities.
     ///
     /// # Errors
     /// When no HTTP client can be made, as when TLS finds no certificates.
@@ -55,7 +55,7 @@ impl Sender {
         Ok(Self::with_client(client, url, secret))
     }
 
-    /// A sender with a client of the caller's, for certificates and timeouts of its own.
+    /// A sender with the caller's own client, for other certificates and timeouts.
     pub fn with_client(client: reqwest::Client, url: Url, secret: impl Into<Vec<u8>>) -> Self {
         Self {
             client,
@@ -68,7 +68,7 @@ impl Sender {
     /// Signs a message, posts it and waits for the answer, whatever its status.
     ///
     /// # Errors
-    /// When there is no whole answer: no connection, a cut one, or none in time.
+    /// When there is no complete answer: no connection, a broken connection, or no answer in time.
     pub async fn send(&self, message: &Message) -> Result<Answer, reqwest::Error> {
         let request = self
             .client
@@ -98,7 +98,7 @@ impl Sender {
 }
 
 impl Answer {
-    /// The status and, where the body has one, the result word: `200 accepted`, `401`.
+    /// The status and, if the body has one, the result word: `200 accepted`, `401`.
     pub fn label(&self) -> String {
         match self.result() {
             Some(result) => format!("{} {result}", self.status),
@@ -106,7 +106,7 @@ impl Answer {
         }
     }
 
-    /// `result` of the body: `accepted` or `duplicate`.
+    /// The body's `result`: `accepted` or `duplicate`.
     pub fn result(&self) -> Option<&str> {
         #[derive(Deserialize)]
         struct Body<'a> {

@@ -1,24 +1,24 @@
-//! What a receiver should have of a session in the end: the resources that its links lead to, as the API serves them
-//! while nothing goes wrong.
+//! The resources that a receiver should finally have of a session: those of its links, as the API serves them without
+//! faults.
 
 use bytes::Bytes;
 
 use super::{Endpoint, Sdp, Session, bodies};
 use crate::domain::SessionKind;
 
-/// One resource of a session.
+/// A resource of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Served {
     /// The group of its link.
     pub group: &'static str,
-    /// Where it is, without the API's origin.
+    /// The address without the API's origin.
     pub href: String,
-    /// It, in the API's bytes.
+    /// The body, as the API sends it.
     pub body: Bytes,
 }
 
 impl Sdp {
-    /// All that there is to fetch of a session; nothing where it is not known, or not completed.
+    /// All resources of a session; none if it is not known or not completed.
     pub fn served(&self, session: &Session) -> Vec<Served> {
         if !session.is_completed() {
             return Vec::new();

@@ -1,6 +1,7 @@
 //! The sessions that the simulated API knows, by id and by encounter.
 //!
-//! The two kinds are apart, as the vendor's are: what the ambient endpoints know the form-filling ones do not.
+//! The two kinds of session are separate, as they are at the vendor: the form-filling endpoints do not know ambient
+//! sessions.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{PoisonError, RwLock};
@@ -9,22 +10,22 @@ use serde_json::Value;
 
 use crate::domain::SessionKind;
 
-/// One session as the simulated API knows it.
+/// A session of the simulated API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
+    /// The id.
     pub id: String,
-    /// Which of the two products it belongs to.
+    /// The product to which the session belongs.
     pub kind: SessionKind,
-    /// The encounter it is part of; the encounter's note is made of all of its sessions.
+    /// The encounter of the session; an encounter's note is made of all its sessions.
     pub encounter_id: Option<String>,
-    /// The provider whose session it is: only tokens of this one read it. `None`: every token does.
+    /// The provider of the session: only this provider's tokens can read it. `None`: every token can.
     pub provider: Option<String>,
-    /// Its state in the vendor's word (docs/VENDOR.md, "Session states"). Only a `completed` one has content.
+    /// The state in the vendor's words (docs/VENDOR.md, "Session states"). Only a `completed` session has content.
     pub status: String,
-    /// The states that it is in before: each question for its status is answered with the next of them.
+    /// Earlier states: each request for the status is answered with the next of them, until none is left.
     pub before: VecDeque<String>,
-    /// Which note it has, from 1: a session that is resumed makes another one.
+    /// The number of the session's note, from 1: a session that is resumed makes another note.
     pub note: u32,
 }
 
@@ -39,7 +40,7 @@ impl Session {
         Self::completed(id, SessionKind::FormFilling)
     }
 
-    /// The same session as part of an encounter.
+    /// Makes the session part of an encounter.
     #[must_use]
     pub fn in_encounter(self, encounter_id: impl Into<String>) -> Self {
         Self {
@@ -48,7 +49,7 @@ impl Session {
         }
     }
 
-    /// The same session as one of this provider.
+    /// Makes the session one of this provider.
     #[must_use]
     pub fn of_provider(self, provider: impl Into<String>) -> Self {
         Self {
@@ -57,7 +58,7 @@ impl Session {
         }
     }
 
-    /// The same session in another state.
+    /// Sets the session's state.
     #[must_use]
     pub fn with_status(self, status: impl Into<String>) -> Self {
         Self {
@@ -66,7 +67,7 @@ impl Session {
         }
     }
 
-    /// The same session, in these states first, each for one question.
+    /// Sets earlier states, each for one request for the status.
     #[must_use]
     pub fn after_states<'a>(self, before: impl IntoIterator<Item = &'a str>) -> Self {
         Self {
@@ -75,13 +76,13 @@ impl Session {
         }
     }
 
-    /// The same session, resumed: with the note of this number.
+    /// Makes the session one that was resumed, with the note of this number.
     #[must_use]
     pub fn with_note(self, note: u32) -> Self {
         Self { note, ..self }
     }
 
-    /// Whether its note, transcript and data are there.
+    /// Whether the session's note, transcript and data exist.
     pub fn is_completed(&self) -> bool {
         self.status == "completed" && self.before.is_empty()
     }
@@ -90,7 +91,7 @@ impl Session {
     /// the status is a word or a list of them.
     ///
     /// # Errors
-    /// A text for the caller where the id is missing or the kind is no kind.
+    /// A message for the caller if the id is missing or a value is invalid.
     pub fn from_json(value: &Value) -> Result<Self, String> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
         let id = text("session_id").ok_or("session_id is missing or not a string")?;
@@ -130,7 +131,7 @@ impl Session {
     }
 }
 
-/// The states of a session, the last one to stay.
+/// The states of a session, of which the last one stays.
 fn states(status: Option<&Value>) -> Result<VecDeque<String>, String> {
     let word = |word: &Value| word.as_str().map(str::to_owned);
     let states = match status {
@@ -141,7 +142,7 @@ fn states(status: Option<&Value>) -> Result<VecDeque<String>, String> {
     states.ok_or_else(|| "status is a word, or a list of words".to_owned())
 }
 
-/// What is known, and whether an id that is not is made up on the spot.
+/// The known sessions, and whether unknown ones are made up when they are requested.
 pub(super) struct Sessions {
     every_id: bool,
     known: RwLock<Known>,
@@ -150,7 +151,7 @@ pub(super) struct Sessions {
 #[derive(Default)]
 struct Known {
     by_id: HashMap<String, Session>,
-    /// Session ids of each encounter, in the order in which they were added.
+    /// The session ids of each encounter, in the order in which they were added.
     by_encounter: HashMap<String, Vec<String>>,
 }
 
@@ -162,7 +163,7 @@ impl Sessions {
         }
     }
 
-    /// Adds a session, or replaces the one of the same id.
+    /// Adds a session, or replaces the one with the same id.
     pub(super) fn add(&self, session: Session) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(encounter) = &session.encounter_id {
@@ -174,7 +175,7 @@ impl Sessions {
         known.by_id.insert(session.id.clone(), session);
     }
 
-    /// The session of this id, if it is of this kind; `Unknown` takes either.
+    /// The session with this id, if it is of this kind; `Unknown` matches both kinds.
     pub(super) fn find(&self, kind: SessionKind, id: &str) -> Option<Session> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match known.by_id.get(id) {
@@ -185,7 +186,7 @@ impl Sessions {
         }
     }
 
-    /// The state of a session of this kind, for one question: what it was in before, then the one that stays.
+    /// The state of a session of this kind for one request: its earlier states in order, then the one that stays.
     pub(super) fn ask(&self, kind: SessionKind, id: &str) -> Option<String> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = known
@@ -200,7 +201,7 @@ impl Sessions {
         self.find(kind, id).map(|session| session.status)
     }
 
-    /// The sessions of an encounter, oldest first; none where the encounter is not known.
+    /// The sessions of an encounter, oldest first; none if the encounter is not known.
     pub(super) fn of_encounter(&self, encounter_id: &str) -> Vec<Session> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         match known.by_encounter.get(encounter_id) {

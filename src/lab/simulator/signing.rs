@@ -1,16 +1,17 @@
-//! A message to send, and the ways to sign it: as the vendor does, and wrongly in every way that must be refused.
+//! A message to send, and the ways to sign it: correctly, as the vendor does, and in every wrong way that must be
+//! refused.
 //!
-//! Sends nothing.
+//! This file sends nothing.
 
 use bytes::Bytes;
 
 use crate::domain::Millis;
 use crate::signature::{GENERATED_AT_HEADER, SIGNATURE_HEADER, sign};
 
-/// How much too old a stale message is: a day, beyond any tolerance.
+/// The age of a stale message: a day, which is beyond any tolerance.
 const STALE_BY: Millis = 24 * 60 * 60 * 1000;
 
-/// What is posted.
+/// A message to post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// The body.
@@ -24,19 +25,19 @@ pub struct Message {
 pub enum Signing {
     /// As the vendor does.
     Right,
-    /// Rightly, in upper-case hex.
+    /// Correctly, in upper-case hex.
     UpperCase,
-    /// Rightly, at a time long past.
+    /// Correctly, with a time long past.
     Stale,
     /// With another secret.
     WrongSecret,
     /// For another body.
     OtherBody,
-    /// Not in hex.
+    /// With a signature that is not hex.
     NotHex,
     /// Without the signature.
     NoSignature,
-    /// Without the time that was signed.
+    /// Without the header with the signed time.
     NoGeneratedAt,
 }
 
@@ -49,13 +50,13 @@ impl Message {
         }
     }
 
-    /// The same message signed in another way.
+    /// Sets how the message is signed.
     #[must_use]
     pub fn signed(self, signing: Signing) -> Self {
         Self { signing, ..self }
     }
 
-    /// The vendor's two headers, or what is to stand in their place, for sending at `now`.
+    /// The vendor's two headers, or their wrong substitutes, for sending at `now`.
     pub fn headers(&self, secret: &[u8], now: Millis) -> Vec<(&'static str, String)> {
         let sent_at = match self.signing {
             Signing::Stale => now - STALE_BY,
@@ -83,7 +84,7 @@ impl Message {
 }
 
 impl Signing {
-    /// Those that must be refused.
+    /// The ways that must be refused.
     pub const WRONG: [Self; 5] = [
         Self::WrongSecret,
         Self::OtherBody,

@@ -1,6 +1,6 @@
-//! The vendor's tokens: issued as JWTs that its JWKS verifies, checked against what was issued.
+//! The vendor's tokens: JWTs that its JWKS verifies. A token is valid if it was issued here and has not expired.
 //!
-//! Who may have one is not decided here.
+//! This file does not decide who may have a token.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -20,20 +20,21 @@ use crate::domain::Clock;
 /// The id of the vendor's key (docs/VENDOR.md, "Tokens").
 const KEY_ID: &str = "sdp-pub";
 
-/// Made once for all simulators of a process, since it takes long and they tell tokens apart by what they issued.
+/// The signing key, generated once for all simulators of a process because that takes long. Each simulator accepts only
+/// the tokens that it has issued.
 static SIGNING_KEY: LazyLock<EncodingKey> = LazyLock::new(generate_key);
 
 /// The tokens of one simulator.
 pub(super) struct Tokens {
     lifetime: Duration,
     clock: Clock,
-    /// What was issued.
+    /// The issued tokens.
     issued: Mutex<HashMap<String, Issued>>,
-    /// How many were issued for each user.
+    /// The number of issued tokens of each user.
     counts: Mutex<HashMap<String, usize>>,
 }
 
-/// Who a token is for, and until when it holds.
+/// The user of a token, and its expiry.
 struct Issued {
     user: String,
     until: Instant,
@@ -49,10 +50,10 @@ impl Tokens {
         }
     }
 
-    /// A new token for a user.
+    /// Issues a token for a user.
     ///
     /// # Errors
-    /// When signing fails, which it does not with a key of our own.
+    /// When signing fails, which does not happen with the generated key.
     pub(super) fn issue(&self, user: &str) -> Result<String, jsonwebtoken::errors::Error> {
         let now = self.clock.now().as_second();
         let claims = json!({
@@ -76,19 +77,19 @@ impl Tokens {
         Ok(token)
     }
 
-    /// The user of a token that was issued here and still holds.
+    /// The user of a token, if it was issued here and is still valid.
     pub(super) fn user_of(&self, token: &str) -> Option<String> {
         let issued = self.issued();
         let issued = issued.get(token)?;
         (issued.until > Instant::now()).then(|| issued.user.clone())
     }
 
-    /// How many tokens were issued for a user.
+    /// The number of tokens that were issued for a user.
     pub(super) fn count_of(&self, user: &str) -> usize {
         self.counts().get(user).copied().unwrap_or_default()
     }
 
-    /// Ends every token given out so far.
+    /// Invalidates all tokens issued so far.
     pub(super) fn revoke_all(&self) {
         self.issued().clear();
     }
@@ -102,7 +103,7 @@ impl Tokens {
     }
 }
 
-/// Who a partner token is for: the `sub` of a JWT, else the text itself. Its signature is not looked at.
+/// The user of a partner token: the `sub` of a JWT, else the text itself. The signature is not checked.
 pub(super) fn user_of_partner_token(token: &str) -> String {
     let subject = || {
         let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
@@ -115,7 +116,7 @@ pub(super) fn user_of_partner_token(token: &str) -> String {
 /// The public keys that verify the tokens.
 ///
 /// # Errors
-/// When the key has no public part, which ours has.
+/// When the key has no public part, which the generated key always has.
 pub(super) fn jwks() -> Result<JwkSet, jsonwebtoken::errors::Error> {
     let mut key = Jwk::from_encoding_key(&SIGNING_KEY, Algorithm::RS256)?;
     key.common.key_id = Some(KEY_ID.to_owned());

@@ -1,25 +1,25 @@
-//! Do the receivers' own counts agree with what was counted outside of them?
+//! Compares the receivers' own counts with the numbers that were counted outside.
 
 use serde_json::Value;
 
 use super::ledger::Sent;
 use super::sink::Sink;
 
-/// What the receivers say of their store at the end.
+/// The receivers' counts of their store at the end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Balance {
-    /// Delivered.
+    /// Delivered events.
     pub(super) done: u64,
-    /// Given up.
+    /// Dead events.
     pub(super) dead: u64,
-    /// In the quarantine.
+    /// Quarantined events.
     pub(super) quarantined: u64,
-    /// Not at an end.
+    /// Events in progress.
     pub(super) pending: u64,
-    /// In a spool.
+    /// Events in a spool.
     pub(super) spooled: u64,
-    /// Expected sessions: all, those that were found by asking, those of which the notification came after that, so that
-    /// they are two events of which one is delivered, and those without an end.
+    /// Expected sessions: all; those recovered by polling; those whose notification came after the recovery, so that
+    /// there are two events of which one is delivered; and those without an end.
     pub(super) expected: u64,
     pub(super) recovered: u64,
     pub(super) late: u64,
@@ -27,7 +27,7 @@ pub(super) struct Balance {
 }
 
 impl Balance {
-    /// What `/api/v1/stats` says.
+    /// Reads the counts from the answer of `/api/v1/stats`.
     pub(super) fn of_stats(stats: &Value) -> Self {
         let count = |state: &str| stats["events"][state].as_u64().unwrap_or_default();
         let session = |state: &str| stats["sessions"][state].as_u64().unwrap_or_default();
@@ -46,13 +46,14 @@ impl Balance {
         }
     }
 
-    /// Whether nothing is left to do.
+    /// Whether the receivers have no work left.
     pub(super) fn is_at_rest(&self) -> bool {
         self.pending + self.spooled + self.awaited == 0
     }
 
-    /// What does not add up. What was acknowledged must be in the store. What was sent and not acknowledged may be: its
-    /// answer was lost, or came before its commit. What came out at a sink must be just what is in the store.
+    /// The discrepancies. An acknowledged notification must be in the store. One that was sent and not acknowledged may
+    /// be there: its answer was lost, or was given before its commit. A sink must have exactly the events that are in
+    /// the store.
     pub(super) fn off(&self, sent: &Sent, sinks: &[Sink]) -> Vec<String> {
         let mut found = Vec::new();
         if !self.is_at_rest() {

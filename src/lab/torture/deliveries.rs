@@ -1,4 +1,4 @@
-//! What came out at a sink: the other side of the proof.
+//! The deliveries at a sink, which the proof compares with what was sent.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,39 +9,39 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-/// By event id.
+/// Delivered events by id.
 pub(super) type Deliveries = HashMap<String, Delivered>;
 
-/// One event as it was delivered.
+/// An event as it was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Delivered {
-    /// What came, the first time.
+    /// The content of the first delivery.
     pub(super) content: Content,
-    /// Whether each time it came it was the same.
+    /// Whether all deliveries had the same content.
     pub(super) is_always_the_same: bool,
-    /// How often it came.
+    /// The number of deliveries.
     pub(super) times: u32,
-    /// How often it was taken and said not to be, and so had to come again.
+    /// How often the endpoint accepted it but answered with an error, so that it had to be delivered again.
     pub(super) denied: u32,
-    /// When it came for the first and for the last time.
+    /// The times of the first and the last delivery.
     pub(super) first: Instant,
     pub(super) last: Instant,
 }
 
-/// What an envelope holds.
+/// The content of an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Content {
-    /// How the session ended, as a CloudEvents type.
+    /// The CloudEvents type, which says how the session ended.
     pub(super) r#type: String,
-    /// Its session.
+    /// The session.
     pub(super) session: String,
-    /// Its notification as it came out.
+    /// The notification as it was delivered.
     pub(super) notification: String,
-    /// The session's state, where it was asked for.
+    /// The session's state, if it was requested.
     pub(super) status: Option<String>,
-    /// What came with it, in order.
+    /// The resources, in order.
     pub(super) resources: Vec<Resource>,
-    /// What is named as missing, as JSON.
+    /// The entries of missing content, as JSON.
     pub(super) missing: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Resource {
     pub(super) group: String,
     pub(super) href: String,
     pub(super) http_status: u16,
-    /// A digest of the bytes, as a long run has more of them than memory should hold.
+    /// A digest of the body, because the bodies of a long run would fill the memory.
     pub(super) body: [u8; 32],
 }
 
@@ -99,7 +99,7 @@ struct Enclosed<'a> {
     body: &'a RawValue,
 }
 
-/// Adds what came, and gives back its id; `None` if it is no delivery.
+/// Adds a delivery, and returns its event's id; `None` if the body is not an envelope.
 pub(super) fn add(got: &mut Deliveries, body: &[u8], at: Instant) -> Option<String> {
     let envelope: Envelope<'_> = serde_json::from_slice(body).ok()?;
     let id = envelope.id.clone();
@@ -149,7 +149,7 @@ impl Content {
     }
 }
 
-/// What the files sink has written below `dir`. A file that is written once more is still one.
+/// The deliveries that the files sink has written below `dir`. A file that was written again is seen only once.
 pub(super) fn files(dir: &Path) -> anyhow::Result<Deliveries> {
     let (mut found, now) = (Deliveries::new(), Instant::now());
     let mut folders = vec![dir.to_owned()];

@@ -1,37 +1,37 @@
-//! The kinds of faults that the service is put to.
+//! The kinds of faults that are injected.
 
-/// One thing that is done.
+/// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// `kill -9` of a receiver, and a start.
+    /// A receiver is killed with `kill -9`, and started.
     Kill,
-    /// `SIGTERM`, and a start.
+    /// A receiver is stopped with `SIGTERM`, and started.
     Restart,
-    /// A second process that gets the first one's sockets.
+    /// A second process takes over the first one's sockets.
     HandOver,
-    /// No file of a receiver may grow.
+    /// A receiver's files cannot grow.
     FullDisk,
     /// The vendor's API is down.
     VendorDown,
-    /// It answers wrongly, late or not to the end.
+    /// The vendor's API answers wrongly, late or incompletely.
     VendorFails,
     /// The partner's endpoint answers 503.
     SinkDown,
-    /// It takes its time.
+    /// The partner's endpoint is slow.
     SinkSlow,
-    /// It takes the event and says that it did not.
+    /// The partner's endpoint accepts the event but answers with an error.
     SinkLies,
     /// The connections to the database are cut, and new ones refused.
     DatabaseCut,
-    /// The database goes silent.
+    /// The database does not answer.
     DatabaseStalls,
 }
 
 impl Fault {
-    /// What is done to receivers.
+    /// Faults of the receivers.
     pub(super) const RECEIVERS: [Self; 4] =
         [Self::Kill, Self::Restart, Self::HandOver, Self::FullDisk];
-    /// What is done around them.
+    /// Faults of the receivers' environment.
     pub(super) const AROUND: [Self; 5] = [
         Self::VendorDown,
         Self::VendorFails,
@@ -39,10 +39,10 @@ impl Fault {
         Self::SinkSlow,
         Self::SinkLies,
     ];
-    /// What is done to a shared store.
+    /// Faults of a shared store.
     pub(super) const DATABASE: [Self; 2] = [Self::DatabaseCut, Self::DatabaseStalls];
 
-    /// In a report.
+    /// The name in a report.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Kill => "receiver killed (-9) and started",
@@ -59,12 +59,12 @@ impl Fault {
         }
     }
 
-    /// Whether it takes the database away.
+    /// Whether the fault makes the database unavailable.
     pub(super) fn is_of_database(self) -> bool {
         Self::DATABASE.contains(&self)
     }
 
-    /// Whether an event that is being delivered at that moment may be delivered once more.
+    /// Whether an event that is being delivered during the fault may be delivered again.
     pub(super) fn may_repeat(self) -> bool {
         match self {
             Self::Kill

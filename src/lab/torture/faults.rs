@@ -1,6 +1,6 @@
-//! What is done to the service, when, and for how long: all of it by the seed.
+//! Injects faults. The seed determines the faults, their times and their durations.
 //!
-//! Two hands work at the same time, so that faults meet: one on the receivers themselves, one on what is around them.
+//! Two tasks inject faults concurrently, so that faults coincide: one in the receivers, and one in their environment.
 
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,16 @@ use super::history::{Act, History};
 use super::inbox::Mood;
 use super::stage::Stage;
 
-/// Faults of the simulated API, beside its being down.
+/// Faults of the simulated API, other than being down.
 const VENDOR: &str =
     "content=404:30%,login=500:30%,any=500:15%,any=cut:10%,any=slow:500ms,any=429:5%;retry-after=1";
 
-/// Does faults of both hands until `until`, and undoes the last ones.
+/// Injects faults of both groups until `until`, and undoes the last ones.
 pub(super) async fn run(stage: &Stage, seed: u64, until: Instant) -> anyhow::Result<History> {
     let mut around = Fault::AROUND.to_vec();
     if stage.database.is_some() {
-        // As likely as all the others together: it is what a shared store is about.
+        // Faults of the database are as likely as all others together, since they are the most important ones for a
+        // shared store.
         around.extend(Fault::DATABASE.repeat(2));
     }
     let (mut acts, others) = tokio::try_join!(
@@ -33,7 +34,7 @@ pub(super) async fn run(stage: &Stage, seed: u64, until: Instant) -> anyhow::Res
     Ok(History::new(acts))
 }
 
-/// Goes through its faults in a random order, again and again.
+/// Injects the faults of one group in random order, repeatedly.
 async fn hand(
     stage: &Stage,
     faults: &[Fault],
@@ -42,7 +43,7 @@ async fn hand(
 ) -> anyhow::Result<Vec<Act>> {
     let (mut acts, mut deck) = (Vec::new(), Vec::new());
     loop {
-        // A deck, so that a short run has as many kinds as it can.
+        // Each fault is drawn once before any is repeated, so that a short run has as many kinds as possible.
         if deck.is_empty() {
             deck = faults.to_vec();
             deck.shuffle(&mut random);

@@ -1,27 +1,28 @@
-//! What was done, to whom, from when to when: the only excuse for what would otherwise be a breach.
+//! The history of injected faults with their times. Only a fault can explain a failure that would otherwise break a
+//! rule.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::fault::Fault;
 
-/// What one side saw a moment later than the other side did it.
+/// The tolerance in time, since an effect is observed a little after its cause.
 const MARGIN: Duration = Duration::from_millis(250);
-/// How long a database that is back may be seen as away: the spool's drain looks for it at most every 2 s, and gives it
-/// 2 s to answer.
+/// How long the database may still be considered unavailable after it is back: the spool's drain probes it at most
+/// every 2 s, with a timeout of 2 s.
 const FOUND_AGAIN: Duration = Duration::from_secs(5);
 
-/// One thing that was done.
+/// One injected fault.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Act {
     pub(super) fault: Fault,
-    /// The receiver that it was done to; means nothing for what is done around them.
+    /// The receiver concerned; meaningless for faults of the environment.
     pub(super) instance: usize,
     pub(super) from: Instant,
     pub(super) to: Instant,
 }
 
-/// All that was done.
+/// All injected faults.
 #[derive(Debug, Default)]
 pub(super) struct History(Vec<Act>);
 
@@ -30,7 +31,7 @@ impl History {
         Self(acts)
     }
 
-    /// How often each was done.
+    /// How often each kind was injected.
     pub(super) fn counts(&self) -> BTreeMap<Fault, u32> {
         let mut counts = BTreeMap::new();
         for act in &self.0 {
@@ -39,8 +40,8 @@ impl History {
         counts
     }
 
-    /// Whether nobody need have been there at some moment of a request: the receiver was killed or stopped, and not yet
-    /// ready again. A hand-over is no excuse, since there is a listener at every moment of it.
+    /// Whether the receiver may have been down at some moment of a request: it was killed or stopped, and was not ready
+    /// again. A hand-over does not count, since there is always a listener during it.
     pub(super) fn was_down(&self, instance: usize, from: Instant, to: Instant) -> bool {
         self.0.iter().any(|act| {
             matches!(act.fault, Fault::Kill | Fault::Restart)
@@ -49,8 +50,8 @@ impl History {
         })
     }
 
-    /// Whether a receiver could keep nothing at some moment of a request: its disk was full, and the store, where it is
-    /// shared, away as well.
+    /// Whether a receiver could not store anything at some moment of a request: its disk was full and, with a shared
+    /// store, the database was unavailable as well.
     pub(super) fn was_unable(
         &self,
         instance: usize,
@@ -65,7 +66,7 @@ impl History {
         is_full && (!is_shared || during(&|act| act.fault.is_of_database()))
     }
 
-    /// How often an event that first came at `first` may have come again until `last`.
+    /// How often an event may have been delivered again between its first delivery at `first` and its last at `last`.
     pub(super) fn repeats(&self, first: Instant, last: Instant) -> u32 {
         let acts = self.0.iter();
         let repeats = acts.filter(|act| act.fault.may_repeat() && act.is_felt(first, last));
@@ -74,7 +75,7 @@ impl History {
 }
 
 impl Act {
-    /// Whether it was under way, or still felt, between these two moments.
+    /// Whether the fault was active, or still had an effect, between these two times.
     fn is_felt(&self, first: Instant, last: Instant) -> bool {
         let after = if self.fault.is_of_database() {
             FOUND_AGAIN
@@ -89,7 +90,7 @@ impl Act {
 mod tests {
     use super::*;
 
-    /// A history of one act that lasted from the first to the second second.
+    /// A history of one fault that lasted from second 1 to second 2.
     fn of(fault: Fault) -> (History, impl Fn(f64) -> Instant) {
         let start = Instant::now();
         let at = move |seconds| start + Duration::from_secs_f64(seconds);

@@ -1,4 +1,4 @@
-//! A partner's endpoint that is at times down or slow, or lies.
+//! A partner's endpoint that is at times down or slow, or answers with an error although it has accepted a delivery.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -14,23 +14,23 @@ use tokio::net::TcpListener;
 
 use super::deliveries::{self, Deliveries};
 
-/// How long a slow endpoint takes.
+/// The delay of a slow endpoint.
 const SLOW: Duration = Duration::from_millis(1500);
 
 /// How the endpoint behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
-    /// Takes everything.
+    /// Accepts everything.
     Well = 0,
     /// Answers 503.
     Down = 1,
-    /// Takes everything after a while.
+    /// Accepts everything after a delay.
     Slow = 2,
-    /// Takes it and answers 500 all the same.
+    /// Accepts everything and answers 500.
     Lying = 3,
 }
 
-/// The endpoint. Clones are the same one.
+/// The endpoint. Clones share its state.
 #[derive(Clone, Default)]
 pub(super) struct Inbox(Arc<Inner>);
 
@@ -41,7 +41,7 @@ struct Inner {
 }
 
 impl Inbox {
-    /// Starts it on a free port.
+    /// Starts an endpoint on a free port.
     pub(super) async fn start() -> anyhow::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -53,12 +53,12 @@ impl Inbox {
         Ok((inbox, address))
     }
 
-    /// Behaves so from now on.
+    /// Sets how the endpoint behaves from now on.
     pub(super) fn set(&self, mood: Mood) {
         self.0.mood.store(mood as u8, Ordering::Relaxed);
     }
 
-    /// What has come so far.
+    /// The deliveries so far.
     pub(super) fn got(&self) -> Deliveries {
         self.0
             .got

@@ -1,4 +1,5 @@
-//! One receiver as a process of its own, that can be killed, restarted, followed and starved of disk.
+//! A receiver as a separate process, which can be killed, restarted, replaced by another process, and deprived of disk
+//! space.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -12,14 +13,14 @@ use serde_json::Value;
 
 use crate::lab::simulator::own_address;
 
-/// How long a start or a stop may take.
+/// The time limit of a start or a stop.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// What a receiver logs when another one has its sockets.
+/// The log message of a receiver whose sockets another one has taken over.
 const SUCCESSOR: &str = "a successor has the listening sockets";
 const LOOK: Duration = Duration::from_millis(20);
-/// The size that no file may grow beyond while the disk is full.
+/// The size beyond which no file can grow while the disk is full.
 const FULL: u64 = 16 * 1024;
-/// What a receiver logs that ends with work under way since its time to finish it was over.
+/// The log message of a receiver that ends with unfinished work because its drain timeout has passed.
 const RAN_OUT: &str = "stopped at server.drain_timeout";
 /// The operator's token of every instance.
 pub(super) const TOKEN: &str = "torture-of-the-receiver";
@@ -27,18 +28,18 @@ pub(super) const TOKEN: &str = "torture-of-the-receiver";
 /// A receiver.
 pub(super) struct Instance {
     child: Running,
-    /// Its public address.
+    /// The public address.
     pub(super) public: SocketAddr,
     pub(super) admin: SocketAddr,
     config: PathBuf,
     log: PathBuf,
     client: reqwest::Client,
-    /// How processes ended that should not have ended, or not so.
+    /// Descriptions of unexpected ends of processes.
     ends: Vec<String>,
 }
 
 impl Instance {
-    /// Starts one in `dir`, whose `receiver.toml` is made of `settings`, and waits until it is ready.
+    /// Starts a receiver in `dir` with a `receiver.toml` made of `settings`, and waits until it is ready.
     pub(super) async fn start(dir: &Path, settings: &str) -> anyhow::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let (public, admin) = (own_address()?, own_address()?);
@@ -61,7 +62,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Ends it at once and starts it anew.
+    /// Kills the receiver and starts it again.
     pub(super) async fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.ends.extend(ended_by_itself(&mut self.child.0)?);
         self.child.0.kill()?;
@@ -70,14 +71,14 @@ impl Instance {
         self.ready().await
     }
 
-    /// Ends it as a service manager does, and starts it anew.
+    /// Stops the receiver as a service manager does, and starts it again.
     pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
         self.ends.extend(stop(&mut self.child.0, &self.log).await?);
         self.child = Running(spawn(&self.config, &self.log)?);
         self.ready().await
     }
 
-    /// Starts another one beside it, which gets its sockets, then ends the first.
+    /// Starts a second process, which takes over the sockets, then stops the first.
     pub(super) async fn follow(&mut self) -> anyhow::Result<()> {
         let lines = told(&self.log, SUCCESSOR)?;
         let next = spawn(&self.config, &self.log)?;
@@ -96,7 +97,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Ends it for good, and tells what was wrong with how its processes ran and ended.
+    /// Stops the receiver for good, and returns what was wrong with the ends of its processes.
     pub(super) async fn finish(&mut self) -> anyhow::Result<Vec<String>> {
         self.ends.extend(stop(&mut self.child.0, &self.log).await?);
         let log = std::fs::read_to_string(&self.log)?;
@@ -105,7 +106,7 @@ impl Instance {
         Ok(std::mem::take(&mut self.ends))
     }
 
-    /// Lets no file grow any more, or all again.
+    /// Prevents the receiver's files from growing, or allows it again.
     pub(super) fn fill_disk(&self, is_full: bool) -> anyhow::Result<()> {
         let limit = Rlimit {
             current: is_full.then_some(FULL),
@@ -115,12 +116,12 @@ impl Instance {
         Ok(())
     }
 
-    /// Its configuration.
+    /// The path of the configuration.
     pub(super) fn config(&self) -> &Path {
         &self.config
     }
 
-    /// What `/api/v1/stats` says.
+    /// The answer of `/api/v1/stats`.
     pub(super) async fn stats(&self) -> anyhow::Result<Value> {
         let url = format!("http://{}/api/v1/stats", self.admin);
         let answer = self.client.get(url).bearer_auth(TOKEN).send().await?;
@@ -129,7 +130,7 @@ impl Instance {
         )?)
     }
 
-    /// Events that wait in its spool.
+    /// The number of events in the receiver's spool.
     pub(super) async fn spooled(&self) -> anyhow::Result<u64> {
         let url = format!("http://{}/metrics", self.admin);
         let text = self.client.get(url).send().await?.text().await?;
@@ -164,7 +165,7 @@ impl Instance {
     }
 }
 
-/// A process that does not outlive this.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -186,7 +187,7 @@ fn spawn(config: &Path, log: &Path) -> anyhow::Result<Child> {
         .context("cannot start a receiver")
 }
 
-/// Asks a process to end, and waits for it. Gives back what is wrong with how it ended.
+/// Asks a process to end, and waits for it. Returns what was wrong with its end, if anything.
 async fn stop(child: &mut Child, log: &Path) -> anyhow::Result<Option<String>> {
     if let Some(end) = ended_by_itself(child)? {
         return Ok(Some(end));
@@ -206,7 +207,8 @@ async fn stop(child: &mut Child, log: &Path) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// What is wrong with how a process ended that was asked to: 0 when all was finished, 1 when its time ran out.
+/// What was wrong with the end of a process that was asked to end. Expected is exit code 0 if all work was finished, or
+/// 1 if its drain timeout passed.
 fn unexpected(status: ExitStatus, ran_out: bool) -> Option<String> {
     let is_expected = match status.code() {
         Some(0) => true,
@@ -216,13 +218,13 @@ fn unexpected(status: ExitStatus, ran_out: bool) -> Option<String> {
     (!is_expected).then(|| format!("a receiver ended upon SIGTERM with {status}"))
 }
 
-/// How a process ended that nobody asked to.
+/// The unrequested end of a process, if it has ended.
 fn ended_by_itself(child: &mut Child) -> anyhow::Result<Option<String>> {
     let status = child.try_wait()?;
     Ok(status.map(|status| format!("a receiver ended by itself with {status}")))
 }
 
-/// How often a log tells of something.
+/// How often a text occurs in a log.
 fn told(log: &Path, what: &str) -> anyhow::Result<usize> {
     Ok(std::fs::read_to_string(log)?.matches(what).count())
 }
@@ -239,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_receiver_ends_with_0_or_with_1_when_its_time_ran_out_and_any_other_end_is_told() {
-        // As wait(2) words them: the exit code in the second byte, the signal in the first.
+        // The encoding of wait(2): the exit code is in the second byte, the signal in the first.
         let end = |raw, ran_out| unexpected(ExitStatus::from_raw(raw), ran_out);
         assert_eq!(end(0, false), None);
         assert_eq!(end(1 << 8, true), None);

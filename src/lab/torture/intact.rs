@@ -1,11 +1,12 @@
-//! Was it delivered as it was sent, with just what the vendor's API has of that session?
+//! Checks that each event was delivered as it was sent, with exactly the content that the vendor's API has of its
+//! session.
 
 use super::deliveries::{Content, Deliveries, Resource};
 use super::ledger::{NO_BODY, Sent, SentSession};
 use crate::domain::SessionStatus;
 use crate::lab::simulator::Sdp;
 
-/// There, and not as it was sent or served.
+/// Delivered events that differ from what was sent or served.
 pub(super) fn foreign(sent: &Sent, got: &Deliveries, sdp: &Sdp) -> Vec<String> {
     let mut found = Vec::new();
     for (id, event) in got {
@@ -25,7 +26,7 @@ pub(super) fn foreign(sent: &Sent, got: &Deliveries, sdp: &Sdp) -> Vec<String> {
 fn wrong(known: &SentSession, content: &Content, sdp: &Sdp) -> Vec<String> {
     let mut wrong = Vec::new();
     let is_sent = |body: &String| body.trim() == content.notification.trim();
-    // One that was registered may have been found by asking before its notification came.
+    // A registered session may have been recovered by polling before its notification came.
     let is_recovered = known.is_expected && content.notification == NO_BODY;
     if !is_recovered && !known.bodies.iter().any(is_sent) {
         wrong.push("has another notification than was sent".to_owned());
@@ -41,7 +42,7 @@ fn wrong(known: &SentSession, content: &Content, sdp: &Sdp) -> Vec<String> {
             content.r#type, content.status
         ));
     }
-    // Links are waited for much longer than any fault lasts, also the best-effort ones.
+    // The receiver waits for links, including best-effort ones, much longer than any fault lasts.
     for missing in &content.missing {
         wrong.push(format!("lacks {missing}"));
     }
@@ -51,15 +52,15 @@ fn wrong(known: &SentSession, content: &Content, sdp: &Sdp) -> Vec<String> {
             wrong.push(format!("came without {} as it is served", resource.href));
         }
     }
-    // Each is there, so one more is one too many.
+    // All expected resources are there, so any further one is wrong.
     if content.resources.len() > expected.len() {
         wrong.push(format!("came with {} resources", content.resources.len()));
     }
     wrong
 }
 
-/// What comes with a notification: all that its links lead to, or the standard links where it has none. Of these the
-/// status is no part: it was asked for to know which links are the standard ones.
+/// The resources expected with a notification: those of its links, or of the standard links if it has none. The status
+/// is not among them: it is requested only to determine the standard links.
 fn expected(known: &SentSession, content: &Content, sdp: &Sdp) -> Vec<Resource> {
     let has_links = serde_json::from_str::<serde_json::Value>(&content.notification)
         .is_ok_and(|notification| notification.get("_links").is_some());

@@ -1,4 +1,4 @@
-//! What was sent and what it was answered: the one side of the proof.
+//! A record of the sent messages and their answers, which the proof compares with the deliveries.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,77 +8,78 @@ use hdrhistogram::Histogram;
 
 use crate::lab::simulator::{Answer, Expect, Planned, Session};
 
-/// Longest answer time that is told apart.
+/// The longest latency that is recorded.
 const LONGEST_MS: u64 = 120_000;
 
-/// Everything that was sent so far.
+/// The record of everything that was sent so far.
 pub(super) struct Ledger(Mutex<Sent>);
 
-/// What was sent.
+/// The sent messages and their answers.
 pub(super) struct Sent {
-    /// When it began.
+    /// When the run began.
     pub(super) start: Instant,
-    /// What may be delivered, by session.
+    /// The sessions that may be delivered.
     pub(super) sessions: HashMap<String, SentSession>,
-    /// Authentic bodies that are no notification: how many were sent, and how many of them answered 400.
+    /// Authentic bodies that are no notification: the number sent, and the number answered 400.
     pub(super) malformed: u64,
     pub(super) quarantined: u64,
-    /// Requests by what they were answered.
+    /// The number of requests by answer.
     pub(super) answers: BTreeMap<String, u64>,
-    /// Times of all that were answered 200, in milliseconds.
+    /// The latencies of requests that were answered 200, in milliseconds.
     pub(super) latency: Histogram<u64>,
-    /// Requests that only a fault of that moment explains.
+    /// Failed requests that need a fault at that time as an explanation.
     pub(super) failures: Vec<Failure>,
-    /// Answers that nothing explains.
+    /// Answers that nothing can explain.
     pub(super) wrong: Vec<String>,
 }
 
-/// What was sent of one session.
+/// The messages of one session.
 pub(super) struct SentSession {
-    /// As the vendor knows it.
+    /// The session as the vendor's API has it.
     pub(super) session: Session,
-    /// The bodies, as the same notification may come in other bytes.
+    /// The sent bodies; the same notification may be sent in different bytes.
     pub(super) bodies: HashSet<String>,
-    /// The ids that were answered with a 200.
+    /// The event ids in the 200 answers.
     pub(super) acknowledged: HashSet<String>,
-    /// Whether a receiver was told to expect it. Of one without a body no notification comes.
+    /// Whether the session was registered with a receiver. If it has no body, its notification is never sent.
     pub(super) is_expected: bool,
 }
 
-/// What comes out in place of a notification that never came.
+/// The value that is delivered instead of a notification that never came.
 pub(super) const NO_BODY: &str = "null";
 
 impl SentSession {
-    /// Whether its notification was dropped on its way.
+    /// Whether the session's notification was dropped.
     pub(super) fn is_dropped(&self) -> bool {
         self.bodies.contains(NO_BODY)
     }
 
-    /// Whether it has to come out.
+    /// Whether the session must be delivered.
     pub(super) fn is_promised(&self) -> bool {
         !self.acknowledged.is_empty() || (self.is_dropped() && self.is_expected)
     }
 }
 
-/// A request that a receiver did not take.
+/// A request that a receiver did not accept.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     /// The receiver.
     pub(super) instance: usize,
-    /// From when to when it had the request.
+    /// The period in which the receiver had the request.
     pub(super) from: Instant,
     pub(super) to: Instant,
     pub(super) how: Refused,
 }
 
-/// How a request was not taken.
+/// How a request failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refused {
     /// It was answered 503.
     Unavailable,
-    /// There was no whole answer, and why.
+    /// There was no complete answer, with the reason.
     Unanswered(String),
-    /// There was none until the sender gave up waiting. A process that dies is noticed at once, so no fault is an excuse.
+    /// There was no answer until the sender's timeout. No fault explains this, since the death of a process is noticed
+    /// at once.
     Silent,
 }
 
@@ -96,7 +97,7 @@ impl Ledger {
         })))
     }
 
-    /// Notes what is about to be sent: from now on it may be kept and delivered, whatever is answered.
+    /// Records a message before it is sent. From now on it may be stored and delivered, whatever the answer is.
     pub(super) fn sending(&self, planned: &Planned) {
         let mut sent = self.lock();
         match (planned.expect, &planned.session) {
@@ -118,7 +119,7 @@ impl Ledger {
         }
     }
 
-    /// Notes a session whose notification is dropped: from when it is registered on it may be recovered and delivered.
+    /// Records a session whose notification is dropped. Once it is registered, it may be recovered and delivered.
     pub(super) fn dropping(&self, session: &Session) {
         let entry = SentSession {
             session: session.clone(),
@@ -129,14 +130,14 @@ impl Ledger {
         self.lock().sessions.insert(session.id.clone(), entry);
     }
 
-    /// Notes that a receiver has taken the registration of a session.
+    /// Records that a receiver has accepted the registration of a session.
     pub(super) fn expected(&self, session: &str) {
         if let Some(entry) = self.lock().sessions.get_mut(session) {
             entry.is_expected = true;
         }
     }
 
-    /// Notes a receiver's answer.
+    /// Records a receiver's answer.
     pub(super) fn answered(
         &self,
         planned: &Planned,
@@ -155,13 +156,14 @@ impl Ledger {
                     (Some(id), Some(entry)) => {
                         entry.acknowledged.insert(id);
                     }
-                    // Nobody could ask for what it was kept as, the proof neither.
+                    // Without the id, neither the sender nor the proof can find the event.
                     _ => sent
                         .wrong
                         .push(format!("{} was answered 200 without an id", session.id)),
                 }
             }
-            // What is not authentic is refused before anything is to be kept.
+            // A request that is not authentic is refused before anything would be stored, so a 503 is not expected for
+            // it.
             (503, Expect::Accepted | Expect::Duplicate | Expect::Malformed, _) => {
                 sent.failures.push(Failure {
                     instance,
@@ -179,8 +181,8 @@ impl Ledger {
         }
     }
 
-    /// Notes that a receiver gave no answer. When no other took it the vendor would have lost it, and nothing is promised
-    /// of it; but there must be a reason.
+    /// Records that a receiver gave no answer. If no other receiver accepted the request, the vendor would have lost
+    /// the notification, and nothing is promised about it; but there must be a reason.
     pub(super) fn unanswered(&self, instance: usize, from: Instant, how: Refused) {
         let (mut sent, to) = (self.lock(), Instant::now());
         *sent.answers.entry("no answer".to_owned()).or_default() += 1;
@@ -192,24 +194,24 @@ impl Ledger {
         });
     }
 
-    /// How many were answered 200.
+    /// The number of requests that were answered 200.
     pub(super) fn acknowledged(&self) -> u64 {
         self.lock().latency.len()
     }
 
-    /// Looks at what was sent.
+    /// Locks the record.
     pub(super) fn lock(&self) -> MutexGuard<'_, Sent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sent {
-    /// A quantile of the times of what was answered 200.
+    /// A quantile of the latencies of requests that were answered 200.
     pub(super) fn quantile(&self, quantile: f64) -> Duration {
         Duration::from_millis(self.latency.value_at_quantile(quantile))
     }
 
-    /// The longest of them.
+    /// The longest of these latencies.
     pub(super) fn longest(&self) -> Duration {
         Duration::from_millis(self.latency.max())
     }
@@ -227,7 +229,7 @@ mod tests {
     use super::*;
     use crate::lab::simulator::Plan;
 
-    /// What the ledger has of one message of this kind that was answered so.
+    /// The ledger's wrong answers and failures after one message of this kind with this answer.
     fn answered(mix: &str, status: u16, body: &'static str) -> (Vec<String>, Vec<Failure>) {
         let ledger = Ledger::new().expect("a histogram");
         let planned = Plan::new(&mix.parse().expect("a mix"), 1).message(0);

@@ -1,5 +1,6 @@
-//! `torture`: is it true that what was answered 200 is delivered? Sends notifications while it kills, restarts, fills,
-//! cuts and stops everything that may be, then counts.
+//! `torture`: tests that every notification that was answered 200 is delivered. It sends notifications while it injects
+//! faults: it kills and restarts receivers, fills disks, and cuts off the database, the vendor and the sinks. Then it
+//! compares what was sent with what was delivered.
 
 mod balance;
 mod deliveries;
@@ -43,20 +44,20 @@ const EXAMPLE: &str = "Example:
 
 Exit code 0 when nothing was lost, repeated beyond what is allowed, or changed; else 1.";
 
-/// What is sent.
+/// The kinds of messages that are sent.
 const MIX: &str = "success=8,failure=4,timeout=1,cancelled=1,form-filling=1,no-links=1,duplicate=3,bad-signature=1,malformed=1";
-/// What is dropped on its way.
+/// The kinds of messages that are dropped before they arrive.
 const DROPPED: &str = "success=2,no-links=1,form-filling=1";
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What `torture` takes.
+/// The arguments of `torture`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Args {
-    /// How long faults are done
+    /// How long faults are injected
     #[arg(long, value_name = "S", default_value_t = 60)]
     seconds: u64,
-    /// What is done when follows from it [default: a random one, which is printed]
+    /// Seed that determines the faults and their times [default: a random one, which is printed]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Notifications a second
@@ -67,7 +68,7 @@ pub(crate) struct Args {
     store: Option<Url>,
 }
 
-/// What happened.
+/// The result of a run.
 struct Run {
     seed: u64,
     took: Duration,

@@ -1,4 +1,4 @@
-//! Does what was sent and what was delivered add up? Each rule with what breaks it.
+//! The proof: rules that what was sent and what was delivered must fulfil, each with its breaches.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,35 +9,35 @@ use super::sink::Sink;
 use super::{balance, intact};
 use crate::lab::simulator::Sdp;
 
-/// Most breaches that are told of one rule.
+/// The limit of breaches that are shown for one rule.
 const TELL: usize = 5;
 
-/// All that is known when the run is over.
+/// The evidence at the end of a run.
 pub(super) struct Evidence<'a> {
-    /// What was sent.
+    /// The sent messages and their answers.
     pub(super) sent: &'a Sent,
-    /// What was done meanwhile.
+    /// The injected faults.
     pub(super) history: &'a History,
-    /// What the vendor's API has to give.
+    /// The simulated vendor's API.
     pub(super) sdp: &'a Sdp,
-    /// What came out.
+    /// The deliveries at the sinks.
     pub(super) sinks: &'a [Sink],
-    /// What the store holds.
+    /// The receivers' counts of the store.
     pub(super) balance: balance::Balance,
-    /// What `store check` says.
+    /// The findings of `store check`.
     pub(super) findings: Vec<String>,
-    /// Receivers that ended as they should not, and panics.
+    /// Unexpected ends of receivers, and panics.
     pub(super) ends: Vec<String>,
-    /// Whether the store is a database, with a spool before it.
+    /// Whether the store is a shared database, with a spool on each receiver.
     pub(super) is_shared: bool,
 }
 
-/// One rule, and what breaks it.
+/// A rule with its breaches.
 #[derive(Debug)]
 pub(super) struct Rule {
-    /// What has to hold.
+    /// The rule in words.
     pub(super) text: String,
-    /// What does not.
+    /// The cases that break it.
     pub(super) breaches: Vec<String>,
 }
 
@@ -107,12 +107,12 @@ fn rule(text: impl Into<String>, breaches: Vec<String>) -> Rule {
 }
 
 impl Rule {
-    /// Whether it holds.
+    /// Whether the rule holds.
     pub(super) fn holds(&self) -> bool {
         self.breaches.is_empty()
     }
 
-    /// The first breaches, and how many there are.
+    /// The first breaches, and their number.
     pub(super) fn told(&self) -> String {
         let mut told = self.breaches.iter().take(TELL).cloned().collect::<Vec<_>>();
         if self.breaches.len() > TELL {
@@ -122,7 +122,7 @@ impl Rule {
     }
 }
 
-/// Not taken, and nothing was done to that receiver at that moment that would explain it.
+/// Failed requests that no fault of that receiver at that time explains.
 fn unexplained(sent: &Sent, history: &History, is_shared: bool) -> Vec<String> {
     let is_explained = |failure: &&Failure| match failure.how {
         Refused::Unavailable => {
@@ -152,7 +152,7 @@ fn unexplained(sent: &Sent, history: &History, is_shared: bool) -> Vec<String> {
         .collect()
 }
 
-/// Nothing was accepted, so all else says nothing.
+/// A breach if nothing was accepted, because the other rules would then prove nothing.
 fn idle(sent: &Sent) -> Vec<String> {
     let is_idle = sent.latency.is_empty();
     is_idle
@@ -161,9 +161,10 @@ fn idle(sent: &Sent) -> Vec<String> {
         .collect()
 }
 
-/// Acknowledged, and not there as the event that the 200 named. One that was expected may have been delivered before, as it
-/// was found by asking. Only with a spool that may be another: what it took under
-/// an id of its own may turn out to be known in the store, and then the first one stays.
+/// Acknowledged sessions that were not delivered under the event id in the 200 answer. A registered session may have
+/// been delivered under another id, because it was recovered by polling before. With a spool the id may also differ:
+/// the store may already have the notification that the spool accepted under an id of its own, and then the store's id
+/// stays.
 fn lost(sent: &Sent, got: &Deliveries, is_shared: bool) -> Vec<String> {
     let mut ids: HashMap<&str, HashSet<&String>> = HashMap::new();
     for (id, event) in got {
@@ -181,7 +182,7 @@ fn lost(sent: &Sent, got: &Deliveries, is_shared: bool) -> Vec<String> {
         .collect()
 }
 
-/// Registered, its notification dropped, and not there.
+/// Registered sessions whose notification was dropped and that were not delivered.
 fn unheard(sent: &Sent, got: &Deliveries) -> Vec<String> {
     let there: HashSet<&str> = got.values().map(|event| &*event.content.session).collect();
     sent.sessions
@@ -193,7 +194,7 @@ fn unheard(sent: &Sent, got: &Deliveries) -> Vec<String> {
         .collect()
 }
 
-/// One session under two ids: a duplicate was not recognised.
+/// Sessions that were delivered under several ids, which means that a duplicate was not recognised.
 fn split(got: &Deliveries) -> Vec<String> {
     let mut ids: HashMap<&str, usize> = HashMap::new();
     for event in got.values() {
@@ -205,9 +206,9 @@ fn split(got: &Deliveries) -> Vec<String> {
         .collect()
 }
 
-/// A delivery may be repeated only when the sink itself denied it, when it was cut off, or when its end could not be
-/// written down: the last two at most once for each fault that does so, and only by one that was not over when the event
-/// came for the first time, nor began after it came for the last.
+/// Events that were delivered too often. A delivery may be repeated only if the sink answered with an error, if it was
+/// cut off, or if its result could not be stored. The last two may happen at most once for each fault that can cause
+/// them, and only if the fault was not over at the event's first delivery and had begun by its last.
 fn repeated(got: &Deliveries, history: &History) -> Vec<String> {
     got.iter()
         .filter_map(|(id, event)| {

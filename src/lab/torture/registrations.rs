@@ -1,5 +1,5 @@
-//! Sessions that a receiver is told to expect: as a partner's software does, it says so again until it was heard. Of some
-//! of them no notification ever comes.
+//! Registers sessions with a receiver, and retries until one accepts, as a partner's software does. For some of the
+//! sessions no notification is ever sent.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use super::instance::TOKEN;
 use super::ledger::Ledger;
 use crate::lab::simulator::Session;
 
-/// How long it is tried.
+/// How long a registration is retried.
 const PATIENCE: Duration = Duration::from_secs(120);
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
-/// Longest wait for one answer.
+/// The time limit for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Registers one session that ends now with whichever receiver takes it.
+/// Registers a session that ends now, with the first receiver that accepts it.
 pub(super) async fn register(registrations: &[Url], session: &Session, ledger: Arc<Ledger>) {
     let Ok(client) = reqwest::Client::builder()
         .no_proxy()

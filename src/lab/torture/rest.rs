@@ -1,4 +1,4 @@
-//! Waits until the receivers have nothing left to do, and looks at what they hold then.
+//! Waits until the receivers have no work left, and then reads their counts.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,19 +9,19 @@ use serde_json::Value;
 use super::balance::Balance;
 use super::stage::Stage;
 
-/// How long the receivers have to come to rest after the last fault.
+/// The time within which the receivers must finish all work after the last fault.
 const PATIENCE: Duration = Duration::from_secs(180);
 const LOOK: Duration = Duration::from_millis(200);
-/// For how long there must be nothing to do. A receiver that has just started does not count what is in its spool before
-/// it has tried to move it, which ends after 2 s in any case.
+/// How long the receivers must have no work. A receiver that has just started does not count the events in its spool
+/// before its first attempt to drain it, which takes at most 2 s.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// Waits for rest, or until the patience ends: then it is for the proof to say what is wrong with that.
+/// Waits until all work is finished, or until the time limit; in that case the proof reports the unfinished work.
 pub(super) async fn come_to_rest(stage: &Stage) -> anyhow::Result<Balance> {
     let deadline = Instant::now() + PATIENCE;
     let mut since = Instant::now();
     loop {
-        // A receiver that does not answer yet is not at rest.
+        // A receiver that does not answer yet may still have work.
         let seen = look(stage).await;
         if !seen.as_ref().is_ok_and(Balance::is_at_rest) {
             since = Instant::now();
@@ -38,13 +38,13 @@ async fn look(stage: &Stage) -> anyhow::Result<Balance> {
     for instance in &stage.instances {
         let instance = instance.lock().await;
         spooled += instance.spooled().await?;
-        // Instances of a shared store say the same.
+        // All instances of a shared store give the same counts.
         balance = Balance::of_stats(&instance.stats().await?);
     }
     Ok(Balance { spooled, ..balance })
 }
 
-/// Has `store check` look at every store and spool, beside the running receivers.
+/// Runs `store check` on every store and spool while the receivers run.
 pub(super) async fn check(stage: &Stage) -> anyhow::Result<Vec<String>> {
     let mut findings = Vec::new();
     for instance in &stage.instances {
@@ -62,7 +62,8 @@ pub(super) async fn check(stage: &Stage) -> anyhow::Result<Vec<String>> {
             .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
         let problems = found["problems"].as_array().cloned().unwrap_or_default();
         findings.extend(problems.iter().map(Value::to_string));
-        // Counted in the file itself: what was still spooled would be neither in the store nor in the receivers' metrics.
+        // Counted in the file itself: events that are still in the spool might be neither in the store nor in the
+        // receivers' metrics.
         if found["spooled"] != 0 {
             findings.push(format!("{} are in a spool", found["spooled"]));
         }

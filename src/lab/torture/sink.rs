@@ -1,11 +1,11 @@
-//! What a sink got, as the proof looks at it.
+//! The deliveries at a sink, as the proof uses them.
 
 use super::deliveries::Deliveries;
 
-/// A sink, and what came out there.
+/// A sink with its deliveries.
 pub(super) struct Sink {
     pub(super) name: &'static str,
     pub(super) got: Deliveries,
-    /// Whether it shows that an event came again: in a folder the second file takes the first one's place.
+    /// Whether repeated deliveries can be counted. In a folder they cannot: the second file replaces the first.
     pub(super) is_counted: bool,
 }

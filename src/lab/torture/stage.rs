@@ -1,5 +1,5 @@
-//! Who takes part: the receivers as processes, a simulated vendor, a partner's endpoint and, where the store is shared,
-//! a cable to the database that can be cut.
+//! The participants: the receivers as processes, a simulated vendor, a partner's endpoint and, with a shared store, a
+//! proxy to the database that can be cut.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,24 +14,24 @@ use super::inbox::Inbox;
 use super::instance::{Instance, TOKEN};
 use crate::lab::simulator::{Options, Proxy, Sdp};
 
-/// What everything is signed with.
+/// The secret with which notifications and deliveries are signed.
 pub(super) const SECRET: &str = "torture-secret";
 
-/// Everyone who takes part, running.
+/// All participants, running.
 pub(super) struct Stage {
     /// The receivers: one on the embedded store, two on a shared one.
     pub(super) instances: Vec<Mutex<Instance>>,
-    /// Where each takes notifications.
+    /// The address of each receiver's webhook.
     pub(super) webhooks: Vec<Url>,
-    /// Where each is told of sessions.
+    /// The address at which sessions are registered with each receiver.
     pub(super) registrations: Vec<Url>,
     /// The simulated vendor.
     pub(super) vendor: Vendor,
     /// The partner's endpoint.
     pub(super) inbox: Inbox,
-    /// The way to the database.
+    /// The proxy to the database.
     pub(super) database: Option<Proxy>,
-    /// Where everything lies.
+    /// The folder with all files.
     pub(super) dir: PathBuf,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Vendor {
 }
 
 impl Stage {
-    /// Starts everyone.
+    /// Starts all participants.
     pub(super) async fn build(store: Option<&Url>, seed: u64) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new()
             .prefix("suki-receiver-torture-")
@@ -71,8 +71,8 @@ impl Stage {
                     "sqlite:{}",
                     home.join("data/receiver.db").display()
                 )),
-                // A database that is silent is one for its spool soon. An embedded store has nobody to turn to: only a
-                // full disk may make it refuse, and not a busy machine.
+                // With a shared store the deadline is short, so that the spool takes over soon when the database does
+                // not answer. An embedded store has no spool: only a full disk may make it refuse, not a busy machine.
                 deadline = if url.is_some() { "2s" } else { "10s" },
                 spool = home.join("spool").display(),
                 sdp = vendor.address,
@@ -107,7 +107,7 @@ impl Stage {
         })
     }
 
-    /// Ends the receivers for good, and tells what was wrong with how they ran and ended.
+    /// Stops the receivers for good, and returns what was wrong with their ends.
     pub(super) async fn finish(&self) -> anyhow::Result<Vec<String>> {
         let mut ends = Vec::new();
         for instance in &self.instances {
@@ -133,7 +133,7 @@ impl Vendor {
         Ok(vendor)
     }
 
-    /// Goes down: calls that are under way are cut, new ones refused.
+    /// Goes down: calls in progress are cut off, new ones refused.
     pub(super) fn shut(&self) {
         self.serving().cancel();
     }
@@ -158,7 +158,7 @@ impl Vendor {
     }
 }
 
-/// The address of the database through a proxy of our own.
+/// Starts a proxy to the database, and returns it with the database's address through it.
 async fn cable(store: &Url) -> anyhow::Result<(Proxy, String)> {
     let host = store
         .host_str()

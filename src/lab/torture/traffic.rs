@@ -1,4 +1,4 @@
-//! Notifications at a monotonic rate, sent as a load balancer passes them on: to the next receiver when one refuses the
+//! Sends notifications at a constant rate, as a load balancer forwards them: to the next receiver if one refuses the
 //! connection, and never again once they may have arrived.
 
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use super::registrations;
 use super::stage::{SECRET, Stage};
 use crate::lab::simulator::{Kind, Plan, Planned, Sdp, Sender};
 
-/// Most requests on their way; a receiver that is slow makes the rate fall behind, as it would anywhere.
+/// The limit of concurrent requests. If a receiver is slow, the rate falls behind, as it would in reality.
 const AT_ONCE: usize = 512;
 
-/// For so many notifications that are sent one is dropped, and one is of a session that was registered.
+/// For every this many notifications that are sent, one further notification is dropped.
 const DROP_EVERY: u64 = 20;
+/// One in this many sent notifications is of a registered session.
 const EXPECT_EVERY: u64 = 10;
 
 /// Sends until `stop`, then waits for the answers.
@@ -77,13 +78,13 @@ pub(super) async fn run(
         number += 1;
     }
     while registering.join_next().await.is_some() {}
-    // All permits back: all answers in.
+    // When all permits are returned, all answers have come.
     let all = u32::try_from(AT_ONCE)?;
     drop(room.acquire_many(all).await?);
     Ok(number)
 }
 
-/// The vendor knows a session before it tells of it.
+/// Adds the session to the vendor's API before its notification is sent.
 fn announce(sdp: &Sdp, planned: &Planned) {
     if let Some(session) = &planned.session {
         sdp.add_session(session.clone());
@@ -105,14 +106,14 @@ async fn send(senders: &[Sender], first: usize, planned: &Planned, ledger: &Ledg
             Refused::Unanswered(told(&error))
         };
         ledger.unanswered(instance, from, how);
-        // Only where nothing was sent another one may have it.
+        // Another receiver may get the request only if nothing of it was sent to this one.
         if !error.is_connect() {
             return;
         }
     }
 }
 
-/// An error with its causes; the last one says what happened.
+/// An error with its causes; the last cause says what happened.
 fn told(error: &reqwest::Error) -> String {
     let mut told = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::*;
 use crate::lab::simulator::Options;
 
-/// A simulator on a port of its own, and a client that may log in.
+/// A simulator on its own port, and a client that can log in.
 struct Api {
     sdp: Sdp,
     base: String,

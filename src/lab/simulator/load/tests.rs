@@ -1,4 +1,4 @@
-//! Tests of the sender.
+//! Tests of the load.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::signature::{
 
 type Known = Arc<Mutex<HashSet<DedupeKey>>>;
 
-/// A receiver without a memory beyond the test: verifies, parses and tells duplicates.
+/// A receiver that keeps nothing beyond the test: it verifies, parses and recognises duplicates.
 async fn receive(
     State(known): State<Known>,
     headers: HeaderMap,

@@ -1,4 +1,4 @@
-//! That the proof sees what went wrong, and nothing else.
+//! Tests that the proof detects what went wrong, and nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::lab::simulator::{Options, Session};
 
 const BODY: &str = r#"{"_links":{},"session_id":"a","status":"success"}"#;
 
-/// All that is known of a run, to be changed by a test.
+/// The evidence of a run, which a test changes.
 struct Known {
     ledger: Ledger,
     sdp: Sdp,
@@ -25,7 +25,8 @@ struct Known {
     is_shared: bool,
 }
 
-/// One notification that was acknowledged, and delivered as it should be, and one that was quarantined.
+/// A run without breaches: one notification that was acknowledged and correctly delivered, and one that was
+/// quarantined.
 fn well() -> Known {
     let (ledger, sdp) = (
         Ledger::new().expect("a histogram"),
@@ -82,7 +83,7 @@ fn well() -> Known {
     }
 }
 
-/// The rules that break after a change of what is well.
+/// The rules that are broken after a change to a run without breaches.
 fn broken(change: impl FnOnce(&mut Known)) -> Vec<String> {
     let mut known = well();
     change(&mut known);
@@ -119,7 +120,7 @@ impl Known {
         &mut self.one().content
     }
 
-    /// Another event like the one.
+    /// Adds another event like the first one.
     fn another(&mut self, session: &str) {
         let mut other = self.one().clone();
         other.content.session = session.to_owned();
@@ -127,12 +128,12 @@ impl Known {
         self.balance.done += 1;
     }
 
-    /// So many seconds after the beginning.
+    /// The time this many seconds after the beginning.
     fn at(&self, seconds: u64) -> Instant {
         self.ledger.lock().start + Duration::from_secs(seconds)
     }
 
-    /// Something was done to the first receiver from one second to another.
+    /// Adds a fault of the first receiver between two times, in seconds.
     fn act(&mut self, fault: Fault, from: u64, to: u64) {
         let (from, to) = (self.at(from), self.at(to));
         self.acts.push(Act {
@@ -143,7 +144,7 @@ impl Known {
         });
     }
 
-    /// A receiver did not take something ten seconds after the beginning.
+    /// Adds a request that a receiver did not accept, ten seconds after the beginning.
     fn refused(&mut self, instance: usize, how: Refused) {
         let failure = Failure {
             instance,

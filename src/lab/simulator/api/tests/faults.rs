@@ -1,4 +1,4 @@
-//! What its faults do to a call.
+//! Tests of the effects of faults on calls.
 
 use super::*;
 

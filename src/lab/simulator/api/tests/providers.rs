@@ -1,4 +1,4 @@
-//! Whose token reads which session.
+//! Tests of which token may read which session.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
