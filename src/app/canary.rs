@@ -40,7 +40,7 @@ pub(super) struct Canary {
 }
 
 impl Canary {
-    /// The sender, where one is configured.
+    /// The sender, if one is configured.
     ///
     /// # Errors
     /// When its HTTP client cannot be set up.

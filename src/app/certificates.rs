@@ -35,7 +35,7 @@ impl Certificates {
     }
 
     /// Checks all certificates now.
-    pub(super) fn look(&mut self, state: &admin::State) {
+    pub(super) fn check(&mut self, state: &admin::State) {
         let now = state.clock.now();
         let mut ending = Vec::new();
         for (name, tls) in &self.listeners {

@@ -31,7 +31,7 @@ impl Disks {
     }
 
     /// Updates the metrics. A missing folder is skipped here; the store reports it.
-    pub(super) fn look(&self, metrics: &Metrics) {
+    pub(super) fn update(&self, metrics: &Metrics) {
         if let Ok(disk) = rustix::fs::statvfs(&self.folder) {
             let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
             metrics.set_disk(self.volume, bytes(disk.f_bavail), bytes(disk.f_blocks));

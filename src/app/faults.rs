@@ -67,7 +67,7 @@ fn tls(section: &str, files: Option<&config::ServerTls>) -> Option<Fault> {
 fn store(store: &config::Store, asks: Asks) -> Option<Fault> {
     let why = match &store.url {
         StoreUrl::Sqlite(file) => {
-            must_take_files(file, asks).and_then(|()| must_take_its_files(file, asks))
+            must_be_writable(file, asks).and_then(|()| side_files_must_be_writable(file, asks))
         }
         StoreUrl::Postgres(url) => {
             if let Err(error) = PostgresStore::check_settings(store, url) {
@@ -81,7 +81,7 @@ fn store(store: &config::Store, asks: Asks) -> Option<Fault> {
 }
 
 /// The files beside the store must be writable. Another user, such as root, may have created them.
-fn must_take_its_files(store: &Path, asks: Asks) -> Result<(), String> {
+fn side_files_must_be_writable(store: &Path, asks: Asks) -> Result<(), String> {
     for suffix in ["-wal", "-shm", ".lock", ".turn"] {
         let mut name = store.as_os_str().to_owned();
         name.push(suffix);
@@ -112,7 +112,7 @@ fn token(config: &Config, asks: Asks) -> Option<Fault> {
             .map(|_| ())
             .map_err(|error| format!("{} cannot be read: {error}", file.display()))
     } else {
-        must_take_files(&file, asks)
+        must_be_writable(&file, asks)
     };
     let why = why.err()?;
     Some(fault(
@@ -128,7 +128,7 @@ fn sink(sink: &config::SinkConfig, asks: Asks) -> Option<Fault> {
         // wait.
         SinkTarget::Files(files) if files.dir.is_dir() => None,
         SinkTarget::Files(files) => {
-            let why = must_take_files(&files.dir.join("x"), asks).err()?;
+            let why = must_be_writable(&files.dir.join("x"), asks).err()?;
             Some(fault(&key("dir"), why))
         }
         SinkTarget::Http(_) => {
@@ -145,7 +145,7 @@ fn sink(sink: &config::SinkConfig, asks: Asks) -> Option<Fault> {
 
 /// The file must be writable. If it does not exist yet, its folder, or the nearest existing folder above it, must be
 /// writable: the first start creates the file. A disk that is full or fails for now is no fault of the configuration.
-fn must_take_files(file: &Path, asks: Asks) -> Result<(), String> {
+fn must_be_writable(file: &Path, asks: Asks) -> Result<(), String> {
     let parent = file.ancestors().skip(1).find(|above| above.exists());
     let folder = match parent {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

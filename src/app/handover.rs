@@ -82,7 +82,11 @@ fn offer(path: &Path) -> Option<Offer> {
     match Offer::at(path) {
         Ok(offer) => Some(offer),
         Err(error) => {
-            tracing::warn!(path = %path.display(), error = %error, "no other process can follow this one without a gap (server.handover_socket)");
+            tracing::warn!(
+                path = %path.display(),
+                error = %error,
+                "no other process can take over without a gap (server.handover_socket)"
+            );
             None
         }
     }

@@ -10,11 +10,11 @@ mod disks;
 mod faults;
 mod handover;
 pub mod online;
+mod reported_alerts;
 mod sockets;
 mod start;
 pub mod stores;
 pub mod telemetry;
-mod told;
 mod upkeep;
 mod wiring;
 
@@ -177,12 +177,12 @@ impl App {
             ("public", self.public.tls.clone()),
             ("admin", self.admin.tls.clone()),
         ]);
-        let looks = upkeep::Looks {
+        let checks = upkeep::Checks {
             certificates,
             disks: self.disks,
             log_dropped: self.log_dropped,
         };
-        upkeep::spawn(&self.admin_state, looks, &side);
+        upkeep::spawn(&self.admin_state, checks, &side);
         spawn_keepers(self.rejected_requests, &self.ingress, &workers);
         let listen =
             |listener: Listener, router, accepting: &CancellationToken, group: &TaskGroup| {
@@ -267,13 +267,18 @@ impl App {
 async fn close(journal: &Journal, deadline: Instant) -> bool {
     let closing = async {
         if let Err(error) = journal.release().await {
-            tracing::warn!(error = %error, "cannot give work back; others take it over when this process is known to be gone");
+            tracing::warn!(
+                error = %error,
+                "cannot release the leases; others take the work over once this process is known to be gone"
+            );
         }
         journal.close().await;
     };
     let closed = tokio::time::timeout_at(deadline.into(), closing).await;
     if closed.is_err() {
-        tracing::error!("the store does not close in time; the next start takes up what is left");
+        tracing::error!(
+            "the store does not close in time; the next start continues the unfinished work"
+        );
     }
     closed.is_ok()
 }

@@ -22,7 +22,7 @@ const SIZE: Duration = Duration::from_secs(60);
 const URGENT: Duration = Duration::from_secs(24 * 3600);
 
 /// The checks other than the store's.
-pub(super) struct Looks {
+pub(super) struct Checks {
     /// The listeners' certificates, watched for their end.
     pub(super) certificates: Certificates,
     /// The data folder's disk, watched for free space.
@@ -32,7 +32,7 @@ pub(super) struct Looks {
 }
 
 /// Starts the tasks in `group`.
-pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
+pub(super) fn spawn(state: &admin::State, mut checks: Checks, group: &TaskGroup) {
     // A task of its own: a database that does not answer must not delay the health check that reports it.
     let counted = state.clone();
     group.spawn_until_stopped("counts of expected sessions", async move {
@@ -53,27 +53,27 @@ pub(super) fn spawn(state: &admin::State, mut looks: Looks, group: &TaskGroup) {
         }
     });
     // Also a task of its own: a slow database must not delay the report that the spool is in use.
-    let remarked = state.clone();
+    let attention = state.clone();
     group.spawn_until_stopped("what waits for an operator", async move {
         let mut orphans = Vec::new();
         loop {
-            remark(&remarked).await;
-            say_orphans(&remarked, &mut orphans).await;
-            say_paused(&remarked).await;
-            tokio::time::sleep(wait(&remarked)).await;
+            check_for_attention(&attention).await;
+            note_orphans(&attention, &mut orphans).await;
+            note_paused(&attention).await;
+            tokio::time::sleep(wait(&attention)).await;
         }
     });
     let state = state.clone();
     group.spawn_until_stopped("upkeep", async move {
         loop {
-            looks.certificates.look(&state);
-            looks.disks.look(&state.metrics);
-            if let Some(dropped) = &looks.log_dropped {
+            checks.certificates.check(&state);
+            checks.disks.update(&state.metrics);
+            if let Some(dropped) = &checks.log_dropped {
                 let lines = u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
                 state.metrics.log_lines_dropped(lines);
             }
             state.metrics.upkeep();
-            look(&state).await;
+            check_store(&state).await;
             tokio::select! {
                 () = tokio::time::sleep(wait(&state)) => {}
                 () = state.journal.turned() => {}
@@ -93,7 +93,7 @@ fn wait(state: &admin::State) -> Duration {
 }
 
 /// Checks whether the store or the spool accepts notifications, and sets readiness accordingly.
-async fn look(state: &admin::State) {
+async fn check_store(state: &admin::State) {
     let readiness = &state.readiness;
     let was_healthy = readiness.is_healthy(Component::Store);
     match state.journal.write_target().await {
@@ -130,7 +130,7 @@ async fn look(state: &admin::State) {
 }
 
 /// Checks whether anything needs an operator, and notes it in readiness.
-async fn remark(state: &admin::State) {
+async fn check_for_attention(state: &admin::State) {
     if state.journal.is_damaged() {
         state.readiness.set_unhealthy(
             Component::Damage,
@@ -213,7 +213,7 @@ async fn count_unapplied(state: &admin::State) {
 
 /// Checks for deliveries to sinks that are not configured, since nobody would deliver them. Logs when such a sink is
 /// found and when the set of names changes, not for each further delivery.
-async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
+async fn note_orphans(state: &admin::State, said: &mut Vec<String>) {
     let Ok(orphans) = state.records().orphans(state.sinks.to_vec()).await else {
         return;
     };
@@ -236,7 +236,7 @@ async fn say_orphans(state: &admin::State, said: &mut Vec<String>) {
 }
 
 /// Notes paused sinks in readiness: whoever paused a sink may have forgotten it.
-async fn say_paused(state: &admin::State) {
+async fn note_paused(state: &admin::State) {
     let Ok(paused) = state.records().paused().await else {
         return;
     };

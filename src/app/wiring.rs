@@ -13,7 +13,7 @@ use super::disks::Disks;
 use super::handover::Handover;
 use super::sockets::{self, Inherited};
 use super::start::Start;
-use super::{App, Reloader, admin_token, signing_secrets, stores, told};
+use super::{App, Reloader, admin_token, reported_alerts, signing_secrets, stores};
 use crate::admin::{self, Tokens};
 use crate::config::{Config, Server};
 use crate::domain::Clock;
@@ -53,7 +53,7 @@ pub(super) async fn build(
     Alert::ALL
         .into_iter()
         .for_each(|alert| metrics.knows_alert(alert.as_str()));
-    let told = told::take_over(&config, &journal, (&alerts, &metrics)).await;
+    let told = reported_alerts::take_over(&config, &journal, (&alerts, &metrics)).await;
 
     let secrets = Arc::new(ArcSwap::from_pointee(signing_secrets(&config)));
     let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&admin_token::all(
@@ -198,7 +198,7 @@ fn build_sinks(
         .collect()
 }
 
-/// Notes in readiness what is missing although the service can run without it.
+/// Notes in readiness which optional parts are missing.
 fn note_what_is_missing(config: &Config, readiness: &Readiness) {
     let damaged = stores::damaged(config);
     if !damaged.is_empty() {

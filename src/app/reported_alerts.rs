@@ -15,7 +15,7 @@ pub(super) async fn take_over(
     let told = match journal.records().told_alerts().await {
         Ok(told) => told,
         Err(error) => {
-            tracing::warn!(error = %error, "which alerts were on is not known; their ends are not told");
+            tracing::warn!(error = %error, "cannot read the reported alerts; their resolutions will not be reported");
             return Vec::new();
         }
     };
