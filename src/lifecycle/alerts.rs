@@ -107,7 +107,7 @@ struct Inner {
 struct State {
     raised: BTreeMap<(Alert, String), (Timestamp, String)>,
     /// Changes that were not reported yet. An alert that is raised and resolved in the meantime adds two changes.
-    untold: Vec<AlertChange>,
+    unreported: Vec<AlertChange>,
 }
 
 impl Alerts {
@@ -119,7 +119,7 @@ impl Alerts {
             return;
         }
         state.raised.insert(key, (since, message.clone()));
-        state.untold.push(AlertChange {
+        state.unreported.push(AlertChange {
             alert,
             about: about.to_owned(),
             status: AlertStatus::Raised,
@@ -151,7 +151,7 @@ impl Alerts {
         let Some((since, message)) = state.raised.remove(&(alert, about.to_owned())) else {
             return;
         };
-        state.untold.push(AlertChange {
+        state.unreported.push(AlertChange {
             alert,
             about: about.to_owned(),
             status: AlertStatus::Resolved,
@@ -166,9 +166,9 @@ impl Alerts {
     pub async fn changes(&self) -> Vec<AlertChange> {
         loop {
             let changed = self.0.changed.notified();
-            let untold = std::mem::take(&mut self.lock().untold);
-            if !untold.is_empty() {
-                return untold;
+            let unreported = std::mem::take(&mut self.lock().unreported);
+            if !unreported.is_empty() {
+                return unreported;
             }
             changed.await;
         }

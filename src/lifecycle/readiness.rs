@@ -75,7 +75,7 @@ struct Inner {
     troubles: Mutex<BTreeMap<Component, String>>,
 }
 
-/// What `/readyz` answers.
+/// The report that `/readyz` answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Whether a notification can be accepted.
