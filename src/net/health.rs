@@ -51,7 +51,7 @@ pub fn routes(readiness: Readiness) -> Router {
         .with_state(readiness)
 }
 
-/// What the three paths answer.
+/// The OpenAPI description of the three paths.
 pub fn description() -> OpenApi {
     #[derive(utoipa::OpenApi)]
     #[openapi(paths(live, ready, healthy))]

@@ -59,7 +59,7 @@ pub enum ClientError {
         /// What is wrong with the file.
         why: String,
     },
-    /// A configured value cannot stand in a header.
+    /// A configured value cannot be used in a header.
     #[error("{0} has characters that cannot stand in an HTTP header")]
     Header(String),
     /// A configured address cannot be used as a base for further paths.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::metrics::Metrics;
 
 /// The interval at which each reason is logged at most.
-const SAY_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 /// The beginnings of both versions of the PROXY protocol (its specification, sections 2.1 and 2.2).
 const PROXY_V1: &[u8] = b"PROXY ";
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -149,12 +149,12 @@ fn find<'a, E: std::error::Error + 'static>(
 pub(super) struct Refused {
     listener: &'static str,
     metrics: Option<Metrics>,
-    said: Mutex<HashMap<Reason, Said>>,
+    logged: Mutex<HashMap<Reason, LastLogged>>,
 }
 
 /// When a reason was last logged, and how often it has occurred since.
 #[derive(Default)]
-struct Said {
+struct LastLogged {
     last: Option<Instant>,
     since: u64,
 }
@@ -169,7 +169,7 @@ impl Refused {
         Self {
             listener,
             metrics,
-            said: Mutex::default(),
+            logged: Mutex::default(),
         }
     }
 
@@ -178,7 +178,7 @@ impl Refused {
         if let Some(metrics) = &self.metrics {
             metrics.connections_refused(reason.as_str(), 1);
         }
-        if let Some(count) = self.is_to_be_said(reason, Instant::now()) {
+        if let Some(count) = self.count_to_log(reason, Instant::now()) {
             tracing::warn!(
                 listener = self.listener,
                 reason = reason.as_str(),
@@ -191,18 +191,18 @@ impl Refused {
     }
 
     /// How often the reason has occurred since it was last logged, if it is to be logged now.
-    fn is_to_be_said(&self, reason: Reason, now: Instant) -> Option<u64> {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = said.entry(reason).or_default();
-        said.since += 1;
-        if said
+    fn count_to_log(&self, reason: Reason, now: Instant) -> Option<u64> {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let logged = logged.entry(reason).or_default();
+        logged.since += 1;
+        if logged
             .last
-            .is_some_and(|last| now.duration_since(last) < SAY_EVERY)
+            .is_some_and(|last| now.duration_since(last) < LOG_EVERY)
         {
             return None;
         }
-        said.last = Some(now);
-        Some(std::mem::take(&mut said.since))
+        logged.last = Some(now);
+        Some(std::mem::take(&mut logged.since))
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
         let refused = Refused::new("test", None);
         let start = Instant::now();
         let say =
-            |reason, seconds| refused.is_to_be_said(reason, start + Duration::from_secs(seconds));
+            |reason, seconds| refused.count_to_log(reason, start + Duration::from_secs(seconds));
         assert_eq!(say(Reason::Malformed, 0), Some(1));
         assert_eq!(say(Reason::Malformed, 1), None);
         assert_eq!(say(Reason::TlsHandshake, 1), Some(1));
