@@ -50,7 +50,7 @@ impl Env {
         self.0
             .keys()
             .filter(|name| !name.starts_with(PREFIX) && *name != FILE_VARIABLE)
-            .filter(|name| is_meant_for_us(name) && !is_of_the_orchestrator(name))
+            .filter(|name| is_meant_for_service(name) && !is_from_orchestrator(name))
             .map(|name| {
                 let hint = nearest(name, &known).map_or_else(
                     || format!("a key is set by {PREFIX}SECTION__KEY"),
@@ -129,14 +129,14 @@ fn likeness(a: &str, b: &str) -> f64 {
 }
 
 /// Whether the variable's name starts with the name of the service, or nearly so.
-fn is_meant_for_us(name: &str) -> bool {
+fn is_meant_for_service(name: &str) -> bool {
     const OURS: &str = "SUKI_RECEIVER_";
     let start: String = name.chars().take(OURS.len()).collect();
     likeness(&start, OURS) >= 0.85
 }
 
 /// Whether the variable is one that Kubernetes and Docker links set in other containers for a service of this name.
-fn is_of_the_orchestrator(name: &str) -> bool {
+fn is_from_orchestrator(name: &str) -> bool {
     let rest = name.strip_prefix("SUKI_RECEIVER_").unwrap_or_default();
     rest == "PORT" || rest == "NAME" || rest.starts_with("SERVICE_") || rest.starts_with("PORT_")
 }

@@ -25,7 +25,7 @@ enum Origin {
     Command(Vec<String>),
 }
 
-/// A secret with a name, for lists in which several are valid at once.
+/// A secret with a name, for lists of several secrets that are valid at the same time.
 #[derive(Debug, Clone)]
 pub struct NamedSecret {
     /// The name, which logs and metrics show instead of the value.

@@ -24,7 +24,7 @@ pub struct SinkConfig {
     pub alerts: bool,
     /// Whether the sink is told of each synthetic notification that was answered.
     pub canary: bool,
-    /// What is delivered.
+    /// The contents of each delivery.
     pub include: Include,
     /// The limit of concurrent deliveries.
     pub max_concurrency: usize,

@@ -1,9 +1,9 @@
-//! `[[sdp.identities]]` and the provider's name in what an identity logs in with.
+//! Tests of `[[sdp.identities]]`, and of the provider's name in an identity's login settings.
 
 use super::super::{AuthMode, Identity, PartnerToken};
 use super::{SECRET, Setup, loaded_of, problems_of};
 
-/// An identity `a` with these further keys, beside `[sdp.auth]`.
+/// `[sdp.auth]`, and an identity `a` with these further keys.
 fn identity(keys: &str) -> String {
     format!(
         "[sdp.auth]\npartner_id = \"p\"\npartner_token = \"t\"\n[[sdp.identities]]\nname = \"a\"\n{keys}\n"

@@ -20,7 +20,7 @@ use super::{Env, LoadOptions, Loaded, Problems};
 /// The smallest configuration that starts.
 const SECRET: (&str, &str) = ("SUKI_RECEIVER__SIGNATURE__SECRET", "hunter2");
 
-/// A folder with a configuration file and what it refers to, and the environment beside it.
+/// A folder with a configuration file and the files that it names, and an environment.
 struct Setup {
     folder: TempDir,
     options: LoadOptions,
@@ -83,12 +83,12 @@ impl Setup {
     }
 }
 
-/// The problems of a file, beside the signing secret that every configuration needs.
+/// The problems of a file, with the signing secret that every configuration needs added.
 fn problems_of(toml: &str) -> String {
     Setup::toml(toml).env([SECRET]).problems()
 }
 
-/// What a file loads as, beside the signing secret that every configuration needs.
+/// The configuration that a file loads as, with the signing secret that every configuration needs added.
 fn loaded_of(toml: &str) -> Loaded {
     Setup::toml(toml).env([SECRET]).loaded()
 }

@@ -1,4 +1,4 @@
-//! Everything that is wrong is named at once: the key, its source, what is wrong and what is allowed.
+//! Tests that all problems are reported at once, each with its key, its source, and what is allowed.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;

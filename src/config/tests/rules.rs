@@ -1,11 +1,11 @@
-//! What the sections allow, refuse and warn of.
+//! Tests of what the sections allow, what they refuse, and of which settings they warn.
 
 use super::super::reader::setting::Setting;
 use super::super::{AuthMode, Include, SinkTarget};
 use super::{loaded_of, problems_of};
 use crate::domain::{LinkGroup, Outcome};
 
-/// Each file is refused with a text that holds the given part.
+/// Each file is refused with a message that contains the given text.
 fn refused(cases: &[(&str, &str)]) {
     for (toml, part) in cases {
         let problems = problems_of(toml);
@@ -14,7 +14,7 @@ fn refused(cases: &[(&str, &str)]) {
     }
 }
 
-/// Each file loads with a warning that holds the given part.
+/// Each file loads with a warning that contains the given text.
 fn warned(cases: &[(&str, &str)]) {
     for (toml, part) in cases {
         let warnings = loaded_of(toml).warnings.join("\n");
@@ -196,7 +196,7 @@ fn what_is_required_is_a_list_for_each_kind_or_one_for_both() {
             &[],
             &[],
         ),
-        // The old spelling. Form filling has no contents, so they are not required of it.
+        // The old spelling. A form-filling session has no contents, so they are not required of it.
         (
             "follow.required = [\"contents\"]",
             &["contents"],
@@ -208,7 +208,7 @@ fn what_is_required_is_a_list_for_each_kind_or_one_for_both() {
             &["status"],
         ),
         ("follow.required = []", &[], &[]),
-        // What is required by default only is no error where it is not followed.
+        // A group that is required only by default is no error if it is not followed.
         ("follow.groups = [\"contents\"]", &["contents"], &[]),
     ] {
         let required = loaded_of(text).config.follow.required;

@@ -1,4 +1,4 @@
-//! Secrets: where they come from, and that none of them is ever shown.
+//! Tests of the sources of secrets, and that no secret is ever shown.
 
 use std::fs;
 

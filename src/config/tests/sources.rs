@@ -1,4 +1,4 @@
-//! Where values come from, and which of them wins.
+//! Tests of the sources of values, and of their precedence.
 
 use std::path::PathBuf;
 use std::time::Duration;

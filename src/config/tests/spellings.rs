@@ -22,7 +22,7 @@ const WRAPPINGS: [(&str, &str); 9] = [
 /// Extracts a value from the configuration.
 type Got = fn(&Config) -> String;
 
-/// Every place that takes a secret: TOML with `§` where it stands, and how the value is got out.
+/// Every place that takes a secret: TOML with `§` at the secret's place, and how the value is extracted.
 const PLACES: [(&str, Got); 9] = [
     ("signature.secrets = [{ id = \"a\", § }]", |config| {
         config.signature.secrets[0].secret.expose().to_owned()
