@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// The state of the network.
 #[derive(Debug, Clone, Copy, Default)]
-struct Weather {
+struct Network {
     /// Whether no connection is accepted.
     is_cut: bool,
     /// Whether no data is forwarded.
@@ -33,7 +33,7 @@ struct Weather {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    weather: watch::Sender<Weather>,
+    network: watch::Sender<Network>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -45,56 +45,56 @@ impl Proxy {
     pub async fn start(target: impl Into<String>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (weather, seen) = watch::channel(Weather::default());
+        let (network, seen) = watch::channel(Network::default());
         let task = tokio::spawn(accept(listener, target.into(), seen));
         Ok(Self {
             address,
-            weather,
+            network,
             _task: AbortOnDropHandle::new(task),
         })
     }
 
-    /// Where it listens.
+    /// The address on which the proxy listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Closes all connections, and new ones as they come.
     pub fn cut(&self) {
-        self.weather.send_modify(|weather| {
-            weather.is_cut = true;
-            weather.cuts += 1;
+        self.network.send_modify(|network| {
+            network.is_cut = true;
+            network.cuts += 1;
         });
     }
 
     /// Forwards nothing, but keeps connections and accepts new ones, like a network that loses every packet.
     pub fn stall(&self) {
-        self.weather
-            .send_modify(|weather| weather.is_stalled = true);
+        self.network
+            .send_modify(|network| network.is_stalled = true);
     }
 
     /// Closes the connections to the server and keeps those to the client, whose data is then discarded. New
     /// connections are forwarded.
     pub fn half_close(&self) {
-        self.weather.send_modify(|weather| weather.halves += 1);
+        self.network.send_modify(|network| network.halves += 1);
     }
 
     /// Delays all data in both directions.
     pub fn delay(&self, delay: Duration) {
-        self.weather.send_modify(|weather| weather.delay = delay);
+        self.network.send_modify(|network| network.delay = delay);
     }
 
     /// Forwards again without delay; stalled connections go on.
     pub fn restore(&self) {
-        self.weather.send_modify(|weather| {
-            weather.is_cut = false;
-            weather.is_stalled = false;
-            weather.delay = Duration::ZERO;
+        self.network.send_modify(|network| {
+            network.is_cut = false;
+            network.is_stalled = false;
+            network.delay = Duration::ZERO;
         });
     }
 }
 
-async fn accept(listener: TcpListener, target: String, weather: watch::Receiver<Weather>) {
+async fn accept(listener: TcpListener, target: String, network: watch::Receiver<Network>) {
     let mut connections = JoinSet::new();
     loop {
         // The only errors concern connections that were already closed.
@@ -102,18 +102,18 @@ async fn accept(listener: TcpListener, target: String, weather: watch::Receiver<
             continue;
         };
         while connections.try_join_next().is_some() {}
-        if !weather.borrow().is_cut {
-            connections.spawn(carry(client, target.clone(), weather.clone()));
+        if !network.borrow().is_cut {
+            connections.spawn(carry(client, target.clone(), network.clone()));
         }
     }
 }
 
 /// Serves one connection until it ends.
-async fn carry(client: TcpStream, target: String, mut weather: watch::Receiver<Weather>) {
-    let born = *weather.borrow();
-    let mut struck = weather.clone();
+async fn carry(client: TcpStream, target: String, mut network: watch::Receiver<Network>) {
+    let born = *network.borrow();
+    let mut struck = network.clone();
     tokio::select! {
-        () = forward(client, &target, &mut weather, born) => {}
+        () = forward(client, &target, &mut network, born) => {}
         _ = struck.wait_for(|now| now.cuts > born.cuts) => {}
     }
 }
@@ -121,10 +121,10 @@ async fn carry(client: TcpStream, target: String, mut weather: watch::Receiver<W
 async fn forward(
     client: TcpStream,
     target: &str,
-    weather: &mut watch::Receiver<Weather>,
-    born: Weather,
+    network: &mut watch::Receiver<Network>,
+    born: Network,
 ) {
-    flowing(weather).await;
+    flowing(network).await;
     let Ok(server) = TcpStream::connect(target).await else {
         return;
     };
@@ -134,10 +134,10 @@ async fn forward(
     let (mut from_server, mut to_server) = server.into_split();
     let is_halved = tokio::select! {
         _ = futures_util::future::join(
-            pump(&mut from_client, &mut to_server, weather.clone()),
-            pump(&mut from_server, &mut to_client, weather.clone()),
+            pump(&mut from_client, &mut to_server, network.clone()),
+            pump(&mut from_server, &mut to_client, network.clone()),
         ) => false,
-        _ = weather.wait_for(|now| now.halves > born.halves) => true,
+        _ = network.wait_for(|now| now.halves > born.halves) => true,
     };
     if is_halved {
         drop((from_server, to_server));
@@ -155,28 +155,28 @@ async fn forward(
 async fn pump(
     from: &mut OwnedReadHalf,
     to: &mut OwnedWriteHalf,
-    mut weather: watch::Receiver<Weather>,
+    mut network: watch::Receiver<Network>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     loop {
-        flowing(&mut weather).await;
+        flowing(&mut network).await;
         let read = tokio::select! {
             read = from.read(&mut buffer) => read?,
-            _ = weather.changed() => continue,
+            _ = network.changed() => continue,
         };
         if read == 0 {
             return to.shutdown().await;
         }
-        let delay = weather.borrow().delay;
+        let delay = network.borrow().delay;
         tokio::time::sleep(delay).await;
-        flowing(&mut weather).await;
+        flowing(&mut network).await;
         to.write_all(&buffer[..read]).await?;
     }
 }
 
 /// Waits while the network is stalled.
-async fn flowing(weather: &mut watch::Receiver<Weather>) {
-    if weather.wait_for(|now| !now.is_stalled).await.is_err() {
+async fn flowing(network: &mut watch::Receiver<Network>) {
+    if network.wait_for(|now| !now.is_stalled).await.is_err() {
         // The proxy was dropped, and this task is about to end.
         std::future::pending::<()>().await;
     }
