@@ -20,7 +20,7 @@ pub(super) struct Me {
     sink: Option<String>,
 }
 
-/// Show who calls.
+/// Show the token of the call.
 ///
 /// Every valid token may call this, to check that it is valid and which role it has.
 #[utoipa::path(

@@ -56,7 +56,7 @@ pub(crate) use auth::{LONGEST_REASON, audit};
 pub(crate) use docs_page::page as docs;
 pub(crate) use error::Error;
 pub(crate) use path::{CauseWord, Id, Number, Place, Session as SessionPath, SinkName};
-pub(crate) use replay::Wish;
+pub(crate) use replay::ReplayRequest;
 pub use stream::Watchers;
 pub(crate) use stream::open as open_stream;
 

@@ -21,7 +21,7 @@ const FIELDS: &str =
     "session_id, encounter_id, kind, provider, started_at, ended_at, deadline, context";
 
 /// A parsed body.
-pub enum Said {
+pub enum Registrations {
     /// One object.
     One(Result<Session, String>),
     /// A list, or one object on each line.
@@ -44,20 +44,20 @@ pub struct Session {
 ///
 /// # Errors
 /// When the body as a whole cannot be parsed. The error of one of many sessions is at its place in the result.
-pub fn read(body: &[u8], is_lines: bool) -> Result<Said, String> {
+pub fn read(body: &[u8], is_lines: bool) -> Result<Registrations, String> {
     if is_lines {
         let lines = body
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii)
             .filter(|line| !line.is_empty());
-        return Ok(Said::Many(
+        return Ok(Registrations::Many(
             lines.map(|line| object(line).and_then(session)).collect(),
         ));
     }
     let value: Value = serde_json::from_slice(body)
         .map_err(|_| "the body is not JSON; send one object, a list of them, or one a line as application/x-ndjson".to_owned())?;
     match value {
-        Value::Object(fields) => Ok(Said::One(session(fields))),
+        Value::Object(fields) => Ok(Registrations::One(session(fields))),
         Value::Array(list) if list.len() > MOST => Err(format!(
             "the list has {} sessions; send at most {MOST} at once",
             list.len()
@@ -67,7 +67,7 @@ pub fn read(body: &[u8], is_lines: bool) -> Result<Said, String> {
                 Value::Object(fields) => session(fields),
                 _ => Err("it is no object".to_owned()),
             });
-            Ok(Said::Many(read.collect()))
+            Ok(Registrations::Many(read.collect()))
         }
         _ => Err("the body is neither an object nor a list of them".to_owned()),
     }

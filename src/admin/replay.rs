@@ -54,7 +54,7 @@ impl Scheduled {
 }
 
 /// A checked request for a replay.
-pub(crate) struct Wish {
+pub(crate) struct ReplayRequest {
     pub(crate) from: ReplayFrom,
     pub(crate) sinks: Vec<String>,
 }
@@ -85,10 +85,10 @@ pub(crate) async fn one(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Error> {
     let One { from, sinks } = read(body)?;
-    let wish = wish(&state, from.as_deref(), sinks)?;
+    let request = checked(&state, from.as_deref(), sinks)?;
     state.event(id).await?;
-    audit(&state, &caller, wish.action(), Some(id)).await?;
-    let end = wish.replay(&state, id, &caller.name).await?;
+    audit(&state, &caller, request.action(), Some(id)).await?;
+    let end = request.replay(&state, id, &caller.name).await?;
     match end {
         Ok(Replayed::Scheduled) => state.metrics.replays("scheduled", 1),
         Ok(Replayed::NoContent) => state.metrics.replays("no_content", 1),
@@ -107,7 +107,7 @@ pub(crate) async fn one(
     Ok(Scheduled::of(id))
 }
 
-impl Wish {
+impl ReplayRequest {
     /// Replays the event, and returns the result or an error if there is no sink to deliver to.
     async fn replay(
         &self,
@@ -192,16 +192,16 @@ pub fn words(end: Replayed) -> &'static str {
 }
 
 /// Checks a request for a replay.
-pub(crate) fn wish(
+pub(crate) fn checked(
     state: &State,
     from: Option<&str>,
     sinks: Option<Vec<String>>,
-) -> Result<Wish, Error> {
+) -> Result<ReplayRequest, Error> {
     let from = from.unwrap_or("retrieve");
     let from = from_word(from).map_err(|why| Error::BadRequest(format!("from: {why}")))?;
     let sinks = sinks.unwrap_or_default();
     known_sinks(&sinks, &state.sinks).map_err(|why| Error::BadRequest(format!("sinks: {why}")))?;
-    Ok(Wish { from, sinks })
+    Ok(ReplayRequest { from, sinks })
 }
 
 /// Parses a body; no body is the same as `{}`.

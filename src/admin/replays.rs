@@ -21,7 +21,7 @@ use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed, TooLa
 use super::openapi::query::{FilterFields, Limit};
 use super::openapi::words;
 use super::path::Number;
-use super::replay::{Wish, read, wish};
+use super::replay::{ReplayRequest, checked, read};
 use super::{Caller, State, filter};
 use crate::journal::{Cancelled, Filter, JobState, NewReplayJob, ReplayJob};
 
@@ -106,7 +106,7 @@ pub(super) async fn begin(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Error> {
     let many: Many = read(body)?;
-    let wish = wish(&state, many.from.as_deref(), many.sinks)?;
+    let request = checked(&state, many.from.as_deref(), many.sinks)?;
     let filter = filter_of(&many.filter).map_err(Error::BadRequest)?;
     let rate = match many.rate.map(NonZeroU32::get) {
         Some(rate) if rate > MOST_RATE => {
@@ -119,10 +119,10 @@ pub(super) async fn begin(
     };
     if many.dry_run {
         let preview = state.records().preview(filter).await?;
-        return Ok(Json(Planned::of(&preview, wish.from)).into_response());
+        return Ok(Json(Planned::of(&preview, request.from)).into_response());
     }
     let caller = caller.for_reason(many.reason);
-    let job = start(&state, &caller, wish, filter, rate).await?;
+    let job = start(&state, &caller, request, filter, rate).await?;
     if many.wait {
         return Ok(wait(&state, job.id).await?.into_response());
     }
@@ -135,12 +135,12 @@ pub(super) async fn begin(
 pub(crate) async fn start(
     state: &State,
     caller: &Caller,
-    wish: Wish,
+    request: ReplayRequest,
     filter: Filter,
     rate: Option<u32>,
 ) -> Result<ReplayJob, Error> {
     let now = state.clock.now();
-    let action = format!("{} of all with {}", wish.action(), filter.to_json());
+    let action = format!("{} of all with {}", request.action(), filter.to_json());
     audit(state, caller, action, None).await?;
     // Events that are received after the job's start are left out.
     let until = filter.until.map_or(now, |until| until.min(now));
@@ -149,8 +149,8 @@ pub(crate) async fn start(
             until: Some(until),
             ..filter
         },
-        from: wish.from,
-        sinks: wish.sinks,
+        from: request.from,
+        sinks: request.sinks,
         rate,
         actor: caller.name.clone(),
         reason: caller.reason.clone(),

@@ -19,7 +19,7 @@ use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed, TooLa
 use super::openapi::bodies::{NewSession, NewSessions, SessionChange};
 use super::openapi::query::{Paging, SessionFields};
 use super::path::Session;
-use super::registration::{self, Said};
+use super::registration::{self, Registrations};
 use super::replay::Scheduled;
 use super::{Caller, State, filter, view};
 use crate::domain::Expected;
@@ -108,7 +108,7 @@ pub(crate) async fn register(
         .is_some_and(|value| value.trim().starts_with(NDJSON));
     let said = registration::read(&body, is_lines).map_err(Error::BadRequest)?;
     match said {
-        Said::One(one) => {
+        Registrations::One(one) => {
             let new = one
                 .and_then(|said| said.expected(&state.reconcile, state.clock.now()))
                 .map_err(Error::BadRequest)?;
@@ -117,7 +117,7 @@ pub(crate) async fn register(
             let status = status(registered.is_new);
             Ok((status, Json(view::Registered::from(registered))).into_response())
         }
-        Said::Many(many) => {
+        Registrations::Many(many) => {
             let read: Vec<Result<NewExpected, String>> = many
                 .into_iter()
                 .map(|one| one.and_then(|said| said.expected(&state.reconcile, state.clock.now())))

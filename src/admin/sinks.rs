@@ -85,8 +85,8 @@ pub(crate) async fn readdress(
     SinkName(from): SinkName,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Readdressed>, Error> {
-    let wish: Readdress = read(body)?;
-    let to = wish
+    let request: Readdress = read(body)?;
+    let to = request
         .to
         .ok_or_else(|| Error::BadRequest("to: name the sink that is to get it".to_owned()))?;
     known_sinks(std::slice::from_ref(&to), &state.sinks)

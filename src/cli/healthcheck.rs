@@ -22,8 +22,8 @@ const EXAMPLE: &str = "Example:
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// What to ask [default: /readyz at the configuration's server.listen]. On a loopback address the certificate's name
-    /// is not checked
+    /// URL to request [default: /readyz at the configuration's server.listen]. On a loopback address the certificate's
+    /// name is not checked
     #[arg(long, value_name = "U")]
     url: Option<Url>,
 }

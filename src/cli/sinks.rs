@@ -167,20 +167,20 @@ async fn change(
     let waiting = store.orphans(Vec::new()).await?;
     let waiting = waiting.iter().find(|waits| waits.sink == sink);
     let count = waiting.map_or(0, |waits| waits.count);
-    let wish = match to {
+    let action = match to {
         Some(to) => format!("give to '{to}' what '{sink}' does not have"),
         None => format!("drop what '{sink}' does not have"),
     };
     let total = format!("{count} deliveries wait for '{sink}', beside those that were given up");
     if dry_run {
-        emit(format!("would {wish}: {total}\n").as_bytes())?;
+        emit(format!("would {action}: {total}\n").as_bytes())?;
         return Ok(ExitStatus::Success);
     }
-    if !yes && !agrees(&format!("{total}. {wish}?")) {
+    if !yes && !agrees(&format!("{total}. {action}?")) {
         note!("nothing was changed");
         return Ok(ExitStatus::Failure);
     }
-    audit(store, wish, None).await?;
+    audit(store, action, None).await?;
     let mut changed = 0;
     loop {
         let actor = actor();

@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{State, forms, time, ui};
-use crate::admin::{Number, Wish, replay, replays};
+use crate::admin::{Number, ReplayRequest, replay, replays};
 use crate::journal::{Filter, JobState, Preview, Progress, ReplayFrom, ReplayJob};
 
 /// The number of listed jobs.
@@ -243,8 +243,8 @@ pub(super) async fn start(
 ) -> Result<Redirect, Problem> {
     let filter = filter_of(&visitor, &body)?;
     let from = field(&body, "from");
-    let wish = replay::wish(&state.admin, from.as_deref(), Some(all(&body, "to")));
-    let wish: Wish = wish.map_err(|error| Problem::of(&visitor, &error))?;
+    let request = replay::checked(&state.admin, from.as_deref(), Some(all(&body, "to")));
+    let request: ReplayRequest = request.map_err(|error| Problem::of(&visitor, &error))?;
     let rate = field(&body, "rate").and_then(|rate| rate.parse().ok());
     let rate = rate.filter(|rate| (1..=1000).contains(rate));
     let Some(rate) = rate else {
@@ -254,7 +254,7 @@ pub(super) async fn start(
         ));
     };
     let caller = visitor.caller.clone().for_reason(field(&body, "reason"));
-    let job = replays::start(&state.admin, &caller, wish, filter, Some(rate)).await;
+    let job = replays::start(&state.admin, &caller, request, filter, Some(rate)).await;
     let job = job.map_err(|error| Problem::of(&visitor, &error))?;
     Ok(Redirect::to(&format!("/replays/{}?said=started", job.id)))
 }

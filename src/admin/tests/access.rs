@@ -1,4 +1,4 @@
-//! Who may call what, and what is answered when the store fails.
+//! Tests of which role may call which route, and of the answers when the store fails.
 
 use std::time::Duration;
 

@@ -133,7 +133,7 @@ fn the_fields_of_sessions_are_those_that_are_read() {
         names.split(", ").map(str::to_owned).collect()
     };
     let body = br#"{"x": 1}"#;
-    let Ok(registration::Said::One(session)) = registration::read(body, false) else {
+    let Ok(registration::Registrations::One(session)) = registration::read(body, false) else {
         panic!("no object");
     };
     let refusal = session

@@ -6,7 +6,7 @@ use anyhow::{anyhow, ensure};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::admin::registration::{self, Said};
+use crate::admin::registration::{self, Registrations};
 use crate::admin::view;
 use crate::cli::{ConfigArgs, input};
 use crate::config::Reconcile;
@@ -103,7 +103,8 @@ pub(super) async fn import(
         "no session is expected here: reconcile.enabled is false"
     );
     let body = input::body(args.file.as_deref())?;
-    let Said::Many(lines) = registration::read(&body, true).map_err(|why| anyhow!(why))? else {
+    let Registrations::Many(lines) = registration::read(&body, true).map_err(|why| anyhow!(why))?
+    else {
         return Ok(ExitStatus::Failure);
     };
     let now = Clock::start().now();
