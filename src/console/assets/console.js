@@ -1,4 +1,4 @@
-// Keeps pages fresh, and adds what only a script can: copying, keys, hiding. Every page works without it.
+// Refreshes pages, and adds what only a script can do: copying, keys, hiding. Every page works without it.
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -13,7 +13,7 @@ document.addEventListener("click", async (event) => {
     button.classList.add("done");
     setTimeout(() => button.classList.remove("done"), 1200);
   } catch {
-    // Browsers give no clipboard to pages over plain HTTP: select it instead.
+    // Browsers deny the clipboard to pages over plain HTTP, so the text is selected instead.
     const field = document.createElement("input");
     field.value = button.dataset.copy;
     field.readOnly = true;
@@ -25,7 +25,7 @@ document.addEventListener("click", async (event) => {
 const showCopy = (root) => $$("[data-copy]", root).forEach((button) => (button.hidden = false));
 showCopy(document);
 
-// --- One sheet at a time; Escape and a click beside it close it ---
+// --- Only one sheet is open at a time; Escape and a click outside close it ---
 
 const sheets = () => $$("details.action[open], details.preferences[open]");
 document.addEventListener("toggle", (event) => {
@@ -43,7 +43,7 @@ if (zones && own && ![...zones.options].some((option) => option.value === own)) 
   zones.add(new Option(`${own} (this browser)`, own));
 }
 
-// --- Clinical content does not stay on a screen ---
+// --- Clinical content is hidden again after a while ---
 
 const revealed = $("#revealed");
 if (revealed) {
@@ -56,7 +56,7 @@ if (revealed) {
   addEventListener("pagehide", hide);
 }
 
-// --- Keeping a page fresh ---
+// --- Refreshing a page ---
 
 const isLive = document.body.hasAttribute("data-live");
 const live = $(".live");
@@ -70,7 +70,7 @@ function say(state, text) {
   if (word.textContent !== text) word.textContent = text;
 }
 
-// What somebody is in the middle of stays as it is.
+// Parts that the visitor is using are not replaced.
 const isInUse = (part) =>
   part.contains(document.activeElement) && document.activeElement !== document.body ||
   $("details.action[open]", part) ||
@@ -105,7 +105,7 @@ function apply(fresh) {
     showCopy(other);
     open.forEach((place) => { const details = $$("details", other)[place]; if (details) details.open = true; });
   }
-  // Rows change in place and never move: what is new is told.
+  // Rows change in place and never move; new rows are announced.
   const rows = $("[data-rows]"), others = $("[data-rows]", fresh), button = $("#new");
   if (!rows || !others || !button) return;
   const known = new Set($$("tr", rows).map((row) => row.id));
@@ -119,7 +119,7 @@ function hiddenCopies(part) {
   return part.innerHTML;
 }
 
-// Rings at most once a second.
+// Refreshes at most once a second.
 function ring() {
   isWanted = true;
   timer ??= setTimeout(() => { timer = undefined; refresh(); }, 1000);
@@ -151,15 +151,15 @@ if (isLive && live) {
   pause.addEventListener("click", () => setPaused(!isPaused));
   $("#new")?.addEventListener("click", () => location.reload());
   setPaused(isPaused);
-  // A browser has few connections for one host: a tab that nobody sees lets go of its own.
+  // A browser allows few connections to one host, so a hidden tab closes its own.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) close(); else { listen(); if (!isPaused) refresh(); }
   });
-  // Times go on though nothing changes.
+  // Relative times advance even if nothing changes.
   setInterval(ring, 15_000);
 }
 
-// --- Automatic sign-out: told two minutes before ---
+// --- Automatic sign-out, with a warning two minutes before ---
 
 const idle = Number(document.body.dataset.idle);
 const leaving = $("#leaving");
@@ -197,7 +197,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// --- A sign-in link from the shell: the token is behind the #, which is sent nowhere ---
+// --- A sign-in link from the shell: the token follows the #, which browsers do not send ---
 
 const token = $("#token");
 if (token && location.hash.length > 1) {
