@@ -30,8 +30,8 @@ const MOST: usize = 50;
 const TICK: Duration = Duration::from_secs(1);
 /// The interval of keep-alive messages, so that proxies in between do not close an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// The limit of messages that wait for a client that reads slowly. Beyond it the stream ends; if changes of events were
-/// missed, the client gets `resync` instead of them.
+/// The limit of messages that wait for a client that reads slowly. Beyond it the stream ends; the client reconnects and
+/// gets the changes that it has missed, or `resync`.
 const WAITING: usize = 256;
 
 /// The slots for clients of the stream. Cheap to clone.

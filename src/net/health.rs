@@ -68,14 +68,14 @@ async fn live() -> Response {
     Json(Liveness { status: "live" }).into_response()
 }
 
-/// Whether a notification can be taken.
+/// Whether a notification can be accepted.
 ///
 /// Unavailable from the first moment of a drain.
 #[utoipa::path(
     get, path = "/readyz", tag = "health", operation_id = "show_readiness",
     responses(
-        (status = 200, description = "It can; the notes say what is not all well.", body = Health),
-        (status = 503, description = "It cannot; what fails is named.", body = Health),
+        (status = 200, description = "It can; the notes name parts that are not healthy.", body = Health),
+        (status = 503, description = "It cannot; the failing parts are named.", body = Health),
     ),
 )]
 async fn ready(State(readiness): State<Readiness>) -> Response {
@@ -92,8 +92,8 @@ async fn ready(State(readiness): State<Readiness>) -> Response {
 #[utoipa::path(
     get, path = "/healthz", tag = "health", operation_id = "show_health",
     responses(
-        (status = 200, description = "It can; the notes say what is not all well.", body = Health),
-        (status = 503, description = "It cannot; what fails is named.", body = Health),
+        (status = 200, description = "It can; the notes name parts that are not healthy.", body = Health),
+        (status = 503, description = "It cannot; the failing parts are named.", body = Health),
     ),
 )]
 async fn healthy(readiness: State<Readiness>) -> Response {
