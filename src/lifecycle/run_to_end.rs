@@ -1,8 +1,7 @@
 //! Work that runs within the task that waits for it, and goes on when that task is dropped: a request's task is dropped
 //! when its sender disconnects, but the notification that it brought must still be kept.
 //!
-//! Spawning a task for each request would have the same effect, but costs a switch between threads, which is most of
-//! the cost of a small request.
+//! Spawning a task for each request would have the same effect, but costs a switch between threads.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -27,7 +26,7 @@ impl<F> RunToEnd<F>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    /// `work`, to be awaited; in `group` it goes on under this name.
+    /// Runs `work` when awaited. `name` is what a drain calls it while it waits for it.
     pub fn new(group: &TaskGroup, name: &'static str, work: F) -> Self {
         Self {
             work: Some(Box::pin(work)),

@@ -45,7 +45,10 @@ impl Env {
 
     /// A warning for each variable that looks as if it should set a key and does not: with one underscore instead of
     /// two, in lower case, or misspelt. `known` are the dotted keys.
-    pub(in crate::config) fn misspelt<'k>(&self, known: impl Iterator<Item = &'k str>) -> Vec<String> {
+    pub(in crate::config) fn misspelt<'k>(
+        &self,
+        known: impl Iterator<Item = &'k str>,
+    ) -> Vec<String> {
         let known = names(known);
         self.0
             .keys()

@@ -125,7 +125,10 @@ impl Node {
 }
 
 /// Converts a parsed TOML table. The source of each value is the place of its key.
-pub(in crate::config) fn table_of_toml(table: DeTable<'_>, source_at: &dyn Fn(usize) -> Source) -> Table {
+pub(in crate::config) fn table_of_toml(
+    table: DeTable<'_>,
+    source_at: &dyn Fn(usize) -> Source,
+) -> Table {
     table
         .into_iter()
         .map(|(key, value)| {
