@@ -21,6 +21,7 @@ pub mod registration;
 pub mod replay;
 pub(crate) mod replays;
 pub mod requeue;
+pub(crate) mod session_actions;
 pub(crate) mod sessions;
 pub(crate) mod sinks;
 mod stats;
@@ -216,9 +217,9 @@ fn operating() -> OpenApiRouter<State> {
         .routes(routes!(requeue::one))
         .routes(routes!(replays::begin))
         .routes(routes!(replays::cancel))
-        .routes(routes!(sessions::withdraw))
-        .routes(routes!(sessions::poll))
-        .routes(routes!(sessions::refresh))
+        .routes(routes!(session_actions::withdraw))
+        .routes(routes!(session_actions::poll))
+        .routes(routes!(session_actions::refresh))
         .routes(routes!(causes::note))
         .routes(routes!(pauses::pause))
         .routes(routes!(pauses::resume))

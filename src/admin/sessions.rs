@@ -3,27 +3,25 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::auth::audit;
 use super::error::Error;
 use super::openapi::answers::{BadRequest, Conflict, NotFound, StoreFailed, TooLarge};
 use super::openapi::bodies::{NewSession, NewSessions, SessionChange};
 use super::openapi::query::{Paging, SessionFields};
 use super::path::Session;
 use super::registration::{self, Registrations};
-use super::replay::Scheduled;
-use super::{Caller, State, filter, view};
+use super::{State, filter, view};
 use crate::domain::Expected;
-use crate::journal::{Filter, NewExpected, Registered};
+use crate::journal::{NewExpected, Registered};
 use crate::net::ErrorBody;
 
 /// The interval at which a wait for a session's end checks the session.
@@ -270,103 +268,6 @@ pub(super) async fn show(
     }
 }
 
-/// Poll a session's status now.
-#[utoipa::path(
-    post, path = "/sessions/{id}/poll", tag = "sessions", operation_id = "poll_session",
-    params(Session),
-    responses(
-        (status = 202, description = "The poll is scheduled.", body = view::Session),
-        BadRequest, NotFound, Conflict, StoreFailed,
-    ),
-    extensions(("x-audited" = json!(true))),
-)]
-pub(crate) async fn poll(
-    Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
-    Session(id): Session,
-) -> Result<(StatusCode, Json<view::Session>), Error> {
-    is_enabled(&state)?;
-    if !state.can_poll {
-        return Err(Error::Conflict(
-            "there are no credentials for the SDP API (sdp.auth), so nothing can be asked for"
-                .to_owned(),
-        ));
-    }
-    let known = state.records().expected(id.clone()).await?;
-    known.ok_or_else(Error::no_session)?;
-    audit(&state, &caller, format!("poll session {id}"), None).await?;
-    let now = state.clock.monotonic();
-    let asked = state.records().poll_now(id, now).await?;
-    Ok((StatusCode::ACCEPTED, shown(&state, asked)?))
-}
-
-/// Fetch a session's content again.
-///
-/// Fetches the content with which the session's last event was delivered. Changed content is delivered as an amendment.
-#[utoipa::path(
-    post, path = "/sessions/{id}/refresh", tag = "sessions", operation_id = "refresh_session",
-    params(Session),
-    responses(
-        (status = 202, description = "The fetch is scheduled.", body = Scheduled),
-        BadRequest, NotFound, Conflict, StoreFailed,
-    ),
-    extensions(("x-audited" = json!(true))),
-)]
-pub(crate) async fn refresh(
-    Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
-    Session(id): Session,
-) -> Result<(StatusCode, Json<Scheduled>), Error> {
-    if !state.can_poll {
-        return Err(Error::Conflict(
-            "there are no credentials for the SDP API (sdp.auth), so nothing can be fetched"
-                .to_owned(),
-        ));
-    }
-    let filter = Filter::of_session(id.as_str());
-    let page = state.records().list(filter, 1, None).await?;
-    let event = page.events.first().map(|event| event.id);
-    let Some(event) = event else {
-        return Err(Error::NotFound("there is no event of this session yet"));
-    };
-    audit(&state, &caller, "refresh".to_owned(), Some(event)).await?;
-    if !state
-        .records()
-        .refetch(event, state.clock.monotonic())
-        .await?
-    {
-        return Err(Error::Conflict(
-            "its event is not retrieved yet, or its content is purged".to_owned(),
-        ));
-    }
-    state.journal.wake();
-    Ok(Scheduled::of(event))
-}
-
-/// Stop expecting a session.
-///
-/// A notification of the session is still accepted.
-#[utoipa::path(
-    delete, path = "/sessions/{id}", tag = "sessions", operation_id = "withdraw_session",
-    params(Session),
-    responses(
-        (status = 200, description = "The session with its state.", body = view::Session),
-        BadRequest, NotFound, StoreFailed,
-    ),
-    extensions(("x-audited" = json!(true))),
-)]
-pub(crate) async fn withdraw(
-    Shared(state): Shared<State>,
-    Extension(caller): Extension<Caller>,
-    Session(id): Session,
-) -> Result<Json<view::Session>, Error> {
-    let known = state.records().expected(id.clone()).await?;
-    known.ok_or_else(Error::no_session)?;
-    audit(&state, &caller, format!("withdraw session {id}"), None).await?;
-    let withdrawn = state.records().withdraw(id).await?;
-    shown(&state, withdrawn)
-}
-
 async fn keep(state: &State, mut new: Vec<NewExpected>) -> Result<Vec<Registered>, Error> {
     let mut registered = Vec::with_capacity(new.len());
     while !new.is_empty() {
@@ -386,12 +287,15 @@ fn status(is_new: bool) -> StatusCode {
     }
 }
 
-fn shown(state: &State, expected: Option<Expected>) -> Result<Json<view::Session>, Error> {
+pub(super) fn shown(
+    state: &State,
+    expected: Option<Expected>,
+) -> Result<Json<view::Session>, Error> {
     let expected = expected.ok_or_else(Error::no_session)?;
     Ok(Json(view::Session::of(&expected, state.clock.now())))
 }
 
-fn is_enabled(state: &State) -> Result<(), Error> {
+pub(super) fn is_enabled(state: &State) -> Result<(), Error> {
     if state.reconcile.enabled {
         return Ok(());
     }

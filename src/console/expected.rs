@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::sign_in::field;
 use super::visitor::Visitor;
 use super::{State, time, ui};
-use crate::admin::{Error, SessionPath, sessions};
+use crate::admin::{Error, SessionPath, session_actions, sessions};
 use crate::domain::{Expected, ExpectedState, SessionId};
 use crate::journal::{ExpectedFilter, ExpectedStats};
 
@@ -231,7 +231,7 @@ pub(super) async fn poll(
 ) -> Result<Redirect, Problem> {
     let id = session(&visitor, id)?;
     let caller = Extension(visitor.caller.clone());
-    let done = sessions::poll(Shared(state.admin), caller, SessionPath(id)).await;
+    let done = session_actions::poll(Shared(state.admin), caller, SessionPath(id)).await;
     finish(&visitor, done.map(|_| ()), "asked")
 }
 
@@ -243,7 +243,7 @@ pub(super) async fn refresh(
 ) -> Result<Redirect, Problem> {
     let id = session(&visitor, id)?;
     let caller = Extension(visitor.caller.clone());
-    let done = sessions::refresh(Shared(state.admin), caller, SessionPath(id)).await;
+    let done = session_actions::refresh(Shared(state.admin), caller, SessionPath(id)).await;
     finish(&visitor, done.map(|_| ()), "refetched")
 }
 
@@ -255,7 +255,7 @@ pub(super) async fn withdraw(
 ) -> Result<Redirect, Problem> {
     let id = session(&visitor, id)?;
     let caller = Extension(visitor.caller.clone());
-    let done = sessions::withdraw(Shared(state.admin), caller, SessionPath(id)).await;
+    let done = session_actions::withdraw(Shared(state.admin), caller, SessionPath(id)).await;
     finish(&visitor, done.map(|_| ()), "withdrawn")
 }
 
