@@ -42,26 +42,18 @@ pub trait Store: Records {
     async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error>;
 
     /// Whether this instance may work: its leases are valid, so no other instance takes them over.
-    fn is_alive(&self) -> bool {
-        true
-    }
+    fn is_alive(&self) -> bool;
 
     /// Waits until this instance's leases are no longer valid. Pending for ever if no other instance can share the
     /// store.
-    async fn lost(&self) {
-        std::future::pending().await
-    }
+    async fn lost(&self);
 
     /// Waits until no other process works on this process's store, then takes over what it left. Returns at once if
     /// several instances may share the store, or if this process owns it already.
-    async fn own(&self) -> Result<(), Error> {
-        Ok(())
-    }
+    async fn own(&self) -> Result<(), Error>;
 
     /// Waits until another instance announces a due event. Pending for ever if no other instance can share the store.
-    async fn announced(&self) -> EventId {
-        std::future::pending().await
-    }
+    async fn announced(&self) -> EventId;
 
     /// Stores requests that were rejected as not authentic, within `bounds`; the newest are kept.
     async fn keep_rejected(
@@ -74,12 +66,10 @@ pub trait Store: Records {
     async fn check(&self) -> Result<(), Error>;
 
     /// Whether damage was found since the store was opened, so that some data cannot be read.
-    fn is_damaged(&self) -> bool {
-        false
-    }
+    fn is_damaged(&self) -> bool;
 
     /// Takes up the secrets of a reloaded configuration.
-    fn reload(&self, _settings: &config::Store) {}
+    fn reload(&self, settings: &config::Store);
 
     /// Finishes the queued writes and closes the store.
     async fn close(&self);

@@ -62,6 +62,11 @@ impl Store for PostgresStore {
         self.alive.lost().await;
     }
 
+    /// Nothing to wait for: several instances share the store.
+    async fn own(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn announced(&self) -> EventId {
         match self.heard.lock().await.recv().await {
             Some(id) => id,
@@ -84,6 +89,11 @@ impl Store for PostgresStore {
         let lent = self.health.lend().await?;
         let written = within(WORK, counts::touch(&lent)).await;
         lent.settle(written)
+    }
+
+    /// Damage to the files is for the server to detect: a query that meets it fails.
+    fn is_damaged(&self) -> bool {
+        false
     }
 
     fn reload(&self, settings: &config::Store) {

@@ -14,6 +14,7 @@ use super::{
     LOOK, SqliteStore, address, alerts, append, applied, audit, checkpoint, inspect, list, lock,
     operate, query, rejected, repeat, requeue, retain, with_suffix, work,
 };
+use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::lease::new_fence;
 use crate::journal::{
@@ -65,6 +66,19 @@ impl Store for SqliteStore {
             .await
     }
 
+    /// Always: the leases of an embedded store last as long as the process.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    async fn lost(&self) {
+        std::future::pending().await
+    }
+
+    async fn announced(&self) -> EventId {
+        std::future::pending().await
+    }
+
     async fn own(&self) -> Result<(), Error> {
         let Access::Successor { longest_wait } = self.access else {
             return Ok(());
@@ -108,6 +122,9 @@ impl Store for SqliteStore {
     fn is_damaged(&self) -> bool {
         self.damage.is_damaged()
     }
+
+    /// A file has no password.
+    fn reload(&self, _settings: &config::Store) {}
 
     async fn close(&self) {
         self.readers.close();

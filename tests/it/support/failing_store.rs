@@ -171,6 +171,10 @@ impl Store for FailingStore {
         self.inner.is_damaged()
     }
 
+    fn reload(&self, settings: &suki_receiver::config::Store) {
+        self.inner.reload(settings);
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }
