@@ -1,7 +1,7 @@
 //! Operators' notes on events that need attention: one note for each cause and sink, with its author and time.
 //!
-//! A note is for colleagues and changes nothing in the service. It must hold no patient data, and it is neither logged
-//! nor audited.
+//! A note is for colleagues and changes nothing in the service. It must hold no patient data. That it was written is
+//! audited; its text is neither logged nor audited.
 
 use async_trait::async_trait;
 use jiff::Timestamp;

@@ -3,7 +3,7 @@
 //!
 //! A load balancer keeps connections open for minutes and opens them ahead of use. A notification that it sends on a
 //! connection that is being closed is lost. So a connection on which no request has begun is closed only by the idle
-//! timeout.
+//! timeout, by a stop, or to make room for another connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

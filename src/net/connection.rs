@@ -2,7 +2,7 @@
 //! ends it.
 //!
 //! The time limits are separate: a request's head has `header_timeout` from its first byte on, and a connection on
-//! which no request has begun is closed only by `idle_timeout`.
+//! which no request has begun is closed only by `idle_timeout`, by a stop, or to make room for another one.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

@@ -326,7 +326,7 @@ async fn a_folder_whose_path_is_too_long_for_the_hand_over_is_served_all_the_sam
         Signed::new(failure("s")).post(&binary.webhook()).await.0,
         200
     );
-    binary.logs("no other process can follow").await;
+    binary.logs("no other process can take over").await;
 }
 
 #[tokio::test]
