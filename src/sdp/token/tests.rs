@@ -1,9 +1,22 @@
 //! Tests of how long a token is taken to live, and of when another one is asked for.
 
+use std::sync::atomic::AtomicU32;
+
 use super::*;
 
 fn token(claims: &str) -> String {
     format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(claims))
+}
+
+/// Tokens that are another one after each login, and the number of logins.
+fn counted() -> (Arc<Tokens>, Arc<AtomicU32>) {
+    let logins = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&logins);
+    let tokens = Tokens::new(move || {
+        let number = counted.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(Token::new(&format!("token-{number}")).expect("a token")) }.boxed()
+    });
+    (Arc::new(tokens), logins)
 }
 
 #[test]
@@ -45,7 +58,7 @@ fn a_token_lives_as_long_as_it_says_by_whichever_clock_makes_sense() {
 
 #[tokio::test]
 async fn a_login_that_fails_is_not_repeated_at_once() {
-    let logins = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let logins = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&logins);
     let tokens = Arc::new(Tokens::new(move || {
         counted.fetch_add(1, Ordering::Relaxed);
@@ -62,12 +75,7 @@ async fn a_login_that_fails_is_not_repeated_at_once() {
 
 #[tokio::test]
 async fn tokens_that_are_never_taken_are_not_asked_for_again_and_again() {
-    let logins = Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let counted = Arc::clone(&logins);
-    let tokens = Arc::new(Tokens::new(move || {
-        let number = counted.fetch_add(1, Ordering::Relaxed);
-        async move { Ok(Token::new(&format!("token-{number}")).expect("a token")) }.boxed()
-    }));
+    let (tokens, logins) = counted();
     let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
     for _ in 0..100 {
         if let Ok(token) = tokens.get().await {
@@ -79,12 +87,7 @@ async fn tokens_that_are_never_taken_are_not_asked_for_again_and_again() {
 
 #[tokio::test]
 async fn a_call_that_refuses_every_token_costs_the_others_neither_their_token_nor_a_login_each() {
-    let logins = Arc::new(std::sync::atomic::AtomicU32::new(0));
-    let counted = Arc::clone(&logins);
-    let tokens = Arc::new(Tokens::new(move || {
-        let number = counted.fetch_add(1, Ordering::Relaxed);
-        async move { Ok(Token::new(&format!("token-{number}")).expect("a token")) }.boxed()
-    }));
+    let (tokens, logins) = counted();
     let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
     for _ in 0..100 {
         let Ok(old) = tokens.get().await else {

@@ -2,14 +2,19 @@
 
 use super::*;
 
-#[tokio::test]
-async fn faults_spoil_the_endpoint_they_are_for_as_often_as_they_say() {
+async fn knowing_every_session() -> (Api, String) {
     let api = Api::start(&Options {
         every_session_known: true,
         ..Options::default()
     })
     .await;
     let token = api.token().await;
+    (api, token)
+}
+
+#[tokio::test]
+async fn faults_spoil_the_endpoint_they_are_for_as_often_as_they_say() {
+    let (api, token) = knowing_every_session().await;
     let path = "/ambient/session/a/content";
     api.set_faults("status=500,content=404:2,content=429:1;retry-after=7");
     for expected in [404, 404] {
@@ -35,12 +40,7 @@ async fn faults_spoil_the_endpoint_they_are_for_as_often_as_they_say() {
 
 #[tokio::test]
 async fn faults_of_the_connection_are_seen_by_the_caller_as_such() {
-    let api = Api::start(&Options {
-        every_session_known: true,
-        ..Options::default()
-    })
-    .await;
-    let token = api.token().await;
+    let (api, token) = knowing_every_session().await;
     let path = "/ambient/session/a/content";
     api.set_faults("content=cut:1,content=huge:1,content=slow:30s:1");
     let cut = api.request(&token, path).send().await.expect("a head");
