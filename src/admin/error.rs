@@ -1,7 +1,6 @@
 //! All errors of a call, and their answers. The cause of a failure is logged and never sent.
 
 use std::any::Any;
-use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -55,7 +54,7 @@ pub(crate) enum Error {
 
 /// The cause of a failure, for the log.
 #[derive(Clone)]
-struct Cause(Arc<journal::Error>);
+struct Cause(journal::Error);
 
 impl From<journal::Error> for Error {
     fn from(error: journal::Error) -> Self {
@@ -110,7 +109,7 @@ impl IntoResponse for Error {
                 response
                     .headers_mut()
                     .insert(header::RETRY_AFTER, RETRY_AFTER);
-                response.extensions_mut().insert(Cause(Arc::new(cause)));
+                response.extensions_mut().insert(Cause(cause));
             }
             Self::BadRequest(_)
             | Self::Forbidden { .. }

@@ -9,7 +9,7 @@ use super::sockets::{self, Inherited};
 use super::stores;
 use crate::config::Config;
 use crate::domain::Clock;
-use crate::journal::{Error, Inbox, Journal};
+use crate::journal::{Inbox, Journal, OpenError};
 use crate::metrics::Metrics;
 use crate::net::{BindError, Predecessor, Sockets};
 
@@ -84,7 +84,7 @@ impl Start {
 /// How long to retry after this error.
 fn patience(error: &anyhow::Error, config: &Config) -> Duration {
     for cause in error.chain() {
-        if let Some(Error::InUse { .. }) = cause.downcast_ref() {
+        if let Some(OpenError::InUse { .. }) = cause.downcast_ref() {
             return config.server.drain_timeout;
         }
         if let Some(BindError { address, source }) = cause.downcast_ref()

@@ -17,7 +17,7 @@ use super::record::NewContent;
 use super::spool::{Drain, Spool};
 use super::{
     Appended, Bounds, Claimed, ClaimedEvent, End, Ended, Error, Feed, Inbox, Kept, Lease, NewEvent,
-    Received, Records, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
+    OpenError, Received, Records, RejectedRequest, SqliteStore, Store, Wanted, WriteTarget,
 };
 use crate::config;
 use crate::domain::{Clock, EventId, EventState};
@@ -78,8 +78,8 @@ impl Journal {
     /// When the file cannot be used. If only its disk is failing for now, the file is opened later.
     pub fn with_spool(
         self,
-        open: impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static,
-    ) -> Result<Self, Error> {
+        open: impl Fn() -> Result<SqliteStore, OpenError> + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
         Ok(Self {
             spool: Some(Spool::new(open, self.deadline)?),
             ..self

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::error::{again, class, within};
+use super::error::{class, within};
 use super::insert;
 use super::pool::Pool;
 use crate::domain::EventId;
@@ -85,7 +85,7 @@ impl Intake {
                 mpsc::error::TrySendError::Closed(_) => Error::Closed,
             })?;
         told.await
-            .map_err(|_| Error::Commit("the write was dropped before it was answered".to_owned()))?
+            .map_err(|_| Error::NotCommitted("the write was dropped before it was answered"))?
     }
 }
 
@@ -163,7 +163,7 @@ impl Batches {
             Err(error) => {
                 tracing::error!(error = %error, writes = size, "the store could not commit");
                 for reply in replies {
-                    self.answer(reply, Err(again(&error)));
+                    self.answer(reply, Err(error.clone()));
                 }
             }
         }

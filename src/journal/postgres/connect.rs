@@ -21,7 +21,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::{PostgresUrl, Secret, Store};
-use crate::journal::Error;
+use crate::journal::OpenError;
 
 /// The longest time to connect to one address.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -62,7 +62,7 @@ impl Connector {
     ///
     /// # Errors
     /// When the CA file cannot be used.
-    pub(super) fn new(store: &Store, url: &PostgresUrl) -> Result<Self, Error> {
+    pub(super) fn new(store: &Store, url: &PostgresUrl) -> Result<Self, OpenError> {
         let mut config = url.expose().clone();
         fill_defaults(&mut config);
         let tls = MakeRustlsConnect::new(client_tls(&config, store.ca_file.as_deref())?);
@@ -176,7 +176,7 @@ fn is_local(config: &Config) -> bool {
 
 /// A TLS configuration that always verifies the certificate and its host name, against the system's certificate
 /// authorities and those in the file.
-fn client_tls(config: &Config, ca_file: Option<&Path>) -> Result<ClientConfig, Error> {
+fn client_tls(config: &Config, ca_file: Option<&Path>) -> Result<ClientConfig, OpenError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
         add_file(&mut roots, path)?;
@@ -198,8 +198,8 @@ fn client_tls(config: &Config, ca_file: Option<&Path>) -> Result<ClientConfig, E
     Ok(tls)
 }
 
-fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), Error> {
-    let wrong = |why: String| Error::CaFile {
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), OpenError> {
+    let wrong = |why: String| OpenError::CaFile {
         path: path.to_owned(),
         why,
     };

@@ -77,38 +77,6 @@ pub(super) async fn within<T>(
     })
 }
 
-/// A copy of the error for another caller.
-pub(super) fn again(error: &Error) -> Error {
-    match error {
-        Error::Unreachable { reason } => Error::Unreachable {
-            reason: reason.clone(),
-        },
-        Error::Database { code, message } => Error::Database {
-            code: code.clone(),
-            message: message.clone(),
-        },
-        Error::Closed => Error::Closed,
-        Error::Overloaded
-        | Error::Deadline
-        | Error::InUse { .. }
-        | Error::Damaged { .. }
-        | Error::Missing { .. }
-        | Error::Exists { .. }
-        | Error::Backup { .. }
-        | Error::Older
-        | Error::OlderRuns { .. }
-        | Error::TooSlow(_)
-        | Error::Io { .. }
-        | Error::Replaced { .. }
-        | Error::CaFile { .. }
-        | Error::Tls(_)
-        | Error::Migration(_)
-        | Error::Sqlite(_)
-        | Error::Commit(_)
-        | Error::Corrupt { .. } => Error::Commit(error.to_string()),
-    }
-}
-
 /// The class of the SQLSTATE, if the server returned one.
 pub(super) fn class(error: &Error) -> Option<&str> {
     match error {

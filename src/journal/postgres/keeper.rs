@@ -4,7 +4,6 @@
 //! An announcement only saves a wait: an event whose announcement is lost is found by the next regular claim.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -13,7 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::connect::Connector;
-use super::error::{again, within};
+use super::error::within;
 use super::instance::{Alive, RENEW};
 use super::migrate::migrate;
 use super::pool::Availability;
@@ -61,7 +60,7 @@ impl Keeper {
             self.availability.send_if_modified(|availability| {
                 let is_news = !matches!(availability, Availability::Ready);
                 if is_news {
-                    *availability = Availability::Unready(Arc::new(again(&error)));
+                    *availability = Availability::Unready(error);
                 }
                 is_news
             });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::error::within;
-use crate::journal::Error;
+use crate::journal::{Error, OpenError};
 
 /// The id of the advisory lock: "sukircv" in bytes.
 const LOCK: i64 = 0x0073_756b_6972_6376;
@@ -139,5 +139,5 @@ fn of_refinery(error: refinery::Error) -> Error {
         }
         source = cause.source();
     }
-    Error::Migration(error)
+    OpenError::from(error).into()
 }

@@ -53,7 +53,7 @@ use self::instance::Alive;
 use self::keeper::Keeper;
 use self::pool::{Availability, Pool};
 use self::server_clock::ServerClock;
-use super::{Access, Error};
+use super::{Access, Error, OpenError};
 use crate::config::{self, PostgresUrl};
 use crate::domain::{Clock, EventId};
 use crate::lifecycle::TaskGroup;
@@ -105,7 +105,7 @@ impl PostgresStore {
         access: Access,
         clock: Clock,
         metrics: Metrics,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, OpenError> {
         let connector = Connector::new(settings, url)?;
         let owner = Uuid::now_v7();
         let alive = Alive::new();
@@ -173,7 +173,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub fn check_settings(settings: &config::Store, url: &PostgresUrl) -> Result<(), Error> {
+    pub fn check_settings(settings: &config::Store, url: &PostgresUrl) -> Result<(), OpenError> {
         Connector::new(settings, url).map(|_| ())
     }
 

@@ -1,14 +1,13 @@
 //! The pool: lends connections within a deadline, and closes those whose work was cut off.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Object, RecyclingMethod, Runtime};
 use tokio::sync::watch;
 
 use super::connect::Connector;
-use super::error::{again, class};
+use super::error::class;
 use crate::journal::Error;
 
 /// The longest wait for a free connection, and for a new one.
@@ -25,7 +24,7 @@ pub(super) enum Availability {
     /// The server was reached, and the schema is this version's.
     Ready,
     /// The database could not be used so far, for this reason.
-    Unready(Arc<Error>),
+    Unready(Error),
 }
 
 /// Connections to the database. Cheap to clone.
@@ -100,7 +99,7 @@ impl Pool {
         match known {
             Ok(Ok(availability)) => match &*availability {
                 Availability::Ready => Ok(()),
-                Availability::Unready(error) => Err(again(error)),
+                Availability::Unready(error) => Err(error.clone()),
                 Availability::Starting => Err(not_yet()),
             },
             Ok(Err(_)) => Err(Error::Closed),

@@ -17,12 +17,14 @@ use tokio::sync::Notify;
 
 use self::switch::Switch;
 use super::deadline::within;
-use super::{Bounds, Error, Kept, NewEvent, Records, RejectedRequest, SqliteStore, Store};
+use super::{
+    Bounds, Error, Kept, NewEvent, OpenError, Records, RejectedRequest, SqliteStore, Store,
+};
 
 pub(super) use drain::Drain;
 
 /// Opens the spool's file.
-type Opener = Box<dyn Fn() -> Result<SqliteStore, Error> + Send + Sync>;
+type Opener = Box<dyn Fn() -> Result<SqliteStore, OpenError> + Send + Sync>;
 
 /// The spool and its switch. Cheap to clone.
 #[derive(Clone)]
@@ -44,9 +46,9 @@ impl Spool {
     /// # Errors
     /// When the file cannot be used: it is damaged, in use, or written by a newer version.
     pub(super) fn new(
-        open: impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static,
+        open: impl Fn() -> Result<SqliteStore, OpenError> + Send + Sync + 'static,
         deadline: Duration,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, OpenError> {
         let file = OnceLock::new();
         match open() {
             Ok(opened) => {
@@ -71,7 +73,7 @@ impl Spool {
     fn file(&self) -> Result<&SqliteStore, Error> {
         self.file
             .get()
-            .ok_or_else(|| Error::Commit("the spool is not open".to_owned()))
+            .ok_or(Error::NotCommitted("the spool is not open"))
     }
 
     /// Opens the file if it is not open, and waits until no other process uses it.

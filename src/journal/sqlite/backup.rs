@@ -20,10 +20,7 @@ const NOTE: &str = ".last-backup";
 /// # Errors
 /// When the store cannot be read, or when the file exists or cannot be written. Then nothing is left behind.
 pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
-    let io = |source| Error::Io {
-        path: copy.to_owned(),
-        source,
-    };
+    let io = Error::io(copy);
     let name = copy.to_str().ok_or_else(|| {
         io(std::io::Error::new(
             ErrorKind::InvalidInput,
@@ -36,12 +33,12 @@ pub fn backup(path: &Path, copy: &Path) -> Result<(), Error> {
         .create_new(true)
         .mode(0o600)
         .open(copy)
-        .map_err(io)?;
+        .map_err(&io)?;
     let copied = folder::adopt(copy)
-        .map_err(io)
+        .map_err(&io)
         .and_then(|()| Ok(connection.execute("VACUUM INTO ?1", [name])?))
-        .and_then(|_| file.sync_all().map_err(io))
-        .and_then(|()| folder::sync(folder::of(copy)).map_err(io));
+        .and_then(|_| file.sync_all().map_err(&io))
+        .and_then(|()| folder::sync(folder::of(copy)).map_err(&io));
     if copied.is_err() {
         std::fs::remove_file(copy).ok();
     }
@@ -62,10 +59,7 @@ pub fn note_backup(path: &Path, at: Timestamp) -> Result<(), Error> {
         new.persist(&note)?;
         folder::adopt(&note)
     };
-    write().map_err(|source| Error::Io {
-        path: note.clone(),
-        source,
-    })
+    write().map_err(Error::io(&note))
 }
 
 /// When the store at `path` was last backed up, according to the file beside it.

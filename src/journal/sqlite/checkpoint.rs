@@ -53,10 +53,7 @@ impl Checkpointer {
         let thread = std::thread::Builder::new()
             .name("journal-checkpoint".to_owned())
             .spawn(move || run(&log, &write_lock, &files, &wants_restart, &stopped))
-            .map_err(|source| Error::Io {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(Error::io(path))?;
         Ok(Self { thread, stop })
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 
 use super::{SUFFIXES, folder, with_suffix};
-use crate::journal::Error;
+use crate::journal::{Error, OpenError};
 
 /// The part of a damaged file's name between the store's name and the time.
 const MARK: &str = ".corrupt-";
@@ -45,7 +45,7 @@ impl DamageFlag {
 }
 
 /// If `error` says that the file is damaged, moves it and its log aside and returns an error that says where to.
-pub(super) fn move_aside(path: &Path, error: Error) -> Error {
+pub(super) fn move_aside(path: &Path, error: OpenError) -> OpenError {
     if !error.is_damage() {
         return error;
     }
@@ -54,17 +54,12 @@ pub(super) fn move_aside(path: &Path, error: Error) -> Error {
     for suffix in SUFFIXES {
         let moved = std::fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix));
         match moved {
-            Err(source) if suffix.is_empty() => {
-                return Error::Io {
-                    path: path.to_owned(),
-                    source,
-                };
-            }
+            Err(error) if suffix.is_empty() => return Error::io(path)(error).into(),
             // There may be no log.
             Err(_) | Ok(()) => {}
         }
     }
-    Error::Damaged {
+    OpenError::Damaged {
         path: path.to_owned(),
         aside,
         reason: error.to_string(),

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::{address, inspect, open, query, with_suffix};
-use crate::journal::{Error, Stats, Waiting};
+use crate::journal::{Error, OpenError, Stats, Waiting};
 
 /// The result of a check.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
         }
     };
     let mut found = Examined {
-        problems: inspect::inspect(&connection)
+        problems: problems(&connection)
             .unwrap_or_else(|error| vec![format!("it cannot be read to its end: {error}")]),
         ..Examined::default()
     };
@@ -65,6 +65,19 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
     drop(connection);
     drop(lock);
     Ok(found)
+}
+
+/// The inconsistencies. The schema of an older version is left as it is, and its rows are not checked.
+fn problems(connection: &Connection) -> Result<Vec<String>, OpenError> {
+    let is_known = connection.query_row(
+        "SELECT count(*) = 1 FROM sqlite_master WHERE name = 'receipts'",
+        [],
+        |row| row.get::<_, bool>(0),
+    )?;
+    if !is_known {
+        return Err(OpenError::Older);
+    }
+    Ok(inspect::inspect(connection)?)
 }
 
 /// Describes the deliveries that wait for a sink that is not configured.

@@ -52,7 +52,7 @@ impl OpenFiles {
             let path = with_suffix(path, suffix);
             match std::fs::metadata(&path) {
                 Ok(metadata) => Ok((path, Identity::of(&metadata))),
-                Err(source) => Err(Error::Io { path, source }),
+                Err(error) => Err(Error::io(path)(error)),
             }
         });
         Ok(Self(Arc::new(Inner {

@@ -53,15 +53,6 @@ const RULES: &[(&str, &str)] = &[
 /// The inconsistencies. Empty when there are none.
 pub(super) fn inspect(connection: &Connection) -> Result<Vec<String>, Error> {
     let mut problems = damages(connection)?;
-    // A check also reads files of older versions, and leaves their schema as it is.
-    let is_known = connection.query_row(
-        "SELECT count(*) = 1 FROM sqlite_master WHERE name = 'receipts'",
-        [],
-        |row| row.get::<_, bool>(0),
-    )?;
-    if !is_known {
-        return Err(Error::Older);
-    }
     for (what, sql) in RULES {
         let count: u64 = connection.query_row(sql, [], |row| row.get(0))?;
         if count > 0 {

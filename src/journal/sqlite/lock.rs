@@ -6,13 +6,16 @@
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::with_suffix;
 use crate::journal::Error;
 
 /// The write lock.
-pub(super) struct WriteLock(File);
+pub(super) struct WriteLock {
+    file: File,
+    path: PathBuf,
+}
 
 /// A guard that holds the write lock until it is dropped.
 pub(super) struct WriteGuard<'a>(&'a File);
@@ -20,15 +23,15 @@ pub(super) struct WriteGuard<'a>(&'a File);
 impl WriteLock {
     /// The write lock of the store at `path`.
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
-        Ok(Self(open(&with_suffix(path, ".turn"))?))
+        let path = with_suffix(path, ".turn");
+        let file = open(&path)?;
+        Ok(Self { file, path })
     }
 
     /// Waits for the lock.
     pub(super) fn take(&self) -> Result<WriteGuard<'_>, Error> {
-        self.0
-            .lock()
-            .map_err(|error| Error::Commit(error.to_string()))?;
-        Ok(WriteGuard(&self.0))
+        self.file.lock().map_err(Error::io(&self.path))?;
+        Ok(WriteGuard(&self.file))
     }
 }
 
@@ -47,7 +50,7 @@ pub(super) fn try_own(path: &Path) -> Result<Option<File>, Error> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(Error::Io { path: name, source }),
+        Err(TryLockError::Error(error)) => Err(Error::io(name)(error)),
     }
 }
 
@@ -69,10 +72,7 @@ fn open(path: &Path) -> Result<File, Error> {
         .open(path)
         .and_then(private)
         .and_then(|file| super::folder::adopt(path).map(|()| file))
-        .map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })
+        .map_err(Error::io(path))
 }
 
 #[cfg(test)]

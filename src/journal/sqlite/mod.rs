@@ -64,7 +64,7 @@ use self::readers::Readers;
 pub use self::restore::{begin_empty, restore};
 pub(super) use self::spool::Spooled;
 use self::writer::Writer;
-use super::{Access, Error};
+use super::{Access, Error, OpenError};
 use crate::domain::Clock;
 use crate::metrics::Metrics;
 
@@ -115,22 +115,19 @@ impl SqliteStore {
         queue: usize,
         clock: Clock,
         metrics: Metrics,
-    ) -> Result<Self, Error> {
-        let io = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
+    ) -> Result<Self, OpenError> {
+        let io = Error::io(path);
         if let Some(folder) = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
         {
-            folder::make_private(folder).map_err(io)?;
+            folder::make_private(folder).map_err(&io)?;
         }
         if access != Access::Guest {
             restore::must_not_begin_empty(path)?;
         }
         let owned = match access {
-            Access::Owner { .. } => Some(lock::try_own(path)?.ok_or_else(|| Error::InUse {
+            Access::Owner { .. } => Some(lock::try_own(path)?.ok_or_else(|| OpenError::InUse {
                 path: path.to_owned(),
             })?),
             Access::Successor { .. } | Access::Guest => None,
@@ -142,7 +139,7 @@ impl SqliteStore {
             Access::Successor { .. } => {
                 // A migration would change the schema under the other process.
                 if !open::is_current(path)? {
-                    return Err(Error::OlderRuns {
+                    return Err(OpenError::OlderRuns {
                         path: path.to_owned(),
                     });
                 }

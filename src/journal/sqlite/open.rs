@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::counts::Tx;
 use super::{BUSY, folder, with_suffix, work};
 use crate::domain::Clock;
-use crate::journal::Error;
+use crate::journal::{Error, OpenError};
 
 /// The characters with a meaning of their own in a file URI.
 const IN_A_URI: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
@@ -27,7 +27,7 @@ pub(super) fn prepare(
     owner: Uuid,
     clock: Clock,
     longest_wait: Duration,
-) -> Result<Connection, Error> {
+) -> Result<Connection, OpenError> {
     let connection = migrated(path)?;
     connection.execute_batch("BEGIN IMMEDIATE")?;
     let tx = Tx::new(&connection);
@@ -38,23 +38,20 @@ pub(super) fn prepare(
 }
 
 /// Whether the store has this version's schema. Also true when there is no store yet.
-pub(super) fn is_current(path: &Path) -> Result<bool, Error> {
+pub(super) fn is_current(path: &Path) -> Result<bool, OpenError> {
     if !path.exists() {
         return Ok(true);
     }
     match current(path) {
         Ok(_) => Ok(true),
-        Err(Error::Older) => Ok(false),
+        Err(OpenError::Older) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
 /// Migrates the schema.
-pub(super) fn migrated(path: &Path) -> Result<Connection, Error> {
-    folder::make_private_file(path).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+pub(super) fn migrated(path: &Path) -> Result<Connection, OpenError> {
+    folder::make_private_file(path).map_err(Error::io(path))?;
     let mut connection = connect(path)?;
     // In one transaction with the record of the migration. Otherwise a crash between the two would leave a file that
     // can never be opened again, because the migration would run twice.
@@ -65,7 +62,7 @@ pub(super) fn migrated(path: &Path) -> Result<Connection, Error> {
 }
 
 /// Connects to a store that has this version's schema, without migrating it.
-pub(super) fn current(path: &Path) -> Result<Connection, Error> {
+pub(super) fn current(path: &Path) -> Result<Connection, OpenError> {
     let connection = connect(path)?;
     let newest: Option<u32> = connection.query_row(
         "SELECT max(version) FROM refinery_schema_history",
@@ -78,7 +75,7 @@ pub(super) fn current(path: &Path) -> Result<Connection, Error> {
         .map(|migration| u32::try_from(migration.version()).unwrap_or(0))
         .max();
     if newest < known {
-        return Err(Error::Older);
+        return Err(OpenError::Older);
     }
     Ok(connection)
 }
@@ -90,10 +87,7 @@ pub(super) fn read_only(path: &Path) -> Result<Connection, Error> {
     let connection = if has_log {
         Connection::open_with_flags(path, flags)?
     } else {
-        let path = std::path::absolute(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let path = std::path::absolute(path).map_err(Error::io(path))?;
         let path = percent_encoding::percent_encode(path.as_os_str().as_encoded_bytes(), &IN_A_URI);
         let uri = format!("file:{path}?immutable=1");
         Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?

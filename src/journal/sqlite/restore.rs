@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::{SUFFIXES, backup, damage, folder, inspect, lock, open, with_suffix};
-use crate::journal::Error;
+use crate::journal::{Error, OpenError};
 
 /// The suffix of a copy until it is complete and in place.
 const RESTORING: &str = ".restoring";
@@ -17,8 +17,8 @@ const REPLACED: &str = ".replaced-";
 /// Returns an error if there was a store here and a start would create an empty one: its events would be silently lost.
 ///
 /// # Errors
-/// [`Error::Missing`], which names the files that are left.
-pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), Error> {
+/// [`OpenError::Missing`], which names the files that are left.
+pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), OpenError> {
     let has_content = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
     if has_content(path) {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), Error> {
     if traces.is_empty() {
         return Ok(());
     }
-    Err(Error::Missing {
+    Err(OpenError::Missing {
         path: path.to_owned(),
         traces,
     })
@@ -39,18 +39,18 @@ pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// When there is a store, another process serves from it, or it cannot be created.
-pub fn begin_empty(path: &Path) -> Result<(), Error> {
-    folder::make_private(folder::of(path)).map_err(io(path))?;
+pub fn begin_empty(path: &Path) -> Result<(), OpenError> {
+    folder::make_private(folder::of(path)).map_err(Error::io(path))?;
     let _owned = own(path)?;
     if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
-        return Err(Error::Exists {
+        return Err(OpenError::Exists {
             path: path.to_owned(),
         });
     }
     move_aside(path)?;
     remove_copy(path);
     close(path, open::migrated(path)?)?;
-    folder::adopt(path).map_err(io(path))
+    Ok(folder::adopt(path).map_err(Error::io(path))?)
 }
 
 /// Puts the backup in `file` in the place of the store at `path`. Returns the path of the replaced store, if there was
@@ -61,8 +61,8 @@ pub fn begin_empty(path: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// When another process serves from the store, or when the backup is damaged, not a store, or from a newer version.
-pub fn restore(file: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
-    folder::make_private(folder::of(path)).map_err(io(path))?;
+pub fn restore(file: &Path, path: &Path) -> Result<Option<PathBuf>, OpenError> {
+    folder::make_private(folder::of(path)).map_err(Error::io(path))?;
     let _owned = own(path)?;
     let copy = with_suffix(path, RESTORING);
     remove_copy(path);
@@ -72,20 +72,20 @@ pub fn restore(file: &Path, path: &Path) -> Result<Option<PathBuf>, Error> {
     }
     made?;
     let aside = move_aside(path)?;
-    std::fs::rename(&copy, path).map_err(io(path))?;
-    folder::sync(folder::of(path)).map_err(io(path))?;
-    folder::adopt(path).map_err(io(path))?;
+    std::fs::rename(&copy, path).map_err(Error::io(path))?;
+    folder::sync(folder::of(path)).map_err(Error::io(path))?;
+    folder::adopt(path).map_err(Error::io(path))?;
     Ok(aside)
 }
 
 /// Copies the backup, checks the copy and migrates it.
-fn prepare(file: &Path, copy: &Path) -> Result<(), Error> {
-    let unusable = |why: String| Error::Backup {
+fn prepare(file: &Path, copy: &Path) -> Result<(), OpenError> {
+    let unusable = |why: String| OpenError::Backup {
         path: file.to_owned(),
         why,
     };
     backup::backup(file, copy).map_err(|error| match error {
-        error @ Error::Io { .. } => error,
+        error @ Error::Io { .. } => error.into(),
         other => unusable(other.to_string()),
     })?;
     let connection = open::read_only(copy)?;
@@ -103,7 +103,7 @@ fn prepare(file: &Path, copy: &Path) -> Result<(), Error> {
     }
     drop(connection);
     let migrated = open::migrated(copy).map_err(|error| unusable(error.to_string()))?;
-    close(copy, migrated)
+    Ok(close(copy, migrated)?)
 }
 
 /// Closes the only connection, so that all data is in the file itself, and syncs it.
@@ -111,11 +111,11 @@ fn close(path: &Path, connection: Connection) -> Result<(), Error> {
     connection.close().map_err(|(_, error)| error)?;
     std::fs::File::open(path)
         .and_then(|file| file.sync_all())
-        .map_err(io(path))
+        .map_err(Error::io(path))
 }
 
-fn own(path: &Path) -> Result<std::fs::File, Error> {
-    lock::try_own(path)?.ok_or_else(|| Error::InUse {
+fn own(path: &Path) -> Result<std::fs::File, OpenError> {
+    lock::try_own(path)?.ok_or_else(|| OpenError::InUse {
         path: path.to_owned(),
     })
 }
@@ -131,7 +131,7 @@ fn move_aside(path: &Path) -> Result<Option<PathBuf>, Error> {
         match std::fs::rename(&from, &to) {
             Ok(()) => is_any = true,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(io(&from)(error)),
+            Err(error) => return Err(Error::io(&from)(error)),
         }
     }
     Ok(is_any.then_some(aside))
@@ -142,12 +142,5 @@ fn remove_copy(path: &Path) {
     for suffix in SUFFIXES {
         // They may not exist.
         std::fs::remove_file(with_suffix(&copy, suffix)).ok();
-    }
-}
-
-fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    move |source| Error::Io {
-        path: path.to_owned(),
-        source,
     }
 }

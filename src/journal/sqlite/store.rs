@@ -343,7 +343,7 @@ impl Records for SqliteStore {
             let path = with_suffix(&self.path, suffix);
             match std::fs::metadata(&path) {
                 Ok(found) => Ok(found.len()),
-                Err(source) => Err(Error::Io { path, source }),
+                Err(error) => Err(Error::io(path)(error)),
             }
         };
         Ok(StoreSize {

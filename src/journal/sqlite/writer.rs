@@ -172,12 +172,12 @@ fn commit(
             drop(room);
             let reply = std::panic::catch_unwind(AssertUnwindSafe(|| job(&tx)));
             // The whole batch is rolled back, because it is unknown what a job that panicked left behind.
-            replies.push(reply.map_err(|_| Error::Commit("a write panicked".to_owned()))?);
+            replies.push(reply.map_err(|_| Error::NotCommitted("a write panicked"))?);
             // After a full disk or an I/O error SQLite rolls the whole transaction back. Later statements would then
             // commit one by one, and earlier ones would be reported as committed.
             if connection.is_autocommit() {
-                return Err(Error::Commit(
-                    "the transaction was rolled back by an I/O error or a full disk".to_owned(),
+                return Err(Error::NotCommitted(
+                    "the transaction was rolled back by an I/O error or a full disk",
                 ));
             }
         }
@@ -200,17 +200,12 @@ fn commit(
     // A job that never ran is dropped without a reply; its caller then gets an error from `dropped`.
     batch.clear();
     for reply in replies {
-        reply(
-            committed
-                .as_ref()
-                .copied()
-                .map_err(|error| Error::Commit(error.to_string())),
-        );
+        reply(committed.clone());
     }
 }
 
 fn dropped() -> Error {
-    Error::Commit("the write was dropped before it ran".to_owned())
+    Error::NotCommitted("the write was dropped before it ran")
 }
 
 #[cfg(test)]

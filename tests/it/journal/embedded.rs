@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use suki_receiver::domain::{Cause, Clock, EventId, EventState, Reason};
 use suki_receiver::journal::{
-    Access, Appended, Ended, Error, Expiry, Inbox, Journal, Records, ReplayFrom, Replayed,
+    Access, Appended, Ended, Expiry, Inbox, Journal, OpenError, Records, ReplayFrom, Replayed,
     Retrieval, SqliteStore, Store,
 };
 use suki_receiver::metrics::Metrics;
@@ -27,7 +27,7 @@ fn journal(dir: &Path, clock: Clock) -> (Journal, Inbox) {
     Journal::new(store, Duration::from_secs(5), 1, clock)
 }
 
-fn successor(path: &Path, clock: Clock) -> Result<SqliteStore, Error> {
+fn successor(path: &Path, clock: Clock) -> Result<SqliteStore, OpenError> {
     let access = Access::Successor {
         longest_wait: Duration::from_secs(300),
     };
@@ -305,7 +305,7 @@ async fn a_successor_beside_a_store_of_an_earlier_version_is_refused_and_leaves_
     file.execute_batch("DELETE FROM refinery_schema_history WHERE version > 5")
         .unwrap();
     let refused = successor(&path, clock).unwrap_err();
-    assert!(matches!(refused, Error::OlderRuns { .. }), "{refused}");
+    assert!(matches!(refused, OpenError::OlderRuns { .. }), "{refused}");
     let newest: u32 = file
         .query_row(
             "SELECT max(version) FROM refinery_schema_history",

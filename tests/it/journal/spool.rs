@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use suki_receiver::domain::{Clock, EventId};
 use suki_receiver::journal::{
-    Appended, Bounds, Error, Filter, Inbox, Journal, Records, RejectedRequest, SqliteStore,
-    WriteTarget,
+    Appended, Bounds, Error, Filter, Inbox, Journal, OpenError, Records, RejectedRequest,
+    SqliteStore, WriteTarget,
 };
 use suki_receiver::metrics::Metrics;
 
@@ -85,7 +85,7 @@ impl Spooled {
 fn spool(
     dir: &std::path::Path,
     clock: Clock,
-) -> impl Fn() -> Result<SqliteStore, Error> + Send + Sync + 'static {
+) -> impl Fn() -> Result<SqliteStore, OpenError> + Send + Sync + 'static {
     let path = dir.join("spool");
     move || Ok(sqlite(&path, clock))
 }
@@ -366,10 +366,10 @@ async fn a_spool_whose_disk_is_full_at_the_start_is_opened_when_there_is_room() 
     let journal = journal
         .with_spool(move || {
             if room.load(SeqCst) {
-                return Err(Error::Io {
-                    path: "spool.db".into(),
-                    source: std::io::ErrorKind::StorageFull.into(),
-                });
+                let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+                let path = "spool.db".into();
+                let source = Arc::new(full);
+                return Err(Error::Io { path, source }.into());
             }
             open()
         })

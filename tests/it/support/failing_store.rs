@@ -96,7 +96,7 @@ impl Drop for UnderWay<'_> {
 
 fn check(switch: &AtomicBool) -> Result<(), Error> {
     if switch.load(Ordering::SeqCst) {
-        Err(Error::Commit("on demand".to_owned()))
+        Err(Error::NotCommitted("on demand"))
     } else {
         Ok(())
     }

@@ -106,7 +106,7 @@ pub fn open_with(
     settings: &config::Store,
     url: &str,
     clock: Clock,
-) -> Result<PostgresStore, suki_receiver::journal::Error> {
+) -> Result<PostgresStore, suki_receiver::journal::OpenError> {
     let access = Access::Owner {
         longest_wait: PATIENCE,
     };

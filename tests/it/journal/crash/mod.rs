@@ -28,7 +28,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 use suki_receiver::domain::Clock;
-use suki_receiver::journal::{Access, Error, SqliteStore};
+use suki_receiver::journal::{Access, OpenError, SqliteStore};
 use suki_receiver::metrics::Metrics;
 
 use self::check::Wrong;
@@ -130,7 +130,7 @@ impl Subject {
     }
 }
 
-fn open(root: &Path) -> Result<SqliteStore, Error> {
+fn open(root: &Path) -> Result<SqliteStore, OpenError> {
     let longest_wait = Duration::from_secs(300);
     let access = Access::Owner { longest_wait };
     SqliteStore::open(
