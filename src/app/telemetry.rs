@@ -2,7 +2,9 @@
 //!
 //! The log subscriber is the only global of the program; only the command line installs it.
 
-use std::io::IsTerminal;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -13,6 +15,12 @@ use crate::config::{Log, LogFormat};
 /// The number of lines that may wait for a slow stderr. Further lines are dropped and counted, so that logging never
 /// delays a notification.
 const BUFFERED_LINES: usize = 32_768;
+
+/// The bytes of lines that are written together at most.
+const BUFFER: usize = 64 * 1024;
+/// How long the log's thread rests after each write. Lines that are logged meanwhile are written together, and logging
+/// them wakes no thread.
+const REST: Duration = Duration::from_millis(2);
 
 /// Flushes the log when dropped.
 pub struct Logging {
@@ -42,9 +50,9 @@ pub fn init(config: &Log, has_color: bool) -> anyhow::Result<Logging> {
         .lossy(true)
         .buffered_lines_limit(BUFFERED_LINES)
         .thread_name("log-writer")
-        .finish(std::io::stderr());
+        .finish(Batched::new(io::stderr()));
     let dropped = writer.error_counter();
-    let is_terminal = std::io::stderr().is_terminal();
+    let is_terminal = io::stderr().is_terminal();
     let as_json = match config.format {
         LogFormat::Auto => !is_terminal,
         LogFormat::Json => true,
@@ -69,6 +77,28 @@ pub fn init(config: &Log, has_color: bool) -> anyhow::Result<Logging> {
         _guard: guard,
         dropped,
     })
+}
+
+/// Writes the lines that are waiting with one call to the system, not one by one. The log's thread flushes when no more
+/// lines are waiting.
+struct Batched<W: Write>(BufWriter<W>);
+
+impl<W: Write> Batched<W> {
+    fn new(writer: W) -> Self {
+        Self(BufWriter::with_capacity(BUFFER, writer))
+    }
+}
+
+impl<W: Write> Write for Batched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()?;
+        thread::sleep(REST);
+        Ok(())
+    }
 }
 
 /// Logs the place of a panic and not its message, which may quote patient data.
