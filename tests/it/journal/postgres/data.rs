@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use suki_receiver::domain::Clock;
-use suki_receiver::journal::{Appended, Filter, Received, Records};
+use suki_receiver::journal::{Appended, Filter, Received, Records, Store};
 
 use super::journal;
 use crate::journal::contract::{append, claim_events, deliver, end, fetched, id, only, verified};
-use crate::support::{Database, failure};
+use crate::support::{Database, eventually, failure};
 
 #[tokio::test]
 async fn text_with_the_character_that_postgresql_has_not_is_kept_and_the_body_as_it_came() {
@@ -147,4 +147,34 @@ async fn a_large_body_comes_out_as_it_went_in() {
     let event = id(append(&journal(&store), body.clone().into_bytes()).await);
     let kept = store.payload(event).await.unwrap();
     assert!(kept == Some(Bytes::from(body)), "not as it went in");
+}
+
+#[tokio::test]
+async fn a_claim_reads_no_receipts_but_those_of_its_sessions() {
+    let database = Database::create().await;
+    let (store, clock) = (
+        Arc::new(database.store(Clock::start()).await),
+        Clock::start(),
+    );
+    let journal = journal(&store);
+    let admin = database.client().await;
+    let (rounds, size): (i64, i64) = (40, 100);
+    // The first claims are planned while there are few receipts; the plans are kept while there are more and more.
+    for round in 0..rounds {
+        let sent = (0..size).map(|n| append(&journal, failure(&format!("{round}-{n}"))));
+        join_all(sent).await;
+        let few = "DELETE FROM work WHERE event <= (SELECT max(event) - 5 FROM work)";
+        admin.execute(few, &[]).await.unwrap();
+        assert_eq!(claim_events(&*store, clock).await.len(), 5);
+    }
+    // A connection reports what it has read when it is closed.
+    store.close().await;
+    let read = async || {
+        let read =
+            "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'receipts'";
+        admin.query_one(read, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    eventually("the reads are reported", || async { read().await > 0 }).await;
+    let read = read().await;
+    assert!(read < 2 * rounds * size, "{read} entries were read");
 }
