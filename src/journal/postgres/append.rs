@@ -19,9 +19,11 @@ use crate::metrics::Metrics;
 /// memory.
 const BATCH: usize = 512;
 const BATCH_BYTES: usize = 8 << 20;
-/// The number of concurrent batches, each on a connection of its own: while one waits for the disk, the next one is
-/// sent.
-pub(super) const AT_ONCE: usize = 2;
+/// The number of concurrent batches, each on a connection of its own.
+pub(super) const AT_ONCE: u32 = 2;
+/// How long the next batch waits for the one under way. It fills up meanwhile, and few large batches cost the server
+/// less than many small ones. A batch that takes longer, because of a lock or a slow disk, holds up no other.
+const BESIDE: Duration = Duration::from_millis(5);
 /// The shortest time limit of a batch, if its callers wait for less.
 const LEAST_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -90,9 +92,11 @@ impl Intake {
 }
 
 async fn run(batches: Arc<Batches>, mut queued: mpsc::Receiver<Queued>, tasks: &TaskGroup) {
-    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let room = Arc::new(Semaphore::new(AT_ONCE as usize));
     while let Some(first) = queued.recv().await {
-        // Events that arrive while all batches are under way make the next batch larger.
+        // Events that arrive while a batch is under way make the next one larger.
+        let none_under_way = room.acquire_many(AT_ONCE);
+        tokio::time::timeout(BESIDE, none_under_way).await.ok();
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
             return;
         };

@@ -124,7 +124,7 @@ impl PostgresStore {
         let pool = Pool::new(connector.clone(), settings.pool_size, known.clone())?;
         let looks = Pool::new(connector.clone(), LOOKS, known.clone())?;
         let health = Pool::new(connector.clone(), 1, known.clone())?;
-        let intake_pool = Pool::new(connector.clone(), append::AT_ONCE, known)?;
+        let intake_pool = Pool::new(connector.clone(), append::AT_ONCE as usize, known)?;
         let mut guests = None;
         match access {
             Access::Owner { .. } | Access::Successor { .. } => {
