@@ -94,7 +94,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// Latency at a rate that is kept whatever is answered.
-pub(crate) async fn monotonic(bench: &mut Bench) -> anyhow::Result<()> {
+pub(crate) async fn steady(bench: &mut Bench) -> anyhow::Result<()> {
     let count = (STEADY_RATE * bench.seconds(10.0)) as u64;
     let messages = Messages::new(count, 2);
     let mut measured = Measured::default();
@@ -106,7 +106,7 @@ pub(crate) async fn monotonic(bench: &mut Bench) -> anyhow::Result<()> {
             .await?;
         measured.push(&report);
     }
-    let what = format!("monotonic, embedded, 64 connections, {STEADY_RATE} a second");
+    let what = format!("steady, embedded, 64 connections, {STEADY_RATE} a second");
     bench
         .table
         .push(measured.row(what).note("latency from when each was due"));

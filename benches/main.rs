@@ -157,7 +157,7 @@ impl Bench {
     async fn run(&mut self, name: Name) -> anyhow::Result<()> {
         match name {
             Name::Accept => accept::run(self).await,
-            Name::Steady => accept::monotonic(self).await,
+            Name::Steady => accept::steady(self).await,
             Name::Rows => accept::rows(self).await,
             Name::Pipeline => pipeline::run(self).await,
             Name::Latency => latency::run(self).await,
