@@ -73,7 +73,7 @@ impl Error {
 
     /// There is no such session.
     pub(crate) fn no_session() -> Self {
-        Self::NotFound("no session of this id is expected")
+        Self::NotFound("no session with this id is registered")
     }
 
     /// The HTTP status of the answer.

@@ -65,7 +65,7 @@ pub fn read(body: &[u8], is_lines: bool) -> Result<Registrations, String> {
         Value::Array(list) => {
             let read = list.into_iter().map(|one| match one {
                 Value::Object(fields) => session(fields),
-                _ => Err("it is no object".to_owned()),
+                _ => Err("it is not a JSON object".to_owned()),
             });
             Ok(Registrations::Many(read.collect()))
         }
@@ -87,7 +87,9 @@ pub(super) fn change(body: &[u8]) -> Result<Change, String> {
     };
     nothing_else(&fields, FIELDS)?;
     if change == Change::default() {
-        return Err(format!("the body says nothing; give one of {FIELDS}"));
+        return Err(format!(
+            "the body changes nothing; give at least one of {FIELDS}"
+        ));
     }
     Ok(change)
 }
@@ -146,7 +148,7 @@ fn mint() -> Option<SessionId> {
 fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
     match serde_json::from_slice(text) {
         Ok(Value::Object(fields)) => Ok(fields),
-        Ok(_) => Err("it is no object".to_owned()),
+        Ok(_) => Err("it is not a JSON object".to_owned()),
         Err(_) => Err("it is not JSON".to_owned()),
     }
 }

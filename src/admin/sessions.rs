@@ -300,6 +300,6 @@ pub(super) fn is_enabled(state: &State) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Conflict(
-        "no session is expected here: reconcile.enabled is false".to_owned(),
+        "sessions cannot be registered: reconcile.enabled is false".to_owned(),
     ))
 }

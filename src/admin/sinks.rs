@@ -54,7 +54,7 @@ pub(crate) async fn drop_deliveries(
     Extension(caller): Extension<Caller>,
     SinkName(sink): SinkName,
 ) -> Result<Json<Dropped>, Error> {
-    let action = format!("drop what '{sink}' does not have");
+    let action = format!("drop what '{sink}' has not received");
     audit(&state, &caller, action, None).await?;
     let mut dropped = 0;
     loop {
@@ -94,7 +94,7 @@ pub(crate) async fn readdress(
     if to == from {
         return Err(Error::BadRequest("to: name another sink".to_owned()));
     }
-    let action = format!("give to '{to}' what '{from}' does not have");
+    let action = format!("assign to '{to}' what '{from}' has not received");
     audit(&state, &caller, action, None).await?;
     let mut readdressed = 0;
     loop {

@@ -117,7 +117,7 @@ fn token(config: &Config, asks: Asks) -> Option<Fault> {
     let why = why.err()?;
     Some(fault(
         "admin.tokens",
-        format!("none is set, and {why}; the one that is made at the start is kept there"),
+        format!("none is set, and the file for the generated token cannot be used: {why}"),
     ))
 }
 

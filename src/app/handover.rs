@@ -60,7 +60,7 @@ pub(super) fn spawn_worker(parts: worker::Parts, follows_another: bool, group: &
         if follows_another {
             readiness.set_unhealthy(
                 Component::Worker,
-                "the previous process still works on what is kept; this one takes over when it ends",
+                "the previous process still works on the stored events; this one takes over when that process ends",
             );
         }
         let own = async {
@@ -85,7 +85,7 @@ fn offer(path: &Path) -> Option<Offer> {
             tracing::warn!(
                 path = %path.display(),
                 error = %error,
-                "no other process can take over without a gap (server.handover_socket)"
+                "cannot listen on server.handover_socket; no other process can take over without refusing connections"
             );
             None
         }

@@ -69,7 +69,7 @@ async fn sdp(config: &Config) -> Vec<(String, Result<(), String>)> {
         match result {
             Some(result) => (what, result.map_err(|failure| failure.to_string())),
             None => (
-                format!("{what} not tried: it takes a provider's name"),
+                format!("{what} not tried: it needs a provider's name"),
                 Ok(()),
             ),
         }

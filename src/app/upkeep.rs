@@ -103,7 +103,7 @@ async fn check_store(state: &admin::State) {
                 WriteTarget::Store => readiness.set_healthy(Component::Spool),
                 WriteTarget::StoreWithoutSpool => readiness.set_unhealthy(
                     Component::Spool,
-                    "it takes no writes: nothing could stand in for the store (see store.spool_dir's disk)",
+                    "it accepts no writes, so it cannot stand in for the store; check the disk of store.spool_dir",
                 ),
                 WriteTarget::StoreRefusing(count) => readiness.set_unhealthy(
                     Component::Spool,
@@ -111,7 +111,7 @@ async fn check_store(state: &admin::State) {
                 ),
                 WriteTarget::Spool => readiness.set_unhealthy(
                     Component::Spool,
-                    "it takes the notifications while the store does not",
+                    "it stores the notifications while the database does not accept them",
                 ),
             }
             if !was_healthy {
@@ -152,8 +152,8 @@ async fn check_for_attention(state: &admin::State) {
         state.readiness.set_healthy(Component::Signature);
     } else {
         let kept = match stats.rejected {
-            1 => "1 request that no secret matched is kept".to_owned(),
-            many => format!("{many} requests that no secret matched are kept"),
+            1 => "1 request whose signature matches no secret is stored".to_owned(),
+            many => format!("{many} requests whose signature matches no secret are stored"),
         };
         state.readiness.set_unhealthy(
             Component::Signature,
@@ -250,6 +250,6 @@ async fn note_paused(state: &admin::State) {
     let names = names.join(", ");
     state.readiness.set_unhealthy(
         Component::Paused,
-        format!("what is for {names} waits until somebody resumes it"),
+        format!("deliveries to {names} wait until an operator resumes them"),
     );
 }

@@ -209,7 +209,7 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
         let names = names.join(", ");
         tracing::error!(
             files = names,
-            "a damaged store was moved aside; what was kept in it is not delivered. Recover it, then move it away"
+            "a damaged store was moved aside; the events in it are not delivered. Recover them, then move the file away"
         );
         readiness.set_unhealthy(
             Component::Damage,
@@ -219,14 +219,14 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
     if !config.sdp.has_credentials() {
         readiness.set_unhealthy(
             Component::Sdp,
-            "no credentials (sdp.auth); what comes is kept, links are not followed",
+            "no credentials for Suki's API (sdp.auth); notifications are stored, and no link is followed",
         );
     }
     // A sink that takes only alerts does not count: no note can be delivered to it.
     if config.sinks.iter().all(|sink| sink.events.is_empty()) {
         readiness.set_unhealthy(
             Component::Sinks,
-            "none is configured that takes sessions; what comes is kept for the admin API only",
+            "no sink is configured that takes sessions; notes are stored, and only the admin API shows them",
         );
     }
 }

@@ -70,21 +70,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
         notify(&[NotifyState::Stopping]);
         tokio::spawn(async move {
             let signal = signals.stop(|| {}).await;
-            note!(
-                "{signal} again: exiting at once; what was under way is taken up at the next start"
-            );
+            note!("{signal} again: exiting at once; the next start continues the unfinished work");
             process::exit(1);
         });
     };
     let ended = app.run(stop).await;
     Ok(match ended {
         Ended::Drained => {
-            tracing::info!("stopped; nothing left under way");
+            tracing::info!("stopped; no work is left");
             ExitStatus::Success
         }
         Ended::TimedOut => {
             tracing::warn!(
-                "stopped at server.drain_timeout with work under way; the next start takes it up"
+                "stopped at server.drain_timeout before all work was finished; the next start continues it"
             );
             ExitStatus::Failure
         }
@@ -117,7 +115,7 @@ fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {
     );
     if !is_https {
         tracing::info!(
-            "no [server.tls]: plain HTTP, for a load balancer that ends TLS; Suki calls HTTPS only"
+            "no [server.tls]: plain HTTP, for a load balancer that terminates TLS; Suki calls HTTPS addresses only"
         );
     }
 }
@@ -131,7 +129,10 @@ fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective, metric
         Ok(loaded) => loaded,
         Err(error) => {
             let error = chain(&error);
-            tracing::error!(error, "not reloaded; what was in force stays in force");
+            tracing::error!(
+                error,
+                "the configuration was not reloaded; the old values stay in force"
+            );
             metrics.config_read(None);
             return;
         }

@@ -168,8 +168,8 @@ async fn change(
     let waiting = waiting.iter().find(|waits| waits.sink == sink);
     let count = waiting.map_or(0, |waits| waits.count);
     let action = match to {
-        Some(to) => format!("give to '{to}' what '{sink}' does not have"),
-        None => format!("drop what '{sink}' does not have"),
+        Some(to) => format!("assign to '{to}' what '{sink}' has not received"),
+        None => format!("drop what '{sink}' has not received"),
     };
     let total = format!("{count} deliveries wait for '{sink}', beside those that were given up");
     if dry_run {

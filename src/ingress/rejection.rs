@@ -32,7 +32,7 @@ pub(super) enum Rejection {
     Malformed(Malformed),
     /// The content coding is unknown, and the bytes as received do not match the signature.
     #[error(
-        "the signature does not match the bytes as sent, and their Content-Encoding is not known; {ACCEPTED_CODINGS} are"
+        "the signature does not match the bytes as sent, and their Content-Encoding is none of {ACCEPTED_CODINGS}"
     )]
     UnknownCoding,
     /// Larger than allowed.

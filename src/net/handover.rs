@@ -246,7 +246,7 @@ async fn give(stream: UnixStream, sockets: &Sockets) -> io::Result<UnixStream> {
 /// Waits, without a time limit, until the process that got the sockets accepts notifications.
 async fn ready(mut stream: UnixStream) -> io::Result<UnixStream> {
     if stream.read_u8().await? != READY {
-        return Err(io::Error::other("the successor says something else"));
+        return Err(io::Error::other("the successor sent an unexpected message"));
     }
     Ok(stream)
 }

@@ -120,7 +120,7 @@ impl Identities {
         let Some((who, reader, failure)) = without_token else {
             let Some(failure) = refused else {
                 return of_identity(
-                    "no identity was asked: each takes the provider's name, and of this session none is known",
+                    "no identity was tried: each needs the provider's name, and this session's provider is not known",
                 );
             };
             if self.readers.is_alone() {

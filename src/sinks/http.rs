@@ -59,7 +59,7 @@ impl HttpSink {
             Some(template) => HeaderValue::from_str(&template.content_type).map_err(|_| {
                 setting(
                     "content_type",
-                    "content_type cannot stand in an HTTP request".to_owned(),
+                    "content_type has characters that an HTTP header cannot contain".to_owned(),
                 )
             })?,
         };
@@ -70,7 +70,7 @@ impl HttpSink {
             let wrong = || {
                 setting(
                     "headers",
-                    format!("header {header} cannot stand in an HTTP request"),
+                    format!("header {header} has characters that an HTTP header cannot contain"),
                 )
             };
             let mut value = HeaderValue::from_str(value.expose()).map_err(|_| wrong())?;

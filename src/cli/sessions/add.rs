@@ -84,7 +84,7 @@ pub(super) async fn add(
         .map_err(|why| anyhow!(why))?;
     ensure!(
         reconcile.enabled,
-        "no session is expected here: reconcile.enabled is false"
+        "sessions cannot be registered: reconcile.enabled is false"
     );
     for registered in store.expect(vec![new]).await? {
         let registered = view::Registered::from(&registered);
@@ -100,7 +100,7 @@ pub(super) async fn import(
 ) -> anyhow::Result<ExitStatus> {
     ensure!(
         reconcile.enabled,
-        "no session is expected here: reconcile.enabled is false"
+        "sessions cannot be registered: reconcile.enabled is false"
     );
     let body = input::body(args.file.as_deref())?;
     let Registrations::Many(lines) = registration::read(&body, true).map_err(|why| anyhow!(why))?
@@ -131,7 +131,7 @@ pub(super) async fn import(
         new = rest;
     }
     note!(
-        "{added} sessions are expected now; {known} were known before, {wrong} could not be read"
+        "{added} sessions were registered; {known} were registered before, {wrong} could not be read"
     );
     Ok(if wrong == 0 {
         ExitStatus::Success

@@ -34,7 +34,7 @@ pub(super) async fn poll(store: &dyn Records, args: &Args) -> anyhow::Result<Exi
     let asked = store
         .poll_now(args.id.clone(), Clock::start().monotonic())
         .await?;
-    note!("it is due now; the receiver that runs on this store asks for it");
+    note!("the poll is due now; the service that runs on this store makes it");
     shown(asked)
 }
 
@@ -47,13 +47,13 @@ pub(super) async fn withdraw(store: &dyn Records, args: &Args) -> anyhow::Result
 async fn known(store: &dyn Records, args: &Args) -> anyhow::Result<Expected> {
     match store.expected(args.id.clone()).await? {
         Some(expected) => Ok(expected),
-        None => bail!("no session of this id is expected"),
+        None => bail!("no session with this id is registered"),
     }
 }
 
 fn shown(expected: Option<Expected>) -> anyhow::Result<ExitStatus> {
     match expected {
         Some(expected) => emit_json(&view::Session::of(&expected, Clock::start().now())),
-        None => bail!("no session of this id is expected"),
+        None => bail!("no session with this id is registered"),
     }
 }

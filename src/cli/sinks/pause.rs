@@ -59,7 +59,7 @@ pub(super) async fn pause(
     let Args { sink, reason, .. } = args;
     audit_for(store, pausing(&sink), None, reason.clone()).await?;
     let said = match store.pause(sink.clone(), actor(), reason).await? {
-        None => format!("'{sink}' is paused; what is for it waits until it is resumed\n"),
+        None => format!("'{sink}' is paused; its deliveries wait until it is resumed\n"),
         Some(pause) => format!(
             "'{sink}' was paused already, since {} by {}, and stays so\n",
             pause.since, pause.actor

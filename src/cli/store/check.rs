@@ -182,7 +182,7 @@ impl Findings {
         text += if self.problems.is_empty() {
             "no fault was found\n"
         } else if self.problems.iter().all(|it| it.is_for_an_operator) {
-            "the store is whole; what is named above waits for an operator\n"
+            "the store is intact; the problems above wait for an operator\n"
         } else {
             "faults were found: keep a copy of the files as they are, then restore a backup or ask for help\n"
         };

@@ -66,7 +66,7 @@ impl Config {
         } else if self.canary.enabled && self.canary.url.is_none() && self.server.tls.is_some() {
             root.problem(
                 "canary.url",
-                "is empty; this listener speaks HTTPS by a name, so give the address that Suki was given",
+                "is empty, and the public listener has a certificate for a name; set the address that Suki was given",
             );
         }
         if self.server.has_webhook() {
@@ -75,12 +75,12 @@ impl Config {
         if !self.reconcile.enabled {
             root.problem(
                 "server.path",
-                "is empty, so nothing is posted here, and reconcile.enabled is false, so nothing is asked for; set one of them",
+                "is empty, and reconcile.enabled is false, so no session is polled; set a path, or enable polling",
             );
         } else if self.sdp.auth.is_none() {
             root.problem(
                 "server.path",
-                "is empty, so everything has to be asked for, and sdp.auth is not set; give the credentials, or a path",
+                "is empty, so every session has to be polled, and sdp.auth is not set; set the credentials, or a path",
             );
         }
     }
@@ -88,20 +88,20 @@ impl Config {
     fn warn_of_risks(&self, root: &mut Section<'_>) {
         if !self.sdp.has_credentials() {
             root.warn(
-                "sdp.auth is not set: no link is followed; what needs the SDP API is kept and waits for credentials",
+                "sdp.auth is not set: no link is followed; events that need the SDP API wait for credentials",
             );
         }
         let identities = self.sdp.all_identities();
         if !identities.is_empty() && identities.iter().all(|it| it.auth.is_per_provider()) {
             root.warn(
-                "every SDP identity takes the provider's name ({provider}): a session whose provider is not known, as of a \
-                 notification alone, ends dead; set one that needs none",
+                "every SDP identity needs the provider's name ({provider}), so the event of a session without a known \
+                 provider becomes dead, as after a notification alone; set one that needs no name",
             );
         }
         // A sink that takes only alerts does not count: no note can be delivered to it.
         if self.sinks.iter().all(|sink| sink.events.is_empty()) {
             root.warn(
-                "no sink is configured that takes sessions: notes are kept for the admin API only",
+                "no sink is configured that takes sessions: notes are stored, and only the admin API shows them",
             );
         }
     }

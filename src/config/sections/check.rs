@@ -72,7 +72,7 @@ pub(super) fn is_in_the_clear(url: &Url) -> bool {
 pub(super) fn unique<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<(), String> {
     let mut seen = HashSet::new();
     match names.into_iter().find(|name| !seen.insert(*name)) {
-        Some(name) => Err(format!("'{name}' stands there twice; use another name")),
+        Some(name) => Err(format!("'{name}' is used twice; use another name")),
         None => Ok(()),
     }
 }

@@ -178,7 +178,7 @@ impl Follow {
         };
         if section.unshown::<Duration>("lease").is_some() {
             section.warn(
-                "follow.lease has no effect any more: what an instance works on is its own for as long as it lives; remove it",
+                "follow.lease has no effect any more: an instance holds its leases for as long as it lives; remove it",
             );
         }
         follow.required = match listed {

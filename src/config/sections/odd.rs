@@ -24,7 +24,7 @@ pub(super) fn oddity(secret: &Secret) -> Option<&'static str> {
             "has a blank at its start or end, which is taken as a part of it; remove the blank if it is not meant",
         )
     } else if text.starts_with(QUOTES) && text.ends_with(QUOTES) {
-        Some("stands in quotes, which are taken as a part of it; remove them if they are not meant")
+        Some("is in quotes, which are taken as a part of it; remove them if they are not meant")
     } else if text.starts_with(QUOTES) || text.ends_with(QUOTES) {
         Some(
             "has a quote at its start or end, which is taken as a part of it; remove it if it is not meant",
@@ -60,7 +60,7 @@ pub(super) fn warn_of_signing(section: &mut Section<'_>, secrets: &[NamedSecret]
         let key = section.path_of(&format!("secrets.{id}"));
         if names_prefix(bare(text)) || text.trim().starts_with("v1,") {
             section.warn(format!(
-                "{key} looks like a secret of Standard Webhooks ({PREFIX}…); Suki's is used as it stands, with nothing decoded"
+                "{key} looks like a secret of Standard Webhooks ({PREFIX}…); Suki's is used as it is, not decoded"
             ));
         }
         if text.len() < SHORT_KEY {

@@ -31,7 +31,7 @@ pub fn for_provider<'t>(text: &'t str, provider: Option<&str>) -> Option<Cow<'t,
 pub(super) fn may_be_in(text: &str) -> Result<(), String> {
     check::not_empty(text)?;
     check::ensure(!text.replace(PLACEHOLDER, "").contains(['{', '}']), || {
-        format!("has braces that stand for nothing; only {PLACEHOLDER} is put in")
+        format!("has braces without a meaning; only {PLACEHOLDER} is replaced")
     })
 }
 
@@ -40,7 +40,7 @@ pub(super) fn may_not_be_in(text: &str) -> Result<(), String> {
     check::not_empty(text)?;
     check::ensure(!is_in(text), || {
         format!(
-            "takes no {PLACEHOLDER}; it is put into subject, provider_id and a command's arguments"
+            "must not contain {PLACEHOLDER}; it is replaced only in subject, provider_id and a command's arguments"
         )
     })
 }

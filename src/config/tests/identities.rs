@@ -71,7 +71,7 @@ fn the_provider_may_stand_in_the_subject_the_provider_id_and_a_commands_argument
     assert!(matches!(auth.partner_token, PartnerToken::Command(_)));
     let warnings = loaded.warnings.join("\n");
     assert!(
-        warnings.contains("every SDP identity takes the provider's name"),
+        warnings.contains("every SDP identity needs the provider's name"),
         "{warnings}"
     );
 }
@@ -105,11 +105,11 @@ fn what_is_no_identity_is_refused_with_what_would_be_one() {
         ),
         (
             "partner_token = \"u\"\nmode = \"single_auth_token\"\nprovider_id = \"{provider_id}\"",
-            "only {provider} is put in",
+            "only {provider} is replaced",
         ),
         (
             "partner_token = { signing_key = \"k\", issuer = \"{provider}\", audience = \"a\", subject = \"s\" }",
-            "takes no {provider}",
+            "must not contain {provider}",
         ),
         (
             "partner_token = { command = [\"{provider}\"] }",
@@ -121,7 +121,7 @@ fn what_is_no_identity_is_refused_with_what_would_be_one() {
         ),
         (
             "partner_token = \"u\"\n[[sdp.identities]]\nname = \"a\"\npartner_token = \"v\"",
-            "'a' stands there twice",
+            "'a' is used twice",
         ),
         (
             "partner_token = \"u\"\n[[sdp.identities]]\nname = \"default\"\npartner_token = \"v\"",

@@ -79,7 +79,7 @@ fn who_may_use_the_admin_listener_is_said_off_loopback() {
         ),
         (
             "admin.tokens = [{ name = \"a\", role = \"viewer\", value = \"0123456789abcdef\" }, { name = \"a\", role = \"viewer\", value = \"0123456789abcdeg\" }]",
-            "'a' stands there twice",
+            "'a' is used twice",
         ),
     ]);
     let token = "tokens = [{ name = \"a\", role = \"viewer\", value = \"0123456789abcdef\" }]";
@@ -102,7 +102,7 @@ fn signature_store_retention_and_log_are_checked() {
     refused(&[
         (
             "signature.secrets = [{ id = \"env\", value = \"x\" }]",
-            "'env' stands there twice",
+            "'env' is used twice",
         ),
         ("store.url = \"postgres://db/x\"", "names no user"),
         ("store.url = \"postgres://me@db\"", "names no database"),
@@ -280,7 +280,7 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
             &with(files, "url = \"https://x\""),
             "sinks.a.url (receiver.toml:5): unknown key",
         ),
-        (&with(files, files), "'a' stands there twice"),
+        (&with(files, files), "'a' is used twice"),
         (&with(files, "events = []"), "name an outcome"),
         (
             &with(files, "events = [\"done\"]"),
@@ -300,14 +300,14 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
         ),
         (
             &with(http, "headers = { \"X\" = \"a\", \"x\" = \"b\" }"),
-            "'x' stands there twice",
+            "'x' is used twice",
         ),
         (
             &with(
                 http,
                 "secret = \"a\"\nsecrets = [{ id = \"default\", value = \"b\" }]",
             ),
-            "'default' stands there twice",
+            "'default' is used twice",
         ),
     ]);
     let http_in_the_clear = http.replace("https:", "http:");
@@ -336,7 +336,7 @@ fn without_a_webhook_there_must_be_what_asks_for_sessions_and_what_it_asks_with(
         ("server.path = \"\"", "sdp.auth is not set"),
         (
             &format!("{login}server.path = \"\"\nreconcile.enabled = false"),
-            "reconcile.enabled is false, so nothing is asked for",
+            "reconcile.enabled is false, so no session is polled",
         ),
         (
             &format!("{login}server.path = \"\"\ncanary.enabled = true"),

@@ -177,8 +177,8 @@ fn odd_secrets_are_warned_of_with_the_reason_and_without_the_secret() {
             "hunter2-hunter2-hunter2\t",
             "has a blank at its start or end",
         ),
-        ("\"hunter2-hunter2-hunter2\"", "stands in quotes"),
-        ("'hunter2-hunter2-hunter2'", "stands in quotes"),
+        ("\"hunter2-hunter2-hunter2\"", "is in quotes"),
+        ("'hunter2-hunter2-hunter2'", "is in quotes"),
         (
             "\"hunter2-hunter2-hunter2",
             "has a quote at its start or end",
@@ -193,10 +193,7 @@ fn odd_secrets_are_warned_of_with_the_reason_and_without_the_secret() {
         ("hunter2-\u{2060}hunter2-hunter2", "cannot be seen"),
         ("WHSEC_hunter2-hunter2-hunter2", "Standard Webhooks"),
         ("\"Whsec_hunter2-hunter2-hunter2\"", "Standard Webhooks"),
-        (
-            "\u{201c}hunter2-hunter2-hunter2\u{201d}",
-            "stands in quotes",
-        ),
+        ("\u{201c}hunter2-hunter2-hunter2\u{201d}", "is in quotes"),
         ("hunter2-hunter2\u{200b}-hunter2", "cannot be seen"),
         ("hunter2-hunter2\0-hunter2", "cannot be seen"),
         ("hunter2", "fewer than 16 characters"),

@@ -151,7 +151,7 @@ async fn online_each_identity_logs_in_but_one_that_takes_a_providers_name() {
     for part in [
         format!("ok: {at} as default\n"),
         format!("failed: {at} as north: sdp.identities.north signing_key is no RSA private key"),
-        format!("ok: {at} as clinicians not tried: it takes a provider's name\n"),
+        format!("ok: {at} as clinicians not tried: it needs a provider's name\n"),
     ] {
         assert!(ran.stderr.contains(&part), "no '{part}' in {}", ran.stderr);
     }

@@ -76,7 +76,7 @@ async fn what_is_for_a_paused_sink_waits_through_a_kill_and_is_delivered_when_it
         assert_eq!(status, 200, "{health}");
         health["notes"]
             .to_string()
-            .contains("what is for ehr waits")
+            .contains("deliveries to ehr wait")
     })
     .await;
     assert!(ehr.received().is_empty(), "nothing was tried");

@@ -178,7 +178,7 @@ async fn what_waits_for_a_sink_that_is_gone_is_said_and_given_to_another() {
     assert!(check.out.contains("sink 'old'"), "{}", check.out);
     // Nothing is damaged, so a backup is not what is to be restored.
     assert!(!check.out.contains("backup"), "{}", check.out);
-    assert!(check.out.contains("the store is whole"), "{}", check.out);
+    assert!(check.out.contains("the store is intact"), "{}", check.out);
 
     let id = list(&["events", "list", "--session-id", "s0", "--json"]);
     let id: Value = serde_json::from_str(&id).unwrap();

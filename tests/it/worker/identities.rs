@@ -317,7 +317,7 @@ async fn without_a_provider_an_identity_that_takes_one_is_not_asked_unless_it_re
     }
     let failure = status("one", None).await.unwrap_err();
     assert!(
-        failure.reason.contains("no identity was asked"),
+        failure.reason.contains("no identity was tried"),
         "{failure}"
     );
     assert_eq!(vendor.sdp.logins(), 0);
