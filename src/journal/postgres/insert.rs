@@ -44,7 +44,8 @@ const INSERT: &str = "WITH new AS (
     counted AS (
         INSERT INTO counts (state, n)
         SELECT CASE WHEN junk IS NULL THEN 'received' ELSE 'quarantined' END, count(*) FROM new GROUP BY 1),
-    -- An end that was found by asking before is late now, and what was made of it is compared with before it is delivered.
+    -- A session that was recovered by polling becomes late, because its notification has come now. The event of the
+    -- recovery is recorded as the one that the notification is compared with before it is delivered.
     met AS (
         UPDATE expected SET state = CASE expected.state WHEN 'recovered' THEN 'late' ELSE 'met' END, due = NULL,
             settled_at = CASE expected.state WHEN 'recovered' THEN settled_at ELSE server_millis() END,
