@@ -59,14 +59,20 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
         h1 { "Needs attention" }
         div #groups data-refresh {
             @if groups.is_empty() && paused.is_empty() {
-                (ui::empty("Nothing needs you", &html! {
-                    p { "Whatever is given up, cannot be read, or has a signature that fits none of your secrets is listed here, by what went wrong." }
+                (ui::empty("Nothing needs attention", &html! {
+                    p {
+                        "This page lists events that were given up, notifications that cannot be read, and requests "
+                        "whose signature matches no secret, grouped by cause."
+                    }
                 }))
             }
             (halted(&paused, state, visitor))
-            (section(Standing::Dead, "Dead", "Given up. Mend the cause, replay one event, see it done, then replay the rest."))
-            (section(Standing::Quarantined, "Quarantined", "Authentic, and no notification that can be read. Nobody works on these."))
-            (section(Standing::Rejected, "Rejected", "Not authentic. Kept for the case that the secret was wrong here."))
+            (section(Standing::Dead, "Dead", "These events were given up. Fix the cause, replay one event, wait until \
+                it is done, then replay the rest."))
+            (section(Standing::Quarantined, "Quarantined", "These requests are authentic, but they cannot be read as \
+                notifications. They are stored and not processed."))
+            (section(Standing::Rejected, "Rejected", "The signature of these requests matches no secret. They are \
+                stored in case the configured secret was wrong."))
         }
     })
 }
@@ -80,12 +86,12 @@ fn halted(paused: &[Pause], state: &State, visitor: &Visitor) -> Markup {
                     h2 { "Paused sinks" }
                     p.count-line { (paused.len()) }
                 }
-                p.hint { "What is for these waits, and is not given up, until somebody resumes them." }
+                p.hint { "Deliveries to these sinks wait, and are not given up, until an operator resumes the sinks." }
                 @for pause in paused {
                     article.group {
                         div.group-head { h3 { span.sink { (pause.sink) } } }
                         (dependencies::paused(pause, state, visitor))
-                        div.actions { a.button href="/dependencies" { "To the sinks" } }
+                        div.actions { a.button href="/dependencies" { "Open the sinks" } }
                     }
                 }
             }
@@ -175,12 +181,12 @@ fn noting(group: &CauseGroup, note: Option<&CauseNote>) -> Markup {
             form method="post" action={ "/causes/" (group.cause.as_str()) "/note" } {
                 @if let Some(sink) = &group.sink { input type="hidden" name="sink" value=(sink); }
                 label.field {
-                    span { "Note (empty: none)" }
+                    span { "Note (leave it empty to remove the note)" }
                     input name="text" maxlength=(LONGEST_NOTE) autocomplete="off"
-                        value=[note.map(|note| &note.text)] placeholder="Who mends it, and until when";
+                        value=[note.map(|note| &note.text)] placeholder="Who fixes it, and until when";
                 }
-                p.hint { "For your colleagues. Everyone who may enter sees it: no patient data belongs here." }
-                button.primary type="submit" { "Keep the note" }
+                p.hint { "For your colleagues. Everyone who can sign in sees the note: no patient data belongs here." }
+                button.primary type="submit" { "Save the note" }
             }
         },
     )
@@ -195,7 +201,7 @@ pub(super) async fn note(
 ) -> Result<Redirect, Problem> {
     let cause = cause
         .parse()
-        .map_err(|_| Problem::not_found(&visitor, "There is no cause of this name."))?;
+        .map_err(|_| Problem::not_found(&visitor, "There is no cause with this name."))?;
     let said = json!({
         "sink": field(&body, "sink"),
         "text": field(&body, "text").unwrap_or_default(),

@@ -64,14 +64,16 @@ fn content(
     };
     html! {
         h1 { "Audit" }
-        p.lead { "Every read of clinical content and every change by a person, newest first. Nothing is ever removed from it." }
+        p.lead {
+            "Every read of clinical content and every change by a person, newest first. No entry is ever removed."
+        }
         form.inline method="get" action="/audit" {
             div.field { label for="a-actor" { "Who" } input #a-actor name="actor" value=(actor) autocomplete="off"; }
             div.field { label for="a-event" { "Event id" } input #a-event name="event" value=(event) autocomplete="off" spellcheck="false"; }
             div.field.submit { button type="submit" { "Filter" } }
         }
         @if page.entries.is_empty() {
-            (ui::empty("Nothing is on record", &html! { p { "Nobody has read or changed anything." } }))
+            (ui::empty("No entry matches", &html! { p { "The audit log is empty, or no entry matches the filter." } }))
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Audit log" {
                 table.list {

@@ -56,7 +56,10 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
             h2 { "Sinks" }
             @if sinks.is_empty() {
                 (ui::empty("No sink is configured", &html! {
-                    p { "Notes are kept for the API alone. Name where they go in " code { "[[sinks]]" } "." }
+                    p {
+                        "Notes are stored and can be read only through the admin API. To deliver them, configure "
+                        code { "[[sinks]]" } "."
+                    }
                 }))
             }
             @for sink in sinks {
@@ -67,7 +70,7 @@ async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::jour
         @if !gone.is_empty() {
             section {
                 h2 { "Deliveries for sinks that are not configured" }
-                p.hint { "Nobody delivers these. Give them to another sink, or give them up." }
+                p.hint { "These deliveries are not made. Assign them to another sink, or drop them." }
                 @for waits in gone { (orphan(&waits.sink, waits.count, state, visitor)) }
             }
         }
@@ -91,7 +94,9 @@ fn suki(state: &State) -> Markup {
                 @else { (ui::badge(ui::Tone::Bad, "not reachable")) }
             }
             @if let Some(note) = note { p { (note) } }
-            @else if !state.admin.can_poll { p.hint { "Nothing is followed: set " code { "sdp.auth" } "." } }
+            @else if !state.admin.can_poll {
+                p.hint { "No link is followed. To follow links, set " code { "sdp.auth" } "." }
+            }
         }
     }
 }
@@ -108,7 +113,7 @@ fn card(
             div.group-head {
                 h3 { (sink.name) }
                 @if pause.is_some() { (ui::badge(ui::Tone::Bad, "paused")) }
-                @else if is_down { (ui::badge(ui::Tone::Bad, "fails")) }
+                @else if is_down { (ui::badge(ui::Tone::Bad, "failing")) }
                 @else { (ui::badge(ui::Tone::Good, "takes deliveries")) }
             }
             @if let Some(pause) = pause { (paused(pause, state, visitor)) }
@@ -118,7 +123,7 @@ fn card(
                 dt { "Dead" } dd { a href={ "/events?state=dead&delivery=dead&sink=" (sink.name) } { (ui::number(dead)) } }
                 dt { "Content" } dd { @if sink.has_content { "notification and clinical content" } @else { "notification only" } }
                 @if sink.kind == "http" { dt { "Signed" } dd { @if sink.is_signed { "yes" } @else { "no" } } }
-                dt { "Takes" } dd { (sink.outcomes.join(", ")) }
+                dt { "Outcomes" } dd { (sink.outcomes.join(", ")) }
             }
             @if visitor.is_operator() { div.actions { (steering(&sink.name, pause.is_some())) } }
         }
@@ -152,7 +157,7 @@ fn steering(name: &str, is_paused: bool) -> Markup {
             false,
             &html! {
                 form method="post" action={ "/sinks/" (name) "/resume" } {
-                    p { "All that waits for it is delivered at once, as fast as it takes it." }
+                    p { "All waiting deliveries are made at once, as fast as the sink accepts them." }
                     (forms::reason(false))
                     button.primary type="submit" { "Resume " (name) }
                 }
@@ -164,7 +169,10 @@ fn steering(name: &str, is_paused: bool) -> Markup {
         false,
         &html! {
             form method="post" action={ "/sinks/" (name) "/pause" } {
-                p { "Nothing is delivered to it until somebody resumes it; what is under way ends. Its deliveries wait and are not given up, and other sinks get theirs." }
+                p {
+                    "No delivery to this sink is started until an operator resumes it; deliveries that have started "
+                    "are finished. Waiting deliveries are not given up. Other sinks are not affected."
+                }
                 (forms::reason(true))
                 button.primary type="submit" { "Pause " (name) }
             }
@@ -182,22 +190,26 @@ fn orphan(name: &str, count: u64, state: &State, visitor: &Visitor) -> Markup {
             @if visitor.is_operator() {
                 div.actions {
                     @if !state.about.sinks.is_empty() {
-                        (ui::action("Give to another sink…", false, &html! {
+                        (ui::action("Assign to another sink…", false, &html! {
                             form method="post" action={ "/sinks/" (name) "/readdress" } {
                                 label.field {
                                     span { "To" }
                                     select name="to" { @for sink in &state.about.sinks { option { (sink.name) } } }
                                 }
                                 (forms::reason(false))
-                                button.primary type="submit" { "Give " (ui::counted(count, "delivery", "deliveries")) }
+                                button.primary type="submit" {
+                                    "Assign " (ui::counted(count, "delivery", "deliveries"))
+                                }
                             }
                         }))
                     }
-                    (ui::action("Give up…", true, &html! {
+                    (ui::action("Drop…", true, &html! {
                         form method="post" action={ "/sinks/" (name) "/drop" } {
-                            p { "Nobody gets these deliveries. An event that waited for nothing else is done." }
+                            p {
+                                "These deliveries are not made to any sink. An event that waits for nothing else ends."
+                            }
                             (forms::reason(false))
-                            button.grave type="submit" { "Give up " (ui::counted(count, "delivery", "deliveries")) }
+                            button.grave type="submit" { "Drop " (ui::counted(count, "delivery", "deliveries")) }
                         }
                     }))
                 }

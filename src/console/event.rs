@@ -147,24 +147,24 @@ fn in_words(detail: &EventDetail, now: Timestamp) -> String {
             .join(" and ")
     };
     match (event.state, next) {
-        (EventState::Received, _) => "It is on disk and waits to be worked on.".to_owned(),
+        (EventState::Received, _) => "It is stored and waits to be processed.".to_owned(),
         (EventState::Retrieving, Some(next)) if !groups.is_empty() => {
             format!(
-                "It waits for {} from Suki; next try {next}.",
+                "It waits for {} from Suki; next attempt {next}.",
                 groups.join(", ")
             )
         }
         (EventState::Retrieving, Some(next)) => {
-            format!("It is fetched from Suki; next try {next}.")
+            format!("It waits to be fetched from Suki; next attempt {next}.")
         }
         (EventState::Retrieving, None) => "Its resources are being fetched from Suki.".to_owned(),
         (EventState::Delivering, _) => {
             format!("It is being delivered to {}.", at(DeliveryState::Pending))
         }
         (EventState::Done, _) => match (&event.same_as, at(DeliveryState::Delivered)) {
-            (Some(same), _) => format!("Event {same} has had the same content delivered."),
+            (Some(same), _) => format!("The same content was delivered with event {same}."),
             (None, sinks) if sinks.is_empty() => "It is done; no sink wants it.".to_owned(),
-            (None, sinks) => format!("It is delivered to {sinks}."),
+            (None, sinks) => format!("It was delivered to {sinks}."),
         },
         (EventState::Dead, _) => {
             let sinks = at(DeliveryState::Dead);
@@ -175,9 +175,11 @@ fn in_words(detail: &EventDetail, now: Timestamp) -> String {
             }
         }
         (EventState::Quarantined, _) => {
-            "Its signature is right, but it is no notification that can be read.".to_owned()
+            "Its signature is valid, but it cannot be read as a notification.".to_owned()
         }
-        (EventState::Purged, _) => "Its content was removed before every sink had it.".to_owned(),
+        (EventState::Purged, _) => {
+            "Its content was removed before every sink had received it.".to_owned()
+        }
     }
 }
 

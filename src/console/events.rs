@@ -153,11 +153,11 @@ async fn content(
         (form(asked, state))
         @if let (true, Some(next)) = (page.events.is_empty(), &next) {
             (ui::empty("No match yet", &html! {
-                p { (ui::number(LOOKED_THROUGH)) " events were looked through, and none is like this. There are more." }
-                p { a.button href=(next) { "Look further" } }
+                p { (ui::number(LOOKED_THROUGH)) " events were searched, and none matches. There are more." }
+                p { a.button href=(next) { "Search further" } }
             }))
         } @else if page.events.is_empty() {
-            (ui::empty("No event is like this", &html! { p { a href="/events" { "Show all events" } } }))
+            (ui::empty("No event matches", &html! { p { a href="/events" { "Show all events" } } }))
         } @else {
             button #new .new type="button" hidden { "" }
             (table(&page.events, now, visitor))
@@ -268,7 +268,7 @@ fn form(asked: &Asked, state: &State) -> Markup {
                     input #f-encounter name="encounter_id" value=(value("encounter_id")) autocomplete="off" spellcheck="false";
                 }
                 div.field {
-                    label for="f-size" { "On a page" }
+                    label for="f-size" { "Events per page" }
                     select #f-size name="size" {
                         @for size in SIZES { option value=(size) selected[size == asked.size] { (size) } }
                     }

@@ -65,10 +65,15 @@ async fn content(
     Ok(html! {
         h1 { "Expected sessions" }
         @if !state.admin.reconcile.enabled {
-            (ui::empty("Sessions are not expected here", &html! { p { "Set " code { "reconcile.enabled" } " to have them registered and asked for." } }))
+            (ui::empty("Sessions cannot be registered", &html! {
+                p { "Set " code { "reconcile.enabled" } " to true, so that sessions can be registered and polled." }
+            }))
         } @else if stats.total() == 0 {
             (ui::empty("No session is registered", &html! {
-                p { "Your software says which sessions it has begun, and the service asks Suki for those whose notification does not come:" }
+                p {
+                    "Your software registers each session when it begins, and the service polls Suki for those whose "
+                    "notification does not come:"
+                }
                 pre { code {
                     "curl -X POST http://127.0.0.1:9464/api/v1/sessions \\\n"
                     "  -H \"Authorization: Bearer $TOKEN\" \\\n"
@@ -91,10 +96,10 @@ fn summary(stats: &ExpectedStats, now: Timestamp) -> Markup {
     html! {
         p #summary .lead data-refresh {
             @match stats.overdue_since.filter(|since| *since < now) {
-                Some(since) => { "The longest overdue one is so since " (time::distance(since, now)) "." }
-                None => "None is overdue.",
+                Some(since) => { "The longest overdue session became overdue " (time::distance(since, now)) "." }
+                None => "No session is overdue.",
             }
-            " " (ui::counted(missed, "session was", "sessions were")) " recovered by asking."
+            " " (ui::counted(missed, "session was", "sessions were")) " recovered by polling."
         }
     }
 }
@@ -121,14 +126,14 @@ fn states(stats: &ExpectedStats, chosen: Option<ExpectedState>, is_overdue: bool
 fn adding() -> Markup {
     html! {
         div.actions {
-            (ui::action("Expect a session…", false, &html! {
+            (ui::action("Register a session…", false, &html! {
                 form method="post" action="/expected/add" {
                     label.field {
                         span { "Session id" }
                         input name="session_id" required maxlength="512" autocomplete="off" spellcheck="false";
                     }
-                    p.hint { "It counts as ended now: its status is asked for within minutes where no notification comes." }
-                    button.primary type="submit" { "Expect it" }
+                    p.hint { "The session counts as ended now: if no notification comes, it is polled within minutes." }
+                    button.primary type="submit" { "Register it" }
                 }
             }))
         }
@@ -138,7 +143,7 @@ fn adding() -> Markup {
 fn table(sessions: &[Expected], now: Timestamp, visitor: &Visitor) -> Markup {
     html! {
         @if sessions.is_empty() {
-            (ui::empty("No session is like this", &html! { p { a href="/expected" { "Show all" } } }))
+            (ui::empty("No session matches", &html! { p { a href="/expected" { "Show all" } } }))
         } @else {
             div.scroll tabindex="0" role="region" aria-label="Sessions" {
                 table #sessions .list data-refresh {
@@ -147,7 +152,7 @@ fn table(sessions: &[Expected], now: Timestamp, visitor: &Visitor) -> Markup {
                         th scope="col" { "Session" }
                         th scope="col" { "State" }
                         th scope="col" { "Due" }
-                        th scope="col" { "Asked" }
+                        th scope="col" { "Polls" }
                         th scope="col" { "Last answer" }
                         th scope="col" { "Event" }
                         @if visitor.is_operator() { th scope="col" { "Actions" } }
@@ -170,7 +175,7 @@ fn row(session: &Expected, now: Timestamp, visitor: &Visitor) -> Markup {
             th scope="row" data-label="Session" { (ui::id(id)) }
             td data-label="State" { (badge(session.state, is_awaited && session.due_since < now)) }
             td data-label="Due" { (time::ago(session.due_since, now, &visitor.zone)) }
-            td.number data-label="Asked" { (session.polls) }
+            td.number data-label="Polls" { (session.polls) }
             td data-label="Last answer" { (session.last_status.as_deref().or(session.last_result.as_deref()).unwrap_or("–")) }
             td data-label="Event" {
                 @match session.event {
@@ -181,7 +186,9 @@ fn row(session: &Expected, now: Timestamp, visitor: &Visitor) -> Markup {
             @if visitor.is_operator() {
                 td.row-actions data-label="Actions" {
                     @if is_awaited {
-                        form method="post" action={ "/expected/" (encoded) "/poll" } { button type="submit" { "Ask now" } }
+                        form method="post" action={ "/expected/" (encoded) "/poll" } {
+                            button type="submit" { "Poll now" }
+                        }
                         form method="post" action={ "/expected/" (encoded) "/withdraw" } { button type="submit" { "Withdraw" } }
                     } @else if session.event.is_some() {
                         form method="post" action={ "/expected/" (encoded) "/refresh" } { button type="submit" { "Fetch again" } }
@@ -261,7 +268,7 @@ pub(super) async fn withdraw(
 
 fn session(visitor: &Visitor, id: String) -> Result<SessionId, Problem> {
     SessionId::new(id)
-        .ok_or_else(|| Problem::not_found(visitor, "No session of this id is expected."))
+        .ok_or_else(|| Problem::not_found(visitor, "No session with this id is registered."))
 }
 
 fn finish(visitor: &Visitor, done: Result<(), Error>, said: &str) -> Result<Redirect, Problem> {

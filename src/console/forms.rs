@@ -26,10 +26,13 @@ pub(super) fn actions(state: &State, visitor: &Visitor, detail: &EventDetail) ->
             @if !has_content {
                 p.hint { "Its content is removed, so it cannot be replayed." }
             } @else if is_quarantined {
-                (ui::action("Take it up…", false, &html! {
+                (ui::action("Requeue…", false, &html! {
                     form method="post" action=(path("requeue")) {
-                        p { "Its bytes are read once more. Where this version can read them, it is retrieved and delivered like any other." }
-                        button.primary type="submit" { "Take it up" }
+                        p {
+                            "The stored bytes are parsed again. If this version can read them, the event is retrieved "
+                            "and delivered like any other."
+                        }
+                        button.primary type="submit" { "Requeue" }
                     }
                 }))
                 (reveal(&path("reveal"), &detail.links, true))
@@ -41,22 +44,25 @@ pub(super) fn actions(state: &State, visitor: &Visitor, detail: &EventDetail) ->
                             legend { "From where?" }
                             label.radio {
                                 input type="radio" name="from" value="retrieve" checked;
-                                span { strong { "Fetch anew" } " all resources from Suki, then deliver to every sink that wants it." }
+                                span {
+                                    strong { "Fetch again" }
+                                    " all content from Suki, then deliver to every sink that wants the event."
+                                }
                             }
                             label.radio {
                                 input type="radio" name="from" value="deliver" disabled[!has_addressee && had.is_empty()];
-                                span { strong { "Deliver again" } " what was fetched before, as it was." }
+                                span { strong { "Deliver again" } " the content that was fetched before, unchanged." }
                             }
                         }
                         @if !configured.is_empty() {
                             fieldset {
-                                legend { "To which sinks? (none: those that it had)" }
+                                legend { "To which sinks? (select none for the sinks that the event had)" }
                                 @for sink in configured.iter() {
                                     label.check { input type="checkbox" name="sink" value=(sink); (sink) }
                                 }
                             }
                         }
-                        p.hint { "The sinks get it under the same id." }
+                        p.hint { "The sinks get the event under the same id." }
                         (reason(false))
                         button.primary type="submit" { "Replay" }
                     }
@@ -75,7 +81,10 @@ fn reveal(path: &str, links: &[LinkRecord], is_quarantined: bool) -> Markup {
         false,
         &html! {
             form method="post" action=(path) {
-                p { "You will see what a patient said. That you did, and why, is written to the audit log before anything is shown." }
+                p {
+                    "You will see clinical content. Your access and its reason are written to the audit log before "
+                    "anything is shown."
+                }
                 fieldset {
                     legend { "What?" }
                     label.radio {
@@ -104,11 +113,14 @@ fn purge(path: &str, id: EventId) -> Markup {
         true,
         &html! {
             form method="post" action=(path) {
-                p { "Its content is removed for good, here and not at the sinks that have it. Its receipt stays." }
-                label for="confirm" { "Type the last six characters of its id: " code { (end) } }
+                p {
+                    "The event's content is removed from this service for good, but not from sinks that have received "
+                    "it. The receipt stays."
+                }
+                label for="confirm" { "Type the last six characters of the event's id: " code { (end) } }
                 input #confirm name="confirm" required autocomplete="off" spellcheck="false" maxlength="6" pattern=(end);
                 (reason(false))
-                button.grave type="submit" { "Purge its content" }
+                button.grave type="submit" { "Purge the content" }
             }
         },
     )
@@ -120,7 +132,7 @@ pub(super) fn reason(is_required: bool) -> Markup {
         label.field {
             span { "Reason" @if !is_required { " (optional)" } }
             input name="reason" list="reasons" required[is_required] minlength=[is_required.then_some("10")] maxlength="500"
-                autocomplete="off" placeholder="For the audit log; nothing of a patient here";
+                autocomplete="off" placeholder="For the audit log; no patient data";
         }
         datalist #reasons {
             option value="Delivery problem under investigation" {}

@@ -123,7 +123,7 @@ fn whole(
                 a.skip href="#main" { "Skip to content" }
                 (body)
                 div #leaving .leaving role="alert" hidden {
-                    span { "You will be signed out soon, since you have done nothing for a while." }
+                    span { "You will be signed out soon, because you have been inactive." }
                     button #stay type="button" { "Stay signed in" }
                 }
             }
@@ -221,14 +221,18 @@ fn preferences(visitor: &Visitor) -> Markup {
 /// The health of the service, with the reasons.
 fn status(report: &Report) -> Markup {
     let (class, icon, word) = match report.word() {
-        "ready" if report.notes.is_empty() => ("good", "check", "Notifications are taken."),
-        "ready" => ("good", "check", "Notifications are taken; see the notes."),
+        "ready" if report.notes.is_empty() => ("good", "check", "Notifications are accepted."),
+        "ready" => (
+            "good",
+            "check",
+            "Notifications are accepted; see the notes.",
+        ),
         "degraded" => (
             "warn",
             "alert",
-            "Notifications are taken, but not all is well.",
+            "Notifications are accepted, but not every part is healthy.",
         ),
-        _ => ("bad", "cross", "Notifications are not taken."),
+        _ => ("bad", "cross", "Notifications are not accepted."),
     };
     html! {
         section #status class={ "status " (class) } aria-label="State of the service" data-refresh {
@@ -246,20 +250,22 @@ fn status(report: &Report) -> Markup {
 fn said(visitor: &Visitor) -> Markup {
     let (_, query) = visitor.path.split_once('?').unwrap_or_default();
     let words = match super::sign_in::field(query.as_bytes(), "said").as_deref() {
-        Some("replayed") => "It is due again. This page follows what becomes of it.",
-        Some("requeued") => "It is taken up as a notification.",
+        Some("replayed") => "The replay is scheduled. This page shows its progress.",
+        Some("requeued") => "The event is processed as a notification.",
         Some("purged") => "Its content is removed. Its receipt stays.",
-        Some("started") => "The job has begun.",
-        Some("cancelled") => "The job is stopped. What was scheduled stays so.",
-        Some("asked") => "Its status is asked for now.",
-        Some("refetched") => "It is fetched again; what has changed is delivered.",
-        Some("withdrawn") => "It is not expected any more.",
-        Some("added") => "It is expected now.",
-        Some("noted") => "The note is kept.",
+        Some("started") => "The job has started.",
+        Some("cancelled") => "The job is stopped. Replays that are scheduled already still run.",
+        Some("asked") => "The session is polled now.",
+        Some("refetched") => "The content is fetched again, and delivered if it has changed.",
+        Some("withdrawn") => "The session is not expected any more.",
+        Some("added") => "The session is registered.",
+        Some("noted") => "The note is saved.",
         Some("paused") => "Nothing is delivered to the sink until it is resumed.",
-        Some("resumed") => "What waits for the sink is delivered now.",
-        Some("dropped") => "What the sink does not have is given up.",
-        Some("readdressed") => "What the sink does not have goes to the other one.",
+        Some("resumed") => "The waiting deliveries to the sink are made now.",
+        Some("dropped") => "The deliveries that the sink has not received are dropped.",
+        Some("readdressed") => {
+            "The deliveries that the sink has not received are assigned to the other sink."
+        }
         _ => return html! {},
     };
     html! { p.said role="status" { (ui::icon("check")) (words) } }
@@ -283,15 +289,15 @@ fn footer(visitor: &Visitor, instance: &str) -> Markup {
 fn keys() -> Markup {
     html! {
         dialog #keys aria-labelledby="keys-title" {
-            h2 #keys-title { "Keys" }
+            h2 #keys-title { "Keyboard shortcuts" }
             dl {
                 dt { kbd { "/" } } dd { "Search" }
                 @for (_, name, key, _) in PLACES { dt { kbd { "g" } " " kbd { (key) } } dd { (name) } }
-                dt { kbd { "p" } } dd { "Pause or go on" }
+                dt { kbd { "p" } } dd { "Pause or resume the updates" }
                 dt { kbd { "?" } } dd { "This list" }
             }
             form method="dialog" {
-                label.check { input #keys-off type="checkbox"; "No single keys" }
+                label.check { input #keys-off type="checkbox"; "Turn these shortcuts off" }
                 button { "Close" }
             }
         }

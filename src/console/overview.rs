@@ -84,7 +84,11 @@ fn sentence(stats: &Stats, is_all: bool) -> Markup {
         .filter(|(count, ..)| *count > 0)
         .map(|(count, one, many)| ui::counted(*count, one, many))
         .collect();
-    let end = if is_all { "; nothing needs you." } else { "." };
+    let end = if is_all {
+        "; nothing needs attention."
+    } else {
+        "."
+    };
     html! {
         p #sentence .sentence .bad[!waiting.is_empty()] data-refresh {
             @if !waiting.is_empty() {
@@ -92,10 +96,10 @@ fn sentence(stats: &Stats, is_all: bool) -> Markup {
                 span {
                     (waiting.join(", ")) " "
                     @if waiting.len() == 1 && waiting[0].starts_with("1 ") { "needs" } @else { "need" }
-                    " you. " a href="/attention" { "See what is wrong" }
+                    " attention. " a href="/attention" { "See what is wrong" }
                 }
             } @else if stats.total() == 0 {
-                (ui::icon("clock")) span { "Nothing has come yet." }
+                (ui::icon("clock")) span { "No notification has arrived yet." }
             } @else if moving == 0 {
                 (ui::icon("check"))
                 span { "All " (ui::number(done)) " acknowledged notifications are delivered" (end) }
@@ -325,7 +329,7 @@ fn table(events: &[Event], now: Timestamp, visitor: &Visitor) -> Markup {
 fn welcome(state: &State) -> Markup {
     let path = &state.about.webhook_path;
     ui::empty(
-        "No notification has come yet",
+        "No notification has arrived yet",
         &html! {
             p { "Give Suki the address of this service's public listener, with the path " code { (path) } "." }
             p { "Or send a signed one yourself:" }

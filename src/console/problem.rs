@@ -37,7 +37,8 @@ impl Problem {
         Self {
             status: StatusCode::FORBIDDEN,
             title: "Not allowed",
-            message: "Another site had your browser send this. Nothing was done.".to_owned(),
+            message: "Another site made your browser send this request. Nothing was done."
+                .to_owned(),
             visitor: None,
         }
     }
@@ -46,9 +47,10 @@ impl Problem {
     pub(super) fn misdirected() -> Self {
         Self {
             status: StatusCode::MISDIRECTED_REQUEST,
-            title: "Not by this name",
-            message: "The console is not known by the name in your browser's address. Call it by its address or as localhost; \
-                      or, if the name is right, add it to admin.console.hosts in the configuration and restart."
+            title: "Unknown host name",
+            message: "The console does not answer to the host name in your browser's address. Use an IP address or \
+                      localhost; or, if the host name is right, add it to admin.console.hosts in the configuration and \
+                      restart."
                 .to_owned(),
             visitor: None,
         }
@@ -60,7 +62,7 @@ impl Problem {
             status: StatusCode::FORBIDDEN,
             title: "Not shown",
             message: "This connection is not encrypted, so clinical content could be read on the way. Nothing was shown. Set \
-                      [admin.tls], come by loopback, or, if something in front of the service ends TLS, set \
+                      [admin.tls], connect over loopback, or, if a proxy in front of the service terminates TLS, set \
                       admin.console.insecure_reveal = true."
                 .to_owned(),
             visitor: Some(Box::new(visitor.clone())),
@@ -81,7 +83,7 @@ impl Problem {
     pub(super) fn bad_request(visitor: &Visitor, message: impl Into<String>) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
-            title: "This cannot be",
+            title: "Invalid request",
             message: message.into(),
             visitor: Some(Box::new(visitor.clone())),
         }
@@ -92,8 +94,8 @@ impl Problem {
         let status = error.status();
         let title = match status {
             StatusCode::NOT_FOUND => "Not found",
-            StatusCode::BAD_REQUEST => "This cannot be",
-            StatusCode::CONFLICT => "Not now",
+            StatusCode::BAD_REQUEST => "Invalid request",
+            StatusCode::CONFLICT => "Not possible now",
             StatusCode::GATEWAY_TIMEOUT => "This took too long",
             _ => "The store cannot be read",
         };
@@ -127,7 +129,7 @@ impl IntoResponse for Problem {
         let content = html! {
             h1 { (self.title) }
             p.lead { (self.message) }
-            p { a.button href="/" { "To the overview" } }
+            p { a.button href="/" { "Open the overview" } }
         };
         let page = match &self.visitor {
             Some(visitor) => Page(frame::plain(visitor, self.title, &content)),

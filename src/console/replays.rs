@@ -31,15 +31,19 @@ pub(super) async fn list(Shared(state): Shared<State>, visitor: Visitor) -> Resu
         h1 { "Replay jobs" }
         div #jobs data-refresh {
             @if jobs.is_empty() {
-                (ui::empty("No job was begun yet", &html! {
-                    p { "A job replays all that a filter finds, at a pace. Begin one from " a href="/attention" { "what needs attention" } " or from a filtered " a href="/events" { "list of events" } "." }
+                (ui::empty("No job has been started yet", &html! {
+                    p {
+                        "A job replays all events that match a filter, at a limited rate. Start one from "
+                        a href="/attention" { "what needs attention" } " or from a filtered "
+                        a href="/events" { "list of events" } "."
+                    }
                 }))
             } @else {
                 table.list {
                     caption.unseen { "Replay jobs" }
                     thead { tr {
                         th scope="col" { "Job" }
-                        th scope="col" { "Begun" }
+                        th scope="col" { "Started" }
                         th scope="col" { "By" }
                         th scope="col" { "Events" }
                         th scope="col" { "State" }
@@ -49,7 +53,7 @@ pub(super) async fn list(Shared(state): Shared<State>, visitor: Visitor) -> Resu
                         @for job in &jobs {
                             tr {
                                 th scope="row" data-label="Job" { a href={ "/replays/" (job.id) } { "Job " (job.id) } }
-                                td data-label="Begun" { (time::ago(job.asked.created_at, now, &visitor.zone)) }
+                                td data-label="Started" { (time::ago(job.asked.created_at, now, &visitor.zone)) }
                                 td data-label="By" { (job.asked.actor) }
                                 td data-label="Events" { (in_words(&job.asked.filter)) }
                                 td data-label="State" { (state_of(job)) }
@@ -112,8 +116,8 @@ fn job_page(job: &ReplayJob, progress: Progress, visitor: &Visitor) -> Markup {
                 dt { "Done again" } dd { (ui::number(progress.done)) }
                 dt { "Dead again" } dd { (ui::number(progress.dead)) }
                 dt { "In progress" } dd { (ui::number(progress.in_progress)) }
-                dt { "Passed over" } dd { (passed_over(job)) }
-                dt { "Begun" } dd { (time::exact(asked.created_at, zone)) " by " (asked.actor) }
+                dt { "Skipped" } dd { (passed_over(job)) }
+                dt { "Started" } dd { (time::exact(asked.created_at, zone)) " by " (asked.actor) }
                 @if let Some(reason) = &asked.reason { dt { "Reason" } dd { (reason) } }
                 @if let Some(at) = job.ended_at { dt { "Ended" } dd { (time::exact(at, zone)) } }
                 @if let Some(actor) = &job.cancelled_by { dt { "Stopped by" } dd { (actor) } }
@@ -121,7 +125,7 @@ fn job_page(job: &ReplayJob, progress: Progress, visitor: &Visitor) -> Markup {
             @if job.state == JobState::Running && visitor.is_operator() {
                 form method="post" action={ "/replays/" (job.id) "/cancel" } {
                     button.grave type="submit" { "Stop the job" }
-                    span.hint { "What was scheduled stays so." }
+                    span.hint { "Replays that are scheduled already still run." }
                 }
             }
         }
@@ -132,8 +136,8 @@ fn passed_over(job: &ReplayJob) -> String {
     let tally = &job.tally;
     let parts = [
         (tally.no_content, "without content"),
-        (tally.not_retrieved, "never all retrieved"),
-        (tally.no_sink, "for sinks that are gone"),
+        (tally.not_retrieved, "not completely retrieved"),
+        (tally.no_sink, "for sinks that are not configured"),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0);
     let parts: Vec<String> = parts
@@ -183,14 +187,16 @@ fn plan_page(
         h1 { "Replay " (ui::counted(preview.total(), "event", "events")) }
         p.lead { (in_words(filter)) "." }
         @if preview.total() == 0 {
-            (ui::empty("No event is like this any more", &html! { p { a href="/attention" { "Needs attention" } } }))
+            (ui::empty("No event matches any more", &html! { p { a href="/attention" { "Needs attention" } } }))
         } @else {
             dl.facts.wide {
                 dt { "Will be replayed" } dd { strong { (ui::number(tally.scheduled)) } }
-                dt { "Will be passed over" } dd {
+                dt { "Will be skipped" } dd {
                     (ui::number(tally.skipped()))
                     @if tally.no_content > 0 { " · " (ui::number(tally.no_content)) " without content" }
-                    @if tally.not_retrieved > 0 { " · " (ui::number(tally.not_retrieved)) " never all retrieved; replay these from retrieve" }
+                    @if tally.not_retrieved > 0 {
+                        " · " (ui::number(tally.not_retrieved)) " not completely retrieved; replay these from retrieve"
+                    }
                 }
                 @if let (Some(oldest), Some(newest)) = (oldest, newest) {
                     dt { "Received between" } dd { (time::exact(oldest, &visitor.zone)) " and " (time::exact(newest, &visitor.zone)) }
@@ -202,16 +208,16 @@ fn plan_page(
                     legend { "From where?" }
                     label.radio {
                         input type="radio" name="from" value="retrieve" checked[from == ReplayFrom::Retrieve];
-                        span { strong { "Fetch anew" } " from Suki, then deliver to every sink that wants it." }
+                        span { strong { "Fetch again" } " from Suki, then deliver to every sink that wants the event." }
                     }
                     label.radio {
                         input type="radio" name="from" value="deliver" checked[from == ReplayFrom::Deliver];
-                        span { strong { "Deliver again" } " what was fetched before." }
+                        span { strong { "Deliver again" } " the content that was fetched before." }
                     }
                 }
                 @if !state.admin.sinks.is_empty() {
                     fieldset {
-                        legend { "To which sinks? (none: those that each had)" }
+                        legend { "To which sinks? (select none for the sinks that each event had)" }
                         @for sink in state.admin.sinks.iter() {
                             label.check {
                                 input type="checkbox" name="to" value=(sink) checked[filter.sink.as_ref() == Some(sink)];
@@ -225,10 +231,13 @@ fn plan_page(
                     input type="number" name="rate" value=(RATE) min="1" max="1000" required inputmode="numeric";
                 }
                 (forms::reason(false))
-                p.hint { "The oldest go first. What comes from now on is not touched, and no event is replayed twice by the job." }
+                p.hint {
+                    "The oldest events are replayed first. Events that arrive from now on are not included, and no "
+                    "event is replayed twice."
+                }
                 div.actions {
-                    button.primary type="submit" { "Begin the job" }
-                    a.button href="/attention" { "Not now" }
+                    button.primary type="submit" { "Start the job" }
+                    a.button href="/attention" { "Cancel" }
                 }
             }
         }
@@ -285,7 +294,7 @@ fn filter_of(visitor: &Visitor, form: &[u8]) -> Result<Filter, Problem> {
         }
     }
     if filter.is_empty() {
-        let why = "Filter the list first: everything at once is hardly ever meant.";
+        let why = "Filter the list first: a job needs at least one filter.";
         return Err(Problem::bad_request(visitor, why));
     }
     Ok(filter)
@@ -306,7 +315,7 @@ fn in_words(filter: &Filter) -> String {
 
 fn to(sinks: &[String]) -> String {
     match sinks {
-        [] => "the sinks that each had".to_owned(),
+        [] => "the sinks that each event had".to_owned(),
         sinks => sinks.join(" and "),
     }
 }
@@ -314,7 +323,7 @@ fn to(sinks: &[String]) -> String {
 fn pace(rate: Option<u32>) -> String {
     match rate {
         Some(rate) => format!("{rate} a second"),
-        None => "as fast as can be".to_owned(),
+        None => "as fast as possible".to_owned(),
     }
 }
 

@@ -86,7 +86,7 @@ async fn text(read: Result<Response, Error>) -> Result<String, Error> {
     let shown = &body[..body.len().min(MOST_SHOWN)];
     let mut text = String::from_utf8_lossy(shown).into_owned();
     if shown.len() < body.len() {
-        text.push_str("\n… (the rest is too long for a page; read it by the API)");
+        text.push_str("\n… (the rest is too long for a page; read it through the API)");
     }
     Ok(text)
 }
@@ -102,7 +102,7 @@ fn page(
         p.path { a href="/events" { "Events" } " / " a href={ "/events/" (id) } { code { (ui::shortened(id)) } } }
         h1 { "Clinical content: " (part) }
         p.mark { (visitor.caller.name) " · " (time::exact(now, &visitor.zone)) " · " (reason) }
-        p.hint { "It is hidden after five minutes, and when you leave this tab." }
+        p.hint { "The content is hidden after five minutes, and when you leave this tab." }
         div #revealed {
             pre.content tabindex="0" role="region" aria-label="Content" { (text) }
         }

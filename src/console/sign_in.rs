@@ -61,18 +61,18 @@ pub(super) async fn enter(
                 refused(
                     "denied",
                     StatusCode::UNAUTHORIZED,
-                    "No token is like this one.",
+                    "This token is not valid.",
                 )
             }
             Err(_) => refused(
                 "limited",
                 StatusCode::TOO_MANY_REQUESTS,
-                "Too many tries with wrong tokens. Wait a minute.",
+                "Too many attempts with wrong tokens. Wait a minute.",
             ),
         };
     };
     if !matches!(caller.role, Role::Viewer | Role::Operator) {
-        let why = "This token is for a program: it may see nothing. Use one with the role viewer or operator.";
+        let why = "This token is for a program and cannot sign in. Use one with the role viewer or operator.";
         return refused("denied", StatusCode::FORBIDDEN, why);
     }
     let session = state.sessions.begin(&caller.name, now);
@@ -109,8 +109,8 @@ fn form(state: &State, headers: &HeaderMap, back: &str, wrong: Option<&str>) -> 
                     aria-describedby="token-help" aria-invalid=[wrong.map(|_| "true")];
                 @if let Some(wrong) = wrong { p.wrong role="alert" { (ui::icon("alert")) (wrong) } }
                 p #token-help .hint {
-                    "One of " code { "admin.tokens" } ". Where none is configured, the service made one at its start: the file "
-                    code { "admin-token" } " beside its store."
+                    "One of " code { "admin.tokens" } ". If none is configured, use the one that the service created "
+                    "at its start, in the file " code { "admin-token" } " beside its store."
                 }
                 button.primary type="submit" { "Sign in" }
             }

@@ -12,17 +12,20 @@ use crate::lifecycle::Component;
 
 /// The parts whose health is shown.
 const PARTS: [(Component, &str); 8] = [
-    (Component::Store, "The store takes writes"),
-    (Component::Spool, "The shared store needs no spool"),
-    (Component::Damage, "No damaged store lies aside"),
-    (Component::Sdp, "Suki's API lets us in"),
-    (Component::Sinks, "There is somewhere to deliver to"),
+    (Component::Store, "The store accepts writes"),
+    (Component::Spool, "The spool is not in use"),
+    (Component::Damage, "No damaged store was moved aside"),
+    (
+        Component::Sdp,
+        "Suki's API can be reached, and the login succeeds",
+    ),
+    (Component::Sinks, "A sink for sessions is configured"),
     (
         Component::Orphans,
-        "No delivery waits for a sink that is gone",
+        "No delivery waits for a sink that is not configured",
     ),
-    (Component::Push, "Notifications come as expected"),
-    (Component::Certificate, "No certificate ends soon"),
+    (Component::Push, "Notifications arrive as expected"),
+    (Component::Certificate, "No certificate expires soon"),
 ];
 
 /// `GET /system`.
@@ -43,7 +46,10 @@ fn content(state: &State, visitor: &Visitor) -> Markup {
                 @for (part, words) in PARTS {
                     @let is_well = readiness.is_healthy(part);
                     li {
-                        (ui::badge(if is_well { ui::Tone::Good } else { ui::Tone::Bad }, if is_well { "well" } else { "not well" }))
+                        (ui::badge(
+                            if is_well { ui::Tone::Good } else { ui::Tone::Bad },
+                            if is_well { "healthy" } else { "not healthy" },
+                        ))
                         span { (words) }
                     }
                 }
@@ -54,10 +60,11 @@ fn content(state: &State, visitor: &Visitor) -> Markup {
             dl.facts.wide {
                 dt { "Name" } dd { (about.instance) }
                 dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) }
-                dt { "Runs since" } dd { (time::exact(about.since, &visitor.zone)) " (" (time::distance(about.since, now)) ")" }
+                dt { "Running since" }
+                dd { (time::exact(about.since, &visitor.zone)) " (" (time::distance(about.since, now)) ")" }
                 dt { "Store" } dd { (about.store) }
                 dt { "Webhook" } dd { code { (about.webhook_path) } }
-                dt { "Watching the stream" } dd { (state.admin.watchers.count()) }
+                dt { "Clients of the stream" } dd { (state.admin.watchers.count()) }
             }
         }
         section {
@@ -71,13 +78,13 @@ fn content(state: &State, visitor: &Visitor) -> Markup {
         section {
             h2 { "Configuration" }
             p.hint {
-                "As it was at the start, with where each value was set and every secret masked. Secrets, tokens and certificates are taken up again by "
-                code { "SIGHUP" } "; all else by a restart."
+                "The configuration at the start, with the source of each value and every secret masked. Secrets, "
+                "tokens and certificates are reloaded by " code { "SIGHUP" } "; every other change needs a restart."
             }
             @if visitor.is_operator() {
                 pre.configuration tabindex="0" role="region" aria-label="Configuration" { code { (about.configuration) } }
             } @else {
-                p.hint { "It is shown to the role operator." }
+                p.hint { "The configuration is shown only to the role operator." }
             }
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn deliveries(
 ) -> Markup {
     html! {
         @if deliveries.is_empty() {
-            p.hint { "None is planned." }
+            p.hint { "No delivery is planned." }
         } @else {
             table.list {
                 caption.unseen { "Deliveries" }
@@ -68,7 +68,7 @@ pub(super) fn deliveries(
 pub(super) fn links(links: &[LinkRecord]) -> Markup {
     html! {
         @if links.is_empty() {
-            p.hint { "It needed none." }
+            p.hint { "The event has no links." }
         } @else {
             table.list {
                 caption.unseen { "Links" }

@@ -102,7 +102,7 @@ async fn nobody_sees_a_page_before_signing_in_and_is_led_back_to_it_afterwards()
             .text()
             .await
             .unwrap()
-            .contains("No token is like this one.")
+            .contains("This token is not valid.")
     );
     let back = [("token", OPERATOR), ("back", "/events?state=dead")];
     let right = post(&admin, "/sign-in", &back, "").await;
@@ -320,7 +320,7 @@ async fn a_group_is_planned_replayed_and_followed_to_its_end() {
         operator
             .page("/attention")
             .await
-            .contains("Nothing needs you")
+            .contains("Nothing needs attention")
     );
     let everything = operator
         .post("/replays/start", &[("from", "deliver"), ("rate", "5")])
@@ -466,7 +466,7 @@ async fn an_operator_pauses_a_sink_with_a_reason_that_everyone_sees_and_a_viewer
     assert!(event.contains("its sink is paused"), "{event}");
     let overview = viewer.page("/").await;
     assert!(overview.contains("Deliveries to archive are paused and wait."));
-    assert!(!overview.contains("nothing needs you"), "{overview}");
+    assert!(!overview.contains("nothing needs attention"), "{overview}");
     let attention = viewer.page("/attention").await;
     assert!(attention.contains("Paused sinks") && attention.contains("ticket 4711"));
     let done = operator.post("/sinks/archive/resume", &[]).await;
