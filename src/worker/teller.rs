@@ -131,7 +131,13 @@ impl Teller {
             return;
         }
         if self.waiting.len() >= MOST {
-            self.waiting.remove(0);
+            let oldest = self.waiting.remove(0).change;
+            tracing::error!(
+                sink = self.name,
+                alert = oldest.alert.as_str(),
+                about = oldest.about,
+                "too many alerts wait for this sink, so the oldest one is not sent"
+            );
         }
         self.waiting.push(Notice {
             event: CloudEvent::of_alert(&change, &self.instance),

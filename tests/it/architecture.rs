@@ -81,7 +81,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "admin",
         &[
             "journal",
-            "worker::status",
             "sinks::schema",
             "domain",
             "config",

@@ -77,10 +77,10 @@ impl Config {
                 "server.path",
                 "is empty, and reconcile.enabled is false, so no session is polled; set a path, or enable polling",
             );
-        } else if self.sdp.auth.is_none() {
+        } else if !self.sdp.has_credentials() {
             root.problem(
                 "server.path",
-                "is empty, so every session has to be polled, and sdp.auth is not set; set the credentials, or a path",
+                "is empty, so every session has to be polled, and there are no credentials for that; set [sdp.auth] or [[sdp.identities]], or a path",
             );
         }
     }

@@ -333,7 +333,7 @@ fn sinks_have_the_keys_of_their_type_and_no_others() {
 fn without_a_webhook_there_must_be_what_asks_for_sessions_and_what_it_asks_with() {
     let login = "sdp.auth = { partner_id = \"p\", partner_token = { value = \"t\" } }\n";
     refused(&[
-        ("server.path = \"\"", "sdp.auth is not set"),
+        ("server.path = \"\"", "there are no credentials for that"),
         (
             &format!("{login}server.path = \"\"\nreconcile.enabled = false"),
             "reconcile.enabled is false, so no session is polled",
@@ -343,6 +343,10 @@ fn without_a_webhook_there_must_be_what_asks_for_sessions_and_what_it_asks_with(
             "there is nothing to post to",
         ),
     ]);
+    // The default identity is not needed where there are others.
+    loaded_of(
+        "server.path = \"\"\n[[sdp.identities]]\nname = \"a\"\npartner_id = \"p\"\npartner_token = \"t\"",
+    );
 }
 
 #[test]
