@@ -70,7 +70,10 @@ async fn alarm(bench: &mut Bench, count: u64) -> anyhow::Result<()> {
     for _ in 0..bench.rounds {
         let dir = bench.folder()?;
         let api = helpers::simulator(dir.path(), own_address()?, &[]).await?;
-        let settings = bench.settings(dir.path()).api(&api.url).files_sink();
+        let settings = bench
+            .settings(dir.path())
+            .api(&api.url)
+            .files_sink(&dir.path().join("out"));
         let receiver = settings.start().await?;
         let start = Instant::now();
         register(&receiver, count).await?;

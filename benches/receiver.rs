@@ -83,10 +83,9 @@ impl Settings {
     }
 
     #[must_use]
-    pub(crate) fn files_sink(self) -> Self {
-        let out = self.dir.join("out").display().to_string();
+    pub(crate) fn files_sink(self, out: &Path) -> Self {
         self.set("SINKS__OUT__TYPE", "files")
-            .set("SINKS__OUT__DIR", out)
+            .set("SINKS__OUT__DIR", out.display().to_string())
     }
 
     /// Another instance with these settings, in a folder of its own.

@@ -20,7 +20,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         if count > 0 {
             fill::pending(&settings, count).await?;
         }
-        let settings = settings.api(&api).files_sink();
+        let settings = settings.api(&api).files_sink(&dir.path().join("out"));
         let [mut took, mut now, mut peak] =
             [Series::default(), Series::default(), Series::default()];
         for _ in 0..bench.rounds {
