@@ -64,6 +64,9 @@ pub enum Error {
         /// The database's message, left out where it could quote stored data.
         message: Option<String>,
     },
+    /// The batch that the write was in could not be committed because of this error, which another write may have met.
+    #[error("the store could not commit: {0}")]
+    RolledBack(Arc<Error>),
     /// The write was not committed, for a reason that is not an error of the database.
     #[error("the store could not commit: {0}")]
     NotCommitted(&'static str),
@@ -108,13 +111,11 @@ impl Error {
             | Self::NotOpen(_)
             | Self::Io { .. }
             | Self::Replaced { .. }
+            | Self::RolledBack(_)
             | Self::NotCommitted(_)
             | Self::Unreachable { .. } => true,
             Self::Database { code, .. } => !is_about_the_data(code),
-            Self::Sqlite(error) => !matches!(
-                error.sqlite_error_code(),
-                Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
-            ),
+            Self::Sqlite(error) => !says_refused(error),
             Self::Overloaded | Self::TooSlow(_) | Self::Corrupt { .. } => false,
         }
     }
@@ -124,13 +125,29 @@ impl Error {
         match self {
             Self::Overloaded
             | Self::Deadline
-            | Self::Sqlite(_)
+            | Self::RolledBack(_)
             | Self::NotCommitted(_)
             | Self::Unreachable { .. }
             | Self::Replaced { .. }
             | Self::Io { .. } => true,
             Self::Database { code, .. } => !is_about_the_data(code),
+            Self::Sqlite(error) => !says_refused(error) && !says_damaged(error),
             Self::Closed | Self::NotOpen(_) | Self::TooSlow(_) | Self::Corrupt { .. } => false,
+        }
+    }
+
+    /// Whether only the stored row that was read is the cause: other rows can be read.
+    pub(super) fn is_of_the_row(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } => true,
+            Self::Sqlite(error) => matches!(
+                **error,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::Utf8Error(..)
+            ),
+            _ => self.is_damage(),
         }
     }
 
@@ -147,6 +164,14 @@ impl Error {
             _ => false,
         }
     }
+}
+
+/// Whether SQLite refuses the values of one statement.
+fn says_refused(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+    )
 }
 
 /// Whether SQLite's error says that the file is damaged.

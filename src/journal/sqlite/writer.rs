@@ -199,6 +199,7 @@ fn commit(
     }
     // A job that never ran is dropped without a reply; its caller then gets an error from `dropped`.
     batch.clear();
+    let committed = committed.map_err(|error| Error::RolledBack(Arc::new(error)));
     for reply in replies {
         reply(committed.clone());
     }

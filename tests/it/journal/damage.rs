@@ -148,6 +148,42 @@ async fn a_damaged_page_holds_up_only_what_stands_on_it_and_an_operator_can_see_
 }
 
 #[tokio::test]
+async fn a_result_that_damage_keeps_from_being_stored_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = |name: &str| format!("{name}-{}", "x".repeat(200));
+    let binary = Binary::start(dir.path(), &[]).await;
+    for n in 100..200 {
+        let id = binary.post(failure(&session(&n.to_string()))).await;
+        binary.becomes(&id, "done").await;
+    }
+    binary.signal(nix::sys::signal::Signal::SIGTERM);
+    binary.ended().await;
+
+    // The index of sessions is written when work on an event ends for the first time, and not at its receipt.
+    let file = dir.path().join("data/receiver.db");
+    let content = std::fs::read(&file).unwrap();
+    let name = session("150").into_bytes();
+    let page = content.chunks(4096).position(|page| {
+        let is_index_leaf = page[0] == 0x0a;
+        is_index_leaf && page.windows(name.len()).any(|bytes| bytes == name)
+    });
+    overwrite(&file, page.unwrap() as u64 * 4096, &[0xa5; 8]);
+
+    // With credentials the worker gets an event from the intake, without another look into the store.
+    let credentials = [
+        ("SDP__AUTH__PARTNER_ID", "p".to_owned()),
+        ("SDP__AUTH__PARTNER_TOKEN", "t".to_owned()),
+    ];
+    let binary = Binary::start(dir.path(), &credentials).await;
+    binary.post(failure(&session("150a"))).await;
+    binary
+        .logs("the result of an attempt cannot be stored")
+        .await;
+    let id = binary.post(failure(&session("later"))).await;
+    binary.becomes(&id, "done").await;
+}
+
+#[tokio::test]
 async fn a_check_says_that_all_is_well_and_names_a_damaged_page() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 30).await;
