@@ -4,9 +4,11 @@
 //! work from it. Each lease has its own fencing token, so that a result from an earlier lease is recognized and
 //! refused.
 
-use crate::domain::Millis;
 use std::fmt;
 use std::str::FromStr;
+
+use super::Error;
+use crate::domain::{EventId, Millis};
 
 /// What is to be done with an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +91,20 @@ pub(super) fn first_task(needs_sdp: bool) -> Task {
 /// A new fencing token. Being random, it was never issued before.
 pub(super) fn new_fence() -> i64 {
     rand::random()
+}
+
+/// The wait, in milliseconds, before work is claimed again whose event cannot be read.
+pub(in crate::journal) const AFTER_UNREADABLE: Millis = 10 * 60 * 1000;
+
+/// Reports an event that cannot be read. Its work waits and holds up no other; the version that wrote it may be able to
+/// read it.
+pub(in crate::journal) fn unreadable(event: Option<EventId>, error: &Error) {
+    tracing::error!(
+        event.id = event.map(tracing::field::display),
+        error = %error,
+        "an event cannot be read, so no work on it can be done; trying again in 10 minutes. Was it written by a newer version? \
+         See also `suki-receiver store check`"
+    );
 }
 
 /// The due time of a delivery that waits for its event to be retrieved: never.

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
 
 use super::{expectation, row};
 use crate::domain::{EncounterId, Millis, Sequence, Session, SessionId, SessionKind};
 use crate::journal::contents;
+use crate::journal::lease::unreadable;
 use crate::journal::{Error, Found, LinkRecord, Linked, Receipt};
 
 /// The place of a receipt among those of its session, and among those of its encounter, that were worked on.
@@ -56,51 +58,64 @@ pub(super) struct Content {
     pub(super) retrieved_at: Option<Millis>,
 }
 
-/// Reads those of these events whose content is not purged.
+/// Reads those of these events whose content is not purged. Reports those that cannot be read, and returns `None` for
+/// them.
 pub(super) async fn events(
     client: &impl GenericClient,
     seqs: &[i64],
-) -> Result<HashMap<i64, Content>, Error> {
+) -> Result<HashMap<i64, Option<Content>>, Error> {
     let statement = client.prepare_cached(EVENTS).await?;
     let mut events = HashMap::with_capacity(seqs.len());
     for kept in client.query(&statement, &[&seqs]).await? {
-        let seq: i64 = row::get(&kept, "seq")?;
-        let links = match row::get::<Option<&str>>(&kept, "links")? {
-            Some(links) => contents::linked(links, bodies(&kept, "bodies")?)?,
-            None if row::get(&kept, "is_found")? => old_links(client, seq, true).await?,
-            None => Vec::new(),
+        let content = match content(client, &kept).await {
+            Ok(content) => Some(content),
+            Err(error) if error.is_of_the_row() => {
+                unreadable(row::id(&kept, "id").ok(), &error);
+                None
+            }
+            Err(error) => return Err(error),
         };
-        let content = Content {
-            receipt: Receipt {
-                id: row::id(&kept, "id")?,
-                received_at: row::time(row::get(&kept, "received_at")?)?,
-                source: row::word(&kept, "source")?,
-                stale: row::get(&kept, "stale")?,
-                session_id: SessionId::new(row::get::<String>(&kept, "session_id")?)
-                    .ok_or(row::corrupt("session_id"))?,
-                encounter_id: row::get::<Option<String>>(&kept, "encounter_id")?
-                    .and_then(EncounterId::new),
-                status: row::get(&kept, "status")?,
-                error_code: row::get(&kept, "error_code")?,
-                body: row::bytes(&kept, "body")?,
-                revision: row::number(&kept, "revision")?,
-                replaces: row::get::<Option<uuid::Uuid>>(&kept, "replaces")?.map(row::event_id),
-                expected: expectation::expectation(&kept)?,
-                sequence: Some(sequence(&kept)?),
-            },
-            found: Found {
-                session: Session {
-                    outcome: row::word(&kept, "outcome")?,
-                    kind: SessionKind::from_word(row::get(&kept, "kind")?),
-                    status: row::get(&kept, "session_status")?,
-                },
-                links,
-            },
-            retrieved_at: row::get(&kept, "retrieved_at")?,
-        };
-        events.insert(seq, content);
+        events.insert(row::get(&kept, "seq")?, content);
     }
     Ok(events)
+}
+
+async fn content(client: &impl GenericClient, kept: &Row) -> Result<Content, Error> {
+    let links = match row::get::<Option<&str>>(kept, "links")? {
+        Some(links) => contents::linked(links, bodies(kept, "bodies")?)?,
+        None if row::get(kept, "is_found")? => {
+            old_links(client, row::get(kept, "seq")?, true).await?
+        }
+        None => Vec::new(),
+    };
+    Ok(Content {
+        receipt: Receipt {
+            id: row::id(kept, "id")?,
+            received_at: row::time(row::get(kept, "received_at")?)?,
+            source: row::word(kept, "source")?,
+            stale: row::get(kept, "stale")?,
+            session_id: SessionId::new(row::get::<String>(kept, "session_id")?)
+                .ok_or(row::corrupt("session_id"))?,
+            encounter_id: row::get::<Option<String>>(kept, "encounter_id")?
+                .and_then(EncounterId::new),
+            status: row::get(kept, "status")?,
+            error_code: row::get(kept, "error_code")?,
+            body: row::bytes(kept, "body")?,
+            revision: row::number(kept, "revision")?,
+            replaces: row::get::<Option<uuid::Uuid>>(kept, "replaces")?.map(row::event_id),
+            expected: expectation::expectation(kept)?,
+            sequence: Some(sequence(kept)?),
+        },
+        found: Found {
+            session: Session {
+                outcome: row::word(kept, "outcome")?,
+                kind: SessionKind::from_word(row::get(kept, "kind")?),
+                status: row::get(kept, "session_status")?,
+            },
+            links,
+        },
+        retrieved_at: row::get(kept, "retrieved_at")?,
+    })
 }
 
 /// The places of these events among those of their session and of their encounter.
@@ -115,7 +130,7 @@ pub(super) async fn sequences(
         .collect()
 }
 
-fn sequence(row: &tokio_postgres::Row) -> Result<Sequence, Error> {
+fn sequence(row: &Row) -> Result<Sequence, Error> {
     let number = |n: i64| u64::try_from(n).unwrap_or(1);
     Ok(Sequence {
         session: number(row::get(row, "of_session")?),
@@ -161,6 +176,6 @@ async fn old_links(
     linked.collect()
 }
 
-fn bodies(row: &tokio_postgres::Row, column: &'static str) -> Result<Option<Bytes>, Error> {
+fn bodies(row: &Row, column: &'static str) -> Result<Option<Bytes>, Error> {
     Ok(row::get::<Option<Vec<u8>>>(row, column)?.map(Bytes::from))
 }

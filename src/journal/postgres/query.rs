@@ -97,6 +97,9 @@ pub(super) async fn found(client: &Client, id: EventId) -> Result<Option<(Event,
     };
     let seq: i64 = row::get(&event, "seq")?;
     let content = content::events(client, &[seq]).await?.remove(&seq);
+    let content = content
+        .map(|content| content.ok_or(row::corrupt("event")))
+        .transpose()?;
     let event = row::event(&event)?;
     Ok(content.map(|content| (event, content.found)))
 }

@@ -13,7 +13,7 @@ use super::content::{self, Content};
 use super::server_clock::ServerClock;
 use super::{operate, row};
 use crate::domain::Millis;
-use crate::journal::lease::new_fence;
+use crate::journal::lease::{AFTER_UNREADABLE, new_fence};
 use crate::journal::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
@@ -72,11 +72,29 @@ pub(super) async fn claim(
     }
     let seqs: Vec<i64> = taken.iter().map(|taken| taken.lease.event).collect();
     let mut contents = content::events(client, &seqs).await?;
-    let claimed = taken.into_iter().filter_map(|taken| {
-        let content = contents.remove(&taken.lease.event)?;
-        claimed(taken, content, clock)
-    });
-    Ok(claimed.collect())
+    let (mut found, mut unreadable) = (Vec::with_capacity(taken.len()), Vec::new());
+    for taken in taken {
+        match contents.remove(&taken.lease.event) {
+            Some(Some(content)) => found.extend(claimed(taken, content, clock)),
+            Some(None) => unreadable.push(taken.lease),
+            None => {}
+        }
+    }
+    if !unreadable.is_empty() {
+        let (events, tasks, fences) = columns(&unreadable);
+        let give = client.prepare_cached(GIVE_BACK).await?;
+        client
+            .execute(&give, &[&events, &tasks, &fences, &AFTER_UNREADABLE])
+            .await?;
+    }
+    Ok(found)
+}
+
+/// The columns of these leases.
+fn columns(leases: &[Lease]) -> (Vec<i64>, Vec<String>, Vec<i64>) {
+    let rows = leases.iter();
+    let rows = rows.map(|lease| (lease.event, lease.task.to_string(), lease.fence));
+    rows.collect()
 }
 
 async fn take(
@@ -177,9 +195,7 @@ pub(super) async fn give_back(
     leases: &[Lease],
     now: Millis,
 ) -> Result<(), Error> {
-    let events: Vec<i64> = leases.iter().map(|lease| lease.event).collect();
-    let tasks: Vec<String> = leases.iter().map(|lease| lease.task.to_string()).collect();
-    let fences: Vec<i64> = leases.iter().map(|lease| lease.fence).collect();
+    let (events, tasks, fences) = columns(leases);
     let transaction = client.transaction().await?;
     lock(&transaction, &events).await?;
     let give = transaction.prepare_cached(GIVE_BACK).await?;

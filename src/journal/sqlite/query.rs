@@ -99,6 +99,16 @@ pub(super) fn payload(connection: &Connection, id: EventId) -> Result<Option<Byt
     Ok(body.map(row::bytes))
 }
 
+/// The id of the event with this number, if it can be read.
+pub(super) fn id(connection: &Connection, seq: i64) -> Option<EventId> {
+    let mut find = connection
+        .prepare_cached("SELECT id FROM receipts WHERE seq = ?1")
+        .ok()?;
+    find.query_row([seq], |found| found.get(0))
+        .ok()
+        .map(row::id)
+}
+
 /// The body fetched for a link.
 pub(super) fn resource(
     connection: &Connection,

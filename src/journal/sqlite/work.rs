@@ -14,9 +14,9 @@ use super::counts::Tx;
 use super::damage::DamageFlag;
 use super::readers::Readers;
 use super::writer::Writer;
-use super::{content, row};
+use super::{content, query, row};
 use crate::domain::Millis;
-use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
+use crate::journal::lease::{AFTER_UNREADABLE, WHEN_RETRIEVED, new_fence, unreadable};
 use crate::journal::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
@@ -32,6 +32,9 @@ const DUE: &str = "SELECT event, due, fence, tries,
 const TAKE: &str = "UPDATE work SET owner = ?4, fence = ?5
     WHERE event = ?1 AND task = ?2 AND owner IS NULL AND fence = ?3 AND due = ?6
         AND NOT EXISTS (SELECT 1 FROM sink_pauses WHERE sink = substr(?2, 9) AND resumed_at IS NULL)";
+/// Postpones work whose event cannot be read, if it is unchanged.
+const POSTPONE: &str = "UPDATE work SET due = ?5
+    WHERE event = ?1 AND task = ?2 AND owner IS NULL AND fence = ?3 AND due = ?4";
 const HELD: &str = "SELECT event, task, fence FROM work INDEXED BY work_due WHERE owner = ?1";
 const GIVE_BACK: &str = "UPDATE work SET owner = NULL, due = ?4
     WHERE event = ?1 AND task = ?2 AND fence = ?3 AND owner IS NOT NULL";
@@ -43,9 +46,11 @@ const TAKE_OVER: &str =
 const NO_LATER: &str =
     "UPDATE work SET due = ?1 WHERE owner IS NULL AND due > ?2 AND due < ?3 AND task <> 'refresh'";
 
-/// A due piece of work, as it will be when it is claimed, with the row's present due time and fence.
+/// A due piece of work with its future lease, and the row's present due time and fence.
 struct Due {
-    claimed: Claimed,
+    lease: Lease,
+    /// The work as it will be when it is claimed. `None` when the event cannot be read.
+    claimed: Option<Claimed>,
     due: Millis,
     fence: i64,
 }
@@ -62,16 +67,19 @@ impl Claims<'_> {
     /// Claims due work.
     pub(super) async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
         let (damage, fence, owner) = (self.damage.clone(), new_fence(), self.owner);
+        let later = wanted.now.saturating_add(AFTER_UNREADABLE);
         let find = move |reader: &Connection| due(reader, &damage, &wanted, fence);
         let found = self.readers.read(find).await?;
         if found.is_empty() {
             return Ok(Vec::new());
         }
-        self.writer.write(move |tx| take(tx, owner, found)).await
+        self.writer
+            .write(move |tx| take(tx, owner, found, later))
+            .await
     }
 }
 
-/// Finds due work. An item on a damaged page does not block the others.
+/// Finds due work. An item on a damaged page, or one that cannot be read, does not block the others.
 fn due(
     connection: &Connection,
     damage: &DamageFlag,
@@ -116,17 +124,24 @@ fn due_of(
         };
         let (tries, started_at): (u32, Millis) = (pending.get(3)?, pending.get(4)?);
         let tried_for = Duration::from_millis(pending.get(5)?);
-        let claimed = claimed(connection, lease, tries + 1, started_at, tried_for);
-        match damage.watch(claimed) {
-            Ok(Some(claimed)) => found.push(Due {
-                claimed,
-                due: pending.get(1)?,
-                fence: pending.get(2)?,
-            }),
-            Ok(None) => {}
-            Err(error) if error.is_damage() => {}
+        let claimed = claimed(connection, lease.clone(), tries + 1, started_at, tried_for);
+        let claimed = match damage.watch(claimed) {
+            Ok(Some(claimed)) => Some(claimed),
+            Ok(None) => continue,
+            // The row of the work may be damaged as well, so it is not written.
+            Err(error) if error.is_damage() => continue,
+            Err(error) if error.is_of_the_row() => {
+                unreadable(query::id(connection, lease.event), &error);
+                None
+            }
             Err(error) => return Err(error),
-        }
+        };
+        found.push(Due {
+            lease,
+            claimed,
+            due: pending.get(1)?,
+            fence: pending.get(2)?,
+        });
     }
     Ok(())
 }
@@ -188,18 +203,23 @@ fn claimed(
     })
 }
 
-/// Claims the items that are unchanged since they were read.
-fn take(tx: &Tx<'_>, owner: Uuid, found: Vec<Due>) -> Result<Vec<Claimed>, Error> {
+/// Claims the items that are unchanged since they were read. Those that cannot be read are due again `later`.
+fn take(tx: &Tx<'_>, owner: Uuid, found: Vec<Due>, later: Millis) -> Result<Vec<Claimed>, Error> {
     let mut take = tx.prepare_cached(TAKE)?;
     let mut taken = Vec::with_capacity(found.len());
     for Due {
+        lease,
         claimed,
         due,
         fence,
     } in found
     {
-        let lease = claimed.lease();
         let task = lease.task.to_string();
+        let Some(claimed) = claimed else {
+            tx.prepare_cached(POSTPONE)?
+                .execute(params![lease.event, task, fence, due, later])?;
+            continue;
+        };
         let owner = owner.as_bytes();
         if take.execute(params![lease.event, task, fence, owner, lease.fence, due])? == 1 {
             taken.push(claimed);

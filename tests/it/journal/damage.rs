@@ -148,6 +148,26 @@ async fn a_damaged_page_holds_up_only_what_stands_on_it_and_an_operator_can_see_
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_read_holds_up_no_other() {
+    let (dir, clock) = (tempfile::tempdir().unwrap(), Clock::start());
+    let store = sqlite(dir.path(), clock);
+    let journal = Journal::new(Arc::new(store), Duration::from_secs(5), 1, clock).0;
+    for session in ["a", "b"] {
+        append(&journal, failure(session)).await;
+    }
+    let file = rusqlite::Connection::open(dir.path().join("data/receiver.db")).unwrap();
+    let newer = "UPDATE receipts SET outcome = 'a word of a later version' WHERE session_id = 'a'";
+    file.execute(newer, []).unwrap();
+
+    let mut first = soon(clock, &EVENTS);
+    first.limit = 1;
+    // The oldest one comes first; it is put aside and does not come first again.
+    assert!(events(journal.claim(first.clone()).await.unwrap()).is_empty());
+    let other = only(events(journal.claim(first).await.unwrap()));
+    assert_eq!(other.receipt.session_id.as_str(), "b");
+}
+
+#[tokio::test]
 async fn a_result_that_damage_keeps_from_being_stored_holds_up_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let session = |name: &str| format!("{name}-{}", "x".repeat(200));

@@ -178,3 +178,21 @@ async fn a_claim_reads_no_receipts_but_those_of_its_sessions() {
     let read = read().await;
     assert!(read < 2 * rounds * size, "{read} entries were read");
 }
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_holds_up_no_other() {
+    let database = Database::create().await;
+    let (store, clock) = (
+        Arc::new(database.store(Clock::start()).await),
+        Clock::start(),
+    );
+    for session in ["a", "b"] {
+        append(&journal(&store), failure(session)).await;
+    }
+    let newer = "UPDATE receipts SET outcome = 'a word of a later version' WHERE session_id = 'a'";
+    database.client().await.execute(newer, &[]).await.unwrap();
+
+    let claimed = only(claim_events(&*store, clock).await);
+    assert_eq!(claimed.receipt.session_id.as_str(), "b");
+    assert_eq!(store.held().await.unwrap(), [claimed.lease], "nothing else");
+}
