@@ -153,7 +153,11 @@ impl Error {
 
     /// Whether SQLite found the file to be damaged.
     pub(super) fn is_damage(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if says_damaged(error))
+        match self {
+            Self::Sqlite(error) => says_damaged(error),
+            Self::RolledBack(error) => error.is_damage(),
+            _ => false,
+        }
     }
 
     /// Whether the file system is the cause, and only for now: it is full, read-only or failing.

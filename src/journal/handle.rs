@@ -175,7 +175,7 @@ impl Journal {
 
     /// Whether damage was found since the store was opened, so that some data cannot be read.
     pub fn is_damaged(&self) -> bool {
-        self.store.is_damaged()
+        self.store.is_damaged() || self.spool.as_ref().is_some_and(Spool::is_damaged)
     }
 
     /// Takes up the secrets of a reloaded configuration.

@@ -50,8 +50,8 @@ enum Round {
 struct Batch {
     /// The number of events that the store accepted and that were removed from the spool.
     moved: usize,
-    /// The number of events that the store refuses because of their data, or that cannot be read. They stay for an
-    /// operator.
+    /// The number of events that the store refuses because of their data, or that cannot be read or removed. They stay
+    /// for an operator.
     refused: u64,
     /// Whether some stay because the store did not accept so many within the deadline.
     is_late: bool,
@@ -193,7 +193,10 @@ impl Drain<'_> {
         }
         let count = moved.len();
         match self.remove(moved).await {
-            Ok(()) => batch.moved = count,
+            Ok(removed) => {
+                batch.moved = removed;
+                batch.refused += (count - removed) as u64;
+            }
             // When they are moved again, the store finds them to be duplicates of themselves.
             Err(error) => {
                 tracing::error!(error = %error, "notifications that were moved to the store cannot be removed from the spool; trying again");
@@ -203,11 +206,24 @@ impl Drain<'_> {
         batch
     }
 
-    async fn remove(&self, numbers: Vec<i64>) -> Result<(), Error> {
+    /// Removes moved events and returns how many. Near a damaged page some may have to stay; the store will find these to
+    /// be duplicates of themselves.
+    async fn remove(&self, numbers: Vec<i64>) -> Result<usize, Error> {
         if numbers.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        self.spool.file()?.remove(numbers).await
+        let (file, count) = (self.spool.file()?, numbers.len());
+        match file.remove(numbers.clone()).await {
+            Err(error) if error.is_damage() => {}
+            result => return result.map(|()| count),
+        }
+        let mut removed = 0;
+        for number in numbers {
+            if file.remove(vec![number]).await.is_ok() {
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     async fn move_rejected(&self) -> Result<(), Error> {

@@ -168,6 +168,11 @@ impl Spool {
         Ok((file.stats().await?.total(), file.since().await?))
     }
 
+    /// Whether damage was found in the file.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.file.get().is_some_and(Store::is_damaged)
+    }
+
     /// Closes the file.
     pub(super) async fn close(&self) {
         if let Some(file) = self.file.get() {

@@ -201,8 +201,9 @@ impl SqliteStore {
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<Spooled>, Error> {
+        let damage = self.damage.clone();
         self.readers
-            .read(move |connection| spool::oldest(connection, after, limit, bytes))
+            .read(move |connection| spool::oldest(connection, &damage, after, limit, bytes))
             .await
     }
 

@@ -55,6 +55,14 @@ fn overwrite(file: &Path, at: u64, with: &[u8]) {
     file.write_all(with).unwrap();
 }
 
+/// Damages the last page of a table that has these bytes.
+pub fn damage_page_of(file: &Path, bytes: &[u8]) {
+    let content = std::fs::read(file).unwrap();
+    let mut all = content.windows(bytes.len());
+    let at = all.rposition(|found| found == bytes).unwrap();
+    overwrite(file, at as u64 / 4096 * 4096, &[0xa5; 8]);
+}
+
 fn aside(dir: &Path) -> Vec<PathBuf> {
     let mut found = files_below(&dir.join("data"));
     found.retain(|path| path.to_string_lossy().contains(".corrupt-"));
@@ -114,15 +122,10 @@ async fn a_damaged_page_holds_up_only_what_stands_on_it_and_an_operator_can_see_
         append(&journal, body.into_bytes()).await;
     }
     journal.close().await;
+    // Only a body has this, so it is on a page of the table. An earlier one is what is left of it on the table's root, from
+    // when that was all.
     let file = dir.path().join("data/receiver.db");
-    let content = std::fs::read(&file).unwrap();
-    // Only a body has this, so it stands on a page of the table. The first one is what is left of it on the table's root,
-    // from when that was all.
-    let at = content
-        .windows(13)
-        .rposition(|bytes| bytes == br#""body":"100 x"#)
-        .unwrap();
-    overwrite(&file, at as u64 / 4096 * 4096, &[0xa5; 8]);
+    damage_page_of(&file, br#""body":"100 x"#);
 
     let store = Arc::new(sqlite(dir.path(), clock));
     let (journal, _inbox) = Journal::new(store, Duration::from_secs(5), 1, clock);

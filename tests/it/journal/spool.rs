@@ -13,6 +13,7 @@ use suki_receiver::journal::{
 use suki_receiver::metrics::Metrics;
 
 use super::contract::{append, sqlite, try_append};
+use super::damage::damage_page_of;
 use crate::support::{FailingStore, PATIENCE, completed, eventually, failure, until};
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -46,6 +47,15 @@ impl Spooled {
             _inbox: inbox,
             dir,
         }
+    }
+
+    /// The same store, which no longer fails, and the same spool, as the next process opens them.
+    fn again(&self) -> (Arc<SqliteStore>, Journal) {
+        let clock = Clock::start();
+        let store = Arc::new(sqlite(&self.dir.path().join("shared"), clock));
+        let (journal, _) = Journal::new(store.clone(), DEADLINE, 1, clock);
+        let journal = journal.with_spool(spool(self.dir.path(), clock)).unwrap();
+        (store, journal)
     }
 
     /// Empties the spool from now on.
@@ -250,10 +260,7 @@ async fn what_is_in_the_spool_is_drained_after_a_restart() {
     s.store.appends_fail.store(true, SeqCst);
     append(&s.journal, failure("a")).await;
     s.journal.close().await;
-    let clock = Clock::start();
-    let store = Arc::new(sqlite(&s.dir.path().join("shared"), clock));
-    let (journal, _inbox) = Journal::new(store.clone(), DEADLINE, 1, Clock::start());
-    let journal = journal.with_spool(spool(s.dir.path(), clock)).unwrap();
+    let (store, journal) = s.again();
     let draining = journal.clone();
     tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
     eventually("it is in the store", || async {
@@ -354,6 +361,38 @@ async fn a_spooled_notification_that_cannot_be_read_stays_is_told_of_and_holds_u
     })
     .await;
     assert_eq!(s.count().await, 3);
+}
+
+#[tokio::test]
+async fn a_damaged_page_of_the_spool_holds_up_only_the_notifications_on_it() {
+    let s = Spooled::new();
+    s.store.appends_fail.store(true, SeqCst);
+    for n in 100..200 {
+        let filler = "x".repeat(600);
+        let body = format!(r#"{{"session_id":"s{n}","status":"failure","body":"{n} {filler}"}}"#);
+        append(&s.journal, body.into_bytes()).await;
+    }
+    s.journal.close().await;
+    let file = s.dir.path().join("spool/data/receiver.db");
+    damage_page_of(&file, br#""body":"150 x"#);
+
+    let (store, journal) = s.again();
+    let draining = journal.clone();
+    tokio::spawn(async move { draining.drain(BOUNDS, Metrics::new()).await });
+    eventually("an operator can see it", || async {
+        let target = journal.write_target().await;
+        matches!(target, Ok(WriteTarget::StoreRefusing(1..=20)))
+    })
+    .await;
+    assert!(journal.is_damaged());
+    let moved = store.list(Filter::default(), 1000, None).await.unwrap();
+    let moved: Vec<String> = moved
+        .events
+        .iter()
+        .map(|event| event.session_id.as_ref().unwrap().to_string())
+        .collect();
+    assert!((90..100).contains(&moved.len()), "{moved:?}");
+    assert!(!moved.contains(&"s150".to_owned()), "{moved:?}");
 }
 
 #[tokio::test]
