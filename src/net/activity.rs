@@ -44,8 +44,12 @@ pub(super) enum Verdict {
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
+        Self::opened_at(Instant::now())
+    }
+
+    fn opened_at(opened: Instant) -> Arc<Self> {
         Arc::new(Self {
-            opened: Instant::now(),
+            opened,
             requests: AtomicUsize::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NONE),
@@ -102,6 +106,8 @@ impl Activity {
     /// Notes that bytes came; `is_within` says whether they end within a request's head.
     pub(super) fn bytes_came(&self, is_within: bool) {
         if !is_within {
+            // A connection is not idle before its TLS handshake has ended.
+            self.idle_since.store(self.now(), Ordering::Relaxed);
             self.head_since.store(NONE, Ordering::Relaxed);
         } else if !self.is_in_request() {
             // Only the first bytes of a head start its clock.
@@ -162,5 +168,24 @@ impl Drop for InRequest {
         self.0.idle_since.store(self.0.now(), Ordering::Relaxed);
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
         self.0.after_request.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_idle_from_the_end_of_its_handshake_on() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let minute_ago = Instant::now()
+            .checked_sub(MINUTE)
+            .expect("a machine that is up");
+        let activity = Activity::opened_at(minute_ago);
+        let verdict = || activity.verdict(MINUTE, MINUTE / 2);
+        assert_eq!(verdict(), Verdict::CloseIdle);
+        activity.bytes_came(true);
+        activity.bytes_came(false);
+        assert_eq!(verdict(), Verdict::Keep);
     }
 }

@@ -108,7 +108,7 @@ impl FilesSink {
         };
         self.queue().push(job);
         // The holder of the lock writes for all; the others then find that their file is written.
-        let _writing = self.writing.lock().await;
+        let mut writing = Arc::clone(&self.writing).lock_owned().await;
         loop {
             match told.try_recv() {
                 Ok(written) => return written,
@@ -122,7 +122,14 @@ impl FilesSink {
                 let size = queue.len().min(BATCH);
                 queue.drain(..size).collect()
             };
-            self.write_all(batch).await;
+            let sink = self.clone();
+            // In a task of its own, which keeps the lock: the files of the others must be written even if this caller
+            // stops waiting.
+            let written = tokio::spawn(async move {
+                sink.write_all(batch).await;
+                writing
+            });
+            writing = written.await.map_err(io::Error::other)?;
         }
     }
 
@@ -306,7 +313,11 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 mod tests {
     use std::time::Duration;
 
+    use futures_util::poll;
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::domain::EventId;
 
     #[test]
     fn only_old_pieces_of_our_own_files_in_folders_of_days_are_removed() {
@@ -335,5 +346,31 @@ mod tests {
         assert_eq!(remove_parts(dir.path(), 3, now + Duration::from_secs(1)), 1);
         assert!(kept.iter().all(|name| dir.path().join(name).exists()));
         assert!(!day.join(".Ab3dEf.part").exists());
+    }
+    #[tokio::test]
+    async fn a_caller_that_stops_waiting_takes_no_other_file_with_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = config::FilesConfig {
+            dir: dir.path().to_owned(),
+        };
+        let sink = FilesSink::new("files", &config).expect("a sink");
+        let events = [(); 3].map(|()| CloudEvent {
+            id: EventId::generate(),
+            received_at: Timestamp::UNIX_EPOCH,
+            envelope: Bytes::from_static(b"{}"),
+        });
+        // While the first file is written, the others queue up; the second one's caller then writes both.
+        let [mut first, mut second, mut third] = events.each_ref().map(|it| sink.deliver(it));
+        for delivery in [&mut first, &mut second, &mut third] {
+            assert!(poll!(delivery).is_pending());
+        }
+        assert_eq!(first.await, SinkAnswer::Delivered);
+        assert!(poll!(&mut second).is_pending());
+        drop(second);
+        assert_eq!(third.await, SinkAnswer::Delivered);
+        for event in &events {
+            let name = format!("1970/01/01/{}.json", event.id);
+            assert!(dir.path().join(&name).exists(), "{name}");
+        }
     }
 }

@@ -2,14 +2,17 @@
 //! down does not delay the others. What was sent is stored, so that the next process can send the end.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::backoff;
 use crate::config::{Retry, SinkConfig};
+use crate::domain::{Cause, Reason};
 use crate::journal::{Journal, ToldAlert};
 use crate::lifecycle::{Alert, AlertChange, AlertStatus, TaskGroup};
 use crate::sinks::{CloudEvent, Sink, SinkAnswer};
@@ -98,10 +101,15 @@ impl Teller {
                     None => return,
                 },
                 () = sleep_until(at) => {
+                    let delivery = self.sink.deliver(&self.waiting[0].event);
                     let outcome = tokio::select! {
-                        outcome = self.sink.deliver(&self.waiting[0].event) => outcome,
+                        outcome = AssertUnwindSafe(delivery).catch_unwind() => outcome,
                         () = self.tasks.stopping() => return,
                     };
+                    let outcome = outcome.unwrap_or_else(|_| SinkAnswer::Retry {
+                        after: None,
+                        reason: Reason::new(Cause::Internal, "the sink panicked"),
+                    });
                     next = Instant::now();
                     match self.ended(outcome, attempt).await {
                         None => attempt = 0,

@@ -205,11 +205,14 @@ impl Poller {
         if self.breaker.admit(now()) == Admit::None {
             return false;
         }
-        let (poller, session) = (Arc::clone(self), session.clone());
-        tasks.spawn("question for an expected session", async move {
-            poller.ask(&session).await;
-            poller.breaker.probe_ended();
-            poller.with(|state| state.over.push(session.number));
+        let under_way = UnderWay {
+            poller: Arc::clone(self),
+            number: session.number,
+        };
+        let session = session.clone();
+        tasks.spawn("poll of an expected session", async move {
+            under_way.poller.ask(&session).await;
+            drop(under_way);
             drop(permit);
         });
         true
@@ -217,6 +220,19 @@ impl Poller {
 
     fn with<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> T {
         use_it(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A poll under way. However it ends, even by a panic, the session can be polled again.
+struct UnderWay {
+    poller: Arc<Poller>,
+    number: i64,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.poller.breaker.probe_ended();
+        self.poller.with(|state| state.over.push(self.number));
     }
 }
 
