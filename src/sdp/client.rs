@@ -216,12 +216,8 @@ impl std::fmt::Debug for Fetched {
 /// # Errors
 /// When the answer has no status.
 fn read_status(body: &[u8]) -> Result<SessionStatus, Failure> {
-    status_in(body).ok_or_else(|| Failure {
-        kind: Kind::Retry,
-        status: Some(200),
-        after: None,
-        reason: "the status answer names no status".to_owned(),
-    })
+    status_in(body)
+        .ok_or_else(|| Failure::new(Kind::Retry, Some(200), "the status answer names no status"))
 }
 
 /// The session's status in the answer of a status endpoint, if there is one.

@@ -17,6 +17,8 @@ pub struct Failure {
     pub after: Option<Duration>,
     /// What happened, for operators.
     pub reason: String,
+    /// The vendor's error id; `None` when the answer names none or comes from a gateway.
+    pub(super) error_id: Option<String>,
 }
 
 /// What to do about a failed call.
@@ -35,6 +37,17 @@ pub enum Kind {
 }
 
 impl Failure {
+    /// A failure without an error id, for which the vendor did not ask to wait.
+    pub(crate) fn new(kind: Kind, status: Option<u16>, reason: impl Into<String>) -> Self {
+        Self {
+            kind,
+            status,
+            after: None,
+            reason: reason.into(),
+            error_id: None,
+        }
+    }
+
     /// The failure as a recorded reason.
     pub fn why(&self) -> Reason {
         let cause = match self.kind {
@@ -95,41 +108,32 @@ impl Failure {
 
     /// A call without an answer.
     pub(super) fn unreachable(reason: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Outage,
-            status: None,
-            after: None,
-            reason: reason.into(),
-        }
+        Self::new(Kind::Outage, None, reason)
     }
 
     /// An answer that is not a success.
     pub(super) fn of_answer(status: u16, body: &[u8], after: Option<Duration>) -> Self {
         let (error_id, author) = (wire::error_id(body), Author::of(body));
         let kind = kind(status, error_id.as_deref(), author);
-        let mut reason = match error_id {
+        let mut reason = match &error_id {
             Some(id) => format!("HTTP {status} {id}"),
             None => format!("HTTP {status}"),
         };
-        if kind == Kind::Outage && (300..500).contains(&status) && author != Author::Api {
+        let is_foreign =
+            kind == Kind::Outage && (300..500).contains(&status) && author != Author::Api;
+        if is_foreign {
             reason.push_str(FOREIGN);
         }
         Self {
-            kind,
-            status: Some(status),
             after,
-            reason,
+            error_id: error_id.filter(|_| !is_foreign),
+            ..Self::new(kind, Some(status), reason)
         }
     }
 
     /// The failure of a success status without content: its body is an error, or it says that there is no content yet.
     pub(super) fn of_success(status: u16, body: &[u8]) -> Option<Self> {
-        let failure = |kind, reason: String| Self {
-            kind,
-            status: Some(status),
-            after: None,
-            reason,
-        };
+        let failure = |kind, reason: String| Self::new(kind, Some(status), reason);
         match (status, wire::bare_error(body)) {
             // 202 means accepted but not done; 206 is a part, which was not requested.
             (202 | 206, _) => {
@@ -161,25 +165,16 @@ impl Failure {
     /// such as a sign-in page, comes from a gateway and not from the API.
     pub(super) fn not_json(status: u16, body: &[u8]) -> Self {
         let begins = json::without_bom(body).trim_ascii_start();
-        Self {
-            kind: match begins.first() {
-                Some(b'{' | b'[') => Kind::Retry,
-                _ => Kind::Outage,
-            },
-            status: Some(status),
-            after: None,
-            reason: "the answer is not JSON".to_owned(),
-        }
+        let kind = match begins.first() {
+            Some(b'{' | b'[') => Kind::Retry,
+            _ => Kind::Outage,
+        };
+        Self::new(kind, Some(status), "the answer is not JSON")
     }
 
     /// A call that was not made, because no attempt could succeed.
     pub(super) fn not_called(reason: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Final,
-            status: None,
-            after: None,
-            reason: reason.into(),
-        }
+        Self::new(Kind::Final, None, reason)
     }
 }
 
@@ -293,6 +288,11 @@ mod tests {
                 assert_eq!(failure.kind, expected, "{status} {body:?}");
             }
         }
+        let own = br#"{"code":401,"message":"provider_not_registered"}"#;
+        let failure = Failure::of_answer(401, own, None);
+        assert_eq!(failure.error_id.as_deref(), Some("provider_not_registered"));
+        let gateways = br#"{"message":"provider_not_registered"}"#;
+        assert_eq!(Failure::of_answer(401, gateways, None).error_id, None);
         let own = br#"{"code":403,"message":"sbac_denied: org 7"}"#;
         assert_eq!(Failure::of_answer(403, own, None).kind, Kind::Identity);
         assert_eq!(Failure::not_json(200, page).kind, Kind::Outage);

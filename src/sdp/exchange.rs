@@ -39,18 +39,17 @@ pub(super) async fn exchange(
             status: status.as_u16(),
             body,
         }),
-        Err(error) => Err(Failure {
-            kind: match error {
+        Err(error) => {
+            let kind = match error {
                 BodyError::TooLarge(_) | BodyError::Coding(CodingError::TooLarge(_)) => Kind::Final,
                 BodyError::Broken(_) => Kind::Outage,
                 BodyError::Coding(CodingError::Unknown | CodingError::Broken) => Kind::Retry,
-            },
-            status: Some(status.as_u16()),
-            after: None,
-            reason: match &error {
+            };
+            let reason = match &error {
                 BodyError::Broken(cause) => format!("the answer broke off: {}", describe(cause)),
                 BodyError::TooLarge(_) | BodyError::Coding(_) => error.to_string(),
-            },
-        }),
+            };
+            Err(Failure::new(kind, Some(status.as_u16()), reason))
+        }
     }
 }

@@ -146,10 +146,5 @@ impl Identities {
 }
 
 fn of_identity(reason: &str) -> Failure {
-    Failure {
-        kind: Kind::Identity,
-        status: None,
-        after: None,
-        reason: reason.to_owned(),
-    }
+    Failure::new(Kind::Identity, None, reason)
 }

@@ -155,7 +155,7 @@ impl LogIn {
     /// tried again; only an unregistered provider is final. If other identities can be tried, the API's refusal of this
     /// identity counts as such.
     fn failure(&self, failure: &Failure) -> Failure {
-        let is_not_registered = failure.reason.ends_with("provider_not_registered");
+        let is_not_registered = failure.error_id.as_deref() == Some("provider_not_registered");
         let is_of_identity = failure.kind == Kind::Identity && !self.is_alone;
         Failure {
             kind: if is_not_registered || is_of_identity {

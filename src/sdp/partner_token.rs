@@ -77,10 +77,5 @@ fn no_provider() -> Failure {
 
 /// A failure on this side that an operator can fix, so calls are tried again.
 fn unusable(reason: String) -> Failure {
-    Failure {
-        kind: Kind::Outage,
-        status: None,
-        after: None,
-        reason,
-    }
+    Failure::new(Kind::Outage, None, reason)
 }

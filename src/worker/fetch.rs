@@ -134,12 +134,7 @@ impl Retriever {
             return None;
         }
         if is_nothing && !is_required {
-            let failure = Failure {
-                kind: Kind::Retry,
-                status: Some(fetched.status),
-                after: None,
-                reason: "the answer is empty".to_owned(),
-            };
+            let failure = Failure::new(Kind::Retry, Some(fetched.status), "the answer is empty");
             link.reason = Some(failure.reason.clone());
             calls.failed.push((at, failure));
             return None;

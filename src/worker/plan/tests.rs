@@ -22,12 +22,7 @@ fn link(group: &str) -> domain::Link {
 }
 
 fn failure(kind: Kind) -> Failure {
-    Failure {
-        kind,
-        status: None,
-        after: None,
-        reason: "test".to_owned(),
-    }
+    Failure::new(kind, None, "test")
 }
 
 /// The states of `contents` and `transcripts` after these failures; `None` means fetched.

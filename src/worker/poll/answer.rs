@@ -240,13 +240,7 @@ mod tests {
     }
 
     fn failure(session: &Expected, kind: Kind, elapsed: Duration) -> Follows {
-        let failure = Failure {
-            kind,
-            status: None,
-            after: None,
-            reason: "test".to_owned(),
-        };
-        asked(session, Err(failure), elapsed)
+        asked(session, Err(Failure::new(kind, None, "test")), elapsed)
     }
 
     fn asked(
