@@ -72,7 +72,7 @@ pub struct App {
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum RunEnded {
     /// All work in progress was finished.
     Drained,
     /// The deadline passed; the next start continues the unfinished work.
@@ -164,7 +164,7 @@ impl App {
     /// last.
     ///
     /// When a successor accepts on the same sockets, readiness stays on and this process stops accepting at once.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> Ended {
+    pub async fn run(self, stop: impl Future<Output = ()>) -> RunEnded {
         let (public, workers, side) = (
             self.ingress.tasks.clone(),
             TaskGroup::new("worker"),
@@ -255,9 +255,9 @@ impl App {
             .finished(deadline.max(Instant::now() + Duration::from_millis(200)))
             .await;
         if requests && work && closed && aside {
-            Ended::Drained
+            RunEnded::Drained
         } else {
-            Ended::TimedOut
+            RunEnded::TimedOut
         }
     }
 }

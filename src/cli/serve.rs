@@ -9,7 +9,7 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
 use super::ConfigArgs;
-use crate::app::{App, Asks, Ended, Inherited, Reloader, telemetry};
+use crate::app::{App, Asks, Inherited, Reloader, RunEnded, telemetry};
 use crate::config::{Effective, Env};
 use crate::lifecycle::Signals;
 use crate::metrics::Metrics;
@@ -76,11 +76,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     };
     let ended = app.run(stop).await;
     Ok(match ended {
-        Ended::Drained => {
+        RunEnded::Drained => {
             tracing::info!("stopped; no work is left");
             ExitStatus::Success
         }
-        Ended::TimedOut => {
+        RunEnded::TimedOut => {
             tracing::warn!(
                 "stopped at server.drain_timeout before all work was finished; the next start continues it"
             );

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::inbox::Inbox;
-use crate::app::{App, Ended};
+use crate::app::{App, RunEnded};
 use crate::config::{
     AuthMode, Config, FilesConfig, HttpConfig, Include, NamedSecret, PartnerToken, Proxy, Retry,
     SdpAuth, Secret, SinkConfig, SinkTarget, StoreUrl,
@@ -50,7 +50,7 @@ pub(super) struct Stage {
     /// The folder with all files.
     pub(super) dir: PathBuf,
     stop: oneshot::Sender<()>,
-    running: JoinHandle<Ended>,
+    running: JoinHandle<RunEnded>,
     _others: DropGuard,
 }
 
@@ -122,7 +122,7 @@ impl Stage {
     /// Drains the receiver, then ends the others. Returns whether all work was finished.
     pub(super) async fn stop(self) -> bool {
         self.stop.send(()).ok();
-        matches!(self.running.await, Ok(Ended::Drained))
+        matches!(self.running.await, Ok(RunEnded::Drained))
     }
 
     /// The folder to which the files sink writes.

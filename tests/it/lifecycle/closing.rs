@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::routing::get;
 use nix::sys::signal::Signal;
-use suki_receiver::app::Ended;
+use suki_receiver::app::RunEnded;
 use suki_receiver::lifecycle::{Readiness, TaskGroup};
 use suki_receiver::net::{Limits, Listener, Sockets};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -302,6 +302,6 @@ async fn a_client_that_reads_nothing_of_its_http2_connection_holds_up_no_stop() 
     let begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     client.write_all(begin).await.unwrap();
     client.readable().await.unwrap();
-    assert_eq!(receiver.stop().await, Ended::Drained);
+    assert_eq!(receiver.stop().await, RunEnded::Drained);
     drop(client);
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde_json::Value;
-use suki_receiver::app::{App, Ended};
+use suki_receiver::app::{App, RunEnded};
 use suki_receiver::config::{
     AdminToken, Config, FilesConfig, Include, NamedSecret, Retry, Role, Secret, SinkConfig,
     SinkTarget, StoreUrl,
@@ -29,7 +29,7 @@ pub struct Receiver {
     pub admin: SocketAddr,
     pub dir: PathBuf,
     /// Tells it to stop, and how that went. Nothing once it was stopped.
-    running: Option<(oneshot::Sender<()>, JoinHandle<Ended>)>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<RunEnded>)>,
     _temp: Option<tempfile::TempDir>,
 }
 
@@ -179,7 +179,7 @@ impl Receiver {
     }
 
     /// Drains and says how that went.
-    pub async fn stop(mut self) -> Ended {
+    pub async fn stop(mut self) -> RunEnded {
         let (stop, running) = self.running.take().unwrap();
         stop.send(()).unwrap();
         running.await.unwrap()
@@ -201,7 +201,7 @@ impl Drop for Receiver {
         let ended = waiting.join().unwrap().expect("the receiver panicked");
         assert_eq!(
             ended,
-            Ended::Drained,
+            RunEnded::Drained,
             "tasks of the receiver do not end in the drain's time"
         );
     }
