@@ -14,23 +14,19 @@ use crate::signature::Verified;
 #[derive(Debug, Clone)]
 pub struct Received {
     event: Arc<NewEvent>,
-    malformed: Option<Malformed>,
 }
 
 impl Received {
     /// Parses a body that was received at this time. The caller decides whether it is stale.
     pub fn read(verified: &Verified, received_at: Timestamp, stale: bool) -> Self {
         let body = verified.body();
-        let (content, malformed) = match Notification::parse(body.clone()) {
-            Ok(notification) => (NewContent::Notification(Arc::new(notification)), None),
-            Err(malformed) => {
-                let content = NewContent::Malformed {
-                    body: body.clone(),
-                    dedupe: DedupeKey::of_raw(body),
-                    malformed,
-                };
-                (content, Some(malformed))
-            }
+        let content = match Notification::parse(body.clone()) {
+            Ok(notification) => NewContent::Notification(Arc::new(notification)),
+            Err(malformed) => NewContent::Malformed {
+                body: body.clone(),
+                dedupe: DedupeKey::of_raw(body),
+                malformed,
+            },
         };
         let event = NewEvent {
             id: EventId::generate(),
@@ -42,7 +38,6 @@ impl Received {
         };
         Self {
             event: Arc::new(event),
-            malformed,
         }
     }
 
@@ -56,7 +51,10 @@ impl Received {
 
     /// Why it is not a notification.
     pub fn malformed(&self) -> Option<Malformed> {
-        self.malformed
+        match &self.event.content {
+            NewContent::Notification(_) => None,
+            NewContent::Malformed { malformed, .. } => Some(*malformed),
+        }
     }
 
     /// Whether it is stale: `generated-at` was too far from the time of receipt.
