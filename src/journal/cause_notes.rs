@@ -34,7 +34,7 @@ pub trait CauseNotes: Send + Sync {
     /// All notes.
     async fn cause_notes(&self) -> Result<Vec<CauseNote>, Error>;
 
-    /// Replaces the note on a cause. An empty text removes it.
+    /// Replaces the note on a cause. `None` removes it.
     async fn note_cause(
         &self,
         cause: Cause,

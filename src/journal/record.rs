@@ -15,7 +15,8 @@ use crate::domain::{
     LinkGroup, LinkState, Malformed, Notification, Outcome, SessionId, SessionKind, Source,
 };
 
-/// An event to store. Only [`super::Journal`] makes one, from verified bytes.
+/// An event to store. For a webhook only [`super::Received::read`] makes one, from verified bytes. The spool makes one
+/// when it reads back what it stored, and polling makes one for a session that has ended without a notification.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     /// Its id.
