@@ -24,7 +24,7 @@ use crate::signature::{
 };
 
 /// The result of storing a notification.
-struct Receipt {
+struct Stored {
     kept: Kept,
     received: Received,
     secret_id: Arc<str>,
@@ -46,6 +46,7 @@ pub(super) async fn take(
     if Canary::is_one(verified.body()) {
         return canary(state).await;
     }
+    state.metrics.signature(verified.secret_id());
     if let Some(path) = &arrival.other_path {
         state.metrics.misrouted();
         tracing::warn!(
@@ -57,7 +58,7 @@ pub(super) async fn take(
         );
     }
     match keep(state, verified, received_at).await {
-        Ok(receipt) => accepted(state, arrival, &receipt),
+        Ok(stored) => accepted(state, arrival, &stored),
         Err(rejection) => {
             rejection.report(state, arrival);
             rejection.into_response()
@@ -103,12 +104,7 @@ fn verify(
     let result = signature::verify(&state.secrets.load(), &claim, &received);
     match (result, incoming.cut_short, coding_error) {
         (Ok(_), _, Some(CodingError::TooLarge(limit))) => Err(Rejection::TooLarge(limit)),
-        (Ok(verified), _, _) => {
-            if !Canary::is_one(verified.body()) {
-                state.metrics.signature(verified.secret_id());
-            }
-            Ok((verified, received_at))
-        }
+        (Ok(verified), _, _) => Ok((verified, received_at)),
         (Err(_), Some(rejection), _) => Err(rejection),
         (Err(rejection), None, coding_error) => {
             if rejection == VerifyError::Mismatch {
@@ -141,7 +137,7 @@ async fn keep(
     state: &State,
     verified: Verified,
     received_at: Timestamp,
-) -> Result<Receipt, Rejection> {
+) -> Result<Stored, Rejection> {
     let stale = verified.is_stale(received_at, state.settings.tolerance);
     if stale {
         state.metrics.stale();
@@ -151,11 +147,11 @@ async fn keep(
     }
     let received = Received::read(&verified, received_at, stale);
     let began = Instant::now();
-    let kept = stored(state, state.journal.append(&received).await)?;
+    let kept = report_readiness(state, state.journal.append(&received).await)?;
     let timing = (began, began.elapsed());
     match received.malformed() {
         Some(malformed) => Err(Rejection::Malformed(malformed)),
-        None => Ok(Receipt {
+        None => Ok(Stored {
             kept,
             received,
             secret_id: Arc::clone(verified.secret_id()),
@@ -164,8 +160,11 @@ async fn keep(
     }
 }
 
-/// Updates readiness according to the store's result.
-fn stored(state: &State, result: Result<Kept, crate::journal::Error>) -> Result<Kept, Rejection> {
+/// Updates readiness according to the result of storing, and turns an error into a rejection.
+fn report_readiness(
+    state: &State,
+    result: Result<Kept, crate::journal::Error>,
+) -> Result<Kept, Rejection> {
     match result {
         Ok(kept) => {
             if !state.readiness.is_healthy(Component::Store) {
@@ -184,15 +183,15 @@ fn stored(state: &State, result: Result<Kept, crate::journal::Error>) -> Result<
     }
 }
 
-fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
-    let (answer, id) = match receipt.kept.appended {
+fn accepted(state: &State, arrival: &Arrival, stored: &Stored) -> Response {
+    let (answer, id) = match stored.kept.appended {
         Appended::New(id) => (Answer::Accepted, id),
         Appended::Duplicate(id) => (Answer::Duplicate, id),
     };
     if answer == Answer::Accepted {
-        count_expectation(state, arrival, &receipt.kept);
+        count_expectation(state, arrival, &stored.kept);
     }
-    if let Some(notification) = receipt.received.notification() {
+    if let Some(notification) = stored.received.notification() {
         tracing::info!(
             request.id = arrival.request_id,
             event.id = %id,
@@ -201,8 +200,8 @@ fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
             status = notification.status(),
             outcome = notification.outcome().as_str(),
             error_code = notification.error_code(),
-            stale = receipt.received.is_stale(),
-            secret.id = &*receipt.secret_id,
+            stale = stored.received.is_stale(),
+            secret.id = &*stored.secret_id,
             result = answer.as_str(),
             trace_id = state.traces.origin(id).map(|origin| origin.trace_id()),
             "notification received"
@@ -211,7 +210,7 @@ fn accepted(state: &State, arrival: &Arrival, receipt: &Receipt) -> Response {
     state.metrics.notification(answer, arrival.start.elapsed());
     let mut response = ok(answer, id);
     if state.traces.are_on() {
-        let (began, took) = receipt.timing;
+        let (began, took) = stored.timing;
         response.extensions_mut().insert(trace::Kept {
             event: id,
             is_new: answer == Answer::Accepted,
