@@ -3,12 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 
 use super::claim::MAC_BYTES;
-
-pub(super) type HmacSha256 = Hmac<Sha256>;
+use super::sign::{HmacSha256, keyed, signature};
 
 /// A secret's bytes and its name. The vendor's keys are used as they are, as UTF-8 (docs/VENDOR.md, "Signature").
 pub struct SecretBytes<'a> {
@@ -44,11 +42,8 @@ impl Secrets {
 
     /// Signs a body sent at `generated_at` as the vendor does, with the first secret. `None` when there is no secret.
     pub fn sign(&self, generated_at: &str, body: &[u8]) -> Option<String> {
-        let mut mac = self.0.first()?.mac.clone();
-        for part in [generated_at.as_bytes(), b":", body] {
-            mac.update(part);
-        }
-        Some(hex::encode(mac.finalize().into_bytes()))
+        let mac = self.0.first()?.mac.clone();
+        Some(signature(mac, generated_at, body))
     }
 
     /// The name of the secret under which the MAC of `parts` is one of `expected`. Each comparison takes constant time.
@@ -64,10 +59,6 @@ impl Secrets {
             })
             .map(|keyed| &keyed.id)
     }
-}
-
-pub(super) fn keyed(key: &[u8]) -> HmacSha256 {
-    HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
 impl fmt::Debug for Secrets {
