@@ -7,8 +7,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::Error;
-use crate::domain::{EventId, Millis};
+use crate::domain::{EventId, EventState, Millis};
 
 /// What is to be done with an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +37,15 @@ impl Task {
         match self {
             Self::Deliver(sink) => Some(sink),
             Self::Forward | Self::New | Self::Retrieve | Self::Refresh => None,
+        }
+    }
+
+    /// The state in which an event is counted while this task is pending.
+    pub(in crate::journal) fn counted_state(&self) -> EventState {
+        match self {
+            Self::Forward | Self::New => EventState::Received,
+            Self::Retrieve => EventState::Retrieving,
+            Self::Deliver(_) | Self::Refresh => EventState::Delivering,
         }
     }
 }

@@ -15,13 +15,9 @@ pub(super) async fn note(
     at: Timestamp,
 ) -> Result<Applied, Error> {
     let transaction = client.transaction().await?;
-    let find = transaction
-        .prepare_cached("SELECT seq FROM receipts WHERE id = $1")
-        .await?;
-    let Some(found) = transaction.query_opt(&find, &[&row::uuid(id)]).await? else {
+    let Some(event) = row::number_of(&transaction, id).await? else {
         return Ok(Applied::NotFound);
     };
-    let event: i64 = row::get(&found, "seq")?;
     let note = transaction
         .prepare_cached(
             "UPDATE deliveries SET applied_at = coalesce(applied_at, $3)

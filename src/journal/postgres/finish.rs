@@ -203,14 +203,14 @@ impl Writes {
                     .map(|planned| (event, planned.sink.clone(), planned.is_held && may_hold));
                 self.planned.extend(planned);
                 self.retrieved.push(event);
-                self.moves(standing(&lease.task), EventState::Delivering);
+                self.moves(lease.task.counted_state(), EventState::Delivering);
                 self.over.push(event);
             }
             Retrieval::Same { found, same_as } => {
                 self.remove(lease);
                 self.found.push((event, found.clone(), attempts, true));
                 self.retrieved.push(event);
-                self.moves(standing(&lease.task), EventState::Delivering);
+                self.moves(lease.task.counted_state(), EventState::Delivering);
                 self.same.0.push(event);
                 self.same.1.push(row::uuid(*same_as));
                 self.over.push(event);
@@ -246,7 +246,7 @@ impl Writes {
                 self.dead.0.push(event);
                 self.dead.1.push(text(reason));
                 self.dead.2.push(reason.cause.as_str());
-                self.moves(standing(&lease.task), EventState::Dead);
+                self.moves(lease.task.counted_state(), EventState::Dead);
                 let given_up = reason.clone().after("given up");
                 self.failed(end, "retrieve", &given_up);
             }
@@ -302,14 +302,5 @@ impl Writes {
         }
         self.moves(EventState::Received, EventState::Retrieving);
         Task::Retrieve
-    }
-}
-
-/// The state in which an event is counted while this task is pending.
-fn standing(task: &Task) -> EventState {
-    match task {
-        Task::Forward | Task::New => EventState::Received,
-        Task::Retrieve => EventState::Retrieving,
-        Task::Deliver(_) | Task::Refresh => EventState::Delivering,
     }
 }

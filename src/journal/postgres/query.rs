@@ -115,13 +115,10 @@ pub(super) async fn payload(client: &Client, id: EventId) -> Result<Option<Bytes
 
 /// The body fetched for a link.
 pub(super) async fn resource(client: &Client, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
-    let seq = client
-        .prepare_cached("SELECT seq FROM receipts WHERE id = $1")
-        .await?;
-    let Some(found) = client.query_opt(&seq, &[&row::uuid(id)]).await? else {
+    let Some(seq) = row::number_of(client, id).await? else {
         return Ok(None);
     };
-    let linked = content::linked(client, row::get(&found, "seq")?, true).await?;
+    let linked = content::linked(client, seq, true).await?;
     let mut linked = linked.into_iter();
     Ok(linked
         .find(|linked| linked.link.n == n)

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use deadpool_postgres::GenericClient;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -82,6 +83,18 @@ pub(super) fn link(row: &Row) -> Result<LinkRecord, Error> {
         reason,
         ..LinkRecord::new(n, LinkGroup::new(group), href, state)
     })
+}
+
+/// An event's number.
+pub(super) async fn number_of(
+    client: &impl GenericClient,
+    id: EventId,
+) -> Result<Option<i64>, Error> {
+    let find = client
+        .prepare_cached("SELECT seq FROM receipts WHERE id = $1")
+        .await?;
+    let found = client.query_opt(&find, &[&uuid(id)]).await?;
+    found.map(|found| get(&found, "seq")).transpose()
 }
 
 /// Parses a task.

@@ -1,19 +1,16 @@
 //! Confirmations from sinks' targets that an event was applied, and those that are still awaited.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::counts::Tx;
+use super::row;
 use crate::domain::{EventId, Millis};
 use crate::journal::{Applied, Error};
 
 /// Records that a sink's target has applied an event.
 pub(super) fn note(tx: &Tx<'_>, id: EventId, sink: &str, at: Timestamp) -> Result<Applied, Error> {
-    let event: Option<i64> = tx
-        .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| row.get(0))
-        .optional()?;
-    let Some(event) = event else {
+    let Some(event) = row::number_of(tx, id)? else {
         return Ok(Applied::NotFound);
     };
     let noted = tx

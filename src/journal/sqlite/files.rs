@@ -11,11 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::with_suffix;
+use super::{SUFFIXES, with_suffix};
 use crate::journal::Error;
-
-/// The database, its log, and the shared-memory index of the log.
-const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// The files of a store at the time when they were opened. Cheap to clone.
 #[derive(Clone)]

@@ -4,7 +4,7 @@ use rusqlite::params;
 use uuid::Uuid;
 
 use super::counts::Tx;
-use super::progress::{PLAN, end_event, failed, schedule_refresh, standing, start_waiting};
+use super::progress::{PLAN, end_event, failed, schedule_refresh, start_waiting};
 use super::{applied, content, expectation, operate, pauses};
 use crate::domain::{EventState, Millis};
 use crate::journal::contents::{self, millis};
@@ -79,7 +79,7 @@ impl Ending<'_> {
                 let is_replayed = operate::waits(tx, event)?;
                 let deliveries = self.plan(event, sinks, !is_replayed)?;
                 start_waiting(tx, event, self.now)?;
-                tx.leaves(standing(&lease.task));
+                tx.leaves(lease.task.counted_state());
                 tx.enters(EventState::Delivering);
                 let sequence = match &deliveries[..] {
                     [] => None,
@@ -96,7 +96,7 @@ impl Ending<'_> {
                     return Ok(Ended::Lost);
                 };
                 self.write_found(event, found, tries + 1, Some(self.now))?;
-                tx.leaves(standing(&lease.task));
+                tx.leaves(lease.task.counted_state());
                 // A sink that got the notification earlier, or for which a replay was requested, gets this event all
                 // the same.
                 start_waiting(tx, event, self.now)?;
@@ -150,7 +150,7 @@ impl Ending<'_> {
                     reason.text,
                     reason.cause.as_str()
                 ])?;
-                tx.leaves(standing(&lease.task));
+                tx.leaves(lease.task.counted_state());
                 tx.enters(EventState::Dead);
                 let given_up = reason.clone().after("given up");
                 failed(tx, event, self.now, "retrieve", (&given_up, end))?;

@@ -70,7 +70,7 @@ use crate::metrics::Metrics;
 
 /// How long a statement waits for another process's lock on the file.
 const BUSY: Duration = Duration::from_secs(5);
-/// The suffixes of the files of a store.
+/// The suffixes of the files of a store: the database, its log, and the shared-memory index of the log.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// The most concurrent reads of the worker, and the most of operators.
 const READERS: usize = 8;

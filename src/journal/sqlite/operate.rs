@@ -206,11 +206,9 @@ pub(super) fn state(connection: &Connection, event: i64) -> Result<Option<EventS
 
 /// Removes an event's content and keeps its receipt. Leases on the event's work are no longer valid.
 pub(super) fn purge(tx: &Tx<'_>, id: EventId, actor: &str, now: Millis) -> Result<bool, Error> {
-    let seq: Option<i64> = tx
-        .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
-        .query_row([id.as_bytes()], |row| row.get(0))
-        .optional()?;
-    let Some(seq) = seq else { return Ok(false) };
+    let Some(seq) = row::number_of(tx, id)? else {
+        return Ok(false);
+    };
     let before = state(tx, seq)?;
     retain::purge_content(tx, seq)?;
     retain::give_up_work(tx, seq, "purged by an operator")?;

@@ -7,7 +7,7 @@ use super::row;
 use crate::domain::{EventState, Millis, Reason};
 use crate::journal::contents::millis;
 use crate::journal::lease::{WHEN_RETRIEVED, new_fence};
-use crate::journal::{End, Error, Task};
+use crate::journal::{End, Error};
 
 pub(super) const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence, started_at)
     SELECT ?1, 'deliver:' || ?2, ?3, ?4, ?5, ?3
@@ -28,15 +28,6 @@ const END_EVENT: &str = "INSERT INTO endings (event, state, ended_at, cause, cau
     WHERE NOT EXISTS (SELECT 1 FROM work WHERE event = ?1 AND task <> 'refresh')
     ON CONFLICT (event) DO NOTHING
     RETURNING state";
-
-/// The state in which an event is counted while this task is pending.
-pub(super) fn standing(task: &Task) -> EventState {
-    match task {
-        Task::Forward | Task::New => EventState::Received,
-        Task::Retrieve => EventState::Retrieving,
-        Task::Deliver(_) | Task::Refresh => EventState::Delivering,
-    }
-}
 
 /// Adds an entry to an event's history for an operator's action.
 pub(super) fn history(

@@ -115,11 +115,9 @@ pub(super) fn resource(
     id: EventId,
     n: u32,
 ) -> Result<Option<Bytes>, Error> {
-    let seq: Option<i64> = connection
-        .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
-        .query_row([id.as_bytes()], |found| found.get(0))
-        .optional()?;
-    let Some(seq) = seq else { return Ok(None) };
+    let Some(seq) = row::number_of(connection, id)? else {
+        return Ok(None);
+    };
     let links = content::found(connection, seq, true)?.map(|found| found.links);
     let mut links = links.into_iter().flatten();
     Ok(links

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::counts::Tx;
 use super::{SqliteStore, list, operate, row};
@@ -225,11 +225,7 @@ fn replay(
     now: Millis,
 ) -> Result<Option<Replayed>, Error> {
     let asked = &job.asked;
-    let seq: Option<i64> = tx
-        .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
-        .query_row([id.as_bytes()], |found| found.get(0))
-        .optional()?;
-    let Some(seq) = seq else {
+    let Some(seq) = row::number_of(tx, id)? else {
         return Ok(Some(Replayed::NotFound));
     };
     let had = operate::sinks_of(tx, seq)?;

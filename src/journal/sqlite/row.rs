@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use rusqlite::Row;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::domain::{EncounterId, EventId, LinkGroup, SessionId, SessionKind};
 use crate::journal::contents;
@@ -66,6 +66,15 @@ pub(super) fn link(row: &Row<'_>) -> Result<LinkRecord, Error> {
         reason,
         ..LinkRecord::new(n, LinkGroup::new(group), href, state)
     })
+}
+
+/// An event's number.
+pub(super) fn number_of(connection: &Connection, id: EventId) -> Result<Option<i64>, Error> {
+    let number = connection
+        .prepare_cached("SELECT seq FROM receipts WHERE id = ?1")?
+        .query_row([id.as_bytes()], |found| found.get(0))
+        .optional()?;
+    Ok(number)
 }
 
 /// Parses a task.

@@ -146,18 +146,14 @@ async fn recover(
         note(transaction, clock, polled, end, true, known).await?;
         return Ok(PollEnded::Met);
     }
-    let number = transaction
-        .prepare_cached("SELECT seq FROM receipts WHERE id = $1")
-        .await?;
-    let number = transaction
-        .query_one(&number, &[&row::uuid(recovered.id)])
-        .await?;
+    let number = row::number_of(transaction, recovered.id).await?;
+    let number = number.ok_or_else(|| row::corrupt("seq"))?;
     let found = Found {
         session: recovered.session.clone(),
         links: Vec::new(),
     };
     let writes = Writes {
-        found: vec![(row::get(&number, "seq")?, found, 0, false)],
+        found: vec![(number, found, 0, false)],
         ..Writes::default()
     };
     writes.write(transaction, uuid::Uuid::nil()).await?;
