@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::journal::{Journal, ToldAlert};
-use crate::lifecycle::{Alert, Alerts};
+use crate::lifecycle::{ActiveAlert, Alert, Alerts};
 use crate::metrics::Metrics;
 
 /// Takes over the reported alerts. An alert whose cause is no longer watched with this configuration is resolved.
@@ -26,10 +26,15 @@ pub(super) async fn take_over(
         let Some(alert) = alert else {
             continue;
         };
-        alerts.take_over(alert, one.about.clone(), one.since, one.message.clone());
+        alerts.take_over(ActiveAlert {
+            alert,
+            about: one.about.clone(),
+            since: one.since,
+            message: one.message.clone(),
+        });
         metrics.alert_taken_over(alert.as_str());
     }
-    for (alert, about, ..) in alerts.raised() {
+    for ActiveAlert { alert, about, .. } in alerts.raised() {
         if !is_watched(config, alert, &about) {
             alerts.resolve(alert, &about);
         }

@@ -82,6 +82,19 @@ pub struct AlertChange {
     pub since: Timestamp,
 }
 
+/// An active alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveAlert {
+    /// The kind.
+    pub alert: Alert,
+    /// The sink, listener or identity that the alert is about; empty for the service as a whole.
+    pub about: String,
+    /// When it was raised.
+    pub since: Timestamp,
+    /// A sentence that describes the alert.
+    pub message: String,
+}
+
 impl AlertChange {
     /// A key that is the same whenever this alert is raised, and on every instance. A recipient uses it to recognise an
     /// alert that it already has.
@@ -132,12 +145,12 @@ impl Alerts {
 
     /// Takes over an alert that was active when the previous process ended. It is not reported again; its resolution
     /// will be.
-    pub fn take_over(&self, alert: Alert, about: String, since: Timestamp, message: String) {
+    pub fn take_over(&self, active: ActiveAlert) {
         let mut state = self.lock();
         state
             .raised
-            .entry((alert, about))
-            .or_insert((since, message));
+            .entry((active.alert, active.about))
+            .or_insert((active.since, active.message));
     }
 
     /// Whether an alert is active.
@@ -174,13 +187,16 @@ impl Alerts {
         }
     }
 
-    /// The active alerts: kind, the sink, listener or identity concerned, time of raising, and message.
-    pub fn raised(&self) -> Vec<(Alert, String, Timestamp, String)> {
+    /// The active alerts.
+    pub fn raised(&self) -> Vec<ActiveAlert> {
         let state = self.lock();
         let raised = state.raised.iter();
         raised
-            .map(|((alert, about), (since, message))| {
-                (*alert, about.clone(), *since, message.clone())
+            .map(|((alert, about), (since, message))| ActiveAlert {
+                alert: *alert,
+                about: about.clone(),
+                since: *since,
+                message: message.clone(),
             })
             .collect()
     }
@@ -223,12 +239,12 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_taken_over_is_not_told_of_again_but_its_end_is() {
         let (alerts, since) = (Alerts::default(), Timestamp::UNIX_EPOCH);
-        alerts.take_over(
-            Alert::DeadEvents,
-            String::new(),
+        alerts.take_over(ActiveAlert {
+            alert: Alert::DeadEvents,
+            about: String::new(),
             since,
-            "3 events".to_owned(),
-        );
+            message: "3 events".to_owned(),
+        });
         alerts.raise(Alert::DeadEvents, "", "3 events");
         alerts.resolve(Alert::DeadEvents, "");
         let told = alerts.changes().await;

@@ -6,7 +6,7 @@ mod run_to_end;
 mod signals;
 mod task_group;
 
-pub use alerts::{Alert, AlertChange, AlertStatus, Alerts};
+pub use alerts::{ActiveAlert, Alert, AlertChange, AlertStatus, Alerts};
 pub use readiness::{Component, Readiness, Report};
 pub use run_to_end::RunToEnd;
 pub use signals::Signals;

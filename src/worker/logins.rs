@@ -30,9 +30,9 @@ impl Logins {
     /// Begins with the alerts that were raised when the process before this one ended.
     pub(super) fn new(alerts: Alerts, started: Instant) -> Self {
         let on = alerts.raised().into_iter();
-        let on = on.filter(|(alert, ..)| *alert == Alert::TokenRefused);
+        let on = on.filter(|active| active.alert == Alert::TokenRefused);
         Self {
-            raised: on.map(|(_, identity, ..)| identity).collect(),
+            raised: on.map(|active| active.about).collect(),
             alerts,
             started,
         }
@@ -79,7 +79,7 @@ mod tests {
         logins.look(&refused, start + REFUSED_FOR);
         let raised = alerts.raised();
         assert_eq!(
-            (raised[0].0, &*raised[0].1),
+            (raised[0].alert, &*raised[0].about),
             (Alert::TokenRefused, "default")
         );
         // The next process takes the alert over, and resolves it only after a login of its own.
