@@ -66,6 +66,7 @@ mod tests {
     };
     use crate::lifecycle::{Alert, AlertChange, AlertStatus};
     use crate::sinks::CloudEvent;
+    use crate::traces::SpanContext;
 
     /// The violations of a schema. Supports only the keywords that these schemas use; any other keyword is a failure,
     /// so that none is ignored.
@@ -120,8 +121,7 @@ mod tests {
                     true
                 }
                 ("pattern", Value::String(text)) => {
-                    let start = said.as_str().and_then(|pattern| pattern.strip_prefix('^'));
-                    text.starts_with(start.expect("our patterns are beginnings"))
+                    is_matched(text, said.as_str().expect("a pattern"))
                 }
                 ("format", Value::String(text)) => match said.as_str() {
                     Some("uuid") => text.parse::<EventId>().is_ok(),
@@ -149,6 +149,47 @@ mod tests {
             }
         }
         found
+    }
+
+    /// Whether a text matches a pattern. Supports only what these schemas use: `^`, `$`, plain characters, and classes
+    /// with a number of repetitions, such as `[0-9a-f]{32}`.
+    fn is_matched(text: &str, pattern: &str) -> bool {
+        let pattern = pattern.strip_prefix('^').expect("a beginning");
+        let (pattern, is_whole) = match pattern.strip_suffix('$') {
+            Some(pattern) => (pattern, true),
+            None => (pattern, false),
+        };
+        let (mut text, mut pattern) = (text.chars(), pattern);
+        while let Some(first) = pattern.chars().next() {
+            let is_fitting = if let Some(class) = pattern.strip_prefix('[') {
+                let (class, rest) = class.split_once("]{").expect("a class and its number");
+                let (count, rest) = rest.split_once('}').expect("the number's end");
+                pattern = rest;
+                let count: usize = count.parse().expect("a number");
+                let found: Vec<char> = text.by_ref().take(count).collect();
+                found.len() == count && found.iter().all(|found| is_in_class(*found, class))
+            } else {
+                let is_plain = first.is_ascii_alphanumeric() || "-/".contains(first);
+                assert!(is_plain, "'{first}' is not known to this test");
+                pattern = &pattern[1..];
+                text.next() == Some(first)
+            };
+            if !is_fitting {
+                return false;
+            }
+        }
+        !is_whole || text.next().is_none()
+    }
+
+    /// Whether a class of ranges, such as `0-9a-f`, has this character.
+    fn is_in_class(found: char, class: &str) -> bool {
+        let ends: Vec<char> = class.chars().collect();
+        ends.chunks(3).any(|range| {
+            let [from, '-', to] = *range else {
+                panic!("the class {class} is not known to this test")
+            };
+            (from..=to).contains(&found)
+        })
     }
 
     fn is_a(value: &Value, kind: &Value) -> bool {
@@ -219,6 +260,10 @@ mod tests {
         }
     }
 
+    fn span() -> Option<SpanContext> {
+        SpanContext::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    }
+
     fn sent(event: &CloudEvent) -> Value {
         serde_json::from_slice(&event.envelope).expect("JSON")
     }
@@ -229,9 +274,12 @@ mod tests {
         let documents = Outcome::ALL.map(document).into_iter().chain([full()]);
         for document in documents {
             for include in [Include::Everything, Include::NotificationOnly] {
-                let event = CloudEvent::of(&document, include, ("here", None)).expect("rendered");
-                let sent = sent(&event);
-                assert_eq!(problems(&sent, &schema, &schema), [""; 0], "{sent:#}");
+                for origin in [None, span()] {
+                    let event = CloudEvent::of(&document, include, ("here", origin));
+                    let sent = sent(&event.expect("rendered"));
+                    assert_eq!(sent.get("traceparent").is_some(), origin.is_some());
+                    assert_eq!(problems(&sent, &schema, &schema), [""; 0], "{sent:#}");
+                }
             }
         }
     }
@@ -239,11 +287,27 @@ mod tests {
     #[test]
     fn what_is_no_envelope_does_not_fit() {
         let schema = cloudevent();
-        let event = CloudEvent::of(&full(), Include::Everything, ("here", None)).expect("rendered");
+        let event = CloudEvent::of(&full(), Include::Everything, ("here", span()));
+        let event = event.expect("rendered");
+        assert_eq!(problems(&sent(&event), &schema, &schema), [""; 0]);
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         for (place, wrong) in [
             ("/id", json!("x")),
             ("/type", json!("ai.suki.session.lost")),
             ("/source", json!("elsewhere")),
+            ("/traceparent", json!("00-")),
+            (
+                "/traceparent",
+                json!(format!("00-{trace}-00f067aa0ba902b-01")),
+            ),
+            (
+                "/traceparent",
+                json!(format!("00-{trace}-00F067AA0BA902B7-01")),
+            ),
+            (
+                "/traceparent",
+                json!(format!("00-{trace}-00f067aa0ba902b7-011")),
+            ),
             ("/data/revision", json!(0)),
             ("/data/missing/0", json!({"group": "contents"})),
             ("/data/resources/contents/0/http_status", json!("200")),
