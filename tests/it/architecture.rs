@@ -193,12 +193,14 @@ fn imports(text: &str) -> Vec<String> {
 fn no_folder_imports_what_it_may_not() {
     let mut wrong = Vec::new();
     for (name, text) in sources() {
-        let Some((_, allowed)) = ALLOWED.iter().find(|(folder, _)| name.starts_with(folder)) else {
+        let Some((folder, allowed)) = ALLOWED.iter().find(|(folder, _)| name.starts_with(folder))
+        else {
             continue;
         };
-        let own = name.split(['/', '.']).next().unwrap();
+        let own = folder.replace('/', "::");
         for import in imports(&code(&text)) {
-            let is_fine = import.starts_with(own)
+            let is_fine = import == own
+                || import.starts_with(&format!("{own}::"))
                 || import.is_empty()
                 || allowed
                     .iter()
@@ -207,6 +209,20 @@ fn no_folder_imports_what_it_may_not() {
                 wrong.push(format!("{name} imports crate::{import}"));
             }
         }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn only_the_commands_import_the_laboratory() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources() {
+        if name.starts_with("cli/") || name.starts_with("lab/") {
+            continue;
+        }
+        let imports = imports(&code(&text)).into_iter();
+        let of_lab = imports.filter(|import| import == "lab" || import.starts_with("lab::"));
+        wrong.extend(of_lab.map(|import| format!("{name} imports crate::{import}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
