@@ -21,7 +21,7 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
         Ok(found) => {
             let oldest = stats::oldest_pending(&found, state.clock.now());
             state.metrics.set_events(&found.events, oldest);
-            state.metrics.set_refused_kept(found.rejected);
+            state.metrics.set_rejected_kept(found.rejected);
             // Only if the store did not just fail. With no sink given as configured, `orphans` lists every sink that
             // has waiting deliveries.
             if let Ok(waiting) = state.records().orphans(Vec::new()).await {

@@ -332,7 +332,7 @@ pub fn signing_secrets(config: &Config) -> Secrets {
     }))
 }
 
-/// Starts the tasks that write to the store independently of requests: one keeps refused requests, one drains the
+/// Starts the tasks that write to the store independently of requests: one keeps rejected requests, one drains the
 /// spool.
 fn spawn_keepers(
     rejected_requests: ingress::RejectedKeeper,
@@ -342,7 +342,7 @@ fn spawn_keepers(
     let (journal, tasks) = (ingress.journal.clone(), group.clone());
     group.spawn("rejected requests", rejected_requests.run(journal, tasks));
     let journal = ingress.journal.clone();
-    let (bounds, metrics) = (ingress.settings.refused, ingress.metrics.clone());
+    let (bounds, metrics) = (ingress.settings.rejected, ingress.metrics.clone());
     group.spawn_until_stopped("spool drain", async move {
         journal.drain(bounds, metrics).await;
     });

@@ -238,11 +238,11 @@ fn settings(config: &Config) -> ingress::Settings {
         tolerance: config.signature.tolerance,
         on_stale: config.signature.on_stale,
         max_buffered_bytes: config.server.max_buffered_bytes,
-        refused: refused(config),
+        rejected: rejected_bounds(config),
     }
 }
 
-fn refused(config: &Config) -> Bounds {
+fn rejected_bounds(config: &Config) -> Bounds {
     Bounds {
         requests: config.signature.keep_unauthentic,
         bytes: config.signature.keep_unauthentic_bytes,

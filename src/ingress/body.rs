@@ -20,7 +20,7 @@ pub(super) struct Incoming {
     pub(super) cut_short: Option<Rejection>,
 }
 
-/// Reads the body up to the size limit. A `Content-Length` above the limit is refused without reading.
+/// Reads the body up to the size limit. A `Content-Length` above the limit is rejected without reading.
 pub(super) async fn read(
     state: &State,
     headers: &HeaderMap,

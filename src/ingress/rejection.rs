@@ -24,7 +24,7 @@ pub(super) enum Rejection {
     /// Not authentic.
     #[error("{0}")]
     NotAuthentic(#[from] VerifyError),
-    /// Authentic, but `generated-at` is out of tolerance and the configuration refuses such notifications.
+    /// Authentic, but `generated-at` is out of tolerance and the configuration rejects such notifications.
     #[error("generated-at is too far from the present time")]
     Stale,
     /// Authentic, but not a notification.

@@ -58,13 +58,13 @@ pub struct Settings {
     /// The most bytes of request bodies in memory at once.
     pub max_buffered_bytes: usize,
     /// Limits on the stored requests that match no secret.
-    pub refused: Bounds,
+    pub rejected: Bounds,
 }
 
 impl State {
     /// The state, and the task that stores rejected requests.
     pub fn new(parts: Parts) -> (Self, RejectedKeeper) {
-        let (rejected_requests, keeper) = RejectedRequests::new(parts.settings.refused);
+        let (rejected_requests, keeper) = RejectedRequests::new(parts.settings.rejected);
         let budget = MemoryBudget::new(parts.settings.max_buffered_bytes);
         let state = Self {
             parts: Arc::new(parts),

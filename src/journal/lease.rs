@@ -2,7 +2,7 @@
 //!
 //! A lease has no expiry of its own. It is valid while the instance that holds it is alive and nobody has taken the
 //! work from it. Each lease has its own fencing token, so that a result from an earlier lease is recognized and
-//! refused.
+//! rejected.
 
 use std::fmt;
 use std::str::FromStr;

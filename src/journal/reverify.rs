@@ -24,8 +24,8 @@ pub struct Reverified {
     pub duplicates: usize,
     /// Authentic, but not a notification: now in quarantine.
     pub quarantined: usize,
-    /// Still not authentic, or stale where stale notifications are refused. They stay among the rejected.
-    pub refused: usize,
+    /// Still not authentic, or stale where stale notifications are rejected. They stay among the rejected.
+    pub rejected: usize,
     /// Authentic, but the store does not take them. They stay among the rejected.
     pub failed: usize,
 }
@@ -61,7 +61,7 @@ impl Journal {
                 done.checked += 1;
                 match self.take_up(request, rules, &mut done).await {
                     Ok(true) => taken.push(number),
-                    Ok(false) => done.refused += 1,
+                    Ok(false) => done.rejected += 1,
                     Err(error) if error.is_outage() => return Err(error),
                     Err(error) => {
                         tracing::warn!(error = %error, "the store does not take a rejected request that is authentic now; it stays among the rejected");

@@ -293,8 +293,8 @@ impl Metrics {
         counter(&self.0.recorder, "admin_refused_total", &[("code", code)]).increment(1);
     }
 
-    /// Sets the number of refused requests that are kept.
-    pub fn set_refused_kept(&self, count: u64) {
+    /// Sets the number of rejected requests that are kept.
+    pub fn set_rejected_kept(&self, count: u64) {
         self.set("refused_kept", &[], count);
     }
 

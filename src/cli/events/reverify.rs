@@ -48,7 +48,7 @@ pub(super) async fn run(
         accepted,
         duplicates,
         quarantined,
-        refused,
+        rejected,
         failed,
     } = done;
     let ended = if failed == 0 {
@@ -59,13 +59,13 @@ pub(super) async fn run(
     if args.json {
         emit_json(&json!({
             "checked": checked, "accepted": accepted, "duplicates": duplicates,
-            "quarantined": quarantined, "refused": refused, "failed": failed,
+            "quarantined": quarantined, "refused": rejected, "failed": failed,
         }))?;
         return Ok(ended);
     }
     let text = format!(
         "{checked} rejected requests verified again: {accepted} accepted, {duplicates} known already, \
-         {quarantined} to the quarantine, {refused} still rejected, {failed} not taken by the store\n"
+         {quarantined} to the quarantine, {rejected} still rejected, {failed} not taken by the store\n"
     );
     emit(text.as_bytes())?;
     Ok(ended)
