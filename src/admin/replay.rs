@@ -152,8 +152,8 @@ pub fn action(from: ReplayFrom, sinks: &[String]) -> String {
 /// # Errors
 /// When the word is unknown; the error names the known ones.
 pub fn from_word(word: &str) -> Result<ReplayFrom, String> {
-    ReplayFrom::from_word(word)
-        .ok_or_else(|| format!("unknown start '{word}'; expected retrieve or deliver"))
+    word.parse()
+        .map_err(|_| format!("unknown start '{word}'; expected retrieve or deliver"))
 }
 
 /// Checks that each wanted sink is configured.

@@ -141,16 +141,16 @@ pub(super) async fn history(
 
 impl Minute {
     fn of(at: Timestamp, minute: &metrics::Minute) -> Self {
-        let answers = Answer::ALL.map(Answer::as_str);
-        let outcomes = Outcome::ALL.map(Outcome::as_str);
+        let answers = Answer::ALL.iter().map(|answer| answer.as_str());
+        let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
         Self {
             ack_ms: minute.ack.map(Times::of),
-            answers: answers.into_iter().zip(minute.answers).collect(),
+            answers: answers.zip(minute.answers).collect(),
             at: at.to_string(),
             dead: minute.dead,
             done: minute.done,
             end_to_end_ms: minute.end_to_end.map(Times::of),
-            outcomes: outcomes.into_iter().zip(minute.outcomes).collect(),
+            outcomes: outcomes.zip(minute.outcomes).collect(),
         }
     }
 }

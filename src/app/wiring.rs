@@ -51,7 +51,7 @@ pub(super) async fn build(
     note_what_is_missing(&config, &readiness);
     let alerts = Alerts::default();
     Alert::ALL
-        .into_iter()
+        .iter()
         .for_each(|alert| metrics.knows_alert(alert.as_str()));
     let told = reported_alerts::take_over(&config, &journal, (&alerts, &metrics)).await;
 

@@ -160,7 +160,7 @@ pub(super) async fn plan(
     let filter = filter_of(&visitor, query.as_bytes())?;
     let from = field(query.as_bytes(), "from");
     let from = from
-        .and_then(|word| ReplayFrom::from_word(&word))
+        .and_then(|word| word.parse().ok())
         .unwrap_or(ReplayFrom::Retrieve);
     let preview = state.admin.records().preview(filter.clone()).await;
     let preview = preview.map_err(|error| Problem::of(&visitor, &error.into()))?;

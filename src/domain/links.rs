@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::words::worded;
+
 /// A group of `_links`: one of the six that the vendor names (docs/VENDOR.md, "Links"), or one that it adds later.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkGroup(String);
@@ -58,21 +60,20 @@ pub struct Link {
     pub is_get: bool,
 }
 
-/// The vendor's product that a session belongs to. No field tells it (docs/VENDOR.md, "Kinds of sessions"); paths do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum SessionKind {
-    /// An ambient session: a visit that Suki listened to.
-    Ambient,
-    /// A form-filling session.
-    FormFilling,
-    /// Not known yet.
-    Unknown,
+worded! {
+    /// The vendor's product that a session belongs to. No field tells it (docs/VENDOR.md, "Kinds of sessions"); paths
+    /// do.
+    SessionKind, "kind" {
+        /// An ambient session: a visit that Suki listened to.
+        Ambient = "ambient",
+        /// A form-filling session.
+        FormFilling = "form_filling",
+        /// Not known yet.
+        Unknown = "unknown",
+    }
 }
 
 impl SessionKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::Ambient, Self::FormFilling, Self::Unknown];
-
     /// The kind that a link's path belongs to.
     pub fn of_href(href: &str) -> Self {
         if href.contains("/form-filling/") {
@@ -84,21 +85,8 @@ impl SessionKind {
         }
     }
 
-    /// The name in the API, in the metrics and in the events that sinks get.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ambient => "ambient",
-            Self::FormFilling => "form_filling",
-            Self::Unknown => "unknown",
-        }
-    }
-
     /// The kind with this stored name; an unknown name is `Unknown`.
     pub fn from_word(word: &str) -> Self {
-        match word {
-            "ambient" => Self::Ambient,
-            "form_filling" => Self::FormFilling,
-            _ => Self::Unknown,
-        }
+        word.parse().unwrap_or(Self::Unknown)
     }
 }

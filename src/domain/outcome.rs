@@ -1,36 +1,26 @@
 //! How a session ended, according to the notification and according to the status endpoint.
 
-use std::fmt;
-use std::str::FromStr;
+use super::words::worded;
 
-/// How a session ended, in this service's terms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
-    /// A note was made.
-    Completed,
-    /// The session or its note failed.
-    Failed,
-    /// The session timed out.
-    TimedOut,
-    /// The session was cancelled.
-    Cancelled,
-    /// The session was too short or nothing was said: no error, and no note is coming.
-    Skipped,
-    /// Not told, or told in an unknown word.
-    Unknown,
+worded! {
+    /// How a session ended, in this service's terms. The order is the one in which people see the outcomes.
+    Outcome, "outcome" {
+        /// A note was made.
+        Completed = "completed",
+        /// The session or its note failed.
+        Failed = "failed",
+        /// The session timed out.
+        TimedOut = "timed_out",
+        /// The session was cancelled.
+        Cancelled = "cancelled",
+        /// The session was too short or nothing was said: no error, and no note is coming.
+        Skipped = "skipped",
+        /// Not told, or told in an unknown word.
+        Unknown = "unknown",
+    }
 }
 
 impl Outcome {
-    /// Every outcome, in the order in which people see them.
-    pub const ALL: [Self; 6] = [
-        Self::Completed,
-        Self::Failed,
-        Self::TimedOut,
-        Self::Cancelled,
-        Self::Skipped,
-        Self::Unknown,
-    ];
-
     /// The meaning of a notification's `status`. Only `success` and `failure` are documented; the other words are the
     /// obvious ones for the two events whose `status` is not. Everything else, and no status, is `Unknown`.
     pub fn of_notification(status: Option<&str>) -> Self {
@@ -42,38 +32,6 @@ impl Outcome {
             Some("skipped") => Self::Skipped,
             _ => Self::Unknown,
         }
-    }
-
-    /// The name in the API, in the metrics and in the events that sinks get.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-            Self::Cancelled => "cancelled",
-            Self::Skipped => "skipped",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Outcome {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|outcome| outcome.as_str() == text)
-            .ok_or_else(|| {
-                let words = Self::ALL.map(Self::as_str).join(", ");
-                format!("unknown outcome '{text}'; expected one of {words}")
-            })
     }
 }
 

@@ -234,13 +234,7 @@ pub fn of(name: &str) -> impl Fn(String) -> String {
 }
 
 fn kind(word: &str) -> Result<SessionKind, String> {
-    let kind = SessionKind::from_word(word);
-    if kind == SessionKind::Unknown && word != "unknown" {
-        return Err(format!(
-            "unknown kind '{word}'; expected one of ambient, form_filling, unknown"
-        ));
-    }
-    Ok(kind)
+    word.parse()
 }
 
 /// Parses `true` or `false`.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::Lease;
 use crate::domain::{
     Cause, DedupeKey, DeliveryState, EncounterId, EventId, EventState, Expectation, LinkCause,
-    LinkGroup, LinkState, Malformed, Notification, Outcome, SessionId, SessionKind, Source,
+    LinkGroup, LinkState, Malformed, Notification, Outcome, SessionId, SessionKind, Source, worded,
 };
 
 /// An event to store. For a webhook only [`super::Received::read`] makes one, from verified bytes. The spool makes one
@@ -225,30 +225,13 @@ pub struct Page {
     pub next: Option<i64>,
 }
 
-/// The stage at which a replay starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplayFrom {
-    /// Fetch everything again, then deliver.
-    Retrieve,
-    /// Deliver what was fetched before.
-    Deliver,
-}
-
-impl ReplayFrom {
-    /// Both stages.
-    pub const ALL: [Self; 2] = [Self::Retrieve, Self::Deliver];
-
-    /// The stage's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Retrieve => "retrieve",
-            Self::Deliver => "deliver",
-        }
-    }
-
-    /// The stage of this name.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|from| from.as_str() == word)
+worded! {
+    /// The stage at which a replay starts.
+    ReplayFrom, "start" {
+        /// Fetch everything again, then deliver.
+        Retrieve = "retrieve",
+        /// Deliver what was fetched before.
+        Deliver = "deliver",
     }
 }
 

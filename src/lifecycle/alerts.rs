@@ -8,63 +8,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-/// The kinds of alert.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Alert {
-    /// Sessions have ended whose notifications did not come.
-    PushMissed,
-    /// Events were given up and wait for an operator.
-    DeadEvents,
-    /// A sink's deliveries were given up.
-    SinkExhausted,
-    /// The vendor's API does not let the service in.
-    TokenRefused,
-    /// A listener's certificate has ended or ends soon.
-    CertificateEnding,
-    /// A sink's target has not confirmed in time that it applied events.
-    AppliedOverdue,
-    /// The synthetic notification is not answered.
-    CanarySilent,
+use crate::domain::worded;
+
+worded! {
+    /// The kinds of alert. Sinks get each as the type `ai.suki.receiver.` followed by its word.
+    Alert, "alert" {
+        /// Sessions have ended whose notifications did not come.
+        PushMissed = "push_missed",
+        /// Events were given up and wait for an operator.
+        DeadEvents = "dead_events",
+        /// A sink's deliveries were given up.
+        SinkExhausted = "sink_exhausted",
+        /// The vendor's API does not let the service in.
+        TokenRefused = "token_refused",
+        /// A listener's certificate has ended or ends soon.
+        CertificateEnding = "certificate_ending",
+        /// A sink's target has not confirmed in time that it applied events.
+        AppliedOverdue = "applied_overdue",
+        /// The synthetic notification is not answered.
+        CanarySilent = "canary_silent",
+    }
 }
 
 impl Alert {
-    /// Every kind.
-    pub const ALL: [Self; 7] = [
-        Self::PushMissed,
-        Self::DeadEvents,
-        Self::SinkExhausted,
-        Self::TokenRefused,
-        Self::CertificateEnding,
-        Self::AppliedOverdue,
-        Self::CanarySilent,
-    ];
-
-    /// The name of this kind; sinks get it as the type `ai.suki.receiver.` followed by this name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PushMissed => "push_missed",
-            Self::DeadEvents => "dead_events",
-            Self::SinkExhausted => "sink_exhausted",
-            Self::TokenRefused => "token_refused",
-            Self::CertificateEnding => "certificate_ending",
-            Self::AppliedOverdue => "applied_overdue",
-            Self::CanarySilent => "canary_silent",
-        }
-    }
-
-    /// The kind with this name.
+    /// The kind with this word.
     pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|alert| alert.as_str() == word)
+        word.parse().ok()
     }
 }
 
-/// Whether an alert is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AlertStatus {
-    /// The alert was raised and is active.
-    Raised,
-    /// The alert is not active any more.
-    Resolved,
+worded! {
+    /// Whether an alert is active.
+    AlertStatus, "alert status" {
+        /// The alert was raised and is active.
+        Raised = "raised",
+        /// The alert is not active any more.
+        Resolved = "resolved",
+    }
 }
 
 /// A change of an alert, to be reported to the sinks.

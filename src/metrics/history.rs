@@ -80,13 +80,13 @@ impl Default for History {
 impl History {
     pub(super) fn answered(&self, answer: Answer, took: Duration) {
         self.note(|ring| {
-            add(&mut ring.current.answers, &Answer::ALL, answer);
+            add(&mut ring.current.answers, Answer::ALL, answer);
             ring.ack.saturating_record(micros(took));
         });
     }
 
     pub(super) fn session(&self, outcome: Outcome) {
-        self.note(|ring| add(&mut ring.current.outcomes, &Outcome::ALL, outcome));
+        self.note(|ring| add(&mut ring.current.outcomes, Outcome::ALL, outcome));
     }
 
     pub(super) fn done(&self, took: Duration) {
@@ -156,7 +156,7 @@ impl Ring {
     }
 }
 
-fn add<T: PartialEq + Copy, const N: usize>(counts: &mut [u32; N], all: &[T; N], one: T) {
+fn add<T: PartialEq>(counts: &mut [u32], all: &[T], one: T) {
     if let Some(at) = all.iter().position(|known| *known == one) {
         counts[at] += 1;
     }

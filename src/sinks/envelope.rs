@@ -127,7 +127,8 @@ struct MissingLink<'a> {
 }
 
 fn session_types() -> Schema {
-    one_of_texts(Outcome::ALL.map(session_type).to_vec())
+    let types = Outcome::ALL.iter().map(|outcome| session_type(*outcome));
+    one_of_texts(types.collect())
 }
 
 fn sources() -> Schema {

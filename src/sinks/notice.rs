@@ -81,13 +81,13 @@ enum Data<'a> {
 }
 
 fn types() -> Schema {
-    let names = Alert::ALL.map(Alert::as_str);
-    let types = names.into_iter().chain([CANARY]).map(notice_type);
+    let names = Alert::ALL.iter().map(|alert| alert.as_str());
+    let types = names.chain([CANARY]).map(notice_type);
     one_of_texts(types.collect())
 }
 
 fn statuses() -> Schema {
-    one_of(["raised", "resolved"])
+    one_of(AlertStatus::ALL.iter().map(|status| status.as_str()))
 }
 
 fn answered() -> Schema {
@@ -103,10 +103,7 @@ impl CloudEvent {
     /// even by a later process.
     pub fn of_alert(change: &AlertChange, instance: &str) -> Self {
         let about = (!change.about.is_empty()).then_some(change.about.as_str());
-        let status = match change.status {
-            AlertStatus::Raised => "raised",
-            AlertStatus::Resolved => "resolved",
-        };
+        let status = change.status.as_str();
         let key = change.key();
         let data = Data::Alert {
             about,

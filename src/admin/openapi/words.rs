@@ -33,11 +33,11 @@ closed_sets! {
     /// The state of an event.
     EventState, "The state of an event." = words(domain::EventState::ALL, |it| it.as_str());
     /// How a session ended.
-    Outcome, "How the session ended." = words(&domain::Outcome::ALL, |it| it.as_str());
+    Outcome, "How the session ended." = words(domain::Outcome::ALL, |it| it.as_str());
     /// How an event came in.
     Source, "How the event came in." = words(domain::Source::ALL, |it| it.as_str());
     /// The kind of a session.
-    Kind, "The kind of session." = words(&domain::SessionKind::ALL, |it| it.as_str());
+    Kind, "The kind of session." = words(domain::SessionKind::ALL, |it| it.as_str());
     /// The kind of a session that is registered.
     NewKind, "The kind of session." = vec!["ambient", "form_filling"];
     /// The cause of a failure.
@@ -62,7 +62,7 @@ closed_sets! {
         = words(journal::Standing::ALL, |it| it.as_str());
     /// Where a replay starts.
     ReplayFrom, "Where a replay starts: `retrieve` fetches everything anew, `deliver` sends what was fetched."
-        = words(&journal::ReplayFrom::ALL, |it| it.as_str());
+        = words(journal::ReplayFrom::ALL, |it| it.as_str());
     /// Which come first.
     Order, "Which come first: the newest (`desc`) or the oldest (`asc`)." = vec!["desc", "asc"];
 }

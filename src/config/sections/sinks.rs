@@ -178,7 +178,8 @@ impl Setting for Subscribed {
                 outcome => match outcome.parse() {
                     Ok(outcome) => subscribed.events.push(outcome),
                     Err(_) => {
-                        let outcomes = Outcome::ALL.map(Outcome::as_str).join(", ");
+                        let outcomes: Vec<_> = Outcome::ALL.iter().map(|it| it.as_str()).collect();
+                        let outcomes = outcomes.join(", ");
                         return Err(format!(
                             "unknown event '{outcome}'; expected one of {outcomes}, {ALERTS}, {CANARY}"
                         ));

@@ -170,7 +170,7 @@ pub(super) async fn replay_what_is_free(transaction: &Transaction<'_>) -> Result
         transaction
             .execute("DELETE FROM replays WHERE event = $1", &[&event])
             .await?;
-        let from = ReplayFrom::from_word(row::get(&found, "step")?).ok_or(row::corrupt("step"))?;
+        let from: ReplayFrom = row::word(&found, "step")?;
         let sinks: Vec<String> = row::get(&found, "sinks")?;
         if row::get(&found, "has_content")? {
             start_again(transaction, event, from, &sinks).await?;

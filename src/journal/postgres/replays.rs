@@ -9,7 +9,7 @@ use super::{PostgresStore, WORK, list, look, operate, row};
 use crate::domain::{Cause, EventId};
 use crate::journal::{
     Cancelled, CauseGroup, Error, Filter, JobState, MOST_COUNTED, NewReplayJob, Preview, Progress,
-    ReplayFrom, ReplayJob, ReplayStep, Replayed, Replays, Tally, addressees,
+    ReplayJob, ReplayStep, Replayed, Replays, Tally, addressees,
 };
 
 const BEGIN: &str =
@@ -160,7 +160,7 @@ fn job(found: &Row) -> Result<ReplayJob, Error> {
             actor: row::get(found, "actor")?,
             reason: row::get(found, "reason")?,
             filter: Filter::from_json(&filter).map_err(|_| corrupt())?,
-            from: ReplayFrom::from_word(row::get(found, "step")?).ok_or_else(corrupt)?,
+            from: row::word(found, "step")?,
             sinks: row::get(found, "sinks")?,
             rate: rate.and_then(|rate| u32::try_from(rate).ok()),
         },

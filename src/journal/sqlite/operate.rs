@@ -84,8 +84,8 @@ pub(super) fn replay_what_is_free(tx: &Tx<'_>, now: Millis) -> Result<(), Error>
     for (event, step, sinks) in free {
         tx.prepare_cached("DELETE FROM replays WHERE event = ?1")?
             .execute([event])?;
-        let (Some(from), Ok(sinks)) = (
-            ReplayFrom::from_word(&step),
+        let (Ok(from), Ok(sinks)) = (
+            step.parse::<ReplayFrom>(),
             serde_json::from_str::<Vec<String>>(&sinks),
         ) else {
             return Err(Error::Corrupt { what: "replay" });

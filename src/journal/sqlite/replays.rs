@@ -9,7 +9,7 @@ use super::{SqliteStore, list, operate, row};
 use crate::domain::{Cause, EventId, Millis};
 use crate::journal::{
     Cancelled, CauseGroup, Error, Filter, JobState, MOST_COUNTED, NewReplayJob, Preview, Progress,
-    ReplayFrom, ReplayJob, ReplayStep, Replayed, Replays, Standing, Tally, addressees,
+    ReplayJob, ReplayStep, Replayed, Replays, Standing, Tally, addressees,
 };
 
 const BEGIN: &str =
@@ -145,8 +145,7 @@ fn jobs(connection: &Connection, sql: &str) -> Result<Vec<ReplayJob>, Error> {
 
 fn job(found: &Row<'_>) -> Result<ReplayJob, Error> {
     let corrupt = || Error::Corrupt { what: "replay job" };
-    let (filter, step, sinks): (String, String, String) =
-        (found.get(4)?, found.get(5)?, found.get(6)?);
+    let (filter, sinks): (String, String) = (found.get(4)?, found.get(6)?);
     let filter = serde_json::from_str(&filter).map_err(|_| corrupt())?;
     Ok(ReplayJob {
         id: found.get(0)?,
@@ -155,7 +154,7 @@ fn job(found: &Row<'_>) -> Result<ReplayJob, Error> {
             actor: found.get(2)?,
             reason: found.get(3)?,
             filter: Filter::from_json(&filter).map_err(|_| corrupt())?,
-            from: ReplayFrom::from_word(&step).ok_or_else(corrupt)?,
+            from: row::word(found, 5, "replay job")?,
             sinks: serde_json::from_str(&sinks).map_err(|_| corrupt())?,
             rate: found.get(7)?,
         },
