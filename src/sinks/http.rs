@@ -173,19 +173,22 @@ fn unanswered(error: &reqwest::Error) -> Cause {
 /// Only a 2xx is a success. A status that rejects this content is final; any other failure may be fixed at the other
 /// end.
 fn outcome(status: StatusCode, after: Option<std::time::Duration>) -> SinkAnswer {
-    let cause = match status.as_u16() {
+    if status.is_success() {
+        return SinkAnswer::Delivered;
+    }
+    let status = status.as_u16();
+    let cause = match status {
         400 | 410 | 413 | 422 => Cause::DeliverRejected,
         401 | 403 | 407 => Cause::DeliverAuth,
         408 | 504 => Cause::DeliverTimeout,
         500..=599 => Cause::DeliverHttp5xx,
         _ => Cause::DeliverHttp4xx,
     };
-    let text = format!("HTTP {}", status.as_u16());
-    let reason = Reason::new(cause, text).answered(Some(status.as_u16()));
-    match status.as_u16() {
-        200..=299 => SinkAnswer::Delivered,
-        400 | 410 | 413 | 422 => SinkAnswer::Rejected { reason },
-        _ => SinkAnswer::Retry { after, reason },
+    let reason = Reason::new(cause, format!("HTTP {status}")).answered(Some(status));
+    if cause == Cause::DeliverRejected {
+        SinkAnswer::Rejected { reason }
+    } else {
+        SinkAnswer::Retry { after, reason }
     }
 }
 
