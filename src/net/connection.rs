@@ -55,7 +55,7 @@ pub(super) struct Server {
     pub(super) limits: Limits,
     pub(super) tls: Option<ServerTls>,
     pub(super) refused: Arc<Refused>,
-    pub(super) shutdown: TaskGroup,
+    pub(super) tasks: TaskGroup,
 }
 
 /// A server for HTTP/1.1 and HTTP/2, with its limits.
@@ -210,7 +210,7 @@ impl Connection {
     /// then finished, or when no request has come for so long that none is on its way. An idle connection is not closed
     /// at once, because a sender learns too late that it was closed, and Suki sends each notification only once.
     async fn stopping(&self) {
-        self.server.shutdown.stopping().await;
+        self.server.tasks.stopping().await;
         let (stopped, linger) = (Instant::now(), self.server.limits.linger);
         while !self.activity.is_in_request() {
             let patience = if self.activity.has_begun() {

@@ -133,13 +133,13 @@ impl Offer {
     }
 
     /// Hands the sockets to every process that asks, until one of them accepts notifications. `readiness` knows of the
-    /// successor while it runs. Ends when `shutdown` stops, or when the sockets are withdrawn and there is no
+    /// successor while it runs. Ends when `tasks` is stopped, or when the sockets are withdrawn and there is no
     /// successor: they must be closed then, so that a load balancer's connection is refused and it goes elsewhere.
-    pub async fn serve(self, lent: LentSockets, readiness: Readiness, shutdown: TaskGroup) {
+    pub async fn serve(self, lent: LentSockets, readiness: Readiness, tasks: TaskGroup) {
         tokio::select! {
             // Remove the file within this branch, before the streams are closed: once a successor sees its stream
             // closed, it may use the path itself.
-            () = async { shutdown.stopping().await; self.forget(); } => {}
+            () = async { tasks.stopping().await; self.forget(); } => {}
             () = self.hand_over(lent, &readiness) => {}
         }
     }

@@ -40,14 +40,14 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Accepts connections until `accepting` is cancelled and serves them until `shutdown` stops; then lets open
+    /// Accepts connections until `accepting` is cancelled and serves them until `tasks` is stopped; then lets open
     /// requests finish.
     pub async fn serve(
         self,
         router: Router,
         readiness: Readiness,
         accepting: CancellationToken,
-        shutdown: TaskGroup,
+        tasks: TaskGroup,
     ) {
         let acceptor = Acceptor {
             open: OpenConnections::new(self.limits.max_connections, self.metrics.clone()),
@@ -58,7 +58,7 @@ impl Listener {
                 limits: self.limits,
                 tls: self.tls,
                 refused: Arc::new(Refused::new(self.name, self.metrics)),
-                shutdown,
+                tasks,
             },
             listener: self.name,
         };
@@ -124,7 +124,7 @@ impl Acceptor {
             peer,
             activity: Arc::clone(&open.activity),
         };
-        self.server.shutdown.spawn("connection", async move {
+        self.server.tasks.spawn("connection", async move {
             connection.serve(stream).await;
             drop(open);
         });
