@@ -88,13 +88,13 @@ impl Reader {
             result => return result.map_err(Unread::of_call),
         };
         if !tokens.refused(&old, &refused) {
-            return Err(Unread::of_call(refused.of_this_call(old.is_taken())));
+            return Err(Unread::of_call(refused.of_this_call(old.was_accepted())));
         }
         let new = tokens.get().await.map_err(Unread::of_login)?;
         match self.get_with(&new, transport, url, endpoint).await {
             Err(failure) if failure.is_token_refused() => {
                 tokens.replaced_in_vain(&old, &new, &failure);
-                Err(Unread::of_call(failure.of_this_call(old.is_taken())))
+                Err(Unread::of_call(failure.of_this_call(old.was_accepted())))
             }
             result => {
                 tokens.replaced();
@@ -114,12 +114,12 @@ impl Reader {
         let result = transport
             .get(url, header, self.provider.as_ref(), endpoint)
             .await;
-        let is_taken = match &result {
+        let is_accepted = match &result {
             Ok(_) => true,
             Err(failure) => failure.is_of_the_api() && !failure.is_token_refused(),
         };
-        if is_taken {
-            self.tokens.taken(token);
+        if is_accepted {
+            self.tokens.accepted(token);
         }
         result
     }

@@ -38,7 +38,7 @@ pub(super) struct Token {
     /// `ends_at` in wall time, for people.
     ends_on: Timestamp,
     /// Whether the vendor has ever accepted it.
-    was_taken: Arc<AtomicBool>,
+    was_accepted: Arc<AtomicBool>,
 }
 
 type Login = Shared<BoxFuture<'static, Result<Token, Failure>>>;
@@ -139,8 +139,8 @@ impl Tokens {
     }
 
     /// Records that the vendor accepted this token.
-    pub(super) fn taken(&self, token: &Token) {
-        if !token.was_taken.swap(true, Ordering::Relaxed) {
+    pub(super) fn accepted(&self, token: &Token) {
+        if !token.was_accepted.swap(true, Ordering::Relaxed) {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.failures = 0;
         }
@@ -163,7 +163,7 @@ impl Tokens {
     /// Records that the call refused with `old` was refused with `new` as well. If `old` was accepted for other calls,
     /// the token is not the reason: it is kept, and for a time with backoff a refusal causes no login.
     pub(super) fn replaced_in_vain(&self, old: &Token, new: &Token, failure: &Failure) {
-        if !old.is_taken() {
+        if !old.was_accepted() {
             return self.reject(new, failure);
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -192,7 +192,7 @@ impl Tokens {
         }
         state.token = None;
         (self.tell)(None);
-        match (rejected.is_taken(), state.failures) {
+        match (rejected.was_accepted(), state.failures) {
             (true, _) => {}
             (false, 0) => state.failures = 1,
             (false, _) => state.failed(failure.clone()),
@@ -233,8 +233,8 @@ impl Tokens {
 
 impl Token {
     /// Whether the vendor has accepted it for any call.
-    pub(super) fn is_taken(&self) -> bool {
-        self.was_taken.load(Ordering::Relaxed)
+    pub(super) fn was_accepted(&self) -> bool {
+        self.was_accepted.load(Ordering::Relaxed)
     }
 
     /// The token as the vendor issued it. `None` when it cannot be sent in a header.
@@ -250,7 +250,7 @@ impl Token {
             ends_on: Timestamp::now()
                 .saturating_add(life)
                 .unwrap_or(Timestamp::MAX),
-            was_taken: Arc::default(),
+            was_accepted: Arc::default(),
         })
     }
 }

@@ -93,7 +93,7 @@ async fn a_call_that_refuses_every_token_costs_the_others_neither_their_token_no
         let Ok(old) = tokens.get().await else {
             panic!("no token for the others")
         };
-        tokens.taken(&old);
+        tokens.accepted(&old);
         if tokens.refused(&old, &refused) {
             let Ok(new) = tokens.get().await else {
                 panic!("no token")
@@ -115,7 +115,7 @@ async fn a_token_that_was_taken_and_is_refused_later_is_replaced_at_once() {
         let Ok(token) = tokens.get().await else {
             panic!("no token")
         };
-        tokens.taken(&token);
+        tokens.accepted(&token);
         tokens.refused(&token, &refused);
     }
 }
