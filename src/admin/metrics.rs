@@ -22,9 +22,8 @@ pub(super) async fn show(Shared(state): Shared<State>) -> impl IntoResponse {
             let oldest = stats::oldest_pending(&found, state.clock.now());
             state.metrics.set_events(&found.events, oldest);
             state.metrics.set_rejected_kept(found.rejected);
-            // Only if the store did not just fail. With no sink given as configured, `orphans` lists every sink that
-            // has waiting deliveries.
-            if let Ok(waiting) = state.records().orphans(Vec::new()).await {
+            // Only if the store did not just fail.
+            if let Ok(waiting) = state.records().waiting_deliveries(Vec::new()).await {
                 for sink in state.sinks.iter() {
                     let found = waiting.iter().find(|waits| waits.sink == *sink);
                     let count = found.map_or(0, |waits| waits.count);

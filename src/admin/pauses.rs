@@ -65,8 +65,7 @@ pub struct Steered {
     responses((status = 200, description = "The sinks.", body = Sinks), StoreFailed),
 )]
 pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Sinks>, Error> {
-    // With no sink given as configured, `orphans` lists every sink that has waiting deliveries.
-    let waiting = state.records().orphans(Vec::new()).await?;
+    let waiting = state.records().waiting_deliveries(Vec::new()).await?;
     let paused = state.records().paused().await?;
     Ok(Json(Sinks::of(&state.sinks, &waiting, &paused)))
 }

@@ -214,7 +214,11 @@ async fn count_unapplied(state: &admin::State) {
 /// Checks for deliveries to sinks that are not configured, since nobody would deliver them. Logs when such a sink is
 /// found and when the set of names changes, not for each further delivery.
 async fn note_orphans(state: &admin::State, said: &mut Vec<String>) {
-    let Ok(orphans) = state.records().orphans(state.sinks.to_vec()).await else {
+    let Ok(orphans) = state
+        .records()
+        .waiting_deliveries(state.sinks.to_vec())
+        .await
+    else {
         return;
     };
     if orphans.is_empty() {

@@ -129,8 +129,7 @@ fn names(config: &Config) -> Vec<String> {
 
 async fn list(store: &dyn Records, config: &Config, as_json: bool) -> anyhow::Result<ExitStatus> {
     let known = names(config);
-    // With no sink given as configured, `orphans` also counts the deliveries of configured sinks.
-    let waiting = store.orphans(Vec::new()).await?;
+    let waiting = store.waiting_deliveries(Vec::new()).await?;
     let found = Sinks::of(&known, &waiting, &store.paused().await?);
     if as_json {
         return emit_json(&found);
@@ -164,7 +163,7 @@ async fn change(
     dry_run: bool,
     yes: bool,
 ) -> anyhow::Result<ExitStatus> {
-    let waiting = store.orphans(Vec::new()).await?;
+    let waiting = store.waiting_deliveries(Vec::new()).await?;
     let waiting = waiting.iter().find(|waits| waits.sink == sink);
     let count = waiting.map_or(0, |waits| waits.count);
     let action = match to {

@@ -26,8 +26,7 @@ pub(super) async fn show(Shared(state): Shared<State>, visitor: Visitor) -> Resu
 }
 
 async fn content(state: &State, visitor: &Visitor) -> Result<Markup, crate::journal::Error> {
-    // With no sink given as configured, `orphans` lists every sink that has waiting deliveries.
-    let waiting = state.admin.records().orphans(Vec::new()).await?;
+    let waiting = state.admin.records().waiting_deliveries(Vec::new()).await?;
     let failed = state.admin.records().causes().await?;
     let paused = all_paused(state).await?;
     let dead = |name: &str| -> u64 {

@@ -140,8 +140,8 @@ pub trait Records: Expectations + Replays + Pauses + CauseNotes {
         actor: String,
     ) -> Result<Requeued, Error>;
 
-    /// The waiting deliveries to sinks that are not configured and that nobody works on now, by sink.
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error>;
+    /// The deliveries that wait and that nobody works on now, by sink, without those for the sinks in `except`.
+    async fn waiting_deliveries(&self, except: Vec<String>) -> Result<Vec<Waiting>, Error>;
 
     /// Gives up at most `limit` undelivered events of a sink, and returns how many. An event that was waiting for
     /// nothing else ends.

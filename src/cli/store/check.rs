@@ -123,10 +123,13 @@ async fn inspect(store: &dyn Records, config: &Config) -> Examined {
         Stats::default()
     });
     let sinks = config.sinks.iter().map(|sink| sink.name.clone()).collect();
-    let orphans = store.orphans(sinks).await.unwrap_or_else(|error| {
-        problems.push(format!("its deliveries cannot be read: {error}"));
-        Vec::new()
-    });
+    let orphans = store
+        .waiting_deliveries(sinks)
+        .await
+        .unwrap_or_else(|error| {
+            problems.push(format!("its deliveries cannot be read: {error}"));
+            Vec::new()
+        });
     Examined {
         stats,
         problems,

@@ -36,14 +36,17 @@ const REOPEN: &str = "WITH reopened AS (
     INSERT INTO counts (state, n)
     SELECT state, n FROM reopened, (VALUES ('dead', -1), ('delivering', 1)) AS moved (state, n)";
 
-/// The deliveries that wait for sinks that are not configured.
-pub(super) async fn orphans(client: &Client, configured: &[String]) -> Result<Vec<Waiting>, Error> {
+/// The deliveries that wait, by sink, without those for the sinks in `except`.
+pub(super) async fn waiting_deliveries(
+    client: &Client,
+    except: &[String],
+) -> Result<Vec<Waiting>, Error> {
     let next = client.prepare_cached(NEXT).await?;
     let (mut found, mut after) = (Vec::new(), "deliver:".to_owned());
     while let Some(row) = client.query_opt(&next, &[&after]).await? {
         let word: String = row::get(&row, "task")?;
         if let Ok(Task::Deliver(sink)) = word.parse::<Task>()
-            && !configured.contains(&sink)
+            && !except.contains(&sink)
         {
             let waiting = client.prepare_cached(WAITING).await?;
             if let Some(waiting) = client.query_opt(&waiting, &[&word]).await? {

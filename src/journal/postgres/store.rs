@@ -233,9 +233,13 @@ impl Records for PostgresStore {
         lent.settle(requeued)
     }
 
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error> {
+    async fn waiting_deliveries(&self, except: Vec<String>) -> Result<Vec<Waiting>, Error> {
         let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, address::orphans(&lent, &configured)).await;
+        let found = look(
+            self.look_deadline,
+            address::waiting_deliveries(&lent, &except),
+        )
+        .await;
         lent.settle(found)
     }
 

@@ -35,10 +35,10 @@ const READDRESS: &str = "INSERT INTO work (event, task, due, fence, started_at)
 const REOPEN: &str = "DELETE FROM endings WHERE event = ?1 AND state = 'dead' AND has_content
     AND EXISTS (SELECT 1 FROM retrievals WHERE event = ?1 AND retrieved_at IS NOT NULL)";
 
-/// The deliveries that wait for sinks that are not configured.
-pub(super) fn orphans(
+/// The deliveries that wait, by sink, without those for the sinks in `except`.
+pub(super) fn waiting_deliveries(
     connection: &Connection,
-    configured: &[String],
+    except: &[String],
 ) -> Result<Vec<Waiting>, Error> {
     let (mut found, mut after) = (Vec::new(), "deliver:".to_owned());
     let mut next = connection.prepare_cached(NEXT)?;
@@ -47,7 +47,7 @@ pub(super) fn orphans(
         .optional()?
     {
         if let Ok(Task::Deliver(sink)) = word.parse::<Task>()
-            && !configured.contains(&sink)
+            && !except.contains(&sink)
         {
             let waiting: Option<(u64, i64)> = connection
                 .prepare_cached(WAITING)?

@@ -55,7 +55,7 @@ pub fn examine(path: &Path, configured: Option<&[String]>) -> Result<Examined, E
             .push(format!("its counts cannot be read: {error}")),
     }
     if let Some(configured) = configured {
-        match address::orphans(&connection, configured) {
+        match address::waiting_deliveries(&connection, configured) {
             Ok(orphans) => found.orphans = orphans,
             Err(error) => found
                 .problems

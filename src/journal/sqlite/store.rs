@@ -247,9 +247,9 @@ impl Records for SqliteStore {
             .await
     }
 
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error> {
+    async fn waiting_deliveries(&self, except: Vec<String>) -> Result<Vec<Waiting>, Error> {
         self.looks
-            .read(move |connection| address::orphans(connection, &configured))
+            .read(move |connection| address::waiting_deliveries(connection, &except))
             .await
     }
 

@@ -249,8 +249,8 @@ impl Records for FailingStore {
         self.inner.requeue(id, notification, actor).await
     }
 
-    async fn orphans(&self, configured: Vec<String>) -> Result<Vec<Waiting>, Error> {
-        self.inner.orphans(configured).await
+    async fn waiting_deliveries(&self, except: Vec<String>) -> Result<Vec<Waiting>, Error> {
+        self.inner.waiting_deliveries(except).await
     }
 
     async fn size(&self) -> Result<StoreSize, Error> {

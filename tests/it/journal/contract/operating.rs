@@ -120,7 +120,7 @@ pub async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another
     let only = s.delivering("only", &["gone"]).await;
     let first = s.store.event(both).await.unwrap().unwrap();
     assert_eq!(
-        s.store.orphans(known()).await.unwrap(),
+        s.store.waiting_deliveries(known()).await.unwrap(),
         [Waiting {
             sink: "gone".to_owned(),
             count: 2,
@@ -128,7 +128,7 @@ pub async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another
         }]
     );
     let all = vec!["gone".to_owned(), "kept".to_owned()];
-    assert!(s.store.orphans(all).await.unwrap().is_empty());
+    assert!(s.store.waiting_deliveries(all).await.unwrap().is_empty());
 
     let to_new = async || {
         let (from, to) = ("gone".to_owned(), "new".to_owned());
@@ -142,7 +142,13 @@ pub async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another
         .await
         .unwrap();
     assert_eq!((dropped, to_new().await), (2, 0));
-    assert!(s.store.orphans(known()).await.unwrap().is_empty());
+    assert!(
+        s.store
+            .waiting_deliveries(known())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     s.make("new", s.delivered()).await;
     for event in [both, dead_there, only] {
         let detail = s.store.event(event).await.unwrap().unwrap();
