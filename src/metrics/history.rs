@@ -156,7 +156,7 @@ impl Ring {
     }
 }
 
-fn add<T: PartialEq>(counts: &mut [u32], all: &[T], one: T) {
+fn add<T: PartialEq + Copy>(counts: &mut [u32], all: &[T], one: T) {
     if let Some(at) = all.iter().position(|known| *known == one) {
         counts[at] += 1;
     }

@@ -201,7 +201,7 @@ impl Setting for LinkGroup {
 }
 
 impl Word for Outcome {
-    const ALL: &'static [Self] = &Self::ALL;
+    const ALL: &'static [Self] = Self::ALL;
 
     fn word(self) -> &'static str {
         self.as_str()
