@@ -7,9 +7,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use std::fmt;
-use std::str::FromStr;
-
 use super::Error;
 use crate::domain::{EventId, EventState, Millis};
 
