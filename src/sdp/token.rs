@@ -2,8 +2,7 @@
 //! fails, or whose token is refused from the start, is tried again with backoff; until then every caller gets the
 //! failure at once.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -25,6 +24,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The first and the longest backoff after a failed login.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long a token counts as good after it was accepted.
+const RECENTLY: Duration = Duration::from_secs(60);
 /// A token is renewed when this much of its lifetime is left, or a tenth of the lifetime if that is less.
 const RENEW_BEFORE: Duration = Duration::from_secs(5 * 60);
 
@@ -37,8 +38,8 @@ pub(super) struct Token {
     ends_at: Instant,
     /// `ends_at` in wall time, for people.
     ends_on: Timestamp,
-    /// Whether the vendor has ever accepted it.
-    was_accepted: Arc<AtomicBool>,
+    /// When the vendor last accepted it.
+    accepted_at: Arc<Mutex<Option<Instant>>>,
 }
 
 type Login = Shared<BoxFuture<'static, Result<Token, Failure>>>;
@@ -140,7 +141,8 @@ impl Tokens {
 
     /// Records that the vendor accepted this token.
     pub(super) fn accepted(&self, token: &Token) {
-        if !token.was_accepted.swap(true, Ordering::Relaxed) {
+        let before = token.accepted_at().replace(Instant::now());
+        if before.is_none() {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.failures = 0;
         }
@@ -161,7 +163,8 @@ impl Tokens {
     }
 
     /// Records that the call refused with `old` was refused with `new` as well. If `old` was accepted for other calls,
-    /// the token is not the reason: it is kept, and for a time with backoff a refusal causes no login.
+    /// the token is not the reason: for a time with backoff a refusal causes no login. Meanwhile `old` is used again if it
+    /// was accepted recently, since it is known to be good and no other call may come that would show that of `new`.
     pub(super) fn replaced_in_vain(&self, old: &Token, new: &Token, failure: &Failure) {
         if !old.was_accepted() {
             return self.reject(new, failure);
@@ -172,6 +175,12 @@ impl Tokens {
             let wait = FIRST_WAIT.saturating_mul(1 << state.vain.min(16));
             state.vain = state.vain.saturating_add(1);
             state.keeps_until = Some(now + wait.min(LONGEST_WAIT));
+        }
+        let is_current = |token: &Token| token.header == new.header;
+        let is_good = old.accepted_at().is_some_and(|at| now - at < RECENTLY);
+        if is_good && now < old.renew_at && state.token.as_ref().is_some_and(is_current) {
+            state.token = Some(old.clone());
+            (self.tell)(Some(old.ends_on));
         }
     }
 
@@ -234,7 +243,13 @@ impl Tokens {
 impl Token {
     /// Whether the vendor has accepted it for any call.
     pub(super) fn was_accepted(&self) -> bool {
-        self.was_accepted.load(Ordering::Relaxed)
+        self.accepted_at().is_some()
+    }
+
+    fn accepted_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.accepted_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The token as the vendor issued it. `None` when it cannot be sent in a header.
@@ -250,7 +265,7 @@ impl Token {
             ends_on: Timestamp::now()
                 .saturating_add(life)
                 .unwrap_or(Timestamp::MAX),
-            was_accepted: Arc::default(),
+            accepted_at: Arc::default(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of how long a token is taken to live, and of when another one is asked for.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
@@ -118,4 +118,27 @@ async fn a_token_that_was_taken_and_is_refused_later_is_replaced_at_once() {
         tokens.accepted(&token);
         tokens.refused(&token, &refused);
     }
+}
+
+#[tokio::test]
+async fn a_token_that_was_just_accepted_is_used_again_after_it_was_replaced_in_vain() {
+    let tokens = Arc::new(Tokens::new(|| {
+        let text = format!("token-{}", rand::random::<u64>());
+        async move { Ok(Token::new(&text).expect("a token")) }.boxed()
+    }));
+    let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
+    let Ok(old) = tokens.get().await else {
+        panic!("no token")
+    };
+    tokens.accepted(&old);
+    assert!(tokens.refused(&old, &refused), "it is replaced");
+    let Ok(new) = tokens.get().await else {
+        panic!("no token")
+    };
+    assert_ne!(old.header, new.header);
+    tokens.replaced_in_vain(&old, &new, &refused);
+    let Ok(used) = tokens.get().await else {
+        panic!("no token")
+    };
+    assert_eq!(used.header, old.header);
 }
