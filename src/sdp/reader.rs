@@ -88,13 +88,15 @@ impl Reader {
             result => return result.map_err(Unread::of_call),
         };
         if !tokens.refused(&old, &refused) {
-            return Err(Unread::of_call(refused.of_this_call(old.was_accepted())));
+            let is_good = tokens.are_good_elsewhere(&old);
+            return Err(Unread::of_call(refused.of_this_call(is_good)));
         }
         let new = tokens.get().await.map_err(Unread::of_login)?;
         match self.get_with(&new, transport, url, endpoint).await {
             Err(failure) if failure.is_token_refused() => {
+                let is_good = tokens.are_good_elsewhere(&old);
                 tokens.replaced_in_vain(&old, &new, &failure);
-                Err(Unread::of_call(failure.of_this_call(old.was_accepted())))
+                Err(Unread::of_call(failure.of_this_call(is_good)))
             }
             result => {
                 tokens.replaced();

@@ -63,6 +63,8 @@ struct State {
     vain: u32,
     /// The time until which a refusal does not cause another replacement.
     keeps_until: Option<Instant>,
+    /// The token that was accepted last for the first time.
+    good: Option<Token>,
 }
 
 impl State {
@@ -75,6 +77,25 @@ impl State {
             .mul_f64(rand::random_range(0.5..=1.0));
         let asked = failure.after.unwrap_or_default().min(LONGEST_WAIT);
         self.waits = Some((Instant::now() + jittered.max(asked), failure));
+    }
+
+    /// The token that is known to be good: it was accepted recently, and is not to be renewed yet.
+    fn good(&self, now: Instant) -> Option<&Token> {
+        self.good.as_ref().filter(|good| {
+            let accepted_at = *good.accepted_at();
+            let is_recent = accepted_at.is_some_and(|at| now.duration_since(at) < RECENTLY);
+            is_recent && now < good.renew_at
+        })
+    }
+
+    /// Lets no refusal cause another replacement for a time.
+    fn keep(&mut self) {
+        let now = Instant::now();
+        if self.keeps_until.is_none_or(|until| until <= now) {
+            let wait = FIRST_WAIT.saturating_mul(1 << self.vain.min(16));
+            self.vain = self.vain.saturating_add(1);
+            self.keeps_until = Some(now + wait.min(LONGEST_WAIT));
+        }
     }
 
     /// The failure to return while no login may be made.
@@ -145,6 +166,7 @@ impl Tokens {
         if before.is_none() {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.failures = 0;
+            state.good = Some(token.clone());
         }
     }
 
@@ -162,26 +184,26 @@ impl Tokens {
         !is_kept
     }
 
-    /// Records that the call refused with `old` was refused with `new` as well. If `old` was accepted for other calls,
-    /// the token is not the reason: for a time with backoff a refusal causes no login. Meanwhile `old` is used again if it
-    /// was accepted recently, since it is known to be good and no other call may come that would show that of `new`.
+    /// Whether other calls are accepted with this token, or with another one of this login, so that a refusal concerns only
+    /// the call that was refused.
+    pub(super) fn are_good_elsewhere(&self, token: &Token) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        token.was_accepted() || state.good(Instant::now()).is_some()
+    }
+
+    /// Records that the call refused with `old` was refused with `new` as well. If tokens are accepted for other calls, the
+    /// token is not the reason: one that is known to be good is used again, and for a time with backoff a refusal causes no
+    /// login.
     pub(super) fn replaced_in_vain(&self, old: &Token, new: &Token, failure: &Failure) {
-        if !old.was_accepted() {
+        if !self.are_good_elsewhere(old) {
             return self.reject(new, failure);
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if state.keeps_until.is_none_or(|until| until <= now) {
-            let wait = FIRST_WAIT.saturating_mul(1 << state.vain.min(16));
-            state.vain = state.vain.saturating_add(1);
-            state.keeps_until = Some(now + wait.min(LONGEST_WAIT));
-        }
         let is_current = |token: &Token| token.header == new.header;
-        let is_good = old.accepted_at().is_some_and(|at| now - at < RECENTLY);
-        if is_good && now < old.renew_at && state.token.as_ref().is_some_and(is_current) {
-            state.token = Some(old.clone());
-            (self.tell)(Some(old.ends_on));
+        if state.token.as_ref().is_some_and(is_current) {
+            self.use_good(&mut state);
         }
+        state.keep();
     }
 
     /// Records that the call refused with one token succeeded with another.
@@ -192,12 +214,16 @@ impl Tokens {
 
     /// Drops this token, which the vendor does not accept or no longer accepts, unless it was replaced meanwhile. If no
     /// token is ever accepted, logging in again does not help: from the second such token on, each counts as a failed
-    /// login.
+    /// login. A token that was never accepted does not count while another one is known to be good: only a call that is
+    /// refused with every token may have tried it.
     fn reject(&self, rejected: &Token, failure: &Failure) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let is_current = |token: &Token| token.header == rejected.header;
         if !state.token.as_ref().is_some_and(is_current) {
             return;
+        }
+        if !rejected.was_accepted() && self.use_good(&mut state) {
+            return state.keep();
         }
         state.token = None;
         (self.tell)(None);
@@ -206,6 +232,16 @@ impl Tokens {
             (false, 0) => state.failures = 1,
             (false, _) => state.failed(failure.clone()),
         }
+    }
+
+    /// Uses the token that is known to be good, if there is one.
+    fn use_good(&self, state: &mut State) -> bool {
+        let Some(good) = state.good(Instant::now()).cloned() else {
+            return false;
+        };
+        (self.tell)(Some(good.ends_on));
+        state.token = Some(good);
+        true
     }
 
     /// The login under way, or a new one.

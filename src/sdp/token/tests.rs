@@ -142,3 +142,28 @@ async fn a_token_that_was_just_accepted_is_used_again_after_it_was_replaced_in_v
     };
     assert_eq!(used.header, old.header);
 }
+
+#[tokio::test]
+async fn a_new_token_that_is_refused_before_any_call_was_accepted_with_it_gives_way_to_a_good_one()
+{
+    let (tokens, logins) = counted();
+    let refused = Failure::unreachable("HTTP 401 invalid_sdp_token");
+    let Ok(good) = tokens.get().await else {
+        panic!("no token")
+    };
+    tokens.accepted(&good);
+    for _ in 0..100 {
+        tokens.refused(&good, &refused);
+        // Between the login of one call and its second refusal, another call begins with the new token.
+        let Ok(new) = tokens.get().await else {
+            panic!("no token for the others")
+        };
+        tokens.refused(&new, &refused);
+        let Ok(used) = tokens.get().await else {
+            panic!("no token for the others")
+        };
+        assert!(used.was_accepted());
+        assert!(tokens.are_good_elsewhere(&new));
+    }
+    assert_eq!(logins.load(Ordering::Relaxed), 2);
+}
