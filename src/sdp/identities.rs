@@ -26,7 +26,7 @@ pub(super) struct Identities {
 
 /// The failures of the identities tried so far, none of which could read.
 #[derive(Default)]
-struct Asked {
+struct Tried {
     count: usize,
     /// The first refusal: that of the most likely identity.
     refused: Option<Failure>,
@@ -64,12 +64,12 @@ impl Identities {
     ) -> Result<Fetched, Failure> {
         let provider = subject.provider.filter(|name| !name.trim().is_empty());
         let order = order(&self.rules, &self.memory.of(subject), provider);
-        let mut asked = Asked::default();
+        let mut tried = Tried::default();
         for who in &order {
-            asked.count += 1;
+            tried.count += 1;
             let Some(reader) = self.readers.get(who) else {
                 let why = "the provider's name cannot be sent in a header";
-                asked.refused.get_or_insert(of_identity(why));
+                tried.refused.get_or_insert(of_identity(why));
                 continue;
             };
             match reader.get(transport, url, endpoint).await {
@@ -80,12 +80,12 @@ impl Identities {
                     return Ok(fetched);
                 }
                 Err(Unread::Refused(failure)) => {
-                    asked.is_answered |= failure.is_of_the_api();
-                    asked.refused.get_or_insert(failure);
+                    tried.is_answered |= failure.is_of_the_api();
+                    tried.refused.get_or_insert(failure);
                 }
                 Err(Unread::NoToken(failure)) => {
                     let this = || (who.clone(), Arc::clone(&reader), failure);
-                    asked.without_token.get_or_insert_with(this);
+                    tried.without_token.get_or_insert_with(this);
                 }
                 Err(Unread::Answer(failure)) => return Err(failure),
             }
@@ -93,7 +93,7 @@ impl Identities {
         if let Some(last) = order.last().filter(|_| !self.readers.is_alone()) {
             self.memory.refused(subject, last.identity);
         }
-        Err(self.nobody_reads(asked))
+        Err(self.nobody_reads(tried))
     }
 
     /// Logs in as each identity and returns the results by name; an identity that needs a provider's name is left out.
@@ -110,13 +110,13 @@ impl Identities {
     }
 
     /// The failure to return when none of the identities tried could read.
-    fn nobody_reads(&self, asked: Asked) -> Failure {
-        let Asked {
+    fn nobody_reads(&self, tried: Tried) -> Failure {
+        let Tried {
             count,
             refused,
             without_token,
             is_answered,
-        } = asked;
+        } = tried;
         let Some((who, reader, failure)) = without_token else {
             let Some(failure) = refused else {
                 return of_identity(

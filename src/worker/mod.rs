@@ -161,16 +161,16 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     let guarded = Guarded::Sdp(parts.readiness.clone());
     let breaker = Arc::new(Breaker::new(parts.metrics, guarded));
     if let Some(sdp) = parts.sdp.clone().filter(|_| parts.reconcile.enabled) {
-        let book = shared.journal.clone();
+        let sessions = shared.journal.clone();
         let poller = Poller::new(
-            (Arc::new(sdp), Arc::new(book)),
+            (Arc::new(sdp), Arc::new(sessions)),
             parts.reconcile,
             Arc::clone(&breaker),
             (parts.readiness, shared.alerts.clone()),
             (shared.metrics.clone(), shared.traces.clone(), shared.clock),
         );
         tasks.spawn(
-            "questions for expected sessions",
+            "polls of expected sessions",
             Arc::new(poller).run(tasks.clone()),
         );
     }
@@ -231,7 +231,7 @@ fn wants(config: &SinkConfig) -> Wants {
     }
 }
 
-/// Processes new events as they are handed over. Those that are not begun when `tasks` stops are given back with the
+/// Processes new events as the intake passes them on. Those that are not begun when `tasks` stops are given back with the
 /// rest.
 async fn take_in(
     retriever: Arc<Retriever>,

@@ -27,27 +27,27 @@ pub(super) fn of(
     result: Result<(SessionKind, SessionStatus), Failure>,
     (at, chance): (Timestamp, f64),
 ) -> Answer {
-    let asked = Asked {
+    let context = Context {
         schedule,
         session,
         at,
         chance,
     };
     match result {
-        Ok((kind, status)) => asked.answered(kind, &status),
-        Err(failure) => asked.failed(&failure),
+        Ok((kind, status)) => context.answered(kind, &status),
+        Err(failure) => context.failed(&failure),
     }
 }
 
 /// A poll.
-struct Asked<'a> {
+struct Context<'a> {
     schedule: &'a PollSchedule,
     session: &'a Expected,
     at: Timestamp,
     chance: f64,
 }
 
-impl Asked<'_> {
+impl Context<'_> {
     fn answered(&self, kind: SessionKind, status: &SessionStatus) -> Answer {
         let word = status.as_str().to_owned();
         let answer = |follows, aborted_at| PollAnswer {
@@ -93,8 +93,8 @@ impl Asked<'_> {
         let (label, follows) = match failure.kind {
             Kind::NotFound => {
                 let times = (self.session.due_since.as_millisecond(), self.now());
-                let said = &self.session.registration;
-                let follows = if self.schedule.is_absent(said, times) {
+                let registration = &self.session.registration;
+                let follows = if self.schedule.is_absent(registration, times) {
                     Follows::Over(ExpectedState::Absent)
                 } else {
                     self.wait(false)
@@ -147,11 +147,11 @@ impl Asked<'_> {
 
     /// Polls again at the scheduled time, or gives up when the schedule is over.
     fn wait(&self, is_slow: bool) -> Follows {
-        let said = &self.session.registration;
+        let registration = &self.session.registration;
         let times = (self.session.due_since.as_millisecond(), self.now());
         match self
             .schedule
-            .next(said, self.session.registered_at, times, self.chance)
+            .next(registration, self.session.registered_at, times, self.chance)
         {
             Some(_) if is_slow => self.again(self.slow()),
             Some(poll) => self.again(poll),
@@ -168,14 +168,20 @@ impl Asked<'_> {
     }
 
     fn slow(&self) -> Poll {
-        let said = &self.session.registration;
-        self.schedule
-            .slow(said, self.session.registered_at, self.now(), self.chance)
+        let registration = &self.session.registration;
+        self.schedule.slow(
+            registration,
+            self.session.registered_at,
+            self.now(),
+            self.chance,
+        )
     }
 
     fn poll_at(&self, due: Millis) -> Poll {
-        let said = &self.session.registration;
-        let poll = self.schedule.at(said, self.session.registered_at, due);
+        let registration = &self.session.registration;
+        let poll = self
+            .schedule
+            .at(registration, self.session.registered_at, due);
         Poll {
             lane: poll.lane.min(Lane::Ended),
             ..poll
@@ -183,13 +189,13 @@ impl Asked<'_> {
     }
 
     fn recovered(&self, kind: SessionKind, status: &SessionStatus) -> Follows {
-        let said = &self.session.registration;
+        let registration = &self.session.registration;
         let outcome = status.outcome();
         Follows::Recovered(Box::new(Recovered {
             id: EventId::generate(),
             notification: Notification::recovered(
-                said.session_id.clone(),
-                said.encounter_id.clone(),
+                registration.session_id.clone(),
+                registration.encounter_id.clone(),
                 outcome,
                 kind,
             ),

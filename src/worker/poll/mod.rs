@@ -8,9 +8,9 @@ mod alarm;
 mod answer;
 #[cfg(test)]
 mod day;
+mod one_poll;
 mod pace;
 mod ports;
-mod question;
 mod watch;
 
 use std::collections::HashSet;
@@ -44,7 +44,7 @@ const FRESH: Duration = POLLER_LEASE.checked_div(3).expect("not zero");
 /// The result of looking for due sessions.
 enum Round {
     /// Sessions were polled, as fast as the pace allows; there may be more.
-    Asked,
+    Polled,
     /// No session is due, or none can be polled now.
     NothingDue,
     /// Another instance polls, or this instance's leases are not valid.
@@ -54,7 +54,7 @@ enum Round {
 /// Polls expected sessions.
 pub(super) struct Poller {
     vendor: Arc<dyn Vendor>,
-    book: Arc<dyn SessionStore>,
+    sessions: Arc<dyn SessionStore>,
     settings: Reconcile,
     breaker: Arc<Breaker>,
     readiness: Readiness,
@@ -68,7 +68,7 @@ pub(super) struct Poller {
 struct State {
     pace: Pace,
     alarm: Alarm,
-    said_at: Option<Instant>,
+    reported_at: Option<Instant>,
     /// The numbers of sessions that are being polled, or were when the store was last read: a row that was read then
     /// may be older than the answer.
     under_way: HashSet<i64>,
@@ -78,7 +78,7 @@ struct State {
 
 impl Poller {
     pub(super) fn new(
-        (vendor, book): (Arc<dyn Vendor>, Arc<dyn SessionStore>),
+        (vendor, sessions): (Arc<dyn Vendor>, Arc<dyn SessionStore>),
         settings: Reconcile,
         breaker: Arc<Breaker>,
         (readiness, alerts): (Readiness, Alerts),
@@ -92,13 +92,13 @@ impl Poller {
             } else {
                 Alarm::new(most)
             },
-            said_at: None,
+            reported_at: None,
             under_way: HashSet::new(),
             over: Vec::new(),
         };
         Self {
             vendor,
-            book,
+            sessions,
             settings,
             breaker,
             readiness,
@@ -117,7 +117,7 @@ impl Poller {
         let mut is_healthy = true;
         loop {
             let wait = match self.round(&room, &tasks).await {
-                Ok(Round::Asked) => Duration::ZERO,
+                Ok(Round::Polled) => Duration::ZERO,
                 Ok(Round::NothingDue) => LOOK,
                 Ok(Round::NotOurs) => AFTER_ERROR,
                 Err(error) => {
@@ -142,7 +142,7 @@ impl Poller {
         room: &Arc<Semaphore>,
         tasks: &TaskGroup,
     ) -> Result<Round, journal::Error> {
-        if !self.book.is_alive() {
+        if !self.sessions.is_alive() {
             return Ok(Round::NotOurs);
         }
         self.with(|state| {
@@ -151,7 +151,10 @@ impl Poller {
             }
         });
         let start = now();
-        let due = self.book.due_sessions(self.clock.monotonic(), PAGE).await?;
+        let due = self
+            .sessions
+            .due_sessions(self.clock.monotonic(), PAGE)
+            .await?;
         let Some(due) = due else {
             return Ok(Round::NotOurs);
         };
@@ -160,19 +163,19 @@ impl Poller {
             if !self.with(|state| state.under_way.insert(session.number)) {
                 continue;
             }
-            let asked = self.ask_in_turn(&session, room, start, tasks).await;
-            if !asked {
+            let is_polled = self.poll_in_turn(&session, room, start, tasks).await;
+            if !is_polled {
                 self.with(|state| state.under_way.remove(&session.number));
                 break;
             }
-            round = Round::Asked;
+            round = Round::Polled;
         }
         Ok(round)
     }
 
     /// Waits until the pace allows a poll, and starts it in a task of its own. Returns `false` when the session is not
     /// polled now.
-    async fn ask_in_turn(
+    async fn poll_in_turn(
         self: &Arc<Self>,
         session: &Expected,
         room: &Arc<Semaphore>,
@@ -211,7 +214,7 @@ impl Poller {
         };
         let session = session.clone();
         tasks.spawn("poll of an expected session", async move {
-            under_way.poller.ask(&session).await;
+            under_way.poller.poll(&session).await;
             drop(under_way);
             drop(permit);
         });

@@ -18,7 +18,7 @@ struct Found {
 
 impl Poller {
     /// Polls one session and records the answer.
-    pub(super) async fn ask(&self, session: &Expected) {
+    pub(super) async fn poll(&self, session: &Expected) {
         let result = self
             .vendor
             .status(&subject(session), session.registration.kind)
@@ -38,7 +38,7 @@ impl Poller {
             at,
             answer,
         };
-        match self.book.polled(polled).await {
+        match self.sessions.polled(polled).await {
             Ok(Some(written)) => self.written(session, &found, written),
             Ok(None) => {}
             // The session is still due, and is polled again.
@@ -64,7 +64,7 @@ impl Poller {
     }
 
     fn written(&self, session: &Expected, found: &Found, written: PollEnded) {
-        let said = &session.registration;
+        let registration = &session.registration;
         // It is unknown whether the vendor sends a notification for a skipped session, so none counts as missed.
         let is_skipped = matches!(found.ended, Some((Outcome::Skipped, _)));
         if session.polls == 0 && written != PollEnded::Lost && !is_skipped {
@@ -82,22 +82,24 @@ impl Poller {
                 }
                 tracing::warn!(
                     event.id = %id,
-                    session.id = said.session_id.as_str(),
-                    encounter.id = said.encounter_id.as_ref().map(|id| id.as_str()),
+                    session.id = registration.session_id.as_str(),
+                    encounter.id = registration.encounter_id.as_ref().map(|id| id.as_str()),
                     status,
                     "a session has ended and no notification came; it is recovered"
                 );
                 // The calls that will fetch its content count against the pace as well.
                 if outcome == Outcome::Completed {
-                    let calls = self.vendor.calls_to_fetch(&subject(session), said.kind);
+                    let calls = self
+                        .vendor
+                        .calls_to_fetch(&subject(session), registration.kind);
                     self.with(|state| state.pace.charge(now(), calls));
                 }
-                self.book.wake();
+                self.sessions.wake();
             }
             PollEnded::Kept => {
                 if let Some(state) = found.without_end {
                     tracing::warn!(
-                        session.id = said.session_id.as_str(),
+                        session.id = registration.session_id.as_str(),
                         state = state.as_str(),
                         polls = session.polls + 1,
                         "polling of an expected session ended without an outcome"
@@ -128,10 +130,10 @@ impl Found {
 }
 
 fn subject(session: &Expected) -> Subject<'_> {
-    let said = &session.registration;
+    let registration = &session.registration;
     Subject {
-        session: &said.session_id,
-        encounter: said.encounter_id.as_ref(),
-        provider: said.provider.as_deref(),
+        session: &registration.session_id,
+        encounter: registration.encounter_id.as_ref(),
+        provider: registration.provider.as_deref(),
     }
 }

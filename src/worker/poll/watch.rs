@@ -12,7 +12,7 @@ use crate::lifecycle::{Alert, Component};
 /// How often the store is queried for the number of met sessions.
 const LOOK: Duration = Duration::from_secs(2);
 /// The shortest time between two log lines of the alarm.
-const SAY_EVERY: Duration = Duration::from_secs(300);
+const REPORT_EVERY: Duration = Duration::from_secs(300);
 
 /// The alert's message.
 const PUSH_MISSED: &str = "notifications do not come: sessions that have ended are found only by polling; check that Suki has the right address";
@@ -39,7 +39,7 @@ impl Poller {
     async fn look_at_the_alarm(&self) {
         let rate = self.with(|state| state.pace.rate(now()));
         self.metrics.reconcile_rate(rate);
-        let Ok(stats) = self.book.stats().await else {
+        let Ok(stats) = self.sessions.stats().await else {
             return;
         };
         let met = stats.count(ExpectedState::Met);
@@ -51,7 +51,7 @@ impl Poller {
             tracing::info!("notifications come again; none was missed of late");
             self.readiness.set_healthy(Component::Push);
             self.alerts.resolve(Alert::PushMissed, "");
-            self.with(|state| state.said_at = None);
+            self.with(|state| state.reported_at = None);
             return;
         }
         if !is_raised {
@@ -61,10 +61,10 @@ impl Poller {
         let now = now();
         let is_due = self.with(|state| {
             let is_due = state
-                .said_at
-                .is_none_or(|said| now.duration_since(said) >= SAY_EVERY);
+                .reported_at
+                .is_none_or(|at| now.duration_since(at) >= REPORT_EVERY);
             if is_due {
-                state.said_at = Some(now);
+                state.reported_at = Some(now);
             }
             is_due
         });
