@@ -1,5 +1,5 @@
 //! Passes new events from the intake to the worker without a read from the store. An event for which the worker has
-//! room is handed over with its receipt, and is leased to this instance from the moment when it is durable.
+//! room is passed on with its receipt, and is leased to this instance from the moment when it is durable.
 //!
 //! A permit is taken before the event is stored, so no event is leased that cannot be started. An event without a
 //! permit stays in the store, and the worker claims it when it has room.
@@ -52,7 +52,7 @@ impl Admission {
 
 /// The intake's end of the channel.
 #[derive(Clone)]
-pub(super) struct Handover {
+pub(super) struct Dispatcher {
     admission: Admission,
     events: Sender<(ClaimedEvent, Permit)>,
     wakeup: Arc<Notify>,
@@ -75,7 +75,7 @@ pub(super) struct Reserved {
 }
 
 /// Both ends, for a worker that works on up to `most` events at once.
-pub(super) fn handover(most: usize) -> (Handover, Inbox) {
+pub(super) fn dispatch_channel(most: usize) -> (Dispatcher, Inbox) {
     let admission = Admission::new(most);
     let (sender, events) = channel(admission.room.available_permits());
     let wakeup = Arc::<Notify>::default();
@@ -84,15 +84,15 @@ pub(super) fn handover(most: usize) -> (Handover, Inbox) {
         events,
         wakeup: Arc::clone(&wakeup),
     };
-    let handover = Handover {
+    let dispatcher = Dispatcher {
         admission,
         events: sender,
         wakeup,
     };
-    (handover, inbox)
+    (dispatcher, inbox)
 }
 
-impl Handover {
+impl Dispatcher {
     /// A permit and a slot, if both are free now.
     pub(super) fn reserve(&self) -> Option<Reserved> {
         let permit = self.admission.try_acquire()?;
@@ -107,8 +107,8 @@ impl Handover {
 }
 
 impl Reserved {
-    /// Hands the event over.
-    pub(super) fn hand_over(self, event: ClaimedEvent) {
+    /// Passes the event on to the worker.
+    pub(super) fn dispatch(self, event: ClaimedEvent) {
         self.slot.send((event, self.permit));
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::deadline::within;
-use super::handover::{Handover, Reserved, handover};
+use super::dispatch::{Dispatcher, Reserved, dispatch_channel};
 use super::record::NewContent;
 use super::spool::{Drain, Spool};
 use super::{
@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 pub struct Journal {
     store: Arc<dyn Store>,
     spool: Option<Spool>,
-    handover: Handover,
+    dispatcher: Dispatcher,
     known: Arc<Mutex<Known>>,
     clock: Clock,
     deadline: Duration,
@@ -56,11 +56,11 @@ impl Journal {
         room: usize,
         clock: Clock,
     ) -> (Self, Inbox) {
-        let (handover, inbox) = handover(room);
+        let (dispatcher, inbox) = dispatch_channel(room);
         let journal = Self {
             store,
             spool: None,
-            handover,
+            dispatcher,
             known: Arc::default(),
             clock,
             deadline,
@@ -95,7 +95,7 @@ impl Journal {
     pub async fn append(&self, received: &Received) -> Result<Kept, Error> {
         let event = received.event();
         let reserved = match event.content {
-            NewContent::Notification(_) => self.handover.reserve(),
+            NewContent::Notification(_) => self.dispatcher.reserve(),
             NewContent::Malformed { .. } => None,
         };
         let (hold, store) = (reserved.is_some(), &*self.store);
@@ -126,7 +126,7 @@ impl Journal {
 
     /// Wakes the worker, because work is due.
     pub fn wake(&self) {
-        self.handover.notify();
+        self.dispatcher.notify();
     }
 
     /// The feed of changed events.
@@ -239,7 +239,7 @@ impl Journal {
         let count = lost.len();
         if count > 0 {
             self.store.give_back(lost, self.clock.monotonic()).await?;
-            self.handover.notify();
+            self.dispatcher.notify();
         }
         Ok(count)
     }
@@ -300,7 +300,7 @@ impl Journal {
         let drain = Drain {
             spool: spool.clone(),
             store: &*self.store,
-            handover: self.handover.clone(),
+            dispatcher: self.dispatcher.clone(),
             bounds,
             metrics,
             clock: self.clock,
@@ -325,9 +325,9 @@ impl Journal {
             (Some(lease), Some(reserved)) => {
                 self.known().leases.insert(lease.clone());
                 let claimed = ClaimedEvent::new(event, notification, kept, lease, self.clock);
-                reserved.hand_over(claimed);
+                reserved.dispatch(claimed);
             }
-            (_, _) if matches!(kept.appended, Appended::New(_)) => self.handover.notify(),
+            (_, _) if matches!(kept.appended, Appended::New(_)) => self.dispatcher.notify(),
             (_, _) => {}
         }
     }

@@ -9,13 +9,13 @@ mod claimed;
 mod conditions;
 mod contents;
 mod deadline;
+mod dispatch;
 mod end;
 mod error;
 mod expected;
 mod feed;
 pub mod filter;
 mod handle;
-mod handover;
 mod lease;
 mod open_error;
 mod pauses;
@@ -38,6 +38,7 @@ pub use cause_notes::{CauseNote, CauseNotes};
 pub use claimed::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Found, LateEvent, Linked, Receipt, Wanted,
 };
+pub use dispatch::{Admission, Inbox, Permit};
 pub use end::{Amendment, DeliveryEnd, End, Ended, How, Planned, Retrieval, Seen};
 pub use error::Error;
 pub use expected::{
@@ -47,7 +48,6 @@ pub use expected::{
 pub use feed::{Change as FeedChange, Feed, Watch};
 pub use filter::{Filter, Order};
 pub use handle::Journal;
-pub use handover::{Admission, Inbox, Permit};
 pub use lease::{LATER_BY, Lease, Task};
 pub use open_error::OpenError;
 pub use pauses::{Pause, Pauses};

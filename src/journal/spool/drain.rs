@@ -10,7 +10,7 @@ use super::{Bounds, Error, Records, Spool, Store};
 use crate::domain::{Clock, EventId};
 use crate::journal::Appended;
 use crate::journal::deadline::within;
-use crate::journal::handover::Handover;
+use crate::journal::dispatch::Dispatcher;
 use crate::journal::sqlite::Spooled;
 use crate::metrics::Metrics;
 
@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(in crate::journal) struct Drain<'a> {
     pub(in crate::journal) spool: Spool,
     pub(in crate::journal) store: &'a dyn Store,
-    pub(in crate::journal) handover: Handover,
+    pub(in crate::journal) dispatcher: Dispatcher,
     pub(in crate::journal) bounds: Bounds,
     pub(in crate::journal) metrics: Metrics,
     pub(in crate::journal) clock: Clock,
@@ -248,7 +248,7 @@ impl Drain<'_> {
                 tracing::info!(event.id = %first, spooled.id = %id, "a spooled notification was known already");
             }
             Appended::New(_) | Appended::Duplicate(_) => {
-                self.handover.notify();
+                self.dispatcher.notify();
             }
         }
     }

@@ -31,7 +31,7 @@ impl DamageFlag {
             tracing::error!(
                 path = %self.0.0.display(),
                 error = %error,
-                "the store is damaged: what stands on the damaged pages cannot be delivered, all else goes on; \
+                "the store is damaged: events on the damaged pages cannot be delivered, all others are; \
                  see `suki-receiver store check` and docs/OPERATIONS.md, Disks"
             );
         }
