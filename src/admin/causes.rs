@@ -28,7 +28,7 @@ pub(super) struct NewCauseNote {
     /// The sink of the group; left out if the group has none.
     sink: Option<String>,
     /// The text of the note, without patient data. An empty text removes the note.
-    #[schema(value_type = String, max_length = 500, example = "EHR vendor ticket 4711, mended on Friday")]
+    #[schema(value_type = String, max_length = 500, example = "EHR vendor ticket 4711, fixed on Friday")]
     text: Option<String>,
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn list(Shared(state): Shared<State>) -> Result<Json<Causes>, E
 #[utoipa::path(
     put, path = "/causes/{cause}/note", tag = "events", operation_id = "note_cause",
     params(CauseWord),
-    request_body(content = NewCauseNote, example = json!({"sink": "ehr", "text": "EHR vendor ticket 4711, mended on Friday"})),
+    request_body(content = NewCauseNote, example = json!({"sink": "ehr", "text": "EHR vendor ticket 4711, fixed on Friday"})),
     responses(
         (status = 200, description = "The note as it is now.", body = CauseNoted),
         BadRequest, NotFound, TooLarge, StoreFailed,

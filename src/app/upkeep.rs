@@ -145,7 +145,7 @@ async fn check_for_attention(state: &admin::State) {
         dead => state.alerts.raise(
             Alert::DeadEvents,
             "",
-            format!("{dead} events were given up; see `suki-receiver events list --state dead`, mend the cause, and replay them"),
+            format!("{dead} events were given up; see `suki-receiver events list --state dead`, fix the cause, and replay them"),
         ),
     }
     if stats.rejected == 0 {

@@ -105,7 +105,7 @@ impl Cause {
                 "Ask Suki with the session id whether the note exists; replay one event from retrieve, then the rest."
             }
             Self::FetchOutage => {
-                "Look at the state of Suki's API; when it is well again, replay them from retrieve at a pace."
+                "Look at the state of Suki's API; when it works again, replay them from retrieve at a pace."
             }
             Self::FetchFinal => {
                 "Read the last error: raise sdp.max_body_bytes where it names the size, else ask Suki with the session id."
@@ -117,7 +117,7 @@ impl Cause {
                 "Compare follow.required with what Suki makes for this kind of session; then replay from retrieve."
             }
             Self::DeliverRejected => {
-                "Mend the rule at the sink that rejects it, replay one event from deliver to that sink, then the rest."
+                "Fix the rule at the sink that rejects it, replay one event from deliver to that sink, then the rest."
             }
             Self::DeliverAuth => {
                 "Renew the sink's headers or secret, reload the service, replay one event, then the rest."
@@ -126,7 +126,7 @@ impl Cause {
                 "Look at the sink's url and at what it expects; replay one event, then the rest."
             }
             Self::DeliverHttp5xx | Self::DeliverTimeout | Self::DeliverUnreachable => {
-                "Mend the sink or the way to it, replay one event, then the rest at a pace that it can take."
+                "Fix the sink or the way to it, replay one event, then the rest at a pace that it can take."
             }
             Self::DeliverTls => {
                 "Renew the sink's certificate, or set the sink's ca_file; replay one event, then the rest."
@@ -135,7 +135,7 @@ impl Cause {
                 "Look at the folder's permissions and at the room on its disk; then replay from deliver."
             }
             Self::DeliverUnrenderable => {
-                "Read the last error; mend the sink's template where it names one, else report it as a fault."
+                "Read the last error; fix the sink's template where it names one, else report it as a fault."
             }
             Self::ParseNotJson | Self::ParseNoSession => {
                 "Read the bytes with a reason and send them to Suki; requeue after an upgrade that reads them, or purge."
@@ -151,7 +151,7 @@ impl Cause {
                 "Replay it once; if it stops again, report it with its id and the log line."
             }
             Self::Unclassified => {
-                "Read the last error of each, and replay it when its cause is mended."
+                "Read the last error of each, and replay it when its cause is fixed."
             }
         }
     }

@@ -129,12 +129,12 @@ impl Deliverer {
             }
             DeliveryEnd::Dead { reason } => {
                 let message = format!(
-                    "deliveries to the sink {sink} were given up or rejected; replay them when it is mended"
+                    "deliveries to the sink {sink} were given up or rejected; replay them when it is fixed"
                 );
                 self.shared
                     .alerts
                     .raise(Alert::SinkExhausted, sink, message);
-                tracing::error!(event.id = %document.id, sink, cause = %reason.cause, %reason, "delivery given up; replay it when mended");
+                tracing::error!(event.id = %document.id, sink, cause = %reason.cause, %reason, "delivery given up; replay it when the cause is fixed");
             }
         }
         if let Ended::Kept {

@@ -52,7 +52,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             attempt,
             cause = %reason.cause,
             %reason,
-            "event ended: retrieval given up; replay it when mended"
+            "event ended: retrieval given up; replay it when the cause is fixed"
         ),
     }
 }

@@ -297,6 +297,13 @@ const NOT_OUR_WORDS: &[(&str, &str)] = &[
     ("struct Bell", "Notify"),
     ("struct Turn", "WriteLock"),
     ("struct Shutdown", "TaskGroup"),
+    ("struct Room", "MemoryBudget"),
+    ("fn insist", "retry_until"),
+    ("Unauthentic", "rejected"),
+    ("enum Junk", "Malformed"),
+    (" mended", "fixed"),
+    (" mend the", "fix the"),
+    ("well again", "works again"),
 ];
 
 #[test]

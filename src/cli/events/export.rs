@@ -22,7 +22,7 @@ const EXAMPLE: &str = "Example:
   suki-receiver events export --content --session-id 7c0e… | jq .resources
 
 With --content each line also has `notification` as received, and `resources`, the fetched bodies.
-What is not JSON stands as {\"base64\": …}.";
+What is not JSON is written as {\"base64\": …}.";
 
 /// The arguments of `events export`.
 #[derive(Debug, clap::Args)]

@@ -155,7 +155,7 @@ impl AdminToken {
     }
 
     fn read(section: &mut Section<'_>) -> Option<Self> {
-        let hint = "say who it belongs to; it stands in the audit log";
+        let hint = "say who it belongs to; the name appears in the audit log";
         let name = section.required("name", hint, |name: &String| check::not_empty(name));
         let role = section.required("role", "use viewer, operator, registrar or applier", |_| {
             Ok(())

@@ -67,11 +67,11 @@ async fn a_dead_event_is_found_and_replayed_by_the_keyboard_alone_and_seen_done(
     browser.tab_to("Replay…").await;
     browser.press(ENTER).await;
     browser.tab_to("reason").await;
-    browser.press("The rule is mended").await;
+    browser.press("The rule is fixed").await;
     browser.press(ENTER).await;
     browser.says("#state", "done").await;
     browser.open(&format!("{admin}/audit")).await;
-    browser.says("table", "The rule is mended").await;
+    browser.says("table", "The rule is fixed").await;
     browser.close().await;
 }
 

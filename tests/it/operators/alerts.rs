@@ -79,7 +79,7 @@ fn every_heading_of_the_runbook_says_what_it_means_where_to_look_how_to_mend_and
         if !heading.starts_with("SukiReceiver") {
             continue;
         }
-        for part in ["For the notes", "Look", "Mend", "Proof"] {
+        for part in ["For the notes", "Look", "Remedy", "Proof"] {
             if !section.contains(&format!("\n**{part}.** ")) {
                 wanting.push(format!("{heading}: {part}"));
             }

@@ -260,7 +260,7 @@ async fn an_operator_replays_and_purges_an_event_from_its_page() {
         "The sink rejects the content",
         "deliver.rejected",
         "HTTP 422",
-        "Mend the rule",
+        "Fix the rule",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -268,7 +268,7 @@ async fn an_operator_replays_and_purges_an_event_from_its_page() {
     let form = [
         ("from", "deliver"),
         ("sink", "ehr"),
-        ("reason", "the rule is mended"),
+        ("reason", "the rule is fixed"),
     ];
     let done = operator.post(&format!("/events/{id}/replay"), &form).await;
     assert_eq!(place(&done), format!("/events/{id}?said=replayed"));
@@ -286,7 +286,7 @@ async fn an_operator_replays_and_purges_an_event_from_its_page() {
             .await
             .contains("Its content is removed")
     );
-    assert!(operator.page("/audit").await.contains("the rule is mended"));
+    assert!(operator.page("/audit").await.contains("the rule is fixed"));
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ async fn a_note_on_a_cause_is_seen_until_it_is_removed_and_its_text_is_in_no_aud
     let causes = binary.api("/causes").await;
     assert_eq!(causes["causes"][0]["note"], Value::Null);
 
-    let text = "EHR vendor ticket T-4711, mended on Friday";
+    let text = "EHR vendor ticket T-4711, fixed on Friday";
     let said = json!({"sink": "ehr", "text": format!("  {text} ")});
     let (status, told) = put(&binary, "deliver.rejected", said).await;
     assert_eq!(

@@ -57,7 +57,7 @@ async fn what_a_sink_rejects_is_one_group_and_is_replayed_by_it_when_it_is_mende
 
     ehr.answers(|_| StatusCode::NO_CONTENT.into_response());
     let filter = json!({"cause": "deliver.rejected", "sink": "ehr", "state": "dead"});
-    let body = json!({"filter": filter, "from": "deliver", "sinks": ["ehr"], "rate": 100, "reason": "the rule is mended"});
+    let body = json!({"filter": filter, "from": "deliver", "sinks": ["ehr"], "rate": 100, "reason": "the rule is fixed"});
     let (status, job) = binary.api_post("/replay", body).await;
     assert_eq!(status, 202);
     let path = format!("/replays/{}", job["id"]);
@@ -76,7 +76,7 @@ async fn what_a_sink_rejects_is_one_group_and_is_replayed_by_it_when_it_is_mende
     assert!(metrics.contains(counted), "{metrics}");
     assert_eq!(binary.api("/causes").await, json!({"causes": []}));
     let audit = binary.api("/audit?actor=local").await;
-    assert_eq!(audit["entries"][0]["reason"], "the rule is mended");
+    assert_eq!(audit["entries"][0]["reason"], "the rule is fixed");
     let me = binary.api("/me").await;
     assert_eq!(
         (&me["name"], &me["role"]),

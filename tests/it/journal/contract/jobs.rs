@@ -22,7 +22,7 @@ async fn begin(s: &Opened, filter: Filter) -> ReplayJob {
         sinks: Vec::new(),
         rate: Some(5),
         actor: "ops".to_owned(),
-        reason: Some("the rule is mended".to_owned()),
+        reason: Some("the rule is fixed".to_owned()),
         created_at: s.clock.now(),
     });
     let id = id.await.unwrap();
@@ -142,7 +142,7 @@ pub async fn a_job_replays_each_event_once_and_tells_what_became_of_it(s: Opened
 
     let job = begin(&s, filter).await;
     assert_eq!((job.state, job.total), (JobState::Running, 2));
-    assert_eq!(job.asked.reason.as_deref(), Some("the rule is mended"));
+    assert_eq!(job.asked.reason.as_deref(), Some("the rule is fixed"));
     let claimed = s.store.claim_jobs().await.unwrap();
     assert_eq!(claimed.len(), 1);
     let first = step(&job, &dead[..1], 10);
@@ -259,11 +259,11 @@ pub async fn there_is_one_note_for_each_cause_and_sink_and_the_last_one_stands(s
     };
     note(None, Some("asked Suki"), "ops").await;
     note(Some("ehr"), Some("ticket 4711"), "ops").await;
-    let notes = note(Some("ehr"), Some("mended on Friday"), "desk").await;
+    let notes = note(Some("ehr"), Some("fixed on Friday"), "desk").await;
     let of_none = of(None, "asked Suki", "ops");
     assert_eq!(
         notes,
-        [of_none.clone(), of(Some("ehr"), "mended on Friday", "desk")]
+        [of_none.clone(), of(Some("ehr"), "fixed on Friday", "desk")]
     );
     assert_eq!(note(Some("ehr"), None, "ops").await, [of_none]);
     assert_eq!(note(Some("ehr"), None, "ops").await.len(), 1, "once more");
