@@ -21,11 +21,12 @@ pub(super) async fn take_over(
     };
     for one in &told {
         // There is one record per sink, so the same alert may occur several times.
-        let alert =
-            Alert::of_word(&one.alert).filter(|alert| !alerts.is_raised(*alert, &one.about));
-        let Some(alert) = alert else {
+        let Ok(alert) = one.alert.parse::<Alert>() else {
             continue;
         };
+        if alerts.is_raised(alert, &one.about) {
+            continue;
+        }
         alerts.take_over(ActiveAlert {
             alert,
             about: one.about.clone(),

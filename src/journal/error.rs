@@ -147,7 +147,7 @@ impl Error {
                     | rusqlite::Error::InvalidColumnType(..)
                     | rusqlite::Error::Utf8Error(..)
             ),
-            _ => self.is_damage(),
+            _ => false,
         }
     }
 

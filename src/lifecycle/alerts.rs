@@ -30,13 +30,6 @@ worded! {
     }
 }
 
-impl Alert {
-    /// The kind with this word.
-    pub fn of_word(word: &str) -> Option<Self> {
-        word.parse().ok()
-    }
-}
-
 worded! {
     /// Whether an alert is active.
     AlertStatus, "alert status" {

@@ -94,8 +94,7 @@ impl Reader {
         let new = tokens.get().await.map_err(Unread::of_login)?;
         match self.get_with(&new, transport, url, endpoint).await {
             Err(failure) if failure.is_token_refused() => {
-                let is_good = tokens.are_good_elsewhere(&old);
-                tokens.replaced_in_vain(&old, &new, &failure);
+                let is_good = tokens.replaced_in_vain(&old, &new, &failure);
                 Err(Unread::of_call(failure.of_this_call(is_good)))
             }
             result => {

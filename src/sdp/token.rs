@@ -79,6 +79,12 @@ impl State {
         self.waits = Some((Instant::now() + jittered.max(asked), failure));
     }
 
+    /// Whether this token is the one in use.
+    fn is_current(&self, token: &Token) -> bool {
+        let current = self.token.as_ref();
+        current.is_some_and(|current| current.header == token.header)
+    }
+
     /// The token that is known to be good: it was accepted recently, and is not to be renewed yet.
     fn good(&self, now: Instant) -> Option<&Token> {
         self.good.as_ref().filter(|good| {
@@ -193,17 +199,18 @@ impl Tokens {
 
     /// Records that the call refused with `old` was refused with `new` as well. If tokens are accepted for other calls, the
     /// token is not the reason: one that is known to be good is used again, and for a time with backoff a refusal causes no
-    /// login.
-    pub(super) fn replaced_in_vain(&self, old: &Token, new: &Token, failure: &Failure) {
+    /// login. Returns whether that is so.
+    pub(super) fn replaced_in_vain(&self, old: &Token, new: &Token, failure: &Failure) -> bool {
         if !self.are_good_elsewhere(old) {
-            return self.reject(new, failure);
+            self.reject(new, failure);
+            return false;
         }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_current = |token: &Token| token.header == new.header;
-        if state.token.as_ref().is_some_and(is_current) {
+        if state.is_current(new) {
             self.use_good(&mut state);
         }
         state.keep();
+        true
     }
 
     /// Records that the call refused with one token succeeded with another.
@@ -218,8 +225,7 @@ impl Tokens {
     /// refused with every token may have tried it.
     fn reject(&self, rejected: &Token, failure: &Failure) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_current = |token: &Token| token.header == rejected.header;
-        if !state.token.as_ref().is_some_and(is_current) {
+        if !state.is_current(rejected) {
             return;
         }
         if !rejected.was_accepted() && self.use_good(&mut state) {

@@ -13,14 +13,16 @@ mod template;
 mod texts;
 mod webhook_signature;
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 
 use crate::config::{self, SinkTarget};
-use crate::domain::{Document, EventId, Reason};
+use crate::domain::{Cause, Document, EventId, Reason};
 use crate::net::ClientError;
 use crate::traces::SpanContext;
 
@@ -58,6 +60,15 @@ pub enum SinkAnswer {
         /// Why.
         reason: Reason,
     },
+}
+
+/// Delivers one event. A panic of the sink counts as a failure that may pass.
+pub async fn deliver(sink: &dyn Sink, event: &CloudEvent) -> SinkAnswer {
+    let delivery = AssertUnwindSafe(sink.deliver(event)).catch_unwind();
+    delivery.await.unwrap_or_else(|_| SinkAnswer::Retry {
+        after: None,
+        reason: Reason::new(Cause::Internal, "the sink panicked"),
+    })
 }
 
 /// A system to deliver to.

@@ -1,11 +1,9 @@
 //! Delivers events to one sink. Each sink has a loop of its own, so a sink that is down does not delay the others.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures_util::FutureExt;
 use tokio::sync::Notify;
 
 use super::breaker::{Admit, Breaker, Guarded};
@@ -17,7 +15,7 @@ use crate::journal::{
     self, Admission, Claimed, ClaimedDelivery, DeliveryEnd, End, Ended, How, Permit, Task, Wanted,
 };
 use crate::lifecycle::{Alert, TaskGroup};
-use crate::sinks::{CloudEvent, Sink, SinkAnswer};
+use crate::sinks::{self, CloudEvent, Sink, SinkAnswer};
 
 /// A sink's channel for deliveries, as seen by those who plan them.
 pub(super) struct Outlet {
@@ -72,13 +70,7 @@ impl Deliverer {
                 };
             }
         };
-        let outcome = AssertUnwindSafe(self.sink.deliver(&event))
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| SinkAnswer::Retry {
-                after: None,
-                reason: Reason::new(Cause::Internal, "the sink panicked"),
-            });
+        let outcome = sinks::deliver(&*self.sink, &event).await;
         match &outcome {
             SinkAnswer::Delivered | SinkAnswer::Rejected { .. } => {
                 self.breaker.success(Instant::now())

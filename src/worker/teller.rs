@@ -2,20 +2,17 @@
 //! down does not delay the others. What was sent is stored, so that the next process can send the end.
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::backoff;
 use crate::config::{Retry, SinkConfig};
-use crate::domain::{Cause, Reason};
 use crate::journal::{Journal, ToldAlert};
 use crate::lifecycle::{Alert, AlertChange, AlertStatus, TaskGroup};
-use crate::sinks::{CloudEvent, Sink, SinkAnswer};
+use crate::sinks::{self, CloudEvent, Sink, SinkAnswer};
 
 /// The most notices that wait for one sink; beyond that the oldest is dropped.
 const MOST: usize = 64;
@@ -54,10 +51,7 @@ impl Listener {
             tasks: tasks.clone(),
             told: its
                 .filter_map(|told| {
-                    Some((
-                        (Alert::of_word(&told.alert)?, told.about.clone()),
-                        told.since,
-                    ))
+                    Some(((told.alert.parse().ok()?, told.about.clone()), told.since))
                 })
                 .collect(),
             waiting: Vec::new(),
@@ -101,15 +95,10 @@ impl Teller {
                     None => return,
                 },
                 () = sleep_until(at) => {
-                    let delivery = self.sink.deliver(&self.waiting[0].event);
                     let outcome = tokio::select! {
-                        outcome = AssertUnwindSafe(delivery).catch_unwind() => outcome,
+                        outcome = sinks::deliver(&*self.sink, &self.waiting[0].event) => outcome,
                         () = self.tasks.stopping() => return,
                     };
-                    let outcome = outcome.unwrap_or_else(|_| SinkAnswer::Retry {
-                        after: None,
-                        reason: Reason::new(Cause::Internal, "the sink panicked"),
-                    });
                     next = Instant::now();
                     match self.ended(outcome, attempt).await {
                         None => attempt = 0,
