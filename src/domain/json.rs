@@ -5,9 +5,10 @@
 //! JSON.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::de::IgnoredAny;
-use serde_json::Value;
+use serde::de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use sha2::{Digest, Sha256};
 
 use super::tree::Tree;
@@ -52,29 +53,64 @@ pub fn fingerprint(bytes: &[u8]) -> Fingerprint {
 /// Whether an answer holds no content: it is empty or `null`, or consists of objects and lists in which everything is
 /// empty. Headings with their codes, and ids of what the answer belongs to, do not count as content.
 pub fn is_empty_content(bytes: &[u8]) -> bool {
-    const HEADINGS: [&str; 8] = [
-        "title",
-        "loinc_code",
-        "source_transcripts",
-        "id",
-        "session_id",
-        "ambient_session_id",
-        "encounter_id",
-        "status",
-    ];
-    fn is_empty(value: &Value) -> bool {
-        match value {
-            Value::Null => true,
-            Value::Bool(_) | Value::Number(_) => false,
-            Value::String(text) => text.trim().is_empty(),
-            Value::Array(items) => items.iter().all(is_empty),
-            Value::Object(fields) => fields
-                .iter()
-                .all(|(key, value)| HEADINGS.contains(&key.as_str()) || is_empty(value)),
+    // Reading ends at the first content, so an answer with content is an error here, as is one that is not JSON.
+    is_nothing(bytes) || serde_json::from_slice::<Empty>(without_bom(bytes)).is_ok()
+}
+
+/// A JSON value without content.
+struct Empty;
+
+impl<'de> Deserialize<'de> for Empty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+/// Whatever is not named here, such as a number, is content and therefore an error.
+impl<'de> Visitor<'de> for Empty {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self, E> {
+        if text.trim().is_empty() {
+            Ok(self)
+        } else {
+            Err(E::custom("content"))
         }
     }
-    is_nothing(bytes)
-        || serde_json::from_slice(without_bom(bytes)).is_ok_and(|value: Value| is_empty(&value))
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        const HEADINGS: [&str; 8] = [
+            "title",
+            "loinc_code",
+            "source_transcripts",
+            "id",
+            "session_id",
+            "ambient_session_id",
+            "encounter_id",
+            "status",
+        ];
+        while let Some(key) = fields.next_key::<String>()? {
+            if HEADINGS.contains(&key.as_str()) {
+                fields.next_value::<IgnoredAny>()?;
+            } else {
+                fields.next_value::<Self>()?;
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// Whether a body is empty: white space only, or `null`.
@@ -85,6 +121,7 @@ pub fn is_nothing(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value;
 
     use super::*;
 

@@ -54,11 +54,13 @@ struct Inner {
     sinks_down: RwLock<HashSet<String>>,
 }
 
-/// The metrics of the request path, looked up once for speed.
+/// The metrics that each event changes, looked up once for speed.
 struct Hot {
     accepted: Counter,
     duplicate: Counter,
     ack_seconds: Histogram,
+    sdp_request_seconds: Histogram,
+    end_to_end_seconds: Histogram,
     commit_seconds: Histogram,
     batch_size: Histogram,
     connections: Gauge,
@@ -90,6 +92,8 @@ impl Metrics {
                 &[("result", Answer::Duplicate.as_str())],
             ),
             ack_seconds: histogram(&recorder, "ack_seconds", &[]),
+            sdp_request_seconds: histogram(&recorder, "sdp_request_seconds", &[]),
+            end_to_end_seconds: histogram(&recorder, "end_to_end_seconds", &[]),
             commit_seconds: histogram(&recorder, "journal_commit_seconds", &[]),
             batch_size: histogram(&recorder, "journal_batch_size", &[]),
             connections: gauge(&recorder, "connections", &[]),

@@ -16,7 +16,7 @@ impl Metrics {
             &[("endpoint", endpoint), ("code", code)],
         )
         .increment(1);
-        histogram(&self.0.recorder, "sdp_request_seconds", &[]).record(took);
+        self.0.hot.sdp_request_seconds.record(took);
     }
 
     /// Initialises the metrics of an identity with zero.
@@ -116,7 +116,7 @@ impl Metrics {
 
     /// Records an event that was done `took` after its receipt.
     pub fn end_to_end(&self, took: Duration) {
-        histogram(&self.0.recorder, "end_to_end_seconds", &[]).record(took);
+        self.0.hot.end_to_end_seconds.record(took);
         self.0.history.done(took);
     }
 

@@ -22,6 +22,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 #[derive(Debug, Clone)]
 pub struct Hrefs {
     base: Url,
+    /// The base URL with a slash at its end, so that a relative link is joined below its whole path.
+    folder: Url,
     allowed_hosts: Vec<String>,
 }
 
@@ -71,8 +73,11 @@ impl fmt::Display for Refused {
 impl Hrefs {
     /// The rules for an API at `base`, and for further hosts, which never get the token.
     pub fn new(base: Url, allowed_hosts: Vec<String>) -> Self {
+        let mut folder = base.clone();
+        folder.set_path(&format!("{}/", base.path().trim_end_matches('/')));
         Self {
             base,
+            folder,
             allowed_hosts,
         }
     }
@@ -90,7 +95,7 @@ impl Hrefs {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refused::Credentials);
         }
-        if url.origin() == self.base.origin() {
+        if self.is_own_origin(&url) {
             return Ok(Target::Api(url));
         }
         let host = url.host_str().ok_or(Refused::NotAnAddress)?;
@@ -154,9 +159,18 @@ impl Hrefs {
         if is_absolute {
             return self.base.join(href).map_err(|_| Refused::NotAnAddress);
         }
-        let base = self.base.as_str().trim_end_matches('/');
-        let joined = format!("{base}/{}", href.trim_start_matches('/'));
-        Url::parse(&joined).map_err(|_| Refused::NotAnAddress)
+        // The dot keeps a colon in the first segment from being read as the end of a scheme.
+        let below = format!("./{}", href.trim_start_matches('/'));
+        self.folder
+            .join(&below)
+            .map_err(|_| Refused::NotAnAddress)
+    }
+
+    /// Whether the URL has the scheme, host and port of the API.
+    fn is_own_origin(&self, url: &Url) -> bool {
+        url.scheme() == self.base.scheme()
+            && url.host() == self.base.host()
+            && url.port_or_known_default() == self.base.port_or_known_default()
     }
 }
 
@@ -253,15 +267,27 @@ fn encode(segment: &str) -> String {
 /// Whether a segment of the link's path is `.` or `..`, in any spelling that a URL parser accepts.
 fn has_dot_segment(href: &str) -> bool {
     let path = href.split(['?', '#']).next().unwrap_or_default();
-    path.split(['/', '\\']).any(|segment| {
-        let dots: String = segment
-            .chars()
-            .filter(|c| !matches!(c, '\t' | '\n' | '\r'))
-            .collect::<String>()
-            .to_ascii_lowercase()
-            .replace("%2e", ".");
-        matches!(dots.as_str(), "." | "..")
-    })
+    path.split(['/', '\\']).any(is_dot_segment)
+}
+
+fn is_dot_segment(segment: &str) -> bool {
+    // A URL parser skips these wherever they are.
+    let mut bytes = segment
+        .bytes()
+        .filter(|byte| !matches!(byte, b'\t' | b'\n' | b'\r'));
+    let mut dots = 0;
+    while let Some(byte) = bytes.next() {
+        let is_dot = match byte {
+            b'.' => true,
+            b'%' => bytes.next() == Some(b'2') && matches!(bytes.next(), Some(b'e' | b'E')),
+            _ => false,
+        };
+        if !is_dot {
+            return false;
+        }
+        dots += 1;
+    }
+    matches!(dots, 1 | 2)
 }
 
 #[cfg(test)]

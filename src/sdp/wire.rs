@@ -1,8 +1,10 @@
 //! The parts of the vendor's JSON that are read. Every field is optional and unknown fields are accepted, because the
 //! vendor adds fields without notice.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{self, DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
 use crate::domain::json;
@@ -61,34 +63,55 @@ pub(super) enum Bare {
     Foreign,
 }
 
-/// An object with nothing in it but an error. Parsing stops at the first field of another name, which for content is
-/// its very first field.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An object with nothing in it but an error.
+#[derive(Default)]
 struct BareError {
     code: Option<Value>,
     message: Option<Value>,
-    error: Option<IgnoredAny>,
-    errors: Option<IgnoredAny>,
-    #[serde(rename = "details")]
-    _details: Option<IgnoredAny>,
-    #[serde(rename = "detail")]
-    _detail: Option<IgnoredAny>,
-    #[serde(rename = "error_description")]
-    _error_description: Option<IgnoredAny>,
-    #[serde(rename = "statusCode", alias = "status_code")]
-    _status: Option<IgnoredAny>,
-    #[serde(rename = "requestId", alias = "request_id")]
-    _request: Option<IgnoredAny>,
-    #[serde(rename = "timestamp")]
-    _timestamp: Option<IgnoredAny>,
+    has_error: bool,
+}
+
+impl<'de> Deserialize<'de> for BareError {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BareErrorVisitor)
+    }
+}
+
+/// Stops at the first field that is not part of an error, which for content is its very first field.
+struct BareErrorVisitor;
+
+impl<'de> Visitor<'de> for BareErrorVisitor {
+    type Value = BareError;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an error alone")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<BareError, A::Error> {
+        let mut error = BareError::default();
+        while let Some(name) = fields.next_key::<String>()? {
+            match name.as_str() {
+                "code" => error.code = fields.next_value()?,
+                "message" => error.message = fields.next_value()?,
+                "error" | "errors" => {
+                    error.has_error |= fields.next_value::<Option<IgnoredAny>>()?.is_some();
+                }
+                "details" | "detail" | "error_description" | "statusCode" | "status_code"
+                | "requestId" | "request_id" | "timestamp" => {
+                    fields.next_value::<IgnoredAny>()?;
+                }
+                _ => return Err(de::Error::custom("more than an error")),
+            }
+        }
+        Ok(error)
+    }
 }
 
 /// Parses an object with nothing in it but an error. A code of 0 means that there is no error.
 pub(super) fn bare_error(body: &[u8]) -> Option<Bare> {
     // A longer body is more than an error.
     let error: BareError = (body.len() <= 4096).then(|| read(body)).flatten()?;
-    if error.message.is_none() && error.error.is_none() && error.errors.is_none() {
+    if error.message.is_none() && !error.has_error {
         return None;
     }
     let has_message = error.message.is_some_and(|text| text.is_string());

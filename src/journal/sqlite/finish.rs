@@ -81,12 +81,13 @@ impl Ending<'_> {
                 start_waiting(tx, event, self.now)?;
                 tx.leaves(lease.task.counted_state());
                 tx.enters(EventState::Delivering);
-                let sequence = match &deliveries[..] {
-                    [] => None,
-                    _ => Some(content::sequence(tx, event)?),
+                // An event whose delivery has just been leased cannot end yet.
+                let (ended, sequence) = match &deliveries[..] {
+                    [] => (end_event(tx, event, self.now)?, None),
+                    _ => (None, Some(content::sequence(tx, event)?)),
                 };
                 Ok(Ended::Kept {
-                    event: end_event(tx, event, self.now)?,
+                    event: ended,
                     deliveries,
                     sequence,
                 })
