@@ -31,7 +31,7 @@ const RATE: u32 = 5;
 /// The highest rate that may be requested, in events per second.
 const MOST_RATE: u32 = 1000;
 /// The interval at which a job is checked while a caller waits for its end.
-const LOOK: Duration = Duration::from_millis(100);
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The body of `POST /replay`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -157,7 +157,7 @@ pub(crate) async fn start(
         created_at: now,
     };
     let id = state.records().begin_job(job).await?;
-    state.journal.tell_job_begun();
+    state.journal.notify_job_begun();
     state.records().job(id).await?.ok_or_else(no_job)
 }
 
@@ -174,7 +174,7 @@ async fn wait(state: &State, id: i64) -> Result<impl IntoResponse + use<>, Error
             };
             return Ok((StatusCode::ACCEPTED, Json(answer)));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 

@@ -25,7 +25,7 @@ use crate::journal::{NewExpected, Registered};
 use crate::net::ErrorBody;
 
 /// The interval at which a wait for a session's end checks the session.
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// The limit of sessions that one write registers.
 const BATCH: usize = 500;
 const NDJSON: &str = "application/x-ndjson";
@@ -264,7 +264,7 @@ pub(super) async fn show(
         if !is_awaited || Instant::now() >= end || state.readiness.is_draining() {
             return shown(&state, known);
         }
-        tokio::time::sleep_until(end.min(Instant::now() + LOOK)).await;
+        tokio::time::sleep_until(end.min(Instant::now() + CHECK_INTERVAL)).await;
     }
 }
 

@@ -68,7 +68,7 @@ impl Canary {
         })
         .context("[canary]")?;
         metrics.knows_canary();
-        let told = sinks.iter().filter(|(sink, _)| sink.canary);
+        let informed = sinks.iter().filter(|(sink, _)| sink.canary);
         Ok(Some(Self {
             client,
             url: config.canary.url.clone(),
@@ -76,7 +76,7 @@ impl Canary {
             every: config.canary.every,
             secrets: Arc::clone(secrets),
             instance,
-            sinks: told.map(|(_, sink)| sink.clone()).collect(),
+            sinks: informed.map(|(_, sink)| sink.clone()).collect(),
             metrics,
             alerts,
         }))
@@ -109,7 +109,7 @@ impl Canary {
                     self.metrics.canary_answered(took);
                     self.alerts.resolve(Alert::CanarySilent, "");
                     tokio::select! {
-                        () = self.tell(took) => {}
+                        () = self.report(took) => {}
                         () = tasks.stopping() => return,
                     }
                 }
@@ -162,11 +162,11 @@ impl Canary {
     }
 
     /// Tells the sinks. A delivery that fails is not retried, because the next synthetic notification follows soon.
-    async fn tell(&self, took: Duration) {
+    async fn report(&self, took: Duration) {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let event = CloudEvent::of_canary(took_ms, &self.instance);
-        let told = self.sinks.iter().map(|sink| sink.deliver(&event));
-        for outcome in futures_util::future::join_all(told).await {
+        let deliveries = self.sinks.iter().map(|sink| sink.deliver(&event));
+        for outcome in futures_util::future::join_all(deliveries).await {
             if let SinkAnswer::Retry { reason, .. } | SinkAnswer::Rejected { reason } = outcome {
                 tracing::debug!(%reason, "a sink was not told of the synthetic notification");
             }

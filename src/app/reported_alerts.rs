@@ -2,7 +2,7 @@
 //! these alerts are resolved.
 
 use crate::config::Config;
-use crate::journal::{Journal, ToldAlert};
+use crate::journal::{Journal, SentAlert};
 use crate::lifecycle::{ActiveAlert, Alert, Alerts};
 use crate::metrics::Metrics;
 
@@ -11,15 +11,15 @@ pub(super) async fn take_over(
     config: &Config,
     journal: &Journal,
     (alerts, metrics): (&Alerts, &Metrics),
-) -> Vec<ToldAlert> {
-    let told = match journal.records().told_alerts().await {
-        Ok(told) => told,
+) -> Vec<SentAlert> {
+    let sent = match journal.records().sent_alerts().await {
+        Ok(sent) => sent,
         Err(error) => {
             tracing::warn!(error = %error, "cannot read the reported alerts; their resolutions will not be reported");
             return Vec::new();
         }
     };
-    for one in &told {
+    for one in &sent {
         // There is one record per sink, so the same alert may occur several times.
         let Ok(alert) = one.alert.parse::<Alert>() else {
             continue;
@@ -40,7 +40,7 @@ pub(super) async fn take_over(
             alerts.resolve(alert, &about);
         }
     }
-    told
+    sent
 }
 
 /// Whether an alert is raised and resolved with this configuration.

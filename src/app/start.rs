@@ -17,7 +17,7 @@ use crate::net::{BindError, Predecessor, Sockets};
 /// releases it early.
 const PUBLIC: Duration = Duration::from_secs(2);
 /// The wait before the next attempt.
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The resources that a start needs first.
 pub(super) struct Start {
@@ -57,7 +57,7 @@ impl Start {
                 tracing::info!(reason, seconds, "waiting for another process to end");
                 said = reason;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 

@@ -53,7 +53,7 @@ pub(super) async fn build(
     Alert::ALL
         .iter()
         .for_each(|alert| metrics.knows_alert(alert.as_str()));
-    let told = reported_alerts::take_over(&config, &journal, (&alerts, &metrics)).await;
+    let sent = reported_alerts::take_over(&config, &journal, (&alerts, &metrics)).await;
 
     let secrets = Arc::new(ArcSwap::from_pointee(signing_secrets(&config)));
     let tokens = Arc::new(ArcSwap::from_pointee(Tokens::new(&admin_token::all(
@@ -152,7 +152,7 @@ pub(super) async fn build(
             traces,
             readiness,
             alerts,
-            told,
+            sent,
         },
         disks: Disks::of(&config.store),
         server: config.server,

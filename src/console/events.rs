@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::visitor::Visitor;
 use super::{State, time, ui};
 use crate::domain::{Cause, EventState, Outcome, Source};
-use crate::journal::{Event, Filter, LOOKED_THROUGH, Order, Records};
+use crate::journal::{Event, Filter, Order, Records, SEARCH_LIMIT};
 
 /// The page sizes to choose from.
 const SIZES: [usize; 3] = [50, 100, 500];
@@ -153,7 +153,7 @@ async fn content(
         (form(asked, state))
         @if let (true, Some(next)) = (page.events.is_empty(), &next) {
             (ui::empty("No match yet", &html! {
-                p { (ui::number(LOOKED_THROUGH)) " events were searched, and none matches. There are more." }
+                p { (ui::number(SEARCH_LIMIT)) " events were searched, and none matches. There are more." }
                 p { a.button href=(next) { "Search further" } }
             }))
         } @else if page.events.is_empty() {

@@ -28,23 +28,23 @@ pub enum How {
     Retrieval(Box<Retrieval>),
     /// A delivery attempt.
     Delivery(DeliveryEnd),
-    /// A look for late or changed content. The next look is at `next`, for the amended event if there is one; it is
+    /// A refresh: another fetch, for late or changed content. The next one is at `next`, for the amended event if there is one; it is
     /// immediate if the vendor has sent the notification again since `noted_at`.
-    Look {
-        /// When to look again.
+    Refresh {
+        /// When to refresh again.
         next: Option<Millis>,
-        /// The time of the last repeated notification that this look took into account.
+        /// The time of the last repeated notification that this refresh took into account.
         noted_at: Option<Millis>,
         /// When to try again what could not be fetched.
         retry_at: Option<Millis>,
-        /// What the look found.
+        /// What the refresh found.
         seen: Seen,
     },
     /// Not done: the work is due again at once, and this does not count as an attempt.
     GivenBack,
 }
 
-/// The result of a look for late or changed content.
+/// The result of a refresh.
 #[derive(Debug, Clone)]
 pub enum Seen {
     /// Nothing to record.

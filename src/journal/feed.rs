@@ -31,7 +31,7 @@ pub struct Feed(Arc<Inner>);
 struct Inner {
     /// A random number that distinguishes this process's change numbers from those of an earlier process.
     epoch: u32,
-    told: broadcast::Sender<Change>,
+    changes: broadcast::Sender<Change>,
     recent: Mutex<Recent>,
 }
 
@@ -54,7 +54,7 @@ impl Default for Feed {
     fn default() -> Self {
         Self(Arc::new(Inner {
             epoch: rand::random(),
-            told: broadcast::Sender::new(REMEMBERED),
+            changes: broadcast::Sender::new(REMEMBERED),
             recent: Mutex::default(),
         }))
     }
@@ -62,7 +62,7 @@ impl Default for Feed {
 
 impl Feed {
     /// Publishes that an event is now in this state.
-    pub fn tell(&self, event: EventId, state: EventState) {
+    pub fn publish(&self, event: EventId, state: EventState) {
         let mut recent = self.0.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.last += 1;
         let change = Change {
@@ -75,7 +75,7 @@ impl Feed {
         }
         recent.changes.push_back(change);
         // An error means only that there is no subscriber.
-        self.0.told.send(change).ok();
+        self.0.changes.send(change).ok();
     }
 
     /// Subscribes from now on, or from the change after the one with this mark.
@@ -94,7 +94,7 @@ impl Feed {
         };
         Watch {
             missed,
-            changes: self.0.told.subscribe(),
+            changes: self.0.changes.subscribe(),
         }
     }
 
@@ -117,19 +117,19 @@ mod tests {
     #[test]
     fn who_was_away_gets_what_was_missed_or_is_told_that_it_is_too_much() {
         let feed = Feed::default();
-        let tell = || feed.tell(EventId::generate(), EventState::Received);
-        tell();
+        let publish = || feed.publish(EventId::generate(), EventState::Received);
+        publish();
         let mut watch = feed.watch(None);
         assert_eq!(watch.missed, Some(Vec::new()));
-        tell();
+        publish();
         let second = watch.changes.try_recv().expect("a change");
         let mark = feed.mark(&second);
-        tell();
+        publish();
         let missed = feed.watch(Some(&mark)).missed.expect("what was missed");
         let numbers: Vec<u64> = missed.iter().map(|change| change.number).collect();
         assert_eq!(numbers, [3]);
         for _ in 0..REMEMBERED {
-            tell();
+            publish();
         }
         assert_eq!(feed.watch(Some(&mark)).missed, None);
         for other in ["", "x", "00000000-1-", "zz-1"] {

@@ -109,7 +109,7 @@ impl Journal {
                 NewContent::Notification(_) => EventState::Received,
                 NewContent::Malformed { .. } => EventState::Quarantined,
             };
-            self.feed.tell(id, state);
+            self.feed.publish(id, state);
         }
         Ok(kept)
     }
@@ -135,7 +135,7 @@ impl Journal {
     }
 
     /// Tells the worker that a replay job has begun.
-    pub fn tell_job_begun(&self) {
+    pub fn notify_job_begun(&self) {
         self.jobs.notify_one();
     }
 

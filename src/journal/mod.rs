@@ -27,10 +27,10 @@ mod replays;
 mod requeue;
 mod retention;
 mod reverify;
+mod sent_alert;
 mod spool;
 mod sqlite;
 mod store;
-mod told_alert;
 mod window;
 
 pub use access::Access;
@@ -65,11 +65,11 @@ pub use replays::{
 pub use requeue::{Requeued, requeue};
 pub use retention::{Expiry, Purged};
 pub use reverify::{Reverified, Rules};
+pub use sent_alert::SentAlert;
 pub use spool::WriteTarget;
 pub use sqlite::{
     Examined, SqliteStore, adopt, backup, begin_empty, damaged_beside, examine, last_backup,
     note_backup, orphaned, restore,
 };
 pub use store::{Records, Store};
-pub use told_alert::ToldAlert;
-pub use window::LOOKED_THROUGH;
+pub use window::SEARCH_LIMIT;

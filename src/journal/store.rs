@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, CauseNotes, Claimed, End, Ended, Error,
     Event, EventDetail, Expectations, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Pauses,
-    Purged, RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, Stats, StoreSize, ToldAlert,
+    Purged, RejectedRequest, ReplayFrom, Replayed, Replays, Requeued, SentAlert, Stats, StoreSize,
     Waiting, Wanted,
 };
 use crate::config;
@@ -101,13 +101,13 @@ pub trait Records: Expectations + Replays + Pauses + CauseNotes {
     async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error>;
 
     /// The alerts whose beginning was sent to a sink and whose end was not yet.
-    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error>;
+    async fn sent_alerts(&self) -> Result<Vec<SentAlert>, Error>;
 
     /// Records that an alert was sent to a sink.
-    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error>;
+    async fn record_sent_alert(&self, alert: SentAlert) -> Result<(), Error>;
 
     /// Records that an alert's end was sent to a sink.
-    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error>;
+    async fn forget_sent_alert(&self, alert: SentAlert) -> Result<(), Error>;
 
     /// The notification's body. `None` when there is none or it is purged.
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error>;

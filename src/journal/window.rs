@@ -9,8 +9,8 @@ use super::{Filter, Order};
 use crate::domain::EventState;
 
 /// How many events one query searches when no index serves its filter.
-pub const LOOKED_THROUGH: u64 = 100_000;
-const PART_SIZE: i64 = LOOKED_THROUGH.cast_signed();
+pub const SEARCH_LIMIT: u64 = 100_000;
+const PART_SIZE: i64 = SEARCH_LIMIT.cast_signed();
 /// By how much an event's receipt may differ from that of the events stored next to it: the spool holds events while
 /// the database is down, and clocks differ.
 const SLACK: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -187,13 +187,13 @@ mod tests {
             last: 5_000_000,
         };
         let target = 1_234_567;
-        let (mut search, mut looks) = (BinarySearch::of(events), 0);
+        let (mut search, mut reads) = (BinarySearch::of(events), 0);
         while let Some(middle) = search.middle() {
             let found = middle + middle % 2;
             search.narrow(middle, found / 2 < target);
-            looks += 1;
+            reads += 1;
         }
         assert!(search.low / 2 < target && target <= search.high / 2 + 1);
-        assert!(looks < 15, "{looks}");
+        assert!(reads < 15, "{reads}");
     }
 }

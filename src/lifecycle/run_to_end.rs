@@ -82,10 +82,10 @@ mod tests {
     async fn work_that_nobody_waits_for_any_more_goes_on_and_the_group_waits_for_it() {
         let group = TaskGroup::new("a test");
         let (go_on, wait) = oneshot::channel::<()>();
-        let (tell, mut told) = oneshot::channel();
+        let (done, mut is_done) = oneshot::channel();
         let work = RunToEnd::new(&group, "work", async move {
             wait.await.ok();
-            tell.send(()).ok();
+            done.send(()).ok();
         });
         let left = tokio::time::timeout(Duration::ZERO, work).await;
         assert!(left.is_err(), "it waits");
@@ -95,7 +95,9 @@ mod tests {
                 .finished(Instant::now() + Duration::from_secs(60))
                 .await
         );
-        told.try_recv().expect("it was done before the group ended");
+        is_done
+            .try_recv()
+            .expect("it was done before the group ended");
     }
 
     #[tokio::test]

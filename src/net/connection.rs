@@ -33,7 +33,7 @@ use super::{Peer, ServerTls};
 use crate::lifecycle::{Readiness, TaskGroup};
 
 /// The interval at which a connection is checked that is to close after its next request.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The time within which an evicted connection must finish its graceful close; at a stop a connection has at least as
 /// long.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -125,7 +125,7 @@ impl Connection {
         let io = TokioIo::new(Watched::new(stream, Arc::clone(activity)));
         let service = service_fn(|request| self.answer(request));
         let mut connection = std::pin::pin!(self.server.http.serve_connection(io, service));
-        let mut look = tokio::time::interval(limits.look_every());
+        let mut checks = tokio::time::interval(limits.check_interval());
         let mut stopping = std::pin::pin!(self.stopping());
         let mut evicted = std::pin::pin!(activity.evicted());
         let mut farewell = std::pin::pin!(tokio::time::sleep(Duration::MAX));
@@ -143,7 +143,7 @@ impl Connection {
                     }
                     return;
                 }
-                _ = look.tick() => match activity.verdict(limits.header_timeout, limits.idle_timeout) {
+                _ = checks.tick() => match activity.verdict(limits.header_timeout, limits.idle_timeout) {
                     Verdict::Keep => {}
                     Verdict::CloseIdle if is_closing => return,
                     Verdict::CloseIdle => {
@@ -221,7 +221,7 @@ impl Connection {
             if stopped.elapsed() >= patience {
                 return;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 }

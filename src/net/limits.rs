@@ -22,7 +22,7 @@ pub struct Limits {
 
 impl Limits {
     /// The interval at which the limits are checked: often enough that a limit is exceeded by no more than a quarter.
-    pub(super) fn look_every(&self) -> Duration {
+    pub(super) fn check_interval(&self) -> Duration {
         (self.header_timeout.min(self.idle_timeout) / 4)
             .clamp(Duration::from_millis(10), Duration::from_secs(1))
     }

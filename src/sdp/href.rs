@@ -161,9 +161,7 @@ impl Hrefs {
         }
         // The dot keeps a colon in the first segment from being read as the end of a scheme.
         let below = format!("./{}", href.trim_start_matches('/'));
-        self.folder
-            .join(&below)
-            .map_err(|_| Refused::NotAnAddress)
+        self.folder.join(&below).map_err(|_| Refused::NotAnAddress)
     }
 
     /// Whether the URL has the scheme, host and port of the API.

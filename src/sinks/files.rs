@@ -50,7 +50,7 @@ struct Job {
     folder: PathBuf,
     name: String,
     content: Bytes,
-    tell: oneshot::Sender<io::Result<()>>,
+    reply: oneshot::Sender<io::Result<()>>,
 }
 
 impl std::fmt::Debug for Job {
@@ -99,18 +99,18 @@ impl FilesSink {
 
     /// Writes a file, together with the others in the queue.
     async fn write(&self, folder: PathBuf, name: String, content: Bytes) -> io::Result<()> {
-        let (tell, mut told) = oneshot::channel();
+        let (reply, mut answer) = oneshot::channel();
         let job = Job {
             folder,
             name,
             content,
-            tell,
+            reply,
         };
         self.queue().push(job);
         // The holder of the lock writes for all; the others then find that their file is written.
         let mut writing = Arc::clone(&self.writing).lock_owned().await;
         loop {
-            match told.try_recv() {
+            match answer.try_recv() {
                 Ok(written) => return written,
                 Err(TryRecvError::Empty) => {}
                 Err(TryRecvError::Closed) => {
@@ -160,7 +160,7 @@ impl FilesSink {
         for job in jobs {
             match self.begin(&job) {
                 Ok(file) => begun.push((job, file)),
-                Err(error) => tell(job, Err(error)),
+                Err(error) => reply(job, Err(error)),
             }
         }
         begun
@@ -191,7 +191,7 @@ fn finish_all(begun: Vec<(Job, NamedTempFile)>) {
     for (job, file) in begun {
         match file.persist(job.folder.join(&job.name)) {
             Ok(_) => renamed.push(job),
-            Err(error) => tell(job, Err(error.error)),
+            Err(error) => reply(job, Err(error.error)),
         }
     }
     let folders: BTreeSet<PathBuf> = renamed.iter().map(|job| job.folder.clone()).collect();
@@ -204,13 +204,13 @@ fn finish_all(begun: Vec<(Job, NamedTempFile)>) {
             Ok(()) => Ok(()),
             Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
         };
-        tell(job, done);
+        reply(job, done);
     }
 }
 
 /// Sends the result; the caller may have stopped waiting.
-fn tell(job: Job, written: io::Result<()>) {
-    job.tell.send(written).ok();
+fn reply(job: Job, written: io::Result<()>) {
+    job.reply.send(written).ok();
 }
 
 #[async_trait]

@@ -142,7 +142,7 @@ impl Retriever {
     /// Ends an attempt with deliveries to every sink that wants the outcome.
     pub(super) fn deliver(&self, found: Found) -> Retrieval {
         let is_late = found.links.iter().any(|linked| plan::is_late(&linked.link));
-        let wait = plan::next_look(&self.refresh, Duration::ZERO).filter(|_| is_late);
+        let wait = plan::next_refresh(&self.refresh, Duration::ZERO).filter(|_| is_late);
         let sinks = self.sinks(found.session.outcome, None).into_iter();
         Retrieval::Deliver {
             refresh_at: wait.map(|wait| self.shared.clock.monotonic_in(wait)),

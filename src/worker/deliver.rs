@@ -139,7 +139,7 @@ impl Deliverer {
                 EventState::Done => self.shared.metrics.end_to_end(took),
                 _ => self.shared.metrics.dead(),
             }
-            self.shared.journal.feed().tell(document.id, state);
+            self.shared.journal.feed().publish(document.id, state);
             report::end(document, state, took);
         }
     }

@@ -36,29 +36,29 @@ impl Ends {
 
     /// Waits until an end is recorded, however long the store is down. `None` when the store refuses it.
     pub(super) async fn write(&self, end: End) -> Option<Ended> {
-        let (tell, told) = oneshot::channel();
-        self.queue.send((end, tell)).await.ok()?;
-        told.await.ok()
+        let (reply, answer) = oneshot::channel();
+        self.queue.send((end, reply)).await.ok()?;
+        answer.await.ok()
     }
 }
 
 async fn run(journal: Journal, mut queued: mpsc::Receiver<(End, oneshot::Sender<Ended>)>) {
     let mut batch = Vec::with_capacity(BATCH);
     while queued.recv_many(&mut batch, BATCH).await > 0 {
-        let (ends, tell): (Vec<End>, Vec<_>) = batch.drain(..).unzip();
+        let (ends, replies): (Vec<End>, Vec<_>) = batch.drain(..).unzip();
         let ends = Arc::new(ends);
         match write(&journal, ends.to_vec()).await {
             Ok(ended) => {
-                for (tell, ended) in tell.into_iter().zip(ended) {
-                    tell.send(ended).ok();
+                for (reply, ended) in replies.into_iter().zip(ended) {
+                    reply.send(ended).ok();
                 }
             }
             // One end that cannot be recorded must not fail the others, so each is written by itself.
             Err(_) => {
-                for (end, tell) in ends.iter().zip(tell) {
+                for (end, reply) in ends.iter().zip(replies) {
                     match write(&journal, vec![end.clone()]).await {
                         Ok(mut ended) => {
-                            ended.pop().map(|ended| tell.send(ended));
+                            ended.pop().map(|ended| reply.send(ended));
                         }
                         Err(error) => refused(&journal, end.lease.clone(), &error),
                     }

@@ -15,7 +15,7 @@ use super::breaker::Breaker;
 use super::claims::Work;
 use super::compare;
 use super::deliver::Outlet;
-use super::plan::{is_empty, is_kept, is_late, next_look};
+use super::plan::{is_empty, is_kept, is_late, next_refresh};
 use super::report;
 use super::retrieve::Wants;
 use super::session::{clock_start, required_of, subject_of};
@@ -67,33 +67,35 @@ impl Work for Late {
     }
 
     async fn work(self: Arc<Self>, late: LateEvent, permit: Permit) {
-        let span = trace::look(&self.shared, &late);
-        span.scope(self.look_and_write(late, permit)).await;
+        let span = trace::refresh(&self.shared, &late);
+        span.scope(self.refresh_and_record(late, permit)).await;
     }
 }
 
 impl Late {
-    async fn look_and_write(&self, late: LateEvent, permit: Permit) {
+    async fn refresh_and_record(&self, late: LateEvent, permit: Permit) {
         let shared = &self.shared;
         let start = Instant::now();
-        let look = tokio::select! {
+        let refetched = tokio::select! {
             biased;
             () = shared.journal.lost() => return shared.journal.abandon(&late.lease),
-            look = self.look(&late) => look,
+            refetched = self.fetch(&late) => refetched,
         };
         drop(permit);
-        let is_asked = !look.asked_again.is_empty();
-        let (came, changed) = (look.came.len(), look.changed());
-        let seen = self.seen(&late, look.came, &look.asked_again, changed);
+        let is_asked = !refetched.asked_again.is_empty();
+        let (came, changed) = (refetched.came.len(), refetched.changed());
+        let seen = self.seen(&late, refetched.came, &refetched.asked_again, changed);
         let clock = &shared.clock;
-        let retry_at = look.has_failed.then(|| clock.monotonic_in(RETRY_AFTER));
+        let retry_at = refetched
+            .has_failed
+            .then(|| clock.monotonic_in(RETRY_AFTER));
         let amended = match &seen.what {
             Seen::Amended(amendment) => Some(amendment.id),
             Seen::Nothing | Seen::Same(_) => None,
         };
         let ended = shared.ends.write(End {
             lease: late.lease.clone(),
-            how: How::Look {
+            how: How::Refresh {
                 next: seen.next,
                 noted_at: late.again.noted_at().filter(|_| retry_at.is_none()),
                 retry_at,
@@ -128,9 +130,9 @@ impl Late {
 /// The wait before a call that was not answered is made again.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// The result of a look.
+/// The answers to the calls of one refresh.
 #[derive(Default)]
-struct Look {
+struct Refetched {
     /// The fetched links, each with the body that it had before.
     came: Vec<(Linked, Option<Bytes>)>,
     /// The numbers of the links that had been fetched before and were fetched again.
@@ -139,7 +141,7 @@ struct Look {
     has_failed: bool,
 }
 
-impl Look {
+impl Refetched {
     /// Whether any content differs.
     fn changed(&self) -> bool {
         self.came.iter().any(|(new, before)| {
@@ -151,7 +153,7 @@ impl Look {
     }
 }
 
-/// What is recorded, and when the next look is.
+/// What is recorded, and when the next refresh is.
 struct Written {
     what: Seen,
     next: Option<Millis>,
@@ -159,7 +161,7 @@ struct Written {
 
 impl Late {
     /// Fetches the missing content, and the content that is to be fetched again.
-    async fn look(&self, late: &LateEvent) -> Look {
+    async fn fetch(&self, late: &LateEvent) -> Refetched {
         let subject = &subject_of(&late.receipt);
         let wanted = late.found.links.iter().filter_map(|linked| {
             let is_again = self.is_asked_again(late, &linked.link);
@@ -171,16 +173,16 @@ impl Late {
                 (linked, is_again, self.sdp.fetch(subject, link).await)
             })
             .collect();
-        let mut look = Look::default();
+        let mut refetched = Refetched::default();
         while let Some((linked, is_again, result)) = calls.next().await {
             if is_again {
-                look.asked_again.push(linked.link.n);
+                refetched.asked_again.push(linked.link.n);
             }
             let fetched = match result {
                 Ok(fetched) => fetched,
                 Err(failure) => {
                     // Content that the vendor no longer has stays as it was delivered.
-                    look.has_failed |= is_again && failure.is_retryable();
+                    refetched.has_failed |= is_again && failure.is_retryable();
                     continue;
                 }
             };
@@ -197,9 +199,9 @@ impl Late {
             (link.reason, link.cause) = (None, None);
             let before = linked.body.clone().filter(|_| is_again);
             let body = Some(fetched.body);
-            look.came.push((Linked { link, body }, before));
+            refetched.came.push((Linked { link, body }, before));
         }
-        look
+        refetched
     }
 
     /// Whether this link was fetched before and is to be fetched again.
@@ -252,7 +254,7 @@ impl Late {
             let links = found.links.iter().map(|linked| &linked.link);
             links.filter(|link| is_late(link))
         };
-        let wait = next_look(&self.refresh, age).filter(|wait| {
+        let wait = next_refresh(&self.refresh, age).filter(|wait| {
             let at = now.saturating_add(Millis::try_from(wait.as_millis()).unwrap_or(Millis::MAX));
             lacking().any(|link| is_kept(link, start, at))
         });

@@ -8,7 +8,7 @@ use crate::sdp;
 
 /// How long every login must fail before the alert is raised, and how often that is checked.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The identities for which the alert is raised.
 pub(super) struct Logins {
@@ -21,8 +21,8 @@ pub(super) struct Logins {
 pub(super) async fn watch(sdp: sdp::Client, alerts: Alerts) {
     let mut logins = Logins::new(alerts, Instant::now());
     loop {
-        logins.look(&sdp.refused(), Instant::now());
-        tokio::time::sleep(LOOK).await;
+        logins.observe(&sdp.refused(), Instant::now());
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
@@ -39,7 +39,7 @@ impl Logins {
     }
 
     /// Raises and resolves alerts. `refused` maps each identity that cannot log in to the time since when.
-    pub(super) fn look(&mut self, refused: &BTreeMap<String, Instant>, now: Instant) {
+    pub(super) fn observe(&mut self, refused: &BTreeMap<String, Instant>, now: Instant) {
         for (identity, since) in refused {
             if now.duration_since(*since) >= REFUSED_FOR {
                 self.alerts.raise(
@@ -74,9 +74,9 @@ mod tests {
         let (alerts, start) = (Alerts::default(), Instant::now());
         let mut logins = Logins::new(alerts.clone(), start);
         let refused = BTreeMap::from([("default".to_owned(), start)]);
-        logins.look(&refused, start + REFUSED_FOR / 2);
+        logins.observe(&refused, start + REFUSED_FOR / 2);
         assert!(alerts.raised().is_empty());
-        logins.look(&refused, start + REFUSED_FOR);
+        logins.observe(&refused, start + REFUSED_FOR);
         let raised = alerts.raised();
         assert_eq!(
             (raised[0].alert, &*raised[0].about),
@@ -84,9 +84,9 @@ mod tests {
         );
         // The next process takes the alert over, and resolves it only after a login of its own.
         let mut next = Logins::new(alerts.clone(), start + REFUSED_FOR);
-        next.look(&BTreeMap::new(), start + REFUSED_FOR);
+        next.observe(&BTreeMap::new(), start + REFUSED_FOR);
         assert_eq!(alerts.raised().len(), 1);
-        next.look(&BTreeMap::new(), start + REFUSED_FOR * 2);
+        next.observe(&BTreeMap::new(), start + REFUSED_FOR * 2);
         assert!(alerts.raised().is_empty());
     }
 }

@@ -6,6 +6,8 @@
 //! New events come from the intake with their lease and receipt, and their deliveries start from memory. The store is
 //! queried only for events for which there was no room, for retries, and for work that other instances gave back.
 
+mod alert_sender;
+mod alerts;
 mod attempt;
 mod backoff;
 mod breaker;
@@ -16,7 +18,6 @@ mod ends;
 mod fetch;
 mod late;
 mod logins;
-mod notices;
 mod plan;
 mod poll;
 mod recovered;
@@ -26,7 +27,6 @@ mod retrieve;
 mod session;
 mod settle;
 mod sweep;
-mod teller;
 mod trace;
 
 use std::sync::Arc;
@@ -36,13 +36,14 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::config::{Follow, Reconcile, Refresh, Retention, SinkConfig};
 use crate::domain::Clock;
-use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Permit, ToldAlert};
+use crate::journal::{Admission, ClaimedEvent, Inbox, Journal, Permit, SentAlert};
 use crate::lifecycle::{Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::sdp;
 use crate::sinks::Sink;
 use crate::traces::Traces;
 
+use self::alert_sender::AlertQueue;
 use self::breaker::{Breaker, Guarded};
 use self::claims::{Loop, Work};
 use self::deliver::{Deliverer, Outlet};
@@ -50,9 +51,8 @@ use self::ends::Ends;
 use self::late::Late;
 use self::poll::Poller;
 use self::retrieve::{Retriever, Wants};
-use self::teller::Listener;
 
-/// How many events are looked at for late content at once; nothing waits for this work.
+/// How many events are refreshed at once; nothing waits for this work.
 const LATE_AT_ONCE: usize = 2;
 
 /// What the worker is made of.
@@ -86,10 +86,10 @@ pub struct Parts {
     /// Raises alerts for operators.
     pub alerts: Alerts,
     /// The alerts whose beginning was sent to a sink and whose end was not yet.
-    pub told: Vec<ToldAlert>,
+    pub sent: Vec<SentAlert>,
 }
 
-/// How often leases that nobody works under are looked for.
+/// How often the worker checks for leases that nobody works under.
 const RECONCILE: Duration = Duration::from_secs(5);
 
 /// What every part of the worker shares.
@@ -130,7 +130,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     let names = parts.sinks.iter().map(|(config, _)| config.name.clone());
     let jobs = replays::run(Arc::clone(&shared), names.collect(), tasks.clone());
     tasks.spawn("replay jobs", jobs);
-    let (mut outlets, mut listeners) = (Vec::new(), Vec::new());
+    let (mut outlets, mut queues) = (Vec::new(), Vec::new());
     for (config, sink) in parts.sinks {
         let admission = Admission::new(config.max_concurrency);
         let (sink, wakeup) = (Arc::<dyn Sink>::from(sink), Arc::<Notify>::default());
@@ -139,7 +139,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         if config.alerts {
             let sink = Arc::clone(&sink);
             let keeper = (shared.journal.clone(), parts.instance.clone());
-            listeners.push(Listener::spawn(&config, sink, keeper, &parts.told, tasks));
+            queues.push(AlertQueue::spawn(&config, sink, keeper, &parts.sent, tasks));
         }
         let deliverer = Arc::new(Deliverer::new(config, sink, Arc::clone(&shared)));
         let deliveries = new_loop(admission.clone(), &wakeup);
@@ -156,7 +156,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
     }
     tasks.spawn(
         "alerts",
-        notices::run(Arc::clone(&shared), listeners, tasks.clone()),
+        alerts::run(Arc::clone(&shared), queues, tasks.clone()),
     );
     let guarded = Guarded::Sdp(parts.readiness.clone());
     let breaker = Arc::new(Breaker::new(parts.metrics, guarded));
@@ -184,8 +184,8 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
             outlets: Arc::clone(&outlets),
             breaker: Arc::clone(&breaker),
         };
-        let looks = new_loop(Admission::new(LATE_AT_ONCE), &Arc::default());
-        tasks.spawn("late content loop", looks.run(Arc::new(late)));
+        let refreshes = new_loop(Admission::new(LATE_AT_ONCE), &Arc::default());
+        tasks.spawn("late content loop", refreshes.run(Arc::new(late)));
     }
     let retriever = Arc::new(Retriever {
         refresh: parts.refresh,
@@ -264,7 +264,7 @@ async fn reconcile(journal: Journal, tasks: TaskGroup) {
                 "leases that no task of this process works under were released"
             ),
             // A failing store is logged by the tasks that claim and write.
-            Err(error) => tracing::debug!(error = %error, "cannot look for leases that were lost"),
+            Err(error) => tracing::debug!(error = %error, "cannot check for leases that were lost"),
         }
     }
 }

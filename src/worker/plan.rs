@@ -180,7 +180,7 @@ pub(super) fn is_kept(link: &LinkRecord, start: Timestamp, at: Millis) -> bool {
 
 /// The wait before the next fetch of missing content, for an event that was retrieved `age` ago. `None` when there is
 /// no further one.
-pub(super) fn next_look(refresh: &Refresh, age: Duration) -> Option<Duration> {
+pub(super) fn next_refresh(refresh: &Refresh, age: Duration) -> Option<Duration> {
     let end = refresh.missing_for?;
     let planned = refresh.missing_after.iter().find(|after| **after > age);
     let wait = match planned {

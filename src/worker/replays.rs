@@ -11,7 +11,7 @@ use crate::journal::{Error, Filter, Order, ReplayJob, ReplayStep, Tally};
 use crate::lifecycle::TaskGroup;
 use crate::metrics::Metrics;
 
-/// How often jobs that another instance has begun are looked for.
+/// How often the worker checks for jobs that another instance has begun.
 const IDLE: Duration = Duration::from_secs(2);
 /// The most events of one step, which are replayed in one transaction.
 const STEP: u32 = 64;

@@ -264,6 +264,9 @@ impl Retriever {
         if stands == EventState::Dead {
             self.shared.metrics.dead();
         }
-        self.shared.journal.feed().tell(claimed.receipt.id, stands);
+        self.shared
+            .journal
+            .feed()
+            .publish(claimed.receipt.id, stands);
     }
 }

@@ -21,8 +21,8 @@ pub(super) fn retrieval(shared: &Shared, claimed: &ClaimedEvent) -> Span {
     span
 }
 
-/// The span of a look for late content.
-pub(super) fn look(shared: &Shared, late: &LateEvent) -> Span {
+/// The span of a refresh.
+pub(super) fn refresh(shared: &Shared, late: &LateEvent) -> Span {
     let event = (late.id, late.receipt.received_at);
     attempt(
         shared,

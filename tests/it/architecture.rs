@@ -304,6 +304,10 @@ const NOT_OUR_WORDS: &[(&str, &str)] = &[
     (" mended", "fixed"),
     (" mend the", "fix the"),
     ("well again", "works again"),
+    ("const LOOK", "CHECK_INTERVAL"),
+    ("fn look(", "refresh, check, observe"),
+    ("Teller", "AlertSender"),
+    ("let (tell, told)", "(sender, receiver), (reply, answer)"),
 ];
 
 #[test]

@@ -59,7 +59,9 @@ impl Problem {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let loaded = args.config.load_store()?;
-    let findings = look(&loaded.config).await.with_context(|| loaded.place())?;
+    let findings = findings(&loaded.config)
+        .await
+        .with_context(|| loaded.place())?;
     let config = loaded.config;
     if args.json {
         emit_json(&findings.json())?;
@@ -73,7 +75,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     })
 }
 
-async fn look(config: &Config) -> anyhow::Result<Findings> {
+async fn findings(config: &Config) -> anyhow::Result<Findings> {
     if let StoreUrl::Sqlite(_) = config.store.url {
         let found = match stores::examine_file(config) {
             Ok(found) => found.unwrap_or_default(),

@@ -3,17 +3,17 @@
 use deadpool_postgres::Client;
 
 use super::row;
-use crate::journal::{Error, ToldAlert};
+use crate::journal::{Error, SentAlert};
 
 /// All such alerts.
-pub(super) async fn told(client: &Client) -> Result<Vec<ToldAlert>, Error> {
+pub(super) async fn sent(client: &Client) -> Result<Vec<SentAlert>, Error> {
     let statement = client
         .prepare_cached("SELECT sink, alert, about, since, message FROM told_alerts")
         .await?;
     let rows = client.query(&statement, &[]).await?;
     rows.iter()
         .map(|found| {
-            Ok(ToldAlert {
+            Ok(SentAlert {
                 sink: row::get(found, "sink")?,
                 alert: row::get(found, "alert")?,
                 about: row::get(found, "about")?,
@@ -25,31 +25,31 @@ pub(super) async fn told(client: &Client) -> Result<Vec<ToldAlert>, Error> {
 }
 
 /// Records that an alert was sent to a sink.
-pub(super) async fn note(client: &Client, told: &ToldAlert) -> Result<(), Error> {
+pub(super) async fn record(client: &Client, sent: &SentAlert) -> Result<(), Error> {
     let statement = client
         .prepare_cached(
             "INSERT INTO told_alerts (sink, alert, about, since, message) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (sink, alert, about) DO UPDATE SET since = excluded.since, message = excluded.message",
         )
         .await?;
-    let since = told.since.as_millisecond();
-    let message = row::text(&told.message);
+    let since = sent.since.as_millisecond();
+    let message = row::text(&sent.message);
     client
         .execute(
             &statement,
-            &[&told.sink, &told.alert, &told.about, &since, &message],
+            &[&sent.sink, &sent.alert, &sent.about, &since, &message],
         )
         .await?;
     Ok(())
 }
 
 /// Records that an alert's end was sent to a sink.
-pub(super) async fn forget(client: &Client, told: &ToldAlert) -> Result<(), Error> {
+pub(super) async fn forget(client: &Client, sent: &SentAlert) -> Result<(), Error> {
     let statement = client
         .prepare_cached("DELETE FROM told_alerts WHERE sink = $1 AND alert = $2 AND about = $3")
         .await?;
     client
-        .execute(&statement, &[&told.sink, &told.alert, &told.about])
+        .execute(&statement, &[&sent.sink, &sent.alert, &sent.about])
         .await?;
     Ok(())
 }

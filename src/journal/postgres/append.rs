@@ -79,14 +79,15 @@ impl Intake {
 
     /// Queues an event if there is room, and waits for its commit.
     pub(super) async fn append(&self, event: Arc<NewEvent>, hold: bool) -> Result<Kept, Error> {
-        let (reply, told) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         self.queue
             .try_send(Queued { event, hold, reply })
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => Error::Overloaded,
                 mpsc::error::TrySendError::Closed(_) => Error::Closed,
             })?;
-        told.await
+        answer
+            .await
             .map_err(|_| Error::NotCommitted("the write was dropped before it was answered"))?
     }
 }

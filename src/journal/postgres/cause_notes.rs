@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 use deadpool_postgres::Client;
 
-use super::error::within;
-use super::{PostgresStore, WORK, look, row};
+use super::{PostgresStore, row};
 use crate::domain::Cause;
 use crate::journal::{CauseNote, CauseNotes, Error};
 
@@ -16,9 +15,7 @@ const REMOVE: &str = "DELETE FROM cause_notes WHERE cause = $1 AND sink = $2";
 #[async_trait]
 impl CauseNotes for PostgresStore {
     async fn cause_notes(&self) -> Result<Vec<CauseNote>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, all(&lent)).await;
-        lent.settle(found)
+        self.query(async |client| all(client).await).await
     }
 
     async fn note_cause(
@@ -29,10 +26,8 @@ impl CauseNotes for PostgresStore {
         actor: String,
     ) -> Result<(), Error> {
         let sink = sink.unwrap_or_default();
-        let lent = self.pool.lend().await?;
-        let noting = note(&lent, (cause, &sink), text.as_deref(), &actor);
-        let noted = within(WORK, noting).await;
-        lent.settle(noted)
+        self.work(async |client| note(client, (cause, &sink), text.as_deref(), &actor).await)
+            .await
     }
 }
 

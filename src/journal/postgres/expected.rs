@@ -11,6 +11,7 @@ mod read;
 mod registration;
 
 use async_trait::async_trait;
+use deadpool_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use self::answers::end;
@@ -18,8 +19,7 @@ use self::due::due;
 use self::list::{list, stats};
 use self::read::one;
 use self::registration::expect;
-use super::error::within;
-use super::{PostgresStore, WORK, look, row};
+use super::{PostgresStore, row};
 use crate::domain::{Expected, Lane, Millis, Poll, SessionId};
 use crate::journal::{
     Change, Error, Expectations, ExpectedFilter, ExpectedPage, ExpectedStats, NewExpected,
@@ -42,10 +42,8 @@ const CHANGE: &str =
 #[async_trait]
 impl Expectations for PostgresStore {
     async fn expect(&self, sessions: Vec<NewExpected>) -> Result<Vec<Registered>, Error> {
-        let lent = self.pool.lend().await?;
-        let work = expect(&lent, self.clock, &sessions);
-        let registered = within(WORK, work).await;
-        lent.settle(registered)
+        self.work(async |client| expect(client, self.clock, &sessions).await)
+            .await
     }
 
     async fn change_expected(
@@ -54,29 +52,28 @@ impl Expectations for PostgresStore {
         change: Change,
         poll: Option<Poll>,
     ) -> Result<Option<Expected>, Error> {
-        let lent = self.pool.lend().await?;
         let clock = self.clock;
-        let work = async {
-            let change_it = lent.prepare_cached(CHANGE).await?;
+        self.work(async |client: &mut Client| {
+            let change_it = client.prepare_cached(CHANGE).await?;
             let millis = |time: Option<jiff::Timestamp>| time.map(|time| time.as_millisecond());
             let provider = change.provider.as_deref().map(row::text);
-            lent.execute(
-                &change_it,
-                &[
-                    &row::text(id.as_str()),
-                    &millis(change.ended_at),
-                    &provider,
-                    &millis(change.deadline),
-                    &poll.map(|poll| clock.distance(poll.due)),
-                    &poll.map(|poll| poll.due),
-                    &poll.map(|poll| poll.lane.number()),
-                ],
-            )
-            .await?;
-            one(&*lent, clock, &id).await
-        };
-        let changed = within(WORK, work).await;
-        lent.settle(changed)
+            client
+                .execute(
+                    &change_it,
+                    &[
+                        &row::text(id.as_str()),
+                        &millis(change.ended_at),
+                        &provider,
+                        &millis(change.deadline),
+                        &poll.map(|poll| clock.distance(poll.due)),
+                        &poll.map(|poll| poll.due),
+                        &poll.map(|poll| poll.lane.number()),
+                    ],
+                )
+                .await?;
+            one(client, clock, &id).await
+        })
+        .await
     }
 
     async fn poll_now(&self, id: SessionId, now: Millis) -> Result<Option<Expected>, Error> {
@@ -90,9 +87,8 @@ impl Expectations for PostgresStore {
     }
 
     async fn expected(&self, id: SessionId) -> Result<Option<Expected>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, one(&*lent, self.clock, &id)).await;
-        lent.settle(found)
+        self.query(async |client| one(client, self.clock, &id).await)
+            .await
     }
 
     async fn list_expected(
@@ -101,10 +97,8 @@ impl Expectations for PostgresStore {
         limit: usize,
         cursor: Option<i64>,
     ) -> Result<ExpectedPage, Error> {
-        let lent = self.looks.lend().await?;
-        let work = list(&lent, self.clock, &filter, limit, cursor);
-        let page = look(self.look_deadline, work).await;
-        lent.settle(page)
+        self.query(async |client| list(client, self.clock, &filter, limit, cursor).await)
+            .await
     }
 
     async fn due_sessions(
@@ -112,32 +106,27 @@ impl Expectations for PostgresStore {
         now: Millis,
         limit: usize,
     ) -> Result<Option<Vec<Expected>>, Error> {
-        let lent = self.pool.lend().await?;
-        let work = due(&lent, self, now, limit);
-        let found = within(WORK, work).await;
-        lent.settle(found)
+        self.work(async |client| due(client, self, now, limit).await)
+            .await
     }
 
     async fn polled(&self, answers: Vec<Polled>) -> Result<Vec<PollEnded>, Error> {
-        let mut lent = self.pool.lend().await?;
         let clock = self.clock;
-        let work = async {
-            let transaction = lent.transaction().await?;
+        self.work(async |client: &mut Client| {
+            let transaction = client.transaction().await?;
             let mut ended = Vec::with_capacity(answers.len());
             for polled in &answers {
                 ended.push(end(&transaction, clock, polled).await?);
             }
             transaction.commit().await?;
             Ok(ended)
-        };
-        let ended = within(WORK, work).await;
-        lent.settle(ended)
+        })
+        .await
     }
 
     async fn expected_stats(&self) -> Result<ExpectedStats, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, stats(&lent, self.clock)).await;
-        lent.settle(found)
+        self.query(async |client| stats(client, self.clock).await)
+            .await
     }
 }
 
@@ -149,13 +138,11 @@ impl PostgresStore {
         sql: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Option<Expected>, Error> {
-        let lent = self.pool.lend().await?;
-        let work = async {
-            let statement = lent.prepare_cached(sql).await?;
-            lent.execute(&statement, values).await?;
-            one(&*lent, self.clock, id).await
-        };
-        let changed = within(WORK, work).await;
-        lent.settle(changed)
+        self.work(async |client: &mut Client| {
+            let statement = client.prepare_cached(sql).await?;
+            client.execute(&statement, values).await?;
+            one(client, self.clock, id).await
+        })
+        .await
     }
 }

@@ -20,22 +20,22 @@ struct Row {
     noted_at: Option<i64>,
 }
 
-/// The end of a look for late or changed content.
-struct Looked<'a> {
+/// The end of a refresh.
+struct RefreshEnd<'a> {
     /// Its index among the ends.
     at: usize,
     event: i64,
-    /// The time until the next look.
+    /// The time until the next refresh.
     next: Option<Millis>,
-    /// When the vendor announced a note that this look did not see, and the time until it is fetched.
+    /// When the vendor announced a note that this refresh did not see, and the time until it is fetched.
     noted_since: Option<(Millis, Millis)>,
     seen: &'a Seen,
 }
 
-impl Looked<'_> {
+impl RefreshEnd<'_> {
     /// Writes the end. Returns `false` when the event to amend no longer exists.
     async fn write(&self, transaction: &Transaction<'_>) -> Result<bool, Error> {
-        let looked_at = match self.seen {
+        let refreshed = match self.seen {
             Seen::Nothing => self.event,
             Seen::Same(found) => {
                 late::same(transaction, self.event, found).await?;
@@ -49,8 +49,8 @@ impl Looked<'_> {
             }
         };
         match (self.noted_since, self.next) {
-            (Some((at, due_in)), _) => repeat::again(transaction, looked_at, at, due_in).await?,
-            (None, Some(next)) => progress::schedule_refresh(transaction, looked_at, next).await?,
+            (Some((at, due_in)), _) => repeat::again(transaction, refreshed, at, due_in).await?,
+            (None, Some(next)) => progress::schedule_refresh(transaction, refreshed, next).await?,
             (None, None) => {}
         }
         Ok(true)
@@ -71,7 +71,7 @@ pub(super) async fn finish(
     let held = held(&transaction, owner, &events).await?;
     let replayed = operate::waiting(&transaction).await?;
     let (mut writes, mut ended) = (Writes::default(), Vec::with_capacity(ends.len()));
-    let mut looks = Vec::new();
+    let mut refreshes = Vec::new();
     for end in ends {
         let lease = &end.lease;
         let key = (lease.event, lease.task.to_string(), lease.fence);
@@ -85,7 +85,7 @@ pub(super) async fn finish(
                 writes.retrieval(end, how, row, clock, may_hold);
             }
             How::Delivery(how) => writes.delivery(end, how, row, clock),
-            How::Look {
+            How::Refresh {
                 next,
                 noted_at,
                 retry_at,
@@ -94,7 +94,7 @@ pub(super) async fn finish(
                 writes.remove(lease);
                 // If another notification came meanwhile, the content may still be that of the note before.
                 let noted_since = row.noted_at.filter(|at| Some(*at) > *noted_at);
-                looks.push(Looked {
+                refreshes.push(RefreshEnd {
                     at: ended.len(),
                     event: lease.event,
                     next: next.map(|next| clock.distance(next)),
@@ -113,9 +113,9 @@ pub(super) async fn finish(
         }));
     }
     let (planned, mut over) = writes.write(&transaction, owner).await?;
-    for look in looks {
-        if !look.write(&transaction).await? {
-            ended[look.at] = Ended::Lost;
+    for refresh in refreshes {
+        if !refresh.write(&transaction).await? {
+            ended[refresh.at] = Ended::Lost;
         }
     }
     let planned_for: Vec<i64> = planned.iter().map(|lease| lease.event).collect();
@@ -197,7 +197,7 @@ impl Writes {
             } => {
                 self.remove(lease);
                 self.found.push((event, found.clone(), attempts, true));
-                self.look(event, *refresh_at, clock);
+                self.schedule_refresh(event, *refresh_at, clock);
                 let planned = sinks
                     .iter()
                     .map(|planned| (event, planned.sink.clone(), planned.is_held && may_hold));
@@ -227,13 +227,13 @@ impl Writes {
                 let due_in = clock.distance(*at);
                 self.again(lease, next, due_in, attempts, Some(tried_ms), Some(reason));
                 self.found.push((event, found.clone(), attempts, false));
-                self.tell(event, sinks);
+                self.announce(event, sinks);
                 self.failed(end, "retrieve", reason);
             }
             Retrieval::Announced { sinks } => {
                 let next = self.mark_begun(lease);
                 self.again(lease, next, 0, row.tries, None, None);
-                self.tell(event, sinks);
+                self.announce(event, sinks);
             }
             Retrieval::Dead {
                 found,
@@ -242,7 +242,7 @@ impl Writes {
             } => {
                 self.remove(lease);
                 self.found.push((event, found.clone(), attempts, false));
-                self.tell(event, sinks);
+                self.announce(event, sinks);
                 self.dead.0.push(event);
                 self.dead.1.push(text(reason));
                 self.dead.2.push(reason.cause.as_str());

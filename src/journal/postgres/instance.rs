@@ -48,17 +48,17 @@ impl Alive {
 
     /// Waits until the heartbeat is too old, or was too old for a time.
     pub(super) async fn lost(&self) {
-        let mut told = self.0.subscribe();
-        let first = *told.borrow_and_update();
+        let mut renewals = self.0.subscribe();
+        let first = *renewals.borrow_and_update();
         loop {
-            let (Some(first), Some(last)) = (first, *told.borrow_and_update()) else {
+            let (Some(first), Some(last)) = (first, *renewals.borrow_and_update()) else {
                 return;
             };
             if last.life != first.life {
                 return;
             }
             tokio::select! {
-                changed = told.changed() => if changed.is_err() { return },
+                changed = renewals.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep_until((last.at + STOP_AFTER).into()) => return,
             }
         }

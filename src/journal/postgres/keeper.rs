@@ -74,9 +74,9 @@ impl Keeper {
 
     /// The lifetime of one connection. Returns when it breaks.
     async fn session(&mut self, pause: &mut Duration) -> Result<Infallible, Error> {
-        let (tell, told) = mpsc::channel(HEARD);
+        let (sender, notifications) = mpsc::channel(HEARD);
         let (mut client, driver) = within(CONNECT, async {
-            Ok(self.connector.connect(Some(tell)).await?)
+            Ok(self.connector.connect(Some(sender)).await?)
         })
         .await?;
         let _driver = AbortOnDropHandle::new(driver);
@@ -88,7 +88,7 @@ impl Keeper {
         self.availability.send_replace(Availability::Ready);
         *pause = SHORTEST;
         tokio::select! {
-            ended = listen_to(told, &self.heard, self.owner) => ended,
+            ended = listen_to(notifications, &self.heard, self.owner) => ended,
             ended = announce(&client, &mut self.kept, self.owner) => ended,
             ended = heartbeats(&client, &self.alive, self.owner, &self.heard) => ended,
         }
@@ -97,12 +97,12 @@ impl Keeper {
 
 /// Forwards the announcements of other instances.
 async fn listen_to(
-    mut told: mpsc::Receiver<Notification>,
+    mut notifications: mpsc::Receiver<Notification>,
     heard: &mpsc::Sender<EventId>,
     owner: Uuid,
 ) -> Result<Infallible, Error> {
     let own = owner.to_string();
-    while let Some(notification) = told.recv().await {
+    while let Some(notification) = notifications.recv().await {
         let Some((sender, event)) = notification.payload().split_once(' ') else {
             continue;
         };

@@ -75,10 +75,10 @@ async fn window(
 
 /// Finds the place of a time, in milliseconds, among these events.
 async fn search(client: &Client, events: Extent, time: i64) -> Result<BinarySearch, Error> {
-    let look = "SELECT received_at FROM receipts WHERE seq >= $1 ORDER BY seq LIMIT 1";
-    let (look, mut search) = (client.prepare_cached(look).await?, BinarySearch::of(events));
+    let at = "SELECT received_at FROM receipts WHERE seq >= $1 ORDER BY seq LIMIT 1";
+    let (at, mut search) = (client.prepare_cached(at).await?, BinarySearch::of(events));
     while let Some(middle) = search.middle() {
-        let found = client.query_opt(&look, &[&middle]).await?;
+        let found = client.query_opt(&at, &[&middle]).await?;
         let at: Option<i64> = found
             .map(|found| row::get(&found, "received_at"))
             .transpose()?;

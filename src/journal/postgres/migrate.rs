@@ -13,8 +13,8 @@ use crate::journal::{Error, OpenError};
 
 /// The id of the advisory lock: "sukircv" in bytes.
 const LOCK: i64 = 0x0073_756b_6972_6376;
-/// The longest time to read the present state.
-const LOOK: Duration = Duration::from_secs(15);
+/// The longest time for one step other than the migrations.
+const STEP: Duration = Duration::from_secs(15);
 /// The longest time for the migrations; an index over a large table may take long.
 const MIGRATE: Duration = Duration::from_secs(600);
 
@@ -25,14 +25,14 @@ mod embedded {
 
 /// Applies the migrations that are missing.
 pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
-    within(LOOK, must_be_utf8(client)).await?;
-    if within(LOOK, is_current(client)).await? {
+    within(STEP, must_be_utf8(client)).await?;
+    if within(STEP, is_current(client)).await? {
         return Ok(());
     }
-    within(LOOK, must_be_alone(client)).await?;
+    within(STEP, must_be_alone(client)).await?;
     // A migration must not wait long behind a long transaction, because everything else would queue up behind the
     // migration. It is tried again with the next attempt to connect.
-    within(LOOK, async {
+    within(STEP, async {
         let settings = "SET statement_timeout = 0; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = 0";
         client.batch_execute(settings).await?;
         client
@@ -42,7 +42,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), Error> {
     })
     .await?;
     let migrated = within(MIGRATE, run(client)).await;
-    within(LOOK, async {
+    within(STEP, async {
         client
             .execute("SELECT pg_advisory_unlock($1)", &[&LOCK])
             .await?;

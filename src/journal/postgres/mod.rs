@@ -44,6 +44,7 @@ mod writes;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use deadpool_postgres::Client;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
@@ -63,8 +64,8 @@ use crate::metrics::Metrics;
 const WORK: Duration = Duration::from_secs(15);
 /// The most concurrent queries of operators, and the longest time of one. The server ends whatever runs longer (see
 /// `connect`).
-const LOOKS: usize = 4;
-const LOOK: Duration = Duration::from_secs(10);
+const QUERIES: usize = 4;
+const QUERY: Duration = Duration::from_secs(10);
 /// The longest time for an inspection, which reads everything.
 const INSPECTION: Duration = Duration::from_secs(24 * 3600);
 /// How many announcements of other instances may wait for the worker; one is as good as many.
@@ -79,7 +80,7 @@ pub struct PostgresStore {
     pool: Pool,
     intake_pool: Pool,
     /// Operators' queries and the health check have connections of their own.
-    looks: Pool,
+    query_pool: Pool,
     health: Pool,
     heard: tokio::sync::Mutex<mpsc::Receiver<EventId>>,
     batches: TaskGroup,
@@ -87,7 +88,7 @@ pub struct PostgresStore {
     owner: Uuid,
     alive: Alive,
     clock: ServerClock,
-    look_deadline: Duration,
+    query_deadline: Duration,
     /// Kept alive for a guest, which has no keeper and is always ready.
     _availability: Option<watch::Sender<Availability>>,
 }
@@ -110,7 +111,7 @@ impl PostgresStore {
         let owner = Uuid::now_v7();
         let alive = Alive::new();
         let (kept, newest) = watch::channel(None);
-        let (tell, heard) = mpsc::channel(ANNOUNCED);
+        let (announced, heard) = mpsc::channel(ANNOUNCED);
         let (batches, keeper) = (
             TaskGroup::new("journal intake"),
             TaskGroup::new("journal listener"),
@@ -122,7 +123,7 @@ impl PostgresStore {
         };
         let (availability, known) = watch::channel(first);
         let pool = Pool::new(connector.clone(), settings.pool_size, known.clone())?;
-        let looks = Pool::new(connector.clone(), LOOKS, known.clone())?;
+        let query_pool = Pool::new(connector.clone(), QUERIES, known.clone())?;
         let health = Pool::new(connector.clone(), 1, known.clone())?;
         let intake_pool = Pool::new(connector.clone(), append::AT_ONCE as usize, known)?;
         let mut guests = None;
@@ -132,7 +133,7 @@ impl PostgresStore {
                     connector: connector.clone(),
                     availability,
                     kept: newest,
-                    heard: tell,
+                    heard: announced,
                     owner,
                     alive: alive.clone(),
                 };
@@ -153,10 +154,10 @@ impl PostgresStore {
             intake: Mutex::new(Some(Arc::new(intake))),
             pool,
             intake_pool,
-            looks,
+            query_pool,
             health,
-            look_deadline: match access {
-                Access::Owner { .. } | Access::Successor { .. } => LOOK,
+            query_deadline: match access {
+                Access::Owner { .. } | Access::Successor { .. } => QUERY,
                 Access::Guest => INSPECTION,
             },
             heard: tokio::sync::Mutex::new(heard),
@@ -177,6 +178,28 @@ impl PostgresStore {
         Connector::new(settings, url).map(|_| ())
     }
 
+    /// Runs a piece of the worker's work on a connection.
+    async fn work<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.pool.run(WORK, work).await
+    }
+
+    /// Runs an operator's query on a connection. When it takes too long, the error says what to do.
+    async fn query<T>(
+        &self,
+        query: impl AsyncFnOnce(&Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let limit = self.query_deadline;
+        let query = async |client: &mut Client| {
+            tokio::time::timeout(limit, query(client))
+                .await
+                .unwrap_or(Err(Error::TooSlow(limit)))
+        };
+        self.query_pool.run(limit + WORK, query).await
+    }
+
     fn intake(&self) -> Result<Arc<Intake>, Error> {
         self.intake
             .lock()
@@ -184,16 +207,6 @@ impl PostgresStore {
             .clone()
             .ok_or(Error::Closed)
     }
-}
-
-/// Runs an operator's query. When it takes longer than `limit`, the error says what to do.
-async fn look<T>(
-    limit: Duration,
-    work: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    tokio::time::timeout(limit, work)
-        .await
-        .unwrap_or(Err(Error::TooSlow(limit)))
 }
 
 /// A store that is dropped without being closed, as in a simulated crash, must stop listening.

@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use deadpool_postgres::Client;
 use tokio_postgres::Row;
 
-use super::error::within;
-use super::{PostgresStore, WORK, look, row};
+use super::{PostgresStore, row};
 use crate::journal::lease::WHEN_RETRIEVED;
 use crate::journal::{Error, Pause, Pauses, Task};
 
@@ -31,9 +30,7 @@ const HURRY: &str = "WITH later AS (
 #[async_trait]
 impl Pauses for PostgresStore {
     async fn paused(&self) -> Result<Vec<Pause>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, paused(&lent)).await;
-        lent.settle(found)
+        self.query(async |client| paused(client).await).await
     }
 
     async fn pause(
@@ -42,16 +39,12 @@ impl Pauses for PostgresStore {
         actor: String,
         reason: Option<String>,
     ) -> Result<Option<Pause>, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = pause(&mut lent, &sink, &actor, reason.as_deref());
-        let standing = within(WORK, work).await;
-        lent.settle(standing)
+        self.work(async |client| pause(client, &sink, &actor, reason.as_deref()).await)
+            .await
     }
 
     async fn resume(&self, sink: String) -> Result<Option<Pause>, Error> {
-        let mut lent = self.pool.lend().await?;
-        let ended = within(WORK, resume(&mut lent, &sink)).await;
-        lent.settle(ended)
+        self.work(async |client| resume(client, &sink).await).await
     }
 }
 

@@ -7,7 +7,7 @@ use deadpool_postgres::{Client, Manager, ManagerConfig, Object, RecyclingMethod,
 use tokio::sync::watch;
 
 use super::connect::Connector;
-use super::error::class;
+use super::error::{class, within};
 use crate::journal::Error;
 
 /// The longest wait for a free connection, and for a new one.
@@ -79,6 +79,17 @@ impl Pool {
             client: Some(client),
             pool: self.clone(),
         })
+    }
+
+    /// Runs work on one of the connections, and fails when it takes longer than `limit`.
+    pub(super) async fn run<T>(
+        &self,
+        limit: Duration,
+        work: impl AsyncFnOnce(&mut Client) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut lent = self.lend().await?;
+        let ended = within(limit, work(&mut lent)).await;
+        lent.settle(ended)
     }
 
     /// Closes idle connections: they are most likely as broken as the one that has just failed.

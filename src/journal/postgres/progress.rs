@@ -4,7 +4,7 @@ use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::row;
-use super::statements::{END_EVENTS, LOOK};
+use super::statements::{END_EVENTS, REFRESH};
 use super::writes::Writes;
 use crate::domain::Millis;
 use crate::journal::lease::new_fence;
@@ -53,9 +53,9 @@ pub(super) async fn schedule_refresh(
     event: i64,
     distance: Millis,
 ) -> Result<(), Error> {
-    let look = transaction.prepare_cached(LOOK).await?;
+    let refresh = transaction.prepare_cached(REFRESH).await?;
     transaction
-        .execute(&look, &[&&[event][..], &&[distance][..], &new_fence()])
+        .execute(&refresh, &[&&[event][..], &&[distance][..], &new_fence()])
         .await?;
     Ok(())
 }

@@ -61,7 +61,7 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// Schedules another look in `due_in`, because the vendor announced another note at `noted_at` and not all of it was
+/// Schedules another refresh in `due_in`, because the vendor announced another note at `noted_at` and not all of it was
 /// fetched.
 pub(super) async fn again(
     client: &impl GenericClient,

@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use deadpool_postgres::{Client, Transaction};
 use tokio_postgres::Row;
 
-use super::error::within;
-use super::{PostgresStore, WORK, list, look, operate, row};
+use super::{PostgresStore, list, operate, row};
 use crate::domain::{Cause, EventId};
 use crate::journal::{
     Cancelled, CauseGroup, Error, Filter, JobState, MOST_COUNTED, NewReplayJob, Preview, Progress,
@@ -50,78 +49,63 @@ const CAUSES: &str = "SELECT 'dead' AS standing, deliveries.cause_code, deliveri
 #[async_trait]
 impl Replays for PostgresStore {
     async fn count(&self, filter: Filter, most: u32) -> Result<u64, Error> {
-        let lent = self.looks.lend().await?;
-        let counted = look(self.look_deadline, list::count(&lent, &filter, most)).await;
-        lent.settle(counted)
+        self.query(async |client| list::count(client, &filter, most).await)
+            .await
     }
 
     async fn preview(&self, filter: Filter) -> Result<Preview, Error> {
-        let lent = self.looks.lend().await?;
-        let preview = look(self.look_deadline, list::preview(&lent, &filter)).await;
-        lent.settle(preview)
+        self.query(async |client| list::preview(client, &filter).await)
+            .await
     }
 
     async fn begin_job(&self, job: NewReplayJob) -> Result<i64, Error> {
         let total = self.count(job.filter.clone(), MOST_COUNTED).await?;
-        let lent = self.pool.lend().await?;
-        let begun = within(WORK, begin(&lent, &job, total)).await;
-        lent.settle(begun)
+        self.work(async |client| begin(client, &job, total).await)
+            .await
     }
 
     async fn job(&self, id: i64) -> Result<Option<ReplayJob>, Error> {
-        let lent = self.looks.lend().await?;
         let sql = format!("{JOB} WHERE id = {id}");
-        let found = look(self.look_deadline, jobs(&lent, &sql)).await;
-        lent.settle(found.map(|jobs| jobs.into_iter().next()))
+        let found = self.query(async |client| jobs(client, &sql).await).await?;
+        Ok(found.into_iter().next())
     }
 
     async fn jobs(&self, limit: usize) -> Result<Vec<ReplayJob>, Error> {
-        let lent = self.looks.lend().await?;
         let sql = format!("{JOB} ORDER BY id DESC LIMIT {}", row::limit(limit));
-        let found = look(self.look_deadline, jobs(&lent, &sql)).await;
-        lent.settle(found)
+        self.query(async |client| jobs(client, &sql).await).await
     }
 
     async fn progress(&self, id: i64) -> Result<Progress, Error> {
-        let lent = self.looks.lend().await?;
-        let progress = look(self.look_deadline, progress(&lent, id)).await;
-        lent.settle(progress)
+        self.query(async |client| progress(client, id).await).await
     }
 
     async fn cancel_job(&self, id: i64, actor: String) -> Result<Cancelled, Error> {
-        let lent = self.pool.lend().await?;
-        let cancelled = within(WORK, cancel(&lent, id, &actor)).await;
-        lent.settle(cancelled)
+        self.work(async |client| cancel(client, id, &actor).await)
+            .await
     }
 
     async fn claim_jobs(&self) -> Result<Vec<ReplayJob>, Error> {
         if !self.alive.is_valid() {
             return Ok(Vec::new());
         }
-        let lent = self.pool.lend().await?;
-        let claimed = within(WORK, async {
-            let claim = lent.prepare_cached(CLAIM).await?;
-            if lent.execute(&claim, &[&self.owner, &LEASE_MS]).await? == 0 {
+        let owner = self.owner;
+        self.work(async |client: &mut Client| {
+            let claim = client.prepare_cached(CLAIM).await?;
+            if client.execute(&claim, &[&owner, &LEASE_MS]).await? == 0 {
                 return Ok(Vec::new());
             }
-            let owner = self.owner;
             let sql = format!("{JOB} WHERE state = 'running' AND owner = '{owner}' ORDER BY id");
-            jobs(&lent, &sql).await
-        });
-        let claimed = claimed.await;
-        lent.settle(claimed)
+            jobs(client, &sql).await
+        })
+        .await
     }
 
     async fn advance_job(&self, step: ReplayStep) -> Result<bool, Error> {
-        let mut lent = self.pool.lend().await?;
-        let advanced = within(WORK, advance(&mut lent, &step)).await;
-        lent.settle(advanced)
+        self.work(async |client| advance(client, &step).await).await
     }
 
     async fn causes(&self) -> Result<Vec<CauseGroup>, Error> {
-        let lent = self.looks.lend().await?;
-        let groups = look(self.look_deadline, causes(&lent)).await;
-        lent.settle(groups)
+        self.query(async |client| causes(client).await).await
     }
 }
 

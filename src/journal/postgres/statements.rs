@@ -48,11 +48,11 @@ const START: &str = "UPDATE work SET due = server_millis(), started_at = server_
     WHERE event = ANY ($1) AND due = $2 AND owner IS NULL";
 /// As `START`, for one sink.
 const START_ONE: &str = "UPDATE work SET due = server_millis(), started_at = server_millis()
-    FROM unnest($1::bigint[], $2::text[]) AS told (event, sink)
-    WHERE work.event = told.event AND work.task = 'deliver:' || told.sink AND due = $3 AND owner IS NULL";
-pub(super) const LOOK: &str = "INSERT INTO work (event, task, due, fence, started_at)
+    FROM unnest($1::bigint[], $2::text[]) AS announced (event, sink)
+    WHERE work.event = announced.event AND work.task = 'deliver:' || announced.sink AND due = $3 AND owner IS NULL";
+pub(super) const REFRESH: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT event, 'refresh', server_millis() + due_in, $3, server_millis()
-    FROM unnest($1::bigint[], $2::bigint[]) AS look (event, due_in)
+    FROM unnest($1::bigint[], $2::bigint[]) AS refresh (event, due_in)
     ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN work.noted_at IS NULL THEN excluded.due ELSE work.due END";
 const DELIVERED: &str = "INSERT INTO deliveries
         (event, sink, state, attempts, started_at, delivered_at, last_error, cause_code, http_status, took_ms, instance)
@@ -133,13 +133,13 @@ impl Writes {
         if !self.delivered.is_empty() {
             first.push((DELIVERED, delivered_columns(&self.delivered)));
         }
-        if !self.looks.0.is_empty() {
+        if !self.refreshes.0.is_empty() {
             let columns: Vec<Column> = vec![
-                Box::new(self.looks.0),
-                Box::new(self.looks.1),
+                Box::new(self.refreshes.0),
+                Box::new(self.refreshes.1),
                 Box::new(fence),
             ];
-            first.push((LOOK, columns));
+            first.push((REFRESH, columns));
         }
         if !self.dead.0.is_empty() {
             let (events, texts, causes) = self.dead;
@@ -177,8 +177,8 @@ impl Writes {
                 vec![Box::new(states), Box::new(by)],
             ));
         }
-        if !self.told.is_empty() {
-            let (events, sinks): (Vec<i64>, Vec<String>) = self.told.into_iter().unzip();
+        if !self.announced.is_empty() {
+            let (events, sinks): (Vec<i64>, Vec<String>) = self.announced.into_iter().unzip();
             let columns: Vec<Column> =
                 vec![Box::new(events), Box::new(sinks), Box::new(WHEN_RETRIEVED)];
             then.push((START_ONE, columns));

@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use deadpool_postgres::Client;
 use jiff::Timestamp;
 
-use super::error::within;
 use super::{
     CLOSING, INSPECTION, PostgresStore, WORK, address, alerts, applied, audit, counts, finish,
-    inspect, instance, list, look, operate, query, rejected, repeat, requeue, retain, work,
+    inspect, instance, list, operate, query, rejected, repeat, requeue, retain, work,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
 use crate::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, Records,
-    RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting,
+    RejectedRequest, ReplayFrom, Replayed, Requeued, SentAlert, Stats, Store, StoreSize, Waiting,
     Wanted,
 };
 
@@ -29,29 +29,23 @@ impl Store for PostgresStore {
     }
 
     async fn claim(&self, wanted: Wanted) -> Result<Vec<Claimed>, Error> {
-        let lent = self.pool.lend().await?;
-        let work = work::claim(&lent, self.clock, self.owner, &wanted);
-        let claimed = within(WORK, work).await;
-        lent.settle(claimed)
+        self.work(async |client| work::claim(client, self.clock, self.owner, &wanted).await)
+            .await
     }
 
     async fn finish(&self, ends: Vec<End>) -> Result<Vec<Ended>, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = finish::finish(&mut lent, self.clock, self.owner, &ends);
-        let ended = within(WORK, work).await;
-        lent.settle(ended)
+        self.work(async |client| finish::finish(client, self.clock, self.owner, &ends).await)
+            .await
     }
 
     async fn held(&self) -> Result<Vec<Lease>, Error> {
-        let lent = self.pool.lend().await?;
-        let held = within(WORK, work::held(&lent, self.owner)).await;
-        lent.settle(held)
+        self.work(async |client| work::held(client, self.owner).await)
+            .await
     }
 
     async fn give_back(&self, leases: Vec<Lease>, now: Millis) -> Result<(), Error> {
-        let mut lent = self.pool.lend().await?;
-        let given = within(WORK, work::give_back(&mut lent, self.clock, &leases, now)).await;
-        lent.settle(given)
+        self.work(async |client| work::give_back(client, self.clock, &leases, now).await)
+            .await
     }
 
     fn is_alive(&self) -> bool {
@@ -80,15 +74,13 @@ impl Store for PostgresStore {
         requests: Vec<RejectedRequest>,
         bounds: Bounds,
     ) -> Result<(), Error> {
-        let mut lent = self.pool.lend().await?;
-        let kept = within(WORK, rejected::keep(&mut lent, &requests, bounds)).await;
-        lent.settle(kept)
+        self.work(async |client| rejected::keep(client, &requests, bounds).await)
+            .await
     }
 
     async fn check(&self) -> Result<(), Error> {
-        let lent = self.health.lend().await?;
-        let written = within(WORK, counts::touch(&lent)).await;
-        lent.settle(written)
+        let touch = async |client: &mut Client| counts::touch(client).await;
+        self.health.run(WORK, touch).await
     }
 
     /// Damage to the files is for the server to detect: a query that meets it fails.
@@ -117,15 +109,15 @@ impl Store for PostgresStore {
             .finished(Instant::now() + Duration::from_secs(1))
             .await;
         // Then others can take over at once and need not wait until this instance counts as dead.
-        if self.alive.is_valid()
-            && let Ok(lent) = self.pool.lend().await
-        {
-            let left = within(WORK, instance::leave(&lent, self.owner)).await;
-            lent.settle(left).ok();
+        if self.alive.is_valid() {
+            let owner = self.owner;
+            self.work(async |client| instance::leave(client, owner).await)
+                .await
+                .ok();
         }
         self.pool.close();
         self.intake_pool.close();
-        self.looks.close();
+        self.query_pool.close();
         self.health.close();
     }
 }
@@ -133,79 +125,61 @@ impl Store for PostgresStore {
 #[async_trait]
 impl Records for PostgresStore {
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, query::event(&lent, id)).await;
-        lent.settle(found)
+        self.query(async |client| query::event(client, id).await)
+            .await
     }
 
     async fn found(&self, id: EventId) -> Result<Option<(Event, Found)>, Error> {
-        let lent = self.pool.lend().await?;
-        let found = within(WORK, query::found(&lent, id)).await;
-        lent.settle(found)
+        self.work(async |client| query::found(client, id).await)
+            .await
     }
 
     async fn refetch(&self, id: EventId, now: Millis) -> Result<bool, Error> {
-        let lent = self.pool.lend().await?;
-        let asked = within(WORK, repeat::ask(&*lent, id, now)).await;
-        lent.settle(asked)
+        self.work(async |client| repeat::ask(client, id, now).await)
+            .await
     }
 
     async fn applied(&self, id: EventId, sink: String, at: Timestamp) -> Result<Applied, Error> {
-        let mut lent = self.pool.lend().await?;
-        let noted = within(WORK, applied::note(&mut lent, id, &sink, at)).await;
-        lent.settle(noted)
+        self.work(async |client| applied::note(client, id, &sink, at).await)
+            .await
     }
 
     async fn overdue_applied(&self, _: Millis) -> Result<Vec<(String, u64)>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, applied::overdue(&lent)).await;
-        lent.settle(found)
+        self.query(async |client| applied::overdue(client).await)
+            .await
     }
 
-    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error> {
-        let lent = self.looks.lend().await?;
-        let told = look(self.look_deadline, alerts::told(&lent)).await;
-        lent.settle(told)
+    async fn sent_alerts(&self) -> Result<Vec<SentAlert>, Error> {
+        self.query(async |client| alerts::sent(client).await).await
     }
 
-    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
-        let noted = within(WORK, alerts::note(&lent, &told)).await;
-        lent.settle(noted)
+    async fn record_sent_alert(&self, alert: SentAlert) -> Result<(), Error> {
+        self.work(async |client| alerts::record(client, &alert).await)
+            .await
     }
 
-    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
-        let forgotten = within(WORK, alerts::forget(&lent, &told)).await;
-        lent.settle(forgotten)
+    async fn forget_sent_alert(&self, alert: SentAlert) -> Result<(), Error> {
+        self.work(async |client| alerts::forget(client, &alert).await)
+            .await
     }
 
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, query::payload(&lent, id)).await;
-        lent.settle(found)
+        self.query(async |client| query::payload(client, id).await)
+            .await
     }
 
     async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(self.look_deadline, query::resource(&lent, id, n)).await;
-        lent.settle(found)
+        self.query(async |client| query::resource(client, id, n).await)
+            .await
     }
 
     async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
-        let lent = self.looks.lend().await?;
-        let page = look(
-            self.look_deadline,
-            list::page(&lent, &filter, limit, cursor),
-        )
-        .await;
-        lent.settle(page)
+        self.query(async |client| list::page(client, &filter, limit, cursor).await)
+            .await
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        let lent = self.looks.lend().await?;
-        let stats = look(self.look_deadline, query::stats(&lent)).await;
-        lent.settle(stats)
+        self.query(async |client| query::stats(client).await).await
     }
 
     async fn replay(
@@ -215,10 +189,8 @@ impl Records for PostgresStore {
         sinks: Vec<String>,
         actor: String,
     ) -> Result<Replayed, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = operate::replay(&mut lent, id, from, &sinks, &actor);
-        let replayed = within(WORK, work).await;
-        lent.settle(replayed)
+        self.work(async |client| operate::replay(client, id, from, &sinks, &actor).await)
+            .await
     }
 
     async fn requeue(
@@ -227,20 +199,13 @@ impl Records for PostgresStore {
         notification: Box<Notification>,
         actor: String,
     ) -> Result<Requeued, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = requeue::requeue(&mut lent, id, &notification, &actor);
-        let requeued = within(WORK, work).await;
-        lent.settle(requeued)
+        self.work(async |client| requeue::requeue(client, id, &notification, &actor).await)
+            .await
     }
 
     async fn waiting_deliveries(&self, except: Vec<String>) -> Result<Vec<Waiting>, Error> {
-        let lent = self.looks.lend().await?;
-        let found = look(
-            self.look_deadline,
-            address::waiting_deliveries(&lent, &except),
-        )
-        .await;
-        lent.settle(found)
+        self.query(async |client| address::waiting_deliveries(client, &except).await)
+            .await
     }
 
     async fn drop_deliveries(
@@ -249,10 +214,8 @@ impl Records for PostgresStore {
         limit: usize,
         actor: String,
     ) -> Result<usize, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = address::drop_deliveries(&mut lent, &sink, limit, &actor);
-        let dropped = within(WORK, work).await;
-        lent.settle(dropped)
+        self.work(async |client| address::drop_deliveries(client, &sink, limit, &actor).await)
+            .await
     }
 
     async fn readdress(
@@ -262,22 +225,18 @@ impl Records for PostgresStore {
         limit: usize,
         actor: String,
     ) -> Result<usize, Error> {
-        let mut lent = self.pool.lend().await?;
-        let work = address::readdress(&mut lent, &from, &to, limit, &actor);
-        let given = within(WORK, work).await;
-        lent.settle(given)
+        self.work(async |client| address::readdress(client, &from, &to, limit, &actor).await)
+            .await
     }
 
     async fn purge(&self, id: EventId, actor: String) -> Result<bool, Error> {
-        let mut lent = self.pool.lend().await?;
-        let purged = within(WORK, operate::purge(&mut lent, id, &actor)).await;
-        lent.settle(purged)
+        self.work(async |client| operate::purge(client, id, &actor).await)
+            .await
     }
 
     async fn retain(&self, expiry: Expiry, limit: usize) -> Result<Purged, Error> {
-        let lent = self.pool.lend().await?;
-        let purged = within(WORK, retain::retain(&lent, self.clock, expiry, limit)).await;
-        lent.settle(purged)
+        self.work(async |client| retain::retain(client, self.clock, expiry, limit).await)
+            .await
     }
 
     async fn rejected(
@@ -285,21 +244,18 @@ impl Records for PostgresStore {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, RejectedRequest)>, Error> {
-        let lent = self.pool.lend().await?;
-        let found = within(WORK, rejected::list(&lent, after, limit)).await;
-        lent.settle(found)
+        self.work(async |client| rejected::list(client, after, limit).await)
+            .await
     }
 
     async fn forget_rejected(&self, numbers: Vec<i64>) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
-        let forgotten = within(WORK, rejected::forget(&lent, &numbers)).await;
-        lent.settle(forgotten)
+        self.work(async |client| rejected::forget(client, &numbers).await)
+            .await
     }
 
     async fn audit(&self, entry: AuditEntry) -> Result<(), Error> {
-        let lent = self.pool.lend().await?;
-        let written = within(WORK, audit::write(&lent, &entry)).await;
-        lent.settle(written)
+        self.work(async |client| audit::write(client, &entry).await)
+            .await
     }
 
     async fn audit_log(
@@ -308,22 +264,19 @@ impl Records for PostgresStore {
         limit: usize,
         cursor: Option<i64>,
     ) -> Result<AuditPage, Error> {
-        let lent = self.looks.lend().await?;
-        let page = audit::page(&lent, &filter, limit, cursor);
-        let entries = look(self.look_deadline, page).await;
-        lent.settle(entries)
+        self.query(async |client| audit::page(client, &filter, limit, cursor).await)
+            .await
     }
 
     async fn inspect(&self) -> Result<Vec<String>, Error> {
-        let mut lent = self.pool.lend().await?;
-        let problems = within(INSPECTION, inspect::inspect(&mut lent)).await;
-        lent.settle(problems)
+        let inspect = async |client: &mut Client| inspect::inspect(client).await;
+        self.pool.run(INSPECTION, inspect).await
     }
 
     async fn size(&self) -> Result<StoreSize, Error> {
-        let lent = self.looks.lend().await?;
-        let bytes = look(self.look_deadline, counts::database_size(&lent)).await;
-        let bytes = lent.settle(bytes)?;
+        let bytes = self
+            .query(async |client| counts::database_size(client).await)
+            .await?;
         Ok(StoreSize {
             bytes,
             wal_bytes: None,

@@ -17,9 +17,9 @@ pub(super) struct Writes {
     pub(super) again: Vec<Again>,
     pub(super) found: Vec<(i64, Found, i32, bool)>,
     pub(super) planned: Vec<(i64, String, bool)>,
-    pub(super) told: Vec<(i64, String)>,
+    pub(super) announced: Vec<(i64, String)>,
     pub(super) retrieved: Vec<i64>,
-    pub(super) looks: (Vec<i64>, Vec<i64>),
+    pub(super) refreshes: (Vec<i64>, Vec<i64>),
     pub(super) delivered: Vec<Delivered>,
     pub(super) history: Vec<Line>,
     pub(super) dead: (Vec<i64>, Vec<String>, Vec<&'static str>),
@@ -91,17 +91,17 @@ impl Writes {
         });
     }
 
-    pub(super) fn tell(&mut self, event: i64, sinks: &[String]) {
+    pub(super) fn announce(&mut self, event: i64, sinks: &[String]) {
         for sink in sinks {
             self.planned.push((event, sink.clone(), false));
-            self.told.push((event, sink.clone()));
+            self.announced.push((event, sink.clone()));
         }
     }
 
-    pub(super) fn look(&mut self, event: i64, at: Option<Millis>, clock: ServerClock) {
+    pub(super) fn schedule_refresh(&mut self, event: i64, at: Option<Millis>, clock: ServerClock) {
         if let Some(at) = at {
-            self.looks.0.push(event);
-            self.looks.1.push(clock.distance(at));
+            self.refreshes.0.push(event);
+            self.refreshes.1.push(clock.distance(at));
         }
     }
 

@@ -22,7 +22,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// The wait between two attempts to open the spool's file or to take it over.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// How often the drain looks for work when it is not notified.
+/// How often the drain checks for work when it is not notified.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The drain of the spool.
@@ -66,7 +66,7 @@ impl Drain<'_> {
             tracing::error!(error = %error, "the spool cannot be drained yet; trying again");
             // Only this loop can find out that the store is back.
             if self.spool.switch.is_down() {
-                self.look().await;
+                self.check_store().await;
             }
             tokio::time::sleep(AFTER_ERROR).await;
         }
@@ -101,7 +101,7 @@ impl Drain<'_> {
                 Err(error) => {
                     tracing::error!(error = %error, "the spool cannot be read; trying again");
                     // Even if the spool is broken, a store that is up must get new notifications.
-                    self.look().await;
+                    self.check_store().await;
                     return Round::Failed;
                 }
             };
@@ -122,7 +122,7 @@ impl Drain<'_> {
             *size = (*size * 2).min(BATCH);
         }
         self.spool.refuses(refused);
-        if self.spool.switch.is_down() && !self.look().await {
+        if self.spool.switch.is_down() && !self.check_store().await {
             return Round::Failed;
         }
         if let Err(error) = self.move_rejected().await {
@@ -146,12 +146,12 @@ impl Drain<'_> {
     }
 
     /// Checks whether the store accepts notifications, and if so switches appends back to it.
-    async fn look(&self) -> bool {
+    async fn check_store(&self) -> bool {
         let taken = within(self.spool.deadline, self.store.check()).await;
         if let Err(error) = &taken {
             tracing::debug!(error = %error, "the store is still down");
         }
-        self.tell(taken).is_ok()
+        self.report(taken).is_ok()
     }
 
     /// Moves a batch. The store commits it as one; each event is removed from the spool only after that.
@@ -187,9 +187,9 @@ impl Drain<'_> {
         if let Some(error) = outage {
             tracing::debug!(error = %error, "the store is still down");
             batch.has_failed = true;
-            self.tell::<()>(Err(error)).ok();
+            self.report::<()>(Err(error)).ok();
         } else if !moved.is_empty() {
-            self.tell(Ok(())).ok();
+            self.report(Ok(())).ok();
         }
         let count = moved.len();
         match self.remove(moved).await {
@@ -235,7 +235,7 @@ impl Drain<'_> {
             }
             let (numbers, requests) = batch.into_iter().unzip();
             let kept = self.store.keep_rejected(requests, self.bounds);
-            self.tell(within(self.spool.deadline, kept).await)?;
+            self.report(within(self.spool.deadline, kept).await)?;
             file.forget_rejected(numbers).await?;
         }
     }
@@ -254,7 +254,7 @@ impl Drain<'_> {
     }
 
     /// Sets the switch according to the store's result.
-    fn tell<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+    fn report<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Ok(_) => {
                 if self.spool.switch.up() {

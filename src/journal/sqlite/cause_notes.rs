@@ -16,7 +16,7 @@ const REMOVE: &str = "DELETE FROM cause_notes WHERE cause = ?1 AND sink = ?2";
 #[async_trait]
 impl CauseNotes for SqliteStore {
     async fn cause_notes(&self) -> Result<Vec<CauseNote>, Error> {
-        self.looks.read(all).await
+        self.query_readers.read(all).await
     }
 
     async fn note_cause(

@@ -88,7 +88,7 @@ fn run(
 ) {
     let mut restarted: Option<Instant> = None;
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
-        log.look(write_lock);
+        log.checkpoint_by_size(write_lock);
         let is_soon = restarted.is_some_and(|at| at.elapsed() < BETWEEN_RESTARTS);
         if !is_soon && wants_restart.swap(false, Ordering::Relaxed) {
             restarted = Some(Instant::now());
@@ -133,7 +133,7 @@ impl Log {
 
     /// Makes the checkpoint that the size of the log requires. Most of it blocks nobody; the writers wait only while
     /// the pages that were written during the last copy are copied.
-    fn look(&self, write_lock: &WriteLock) {
+    fn checkpoint_by_size(&self, write_lock: &WriteLock) {
         if self.file_size() < COPY {
             return;
         }

@@ -73,7 +73,7 @@ impl Expectations for SqliteStore {
     }
 
     async fn expected(&self, id: SessionId) -> Result<Option<Expected>, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| one(connection, &id))
             .await
     }
@@ -84,7 +84,7 @@ impl Expectations for SqliteStore {
         limit: usize,
         cursor: Option<i64>,
     ) -> Result<ExpectedPage, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| list(connection, &filter, limit, cursor))
             .await
     }
@@ -127,6 +127,6 @@ impl Expectations for SqliteStore {
     }
 
     async fn expected_stats(&self) -> Result<ExpectedStats, Error> {
-        self.looks.read(stats).await
+        self.query_readers.read(stats).await
     }
 }

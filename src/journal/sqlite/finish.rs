@@ -44,12 +44,12 @@ impl Ending<'_> {
             ended.push(match &end.how {
                 How::Retrieval(how) => self.retrieval(end, how)?,
                 How::Delivery(how) => self.delivery(end, how)?,
-                How::Look {
+                How::Refresh {
                     next,
                     noted_at,
                     retry_at,
                     seen,
-                } => self.look(lease, *next, (*noted_at, *retry_at), seen)?,
+                } => self.refresh(lease, *next, (*noted_at, *retry_at), seen)?,
                 How::GivenBack => self.given_back(lease)?,
             });
         }

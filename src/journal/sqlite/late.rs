@@ -24,8 +24,8 @@ const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
     SELECT ?2, 1 + coalesce((SELECT revision FROM amendments WHERE event = ?1), 1), id FROM receipts WHERE seq = ?1";
 
 impl Ending<'_> {
-    /// Ends a look for late or changed content.
-    pub(super) fn look(
+    /// Ends a refresh.
+    pub(super) fn refresh(
         self,
         lease: &Lease,
         next: Option<Millis>,

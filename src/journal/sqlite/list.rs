@@ -78,10 +78,10 @@ fn window(
 
 /// Finds the place of a time, in milliseconds, among these events.
 fn search(connection: &Connection, events: Extent, time: i64) -> Result<BinarySearch, Error> {
-    let look = "SELECT received_at FROM receipts WHERE seq >= ?1 ORDER BY seq LIMIT 1";
-    let (mut look, mut search) = (connection.prepare_cached(look)?, BinarySearch::of(events));
+    let at = "SELECT received_at FROM receipts WHERE seq >= ?1 ORDER BY seq LIMIT 1";
+    let (mut at, mut search) = (connection.prepare_cached(at)?, BinarySearch::of(events));
     while let Some(middle) = search.middle() {
-        let found: Option<i64> = look.query_row([middle], |found| found.get(0)).optional()?;
+        let found: Option<i64> = at.query_row([middle], |found| found.get(0)).optional()?;
         search.narrow(middle, found.is_some_and(|at| at < time));
     }
     Ok(search)

@@ -74,18 +74,18 @@ const BUSY: Duration = Duration::from_secs(5);
 const SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 /// The most concurrent reads of the worker, and the most of operators.
 const READERS: usize = 8;
-const LOOKS: usize = 4;
+const QUERY_READERS: usize = 4;
 /// The longest query by an operator into a store that is in service.
-const LOOK_DEADLINE: Duration = Duration::from_secs(10);
+const QUERY_DEADLINE: Duration = Duration::from_secs(10);
 /// How often a successor checks whether the earlier process has ended.
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The embedded store.
 pub struct SqliteStore {
     writer: Mutex<Option<Arc<Writer>>>,
     readers: Readers,
     /// Connections for operators' queries, apart from the worker's: however many and large those are, the work goes on.
-    looks: Readers,
+    query_readers: Readers,
     damage: DamageFlag,
     threads: Mutex<Option<Threads>>,
     owned: Mutex<Option<File>>,
@@ -161,7 +161,7 @@ impl SqliteStore {
         };
         let write_lock = WriteLock::of(path)?;
         let damage = DamageFlag::none(path);
-        let look_deadline = (access != Access::Guest).then_some(LOOK_DEADLINE);
+        let query_deadline = (access != Access::Guest).then_some(QUERY_DEADLINE);
         let (writer, thread) = Writer::spawn(
             connection,
             write_lock,
@@ -177,7 +177,7 @@ impl SqliteStore {
         Ok(Self {
             writer: Mutex::new(Some(Arc::new(writer))),
             readers: readers(READERS, None),
-            looks: readers(LOOKS, look_deadline),
+            query_readers: readers(QUERY_READERS, query_deadline),
             damage,
             threads: Mutex::new(Some(Threads {
                 writer: thread,

@@ -25,7 +25,7 @@ const HURRY: &str = "UPDATE work SET due = ?2 WHERE task = ?1 AND event IN
 #[async_trait]
 impl Pauses for SqliteStore {
     async fn paused(&self) -> Result<Vec<Pause>, Error> {
-        self.looks.read(paused).await
+        self.query_readers.read(paused).await
     }
 
     async fn pause(

@@ -16,7 +16,7 @@ pub(super) const PLAN: &str = "INSERT INTO work (event, task, due, owner, fence,
 /// Starts the deliveries that were waiting for retrieval.
 const START: &str =
     "UPDATE work SET due = ?2, started_at = ?2 WHERE event = ?1 AND due = ?3 AND owner IS NULL";
-const LOOK: &str =
+const REFRESH: &str =
     "INSERT INTO work (event, task, due, fence, started_at) VALUES (?1, 'refresh', ?2, ?3, ?2)
     ON CONFLICT (event, task) DO UPDATE SET due = CASE WHEN noted_at IS NULL THEN excluded.due ELSE due END";
 /// Ends an event: done when all sinks have it, dead when a sink has given up and none is left to try.
@@ -89,7 +89,7 @@ pub(super) fn start_waiting(tx: &Tx<'_>, event: i64, now: Millis) -> Result<(), 
 
 /// Schedules another fetch of the content that is missing, for that time.
 pub(super) fn schedule_refresh(tx: &Tx<'_>, event: i64, at: Millis) -> Result<(), Error> {
-    tx.prepare_cached(LOOK)?
+    tx.prepare_cached(REFRESH)?
         .execute(params![event, at, new_fence()])?;
     Ok(())
 }

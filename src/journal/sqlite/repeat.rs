@@ -61,7 +61,7 @@ pub(super) fn note(
     Ok(())
 }
 
-/// Schedules another look at `due`, because the vendor announced another note at `noted_at` and not all of it was
+/// Schedules another refresh at `due`, because the vendor announced another note at `noted_at` and not all of it was
 /// fetched.
 pub(super) fn again(tx: &Tx<'_>, event: i64, noted_at: Millis, due: Millis) -> Result<(), Error> {
     tx.prepare_cached(NOTE)?

@@ -43,13 +43,13 @@ const CAUSES: &str = "SELECT 'dead', deliveries.cause_code, deliveries.sink, cou
 #[async_trait]
 impl Replays for SqliteStore {
     async fn count(&self, filter: Filter, most: u32) -> Result<u64, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| list::count(connection, &filter, most))
             .await
     }
 
     async fn preview(&self, filter: Filter) -> Result<Preview, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| list::preview(connection, &filter))
             .await
     }
@@ -66,18 +66,18 @@ impl Replays for SqliteStore {
             let mut rows = statement.query([id])?;
             rows.next()?.map(job).transpose()
         };
-        self.looks.read(found).await
+        self.query_readers.read(found).await
     }
 
     async fn jobs(&self, limit: usize) -> Result<Vec<ReplayJob>, Error> {
         let sql = format!("{JOB} ORDER BY id DESC LIMIT {limit}");
-        self.looks
+        self.query_readers
             .read(move |connection| jobs(connection, &sql))
             .await
     }
 
     async fn progress(&self, id: i64) -> Result<Progress, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| progress(connection, id))
             .await
     }
@@ -115,7 +115,7 @@ impl Replays for SqliteStore {
     }
 
     async fn causes(&self) -> Result<Vec<CauseGroup>, Error> {
-        self.looks.read(causes).await
+        self.query_readers.read(causes).await
     }
 }
 

@@ -11,8 +11,8 @@ use super::checkpoint::Checkpointer;
 use super::finish::Ending;
 use super::work::Claims;
 use super::{
-    LOOK, SqliteStore, address, alerts, append, applied, audit, checkpoint, inspect, list, lock,
-    operate, query, rejected, repeat, requeue, retain, with_suffix, work,
+    CHECK_INTERVAL, SqliteStore, address, alerts, append, applied, audit, checkpoint, inspect,
+    list, lock, operate, query, rejected, repeat, requeue, retain, with_suffix, work,
 };
 use crate::config;
 use crate::domain::{EventId, Millis, Notification};
@@ -20,7 +20,7 @@ use crate::journal::lease::new_fence;
 use crate::journal::{
     Access, Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, Records,
-    RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting,
+    RejectedRequest, ReplayFrom, Replayed, Requeued, SentAlert, Stats, Store, StoreSize, Waiting,
     Wanted,
 };
 
@@ -87,7 +87,7 @@ impl Store for SqliteStore {
         while lock(&self.owned).is_none() {
             match lock::try_own(&self.path)? {
                 Some(owned) => *lock(&self.owned) = Some(owned),
-                None => tokio::time::sleep(LOOK).await,
+                None => tokio::time::sleep(CHECK_INTERVAL).await,
             }
         }
         let (owner, now) = (self.owner, self.clock.monotonic());
@@ -128,7 +128,7 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.readers.close();
-        self.looks.close();
+        self.query_readers.close();
         drop(lock(&self.writer).take());
         let Some(threads) = lock(&self.threads).take() else {
             return;
@@ -155,7 +155,7 @@ impl Store for SqliteStore {
 #[async_trait]
 impl Records for SqliteStore {
     async fn event(&self, id: EventId) -> Result<Option<EventDetail>, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| query::event(connection, id))
             .await
     }
@@ -179,47 +179,47 @@ impl Records for SqliteStore {
     }
 
     async fn overdue_applied(&self, now: Millis) -> Result<Vec<(String, u64)>, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| applied::overdue(connection, now))
             .await
     }
 
-    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error> {
-        self.looks.read(alerts::told).await
+    async fn sent_alerts(&self) -> Result<Vec<SentAlert>, Error> {
+        self.query_readers.read(alerts::sent).await
     }
 
-    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error> {
+    async fn record_sent_alert(&self, alert: SentAlert) -> Result<(), Error> {
         self.writer()?
-            .write(move |tx| alerts::note(tx, &told))
+            .write(move |tx| alerts::record(tx, &alert))
             .await
     }
 
-    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error> {
+    async fn forget_sent_alert(&self, alert: SentAlert) -> Result<(), Error> {
         self.writer()?
-            .write(move |tx| alerts::forget(tx, &told))
+            .write(move |tx| alerts::forget(tx, &alert))
             .await
     }
 
     async fn payload(&self, id: EventId) -> Result<Option<Bytes>, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| query::payload(connection, id))
             .await
     }
 
     async fn resource(&self, id: EventId, n: u32) -> Result<Option<Bytes>, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| query::resource(connection, id, n))
             .await
     }
 
     async fn list(&self, filter: Filter, limit: usize, cursor: Option<i64>) -> Result<Page, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| list::page(connection, &filter, limit, cursor))
             .await
     }
 
     async fn stats(&self) -> Result<Stats, Error> {
-        self.looks.read(query::stats).await
+        self.query_readers.read(query::stats).await
     }
 
     async fn replay(
@@ -248,7 +248,7 @@ impl Records for SqliteStore {
     }
 
     async fn waiting_deliveries(&self, except: Vec<String>) -> Result<Vec<Waiting>, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| address::waiting_deliveries(connection, &except))
             .await
     }
@@ -333,7 +333,7 @@ impl Records for SqliteStore {
         limit: usize,
         cursor: Option<i64>,
     ) -> Result<AuditPage, Error> {
-        self.looks
+        self.query_readers
             .read(move |connection| audit::page(connection, &filter, limit, cursor))
             .await
     }

@@ -124,7 +124,7 @@ where
     T: Send + 'static,
     F: FnOnce(&Tx<'_>) -> Result<T, Error> + Send + 'static,
 {
-    let (tell, told) = oneshot::channel();
+    let (reply, answer) = oneshot::channel();
     let job: Job = Box::new(move |tx| {
         let result = match atomicity {
             Atomicity::Single => job(tx),
@@ -132,11 +132,12 @@ where
         };
         Box::new(move |committed| {
             // The caller may have stopped waiting; what is committed stays committed.
-            tell.send(result.and_then(|value| committed.map(|()| value)))
+            reply
+                .send(result.and_then(|value| committed.map(|()| value)))
                 .ok();
         })
     });
-    (job, told)
+    (job, answer)
 }
 
 fn run(
@@ -231,18 +232,18 @@ mod tests {
 
         // The thread is blocked, and more writes are queued behind it than there are slots for others.
         let (go_on, wait) = std::sync::mpsc::channel::<()>();
-        let (tell, told) = oneshot::channel();
+        let (reply, answer) = oneshot::channel();
         let mut writes = tokio::task::JoinSet::new();
         let first = Arc::clone(&writer);
         writes.spawn(async move {
             let standing = move |_: &Tx<'_>| {
-                tell.send(()).ok();
+                reply.send(()).ok();
                 wait.recv().ok();
                 Ok(())
             };
             first.write(standing).await
         });
-        told.await.expect("it stands");
+        answer.await.expect("it stands");
         for _ in 0..OTHERS + 10 {
             let writer = Arc::clone(&writer);
             writes.spawn(async move { writer.write(|_| Ok(())).await });

@@ -17,7 +17,7 @@ use crate::lab::simulator::own_address;
 const PATIENCE: Duration = Duration::from_secs(40);
 /// The log message of a receiver whose sockets another one has taken over.
 const SUCCESSOR: &str = "a successor has the listening sockets";
-const LOOK: Duration = Duration::from_millis(20);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The size beyond which no file can grow while the disk is full.
 const FULL: u64 = 16 * 1024;
 /// The log message of a receiver that ends with unfinished work because its drain timeout has passed.
@@ -91,7 +91,7 @@ impl Instance {
                     self.log.display()
                 );
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         self.ends.extend(stop(&mut before.0, &self.log).await?);
         Ok(())
@@ -159,7 +159,7 @@ impl Instance {
             if Instant::now() > deadline {
                 bail!("not ready within {PATIENCE:?}; see {}", self.log.display());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ async fn stop(child: &mut Child, log: &Path) -> anyhow::Result<Option<String>> {
             child.kill()?;
             bail!("a receiver did not end within {PATIENCE:?} of SIGTERM");
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 

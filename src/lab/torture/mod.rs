@@ -48,7 +48,7 @@ Exit code 0 when nothing was lost, repeated beyond what is allowed, or changed; 
 const MIX: &str = "success=8,failure=4,timeout=1,cancelled=1,form-filling=1,no-links=1,duplicate=3,bad-signature=1,malformed=1";
 /// The kinds of messages that are dropped before they arrive.
 const DROPPED: &str = "success=2,no-links=1,form-filling=1";
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The arguments of `torture`.
 #[derive(Debug, clap::Args)]
@@ -120,7 +120,7 @@ async fn torture(args: &Args, stage: &Stage, seed: u64) -> anyhow::Result<Run> {
         let mut progress = Progress::new(&[("seconds", args.seconds), ("answered", 0)]);
         while !stop.is_cancelled() {
             progress.set(&[start.elapsed().as_secs(), ledger.acknowledged()]);
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
         progress.finish();
     };

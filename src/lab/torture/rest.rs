@@ -11,7 +11,7 @@ use super::stage::Stage;
 
 /// The time within which the receivers must finish all work after the last fault.
 const PATIENCE: Duration = Duration::from_secs(180);
-const LOOK: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long the receivers must have no work. A receiver that has just started does not count the events in its spool
 /// before its first attempt to drain it, which takes at most 2 s.
 const QUIET: Duration = Duration::from_secs(3);
@@ -22,18 +22,18 @@ pub(super) async fn come_to_rest(stage: &Stage) -> anyhow::Result<Balance> {
     let mut since = Instant::now();
     loop {
         // A receiver that does not answer yet may still have work.
-        let seen = look(stage).await;
+        let seen = balance(stage).await;
         if !seen.as_ref().is_ok_and(Balance::is_at_rest) {
             since = Instant::now();
         }
         if since.elapsed() >= QUIET || Instant::now() > deadline {
             return seen.context("the receivers do not say how they are");
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
-async fn look(stage: &Stage) -> anyhow::Result<Balance> {
+async fn balance(stage: &Stage) -> anyhow::Result<Balance> {
     let (mut balance, mut spooled) = (Balance::default(), 0);
     for instance in &stage.instances {
         let instance = instance.lock().await;

@@ -152,18 +152,18 @@ fn the_name_of_a_status_is_all_the_content_that_a_status_has() {
 #[test]
 fn what_is_missing_is_asked_for_after_1_h_6_h_and_then_daily_for_30_days() {
     let (refresh, hour) = (Refresh::default(), Duration::from_secs(3600));
-    let mut looks = vec![Duration::ZERO];
-    while let Some(wait) = next_look(&refresh, looks[looks.len() - 1]) {
-        looks.push(looks[looks.len() - 1] + wait);
+    let mut ages = vec![Duration::ZERO];
+    while let Some(wait) = next_refresh(&refresh, ages[ages.len() - 1]) {
+        ages.push(ages[ages.len() - 1] + wait);
     }
-    assert_eq!(looks[1..4], [hour, hour * 6, hour * 24]);
-    assert_eq!(looks[4], hour * 48);
-    assert_eq!(looks.last(), Some(&(hour * 720)));
+    assert_eq!(ages[1..4], [hour, hour * 6, hour * 24]);
+    assert_eq!(ages[4], hour * 48);
+    assert_eq!(ages.last(), Some(&(hour * 720)));
     let never = Refresh {
         missing_for: None,
         ..refresh
     };
-    assert_eq!(next_look(&never, Duration::ZERO), None);
+    assert_eq!(next_refresh(&never, Duration::ZERO), None);
 }
 
 #[test]

@@ -30,8 +30,8 @@ use crate::lifecycle::{Alert, Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
 use crate::traces::Traces;
 
-/// How often due sessions are looked for.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the poller checks for due sessions.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// How many sessions of each lane are read at once.
 const PAGE: usize = 16;
 /// The most polls under way at once.
@@ -41,7 +41,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(2);
 /// How long sessions that were read are used before they are read again; well within the polling instance's lease.
 const FRESH: Duration = POLLER_LEASE.checked_div(3).expect("not zero");
 
-/// The result of looking for due sessions.
+/// The result of a check for due sessions.
 enum Round {
     /// Sessions were polled, as fast as the pace allows; there may be more.
     Polled,
@@ -118,17 +118,17 @@ impl Poller {
         loop {
             let wait = match self.round(&room, &tasks).await {
                 Ok(Round::Polled) => Duration::ZERO,
-                Ok(Round::NothingDue) => LOOK,
+                Ok(Round::NothingDue) => CHECK_INTERVAL,
                 Ok(Round::NotOurs) => AFTER_ERROR,
                 Err(error) => {
                     if is_healthy {
-                        tracing::error!(error = %error, "cannot look for expected sessions that are due; trying again until it can");
+                        tracing::error!(error = %error, "cannot read the expected sessions that are due; trying again until it can");
                     }
                     is_healthy = false;
                     AFTER_ERROR
                 }
             };
-            is_healthy |= wait <= LOOK;
+            is_healthy |= wait <= CHECK_INTERVAL;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = tasks.stopping() => return,

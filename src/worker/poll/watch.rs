@@ -10,7 +10,7 @@ use crate::domain::ExpectedState;
 use crate::lifecycle::{Alert, Component};
 
 /// How often the store is queried for the number of met sessions.
-const LOOK: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// The shortest time between two log lines of the alarm.
 const REPORT_EVERY: Duration = Duration::from_secs(300);
 
@@ -23,7 +23,7 @@ impl Poller {
     pub(super) async fn watch(self: Arc<Self>) {
         loop {
             self.look_at_the_alarm().await;
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK_INTERVAL).await;
         }
     }
 

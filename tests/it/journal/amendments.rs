@@ -137,8 +137,8 @@ fn is_as_old(one: &LateEvent, other: &LateEvent) {
     assert!(apart.abs() <= 1000, "{apart} ms apart");
 }
 
-fn look(next: Option<i64>, amendment: Option<&Amendment>) -> How {
-    How::Look {
+fn refresh(next: Option<i64>, amendment: Option<&Amendment>) -> How {
+    How::Refresh {
         next,
         noted_at: None,
         retry_at: None,
@@ -156,12 +156,12 @@ pub async fn late_content_goes_out_once_as_an_event_that_replaces_the_first(s: O
     assert!(s.late().await.is_empty(), "it is held");
     // Nothing came yet.
     let next = Some(s.clock.monotonic());
-    assert_eq!(s.end(&begun.lease, look(next, None)).await, kept(None));
+    assert_eq!(s.end(&begun.lease, refresh(next, None)).await, kept(None));
     let again = late(&s).await;
     is_as_old(&again, &begun);
     let amendment = amendment(&s, &again);
     for expected in [kept(None), Ended::Lost] {
-        let ended = s.end(&again.lease, look(None, Some(&amendment))).await;
+        let ended = s.end(&again.lease, refresh(None, Some(&amendment))).await;
         assert_eq!(ended, expected, "it is amended once");
     }
     let a = s.delivery("a").await;
@@ -185,7 +185,7 @@ pub async fn what_is_missing_still_is_asked_for_at_the_amendment(s: Opened) {
     let first = late(&s).await;
     let amendment = amendment(&s, &first);
     let next = Some(s.clock.monotonic());
-    s.end(&first.lease, look(next, Some(&amendment))).await;
+    s.end(&first.lease, refresh(next, Some(&amendment))).await;
     let second = late(&s).await;
     assert_eq!(second.id, amendment.id);
     assert_eq!(second.found.links[1].body, amendment.found.links[1].body);
@@ -200,7 +200,7 @@ pub async fn a_look_that_is_given_back_is_due_again(s: Opened) {
     let again = late(&s).await;
     assert_eq!(again.id, first);
     let amendment = amendment(&s, &begun);
-    let ended = s.end(&begun.lease, look(None, Some(&amendment))).await;
+    let ended = s.end(&begun.lease, refresh(None, Some(&amendment))).await;
     assert_eq!(ended, Ended::Lost);
     assert!(s.deliveries("a").await.is_empty());
 }
@@ -218,7 +218,7 @@ pub async fn what_is_replayed_is_amended_only_by_a_look_that_began_before(s: Ope
     replay(&s, first).await;
     assert!(s.events().await.is_empty(), "it is still asked for");
     let amendment = amendment(&s, &begun);
-    let ended = s.end(&begun.lease, look(None, Some(&amendment))).await;
+    let ended = s.end(&begun.lease, refresh(None, Some(&amendment))).await;
     assert_eq!(ended, kept(None));
     assert_eq!(s.delivery("a").await.document.id, amendment.id);
     retrieve_without(&s).await;
@@ -240,7 +240,7 @@ pub async fn what_was_purged_is_not_amended(s: Opened) {
     let begun = late(&s).await;
     s.store.purge(first, "ops".to_owned()).await.unwrap();
     let amendment = amendment(&s, &begun);
-    let ended = s.end(&begun.lease, look(None, Some(&amendment))).await;
+    let ended = s.end(&begun.lease, refresh(None, Some(&amendment))).await;
     assert_eq!(ended, Ended::Lost);
     assert!(s.deliveries("a").await.is_empty());
     assert!(s.late().await.is_empty());

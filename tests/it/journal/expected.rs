@@ -8,7 +8,7 @@ use suki_receiver::domain::{
 };
 use suki_receiver::journal::{
     Again, Applied, Change, ExpectedFilter, Follows, How, NewExpected, PollAnswer, PollEnded,
-    Polled, Recovered, Registered, Retrieval, Seen, ToldAlert,
+    Polled, Recovered, Registered, Retrieval, Seen, SentAlert,
 };
 
 use super::contract::{Opened, append, append_sent, deliver, fetched, found, id, kept, only};
@@ -318,7 +318,7 @@ pub async fn a_repeat_that_was_sent_well_after_the_fetch_makes_it_fetched_again(
     // Another one while it is looked at.
     let latest = first + Duration::from_secs(240);
     append_sent(&s.journal, note("a"), latest).await;
-    let same = How::Look {
+    let same = How::Refresh {
         next: None,
         noted_at: look.again.noted_at(),
         retry_at: None,
@@ -440,20 +440,29 @@ pub async fn a_confirmation_is_kept_for_what_was_delivered_and_missed_after_its_
 }
 
 pub async fn what_a_sink_was_told_of_an_alert_is_kept_until_it_is_told_the_end(s: Opened) {
-    let told = |sink: &str, message: &str| ToldAlert {
+    let told = |sink: &str, message: &str| SentAlert {
         sink: sink.to_owned(),
         alert: "sink_exhausted".to_owned(),
         about: "ehr".to_owned(),
         since: jiff::Timestamp::UNIX_EPOCH,
         message: message.to_owned(),
     };
-    s.store.note_alert(told("on-call", "once")).await.unwrap();
-    s.store.note_alert(told("chat", "once")).await.unwrap();
-    s.store.note_alert(told("chat", "anew")).await.unwrap();
-    let mut kept = s.store.told_alerts().await.unwrap();
+    s.store
+        .record_sent_alert(told("on-call", "once"))
+        .await
+        .unwrap();
+    s.store
+        .record_sent_alert(told("chat", "once"))
+        .await
+        .unwrap();
+    s.store
+        .record_sent_alert(told("chat", "anew"))
+        .await
+        .unwrap();
+    let mut kept = s.store.sent_alerts().await.unwrap();
     kept.sort_by(|one, other| one.sink.cmp(&other.sink));
     assert_eq!(kept, [told("chat", "anew"), told("on-call", "once")]);
-    s.store.forget_alert(told("chat", "")).await.unwrap();
-    let kept = s.store.told_alerts().await.unwrap();
+    s.store.forget_sent_alert(told("chat", "")).await.unwrap();
+    let kept = s.store.sent_alerts().await.unwrap();
     assert_eq!(kept, [told("on-call", "once")]);
 }

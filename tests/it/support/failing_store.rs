@@ -12,7 +12,7 @@ use suki_receiver::domain::{EventId, Millis, Notification};
 use suki_receiver::journal::{
     Applied, AuditEntry, AuditFilter, AuditPage, Bounds, Claimed, End, Ended, Error, Event,
     EventDetail, Expiry, Filter, Found, Kept, Lease, NewEvent, Page, Purged, Records,
-    RejectedRequest, ReplayFrom, Replayed, Requeued, Stats, Store, StoreSize, ToldAlert, Waiting,
+    RejectedRequest, ReplayFrom, Replayed, Requeued, SentAlert, Stats, Store, StoreSize, Waiting,
     Wanted,
 };
 
@@ -214,16 +214,16 @@ impl Records for FailingStore {
         self.inner.list(filter, limit, cursor).await
     }
 
-    async fn told_alerts(&self) -> Result<Vec<ToldAlert>, Error> {
-        self.inner.told_alerts().await
+    async fn sent_alerts(&self) -> Result<Vec<SentAlert>, Error> {
+        self.inner.sent_alerts().await
     }
 
-    async fn note_alert(&self, told: ToldAlert) -> Result<(), Error> {
-        self.inner.note_alert(told).await
+    async fn record_sent_alert(&self, told: SentAlert) -> Result<(), Error> {
+        self.inner.record_sent_alert(told).await
     }
 
-    async fn forget_alert(&self, told: ToldAlert) -> Result<(), Error> {
-        self.inner.forget_alert(told).await
+    async fn forget_sent_alert(&self, told: SentAlert) -> Result<(), Error> {
+        self.inner.forget_sent_alert(told).await
     }
 
     async fn stats(&self) -> Result<Stats, Error> {

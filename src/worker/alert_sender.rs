@@ -10,18 +10,18 @@ use tokio::time::Instant;
 
 use super::backoff;
 use crate::config::{Retry, SinkConfig};
-use crate::journal::{Journal, ToldAlert};
+use crate::journal::{Journal, SentAlert};
 use crate::lifecycle::{Alert, AlertChange, AlertStatus, TaskGroup};
 use crate::sinks::{self, CloudEvent, Sink, SinkAnswer};
 
-/// The most notices that wait for one sink; beyond that the oldest is dropped.
+/// The most alerts that wait for one sink; beyond that the oldest is dropped.
 const MOST: usize = 64;
 
 /// The kind of an alert and what it is about.
 type Key = (Alert, String);
 
-/// A notice to send. Of several with the same key only the newest is sent.
-struct Notice {
+/// An alert to send. Of several with the same key only the newest is sent.
+struct Waiting {
     change: Arc<AlertChange>,
     event: CloudEvent,
     /// When it was queued.
@@ -29,46 +29,46 @@ struct Notice {
 }
 
 /// A sink's queue of alert changes.
-pub(super) struct Listener(mpsc::UnboundedSender<Arc<AlertChange>>);
+pub(super) struct AlertQueue(mpsc::UnboundedSender<Arc<AlertChange>>);
 
-impl Listener {
-    /// Starts sending to this sink in `tasks`. `told` are the alerts that were sent to it before.
+impl AlertQueue {
+    /// Starts sending to this sink in `tasks`. `sent` are the alerts that were sent to it before.
     pub(super) fn spawn(
         config: &SinkConfig,
         sink: Arc<dyn Sink>,
         (journal, instance): (Journal, String),
-        told: &[ToldAlert],
+        sent: &[SentAlert],
         tasks: &TaskGroup,
     ) -> Self {
-        let (notices, changes) = mpsc::unbounded_channel();
-        let its = told.iter().filter(|told| told.sink == config.name);
-        let teller = Teller {
+        let (queue, changes) = mpsc::unbounded_channel();
+        let its = sent.iter().filter(|sent| sent.sink == config.name);
+        let sender = AlertSender {
             name: config.name.clone(),
             retry: config.retry,
             sink,
             journal,
             instance,
             tasks: tasks.clone(),
-            told: its
-                .filter_map(|told| {
-                    Some(((told.alert.parse().ok()?, told.about.clone()), told.since))
+            sent: its
+                .filter_map(|sent| {
+                    Some(((sent.alert.parse().ok()?, sent.about.clone()), sent.since))
                 })
                 .collect(),
             waiting: Vec::new(),
         };
-        tasks.spawn("notices to a sink", teller.run(changes));
-        Self(notices)
+        tasks.spawn("alerts to a sink", sender.run(changes));
+        Self(queue)
     }
 
     /// Queues a change for the sink.
-    pub(super) fn tell(&self, change: &Arc<AlertChange>) {
+    pub(super) fn push(&self, change: &Arc<AlertChange>) {
         // The receiver exists until the service stops.
         self.0.send(Arc::clone(change)).ok();
     }
 }
 
 /// The task that sends to one sink.
-struct Teller {
+struct AlertSender {
     name: String,
     retry: Retry,
     sink: Arc<dyn Sink>,
@@ -76,14 +76,14 @@ struct Teller {
     instance: String,
     tasks: TaskGroup,
     /// The alerts whose beginning was sent and whose end was not yet, with the time at which each was raised.
-    told: BTreeMap<Key, Timestamp>,
-    waiting: Vec<Notice>,
+    sent: BTreeMap<Key, Timestamp>,
+    waiting: Vec<Waiting>,
 }
 
-impl Teller {
+impl AlertSender {
     async fn run(mut self, mut changes: mpsc::UnboundedReceiver<Arc<AlertChange>>) {
         let mut attempt = 0;
-        // A notice that is added meanwhile does not postpone the next attempt.
+        // An alert that is added meanwhile does not postpone the next attempt.
         let mut next = Instant::now();
         loop {
             let at = (!self.waiting.is_empty()).then_some(next);
@@ -112,17 +112,17 @@ impl Teller {
         }
     }
 
-    /// Queues a change. It replaces an unsent notice with the same key. The end of an alert is not queued if its
+    /// Queues a change. It replaces an unsent one with the same key. The end of an alert is not queued if its
     /// beginning was never sent.
     fn add(&mut self, change: Arc<AlertChange>) {
         let key = (change.alert, change.about.clone());
         let is_same =
-            |notice: &Notice| (notice.change.alert, &notice.change.about) == (key.0, &key.1);
-        self.waiting.retain(|notice| !is_same(notice));
-        let told = self.told.get(&key);
+            |waiting: &Waiting| (waiting.change.alert, &waiting.change.about) == (key.0, &key.1);
+        self.waiting.retain(|waiting| !is_same(waiting));
+        let sent = self.sent.get(&key);
         let is_news = match change.status {
-            AlertStatus::Raised => told != Some(&change.since),
-            AlertStatus::Resolved => told.is_some(),
+            AlertStatus::Raised => sent != Some(&change.since),
+            AlertStatus::Resolved => sent.is_some(),
         };
         if !is_news {
             return;
@@ -136,15 +136,15 @@ impl Teller {
                 "too many alerts wait for this sink, so the oldest one is not sent"
             );
         }
-        self.waiting.push(Notice {
+        self.waiting.push(Waiting {
             event: CloudEvent::of_alert(&change, &self.instance),
             change,
             since: Instant::now(),
         });
     }
 
-    /// Handles the sink's answer to the first notice. Returns `Some` with the wait that the sink asked for when the
-    /// notice is to be sent again.
+    /// Handles the sink's answer to the first alert. Returns `Some` with the wait that the sink asked for when the
+    /// alert is to be sent again.
     async fn ended(
         &mut self,
         outcome: SinkAnswer,
@@ -170,11 +170,11 @@ impl Teller {
         None
     }
 
-    /// Stores that the notice was sent. If the store fails, only a later process is affected.
+    /// Stores that the alert was sent. If the store fails, only a later process is affected.
     async fn delivered(&mut self) {
         let change = Arc::clone(&self.waiting[0].change);
         let key = (change.alert, change.about.clone());
-        let told = ToldAlert {
+        let alert = SentAlert {
             sink: self.name.clone(),
             alert: change.alert.as_str().to_owned(),
             about: change.about.clone(),
@@ -183,12 +183,12 @@ impl Teller {
         };
         let kept = match change.status {
             AlertStatus::Raised => {
-                self.told.insert(key, change.since);
-                self.journal.records().note_alert(told).await
+                self.sent.insert(key, change.since);
+                self.journal.records().record_sent_alert(alert).await
             }
             AlertStatus::Resolved => {
-                self.told.remove(&key);
-                self.journal.records().forget_alert(told).await
+                self.sent.remove(&key);
+                self.journal.records().forget_sent_alert(alert).await
             }
         };
         if let Err(error) = kept {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::teller::Listener;
+use super::alert_sender::AlertQueue;
 use crate::lifecycle::{AlertStatus, TaskGroup};
 
 /// Logs, counts and forwards changes of alerts until `tasks` stops.
-pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Listener>, tasks: TaskGroup) {
+pub(super) async fn run(shared: Arc<Shared>, queues: Vec<AlertQueue>, tasks: TaskGroup) {
     loop {
         let changes = tokio::select! {
             changes = shared.alerts.changes() => changes,
@@ -23,8 +23,8 @@ pub(super) async fn run(shared: Arc<Shared>, listeners: Vec<Listener>, tasks: Ta
                 tracing::info!(alert, about, "alert resolved");
             }
             let change = Arc::new(change);
-            for listener in &listeners {
-                listener.tell(&change);
+            for queue in &queues {
+                queue.push(&change);
             }
         }
     }
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_identity_that_is_not_let_in_is_told_to_a_sink_and_kept_for_the_next_process() {
+    async fn an_identity_that_is_not_let_in_is_reported_to_a_sink_and_kept_for_the_next_process() {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::start();
         let access = Access::Owner {
@@ -101,20 +101,20 @@ mod tests {
             alerts: alerts.clone(),
             instance: Arc::from("test"),
         });
-        let (told, mut telling) = mpsc::unbounded_channel();
-        let sink = Arc::new(Collecting(told));
+        let (sender, mut delivered) = mpsc::unbounded_channel();
+        let sink = Arc::new(Collecting(sender));
         let keeper = (journal.clone(), "test".to_owned());
-        let listener = Listener::spawn(&config(), sink, keeper, &[], &tasks);
-        tasks.spawn("alerts", run(shared, vec![listener], tasks.clone()));
+        let queue = AlertQueue::spawn(&config(), sink, keeper, &[], &tasks);
+        tasks.spawn("alerts", run(shared, vec![queue], tasks.clone()));
         let start = Instant::now();
         let refused = BTreeMap::from([("default".to_owned(), start)]);
-        Logins::new(alerts, start).look(&refused, start + Duration::from_secs(60));
-        let told = telling.recv().await.expect("a notice");
-        let envelope: serde_json::Value = serde_json::from_slice(&told.envelope).expect("JSON");
+        Logins::new(alerts, start).observe(&refused, start + Duration::from_secs(60));
+        let alert = delivered.recv().await.expect("an alert");
+        let envelope: serde_json::Value = serde_json::from_slice(&alert.envelope).expect("JSON");
         assert_eq!(envelope["type"], "ai.suki.receiver.token_refused");
         assert_eq!(envelope["data"]["key"], "token_refused:default");
         let kept = loop {
-            match &*journal.records().told_alerts().await.expect("alerts") {
+            match &*journal.records().sent_alerts().await.expect("alerts") {
                 [] => tokio::task::yield_now().await,
                 kept => break kept.to_vec(),
             }

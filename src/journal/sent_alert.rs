@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 /// An alert that was sent to a sink. Holds only names from the configuration and counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToldAlert {
+pub struct SentAlert {
     /// The sink.
     pub sink: String,
     /// The kind of alert.
