@@ -6,8 +6,9 @@ use super::{progress, row, work};
 use crate::journal::lease::new_fence;
 use crate::journal::{Error, Task, Waiting};
 
-/// The first delivery task after this one. Each step is one lookup in the index, however many deliveries wait.
-const NEXT: &str = "SELECT task FROM work WHERE owner IS NULL AND task > $1 AND task LIKE 'deliver:%' ORDER BY task LIMIT 1";
+/// The first delivery task after this one. Each step is one lookup in the index, however many deliveries wait; ordered
+/// by `owner` as well, as a claim is.
+const NEXT: &str = "SELECT task FROM work WHERE owner IS NULL AND task > $1 AND task LIKE 'deliver:%' ORDER BY owner, task LIMIT 1";
 const WAITING: &str = "SELECT n, received_at FROM
         (SELECT count(*) AS n, min(event) AS first FROM work
          WHERE owner IS NULL AND task = $1 AND due < 9223372036854775807) AS waiting

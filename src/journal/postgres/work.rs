@@ -18,12 +18,15 @@ use crate::journal::{
     Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
+/// Ordered by `owner` as well, although it is null in all these rows: only then does PostgreSQL know that the index is in
+/// this order, and need not read and sort all due rows for each claim.
+///
 /// For a delivery, the sink's name follows the eight characters of `deliver:`; for any other task it is empty. The time
 /// for which a delivery has been tried starts anew when its sink is resumed.
 const CLAIM: &str = "WITH due AS (
         SELECT event, task FROM work WHERE owner IS NULL AND task = $1 AND due <= server_millis() + $2::bigint
             AND NOT EXISTS (SELECT FROM sink_pauses WHERE sink = substr($1, 9) AND resumed_at IS NULL)
-        ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED)
+        ORDER BY owner, due LIMIT $3::bigint FOR UPDATE SKIP LOCKED)
     UPDATE work SET owner = $4, fence = $5 FROM due
     WHERE work.event = due.event AND work.task = due.task
     RETURNING work.event, tries, tried_ms, cause, noted_at, server_millis() AS now,

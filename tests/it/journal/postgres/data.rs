@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use suki_receiver::domain::Clock;
-use suki_receiver::journal::{Appended, Filter, Received, Records, Store};
+use suki_receiver::journal::{Appended, Filter, Received, Records, Store, Task, Wanted};
 
 use super::journal;
-use crate::journal::contract::{append, claim_events, deliver, end, fetched, id, only, verified};
+use crate::journal::contract::{
+    append, claim_events, deliver, end, fetched, id, only, soon, verified,
+};
 use crate::support::{Database, eventually, failure};
 
 #[tokio::test]
@@ -177,6 +179,40 @@ async fn a_claim_reads_no_receipts_but_those_of_its_sessions() {
     eventually("the reads are reported", || async { read().await > 0 }).await;
     let read = read().await;
     assert!(read < 2 * rounds * size, "{read} entries were read");
+}
+
+#[tokio::test]
+async fn a_claim_reads_no_more_of_a_backlog_than_it_takes() {
+    let database = Database::create().await;
+    let (store, clock) = (
+        Arc::new(database.store(Clock::start()).await),
+        Clock::start(),
+    );
+    let journal = journal(&store);
+    let admin = database.client().await;
+    let (claims, size) = (150, 10);
+    let sent = (0..claims * size).map(|n| append(&journal, failure(&n.to_string())));
+    join_all(sent).await;
+    for _ in 0..claims {
+        let wanted = Wanted {
+            limit: size,
+            ..soon(clock, &[Task::Forward])
+        };
+        assert_eq!(store.claim(wanted).await.unwrap().len(), size);
+    }
+    store.close().await;
+    let read = async || {
+        let read =
+            "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'work'";
+        admin.query_one(read, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    eventually("the reads are reported", || async {
+        read().await > i64::try_from(claims * size).unwrap()
+    })
+    .await;
+    // If each claim read the whole backlog, this would be 112,500 more.
+    let read = read().await;
+    assert!(read < 50_000, "{read} entries were read");
 }
 
 #[tokio::test]
