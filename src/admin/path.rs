@@ -122,8 +122,8 @@ impl IntoParams for Session {
             .schema_type(Type::String)
             .min_length(Some(1))
             .max_length(Some(SessionId::MAX_BYTES))
-            // The name must not be blank.
-            .pattern(Some(r"\S"));
+            // Not blank: the control character U+0085 is white space here, and not in `\s` of a pattern.
+            .pattern(Some(r"[^\s\u0085]"));
         vec![parameter(
             "id",
             "The session's id, percent-encoded.",

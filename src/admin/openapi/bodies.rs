@@ -13,16 +13,16 @@ use super::words;
 #[allow(dead_code, reason = "only described")]
 pub(in crate::admin) struct NewSession {
     /// Suki's id of the session. If it is left out, the service makes one, which must then be passed to Suki's SDK.
-    #[schema(min_length = 1, max_length = 512)]
+    #[schema(min_length = 1, max_length = 512, pattern = r"[^\s\u0085]")]
     session_id: Option<String>,
     /// The id of the session's encounter.
-    #[schema(min_length = 1, max_length = 512)]
+    #[schema(min_length = 1, max_length = 512, pattern = r"[^\s\u0085]")]
     encounter_id: Option<String>,
     /// The kind of session.
     #[schema(value_type = Option<words::NewKind>)]
     kind: Option<String>,
     /// The provider of the session, which determines the identity that reads it.
-    #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 255, pattern = r"[^\s\u0085]")]
     provider: Option<String>,
     /// When the session started.
     #[schema(format = DateTime)]
@@ -47,7 +47,7 @@ pub(in crate::admin) struct SessionChange {
     #[schema(format = DateTime)]
     ended_at: Option<String>,
     /// The provider of the session.
-    #[schema(min_length = 1, max_length = 255, pattern = r"\S")]
+    #[schema(min_length = 1, max_length = 255, pattern = r"[^\s\u0085]")]
     provider: Option<String>,
     /// The time by which the session's notification should have come.
     #[schema(format = DateTime)]
