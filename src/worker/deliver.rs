@@ -72,6 +72,10 @@ impl Deliverer {
         };
         let outcome = sinks::deliver(&*self.sink, &event).await;
         match &outcome {
+            // The sink itself was not called.
+            SinkAnswer::Rejected { reason } if reason.cause == Cause::DeliverUnrenderable => {
+                self.breaker.probe_ended();
+            }
             SinkAnswer::Delivered | SinkAnswer::Rejected { .. } => {
                 self.breaker.success(Instant::now())
             }

@@ -46,11 +46,16 @@ impl Retriever {
         }
     }
 
-    /// The notification that came for a session after its recovery.
+    /// The notification that came for a session after its recovery. `None` as well when the recovered event has
+    /// deliveries: it is being replayed, and its sinks get it again, with its content.
     async fn notification_of(&self, claimed: &ClaimedEvent) -> Result<Option<EventId>, Error> {
         let (records, session) = (self.shared.journal.records(), &claimed.receipt.session_id);
         let expected = records.expected(session.clone()).await?;
         if expected.is_none_or(|expected| expected.state != ExpectedState::Late) {
+            return Ok(None);
+        }
+        let recovered = records.event(claimed.receipt.id).await?;
+        if recovered.is_some_and(|event| !event.deliveries.is_empty()) {
             return Ok(None);
         }
         let filter = Filter::of_session(session.as_str());

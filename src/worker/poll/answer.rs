@@ -13,6 +13,9 @@ use crate::sdp::{Failure, Kind};
 const NEVER_BEGUN: Millis = 24 * 3600 * 1000;
 /// The shortest wait after a poll that was not answered, in milliseconds.
 const UNANSWERED: Millis = 30_000;
+/// The longest wait that the API can ask for, in milliseconds. A gateway that asks for a day, or names a time in place of a
+/// duration, must not keep a session from being polled.
+const LONGEST_ASKED: Millis = 3600 * 1000;
 
 /// What follows from an answer, and the label under which it is counted.
 pub(super) struct Answer {
@@ -115,7 +118,9 @@ impl Context<'_> {
             Kind::Final | Kind::Retry => ("refused", self.wait(false)),
             Kind::Outage => {
                 let wait = failure.after.map_or(0, |after| {
-                    Millis::try_from(after.as_millis()).unwrap_or(Millis::MAX / 4)
+                    Millis::try_from(after.as_millis())
+                        .unwrap_or(Millis::MAX)
+                        .min(LONGEST_ASKED)
                 });
                 let least = Millis::try_from(self.schedule.min_interval.as_millis())
                     .unwrap_or(UNANSWERED)
@@ -289,6 +294,16 @@ mod tests {
                 (ExpectedState::Polling, 30),
                 "{word}"
             );
+        }
+    }
+
+    #[test]
+    fn a_wait_that_the_api_asks_for_is_kept_for_an_hour_at_most() {
+        for (after, minutes) in [(600, 10), (3600, 60), (86_400, 60), (u64::MAX, 60)] {
+            let mut failure = Failure::new(Kind::Outage, Some(503), "test");
+            failure.after = Some(Duration::from_secs(after));
+            let follows = asked(&session(), Err(failure), HOUR);
+            assert_eq!(waits(&follows, HOUR).1, minutes, "{after} s");
         }
     }
 

@@ -218,6 +218,33 @@ async fn a_notification_that_comes_after_the_recovery_is_kept_and_the_same_is_no
 }
 
 #[tokio::test]
+async fn a_recovered_event_that_is_replayed_after_its_notification_came_is_delivered_with_its_content()
+ {
+    let vendor = Vendor::start().await;
+    let links = vendor.completed("s");
+    let receiver = start(&vendor).await;
+    register(&receiver, "s").await;
+    let first = receiver.delivers_one().await;
+    let id = receiver.post(completed("s", &links)).await;
+    receiver.becomes(&id, "done").await;
+    let before = vendor.sdp.count("/content");
+    let recovered = first["id"].as_str().unwrap();
+    let replay = format!("/api/v1/events/{recovered}/replay");
+    let (status, _) = receiver.admin_post(&replay, json!({})).await;
+    assert_eq!(status, 202);
+    eventually("it is fetched again", || async {
+        vendor.sdp.count("/content") > before
+    })
+    .await;
+    receiver.becomes(recovered, "done").await;
+    let again = receiver.delivers_one().await;
+    assert_eq!(again["id"], first["id"]);
+    let note = |envelope: &Value| envelope["data"]["resources"]["contents"][0]["body"].clone();
+    assert!(note(&again).is_object(), "{again}");
+    assert_eq!(note(&again), note(&first));
+}
+
+#[tokio::test]
 async fn a_late_notification_of_other_content_is_a_revision_that_replaces_what_was_recovered() {
     let vendor = Vendor::start().await;
     let links = vendor.completed("s");
