@@ -28,8 +28,8 @@ pub enum How {
     Retrieval(Box<Retrieval>),
     /// A delivery attempt.
     Delivery(DeliveryEnd),
-    /// A refresh: another fetch, for late or changed content. The next one is at `next`, for the amended event if there is one; it is
-    /// immediate if the vendor has sent the notification again since `noted_at`.
+    /// A refresh: another fetch, for late or changed content. The next one is at `next`, for the amended event if there
+    /// is one; it is immediate if the vendor has sent the notification again since `noted_at`.
     Refresh {
         /// When to refresh again.
         next: Option<Millis>,

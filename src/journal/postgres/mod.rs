@@ -192,12 +192,9 @@ impl PostgresStore {
         query: impl AsyncFnOnce(&Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let limit = self.query_deadline;
-        let query = async |client: &mut Client| {
-            tokio::time::timeout(limit, query(client))
-                .await
-                .unwrap_or(Err(Error::TooSlow(limit)))
-        };
-        self.query_pool.run(limit + WORK, query).await
+        let lent = self.query_pool.lend().await?;
+        let found = tokio::time::timeout(limit, query(&lent)).await;
+        lent.settle(found.unwrap_or(Err(Error::TooSlow(limit))))
     }
 
     fn intake(&self) -> Result<Arc<Intake>, Error> {

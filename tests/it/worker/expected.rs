@@ -20,6 +20,14 @@ fn brief(config: &mut Config) {
     config.reconcile.schedule.aborted_grace = ms(300);
 }
 
+/// A receiver that has recovered the session `s`, and what it has delivered.
+async fn recovered(vendor: &Vendor) -> (Receiver, Value) {
+    let receiver = start(vendor).await;
+    register(&receiver, "s").await;
+    let first = receiver.delivers_one().await;
+    (receiver, first)
+}
+
 async fn start(vendor: &Vendor) -> Receiver {
     start_with(vendor, |_| {}).await
 }
@@ -206,9 +214,7 @@ async fn a_notification_that_comes_after_the_recovery_is_kept_and_the_same_is_no
 {
     let vendor = Vendor::start().await;
     let links = vendor.completed("s");
-    let receiver = start(&vendor).await;
-    register(&receiver, "s").await;
-    let first = receiver.delivers_one().await;
+    let (receiver, first) = recovered(&vendor).await;
     let id = receiver.post(completed("s", &links)).await;
     let event = receiver.becomes(&id, "done").await;
     assert_eq!(event["same_as"], first["id"]);
@@ -222,9 +228,7 @@ async fn a_recovered_event_that_is_replayed_after_its_notification_came_is_deliv
  {
     let vendor = Vendor::start().await;
     let links = vendor.completed("s");
-    let receiver = start(&vendor).await;
-    register(&receiver, "s").await;
-    let first = receiver.delivers_one().await;
+    let (receiver, first) = recovered(&vendor).await;
     let id = receiver.post(completed("s", &links)).await;
     receiver.becomes(&id, "done").await;
     let before = vendor.sdp.count("/content");
@@ -248,9 +252,7 @@ async fn a_recovered_event_that_is_replayed_after_its_notification_came_is_deliv
 async fn a_late_notification_of_other_content_is_a_revision_that_replaces_what_was_recovered() {
     let vendor = Vendor::start().await;
     let links = vendor.completed("s");
-    let receiver = start(&vendor).await;
-    register(&receiver, "s").await;
-    let first = receiver.delivers_one().await;
+    let (receiver, first) = recovered(&vendor).await;
     vendor.resumed("s");
     let id = receiver.post(completed("s", &links)).await;
     let all = receiver.delivers(2).await;
