@@ -82,10 +82,11 @@ impl Activity {
         self.head_since.load(Ordering::Relaxed) != NONE
     }
 
-    /// How long the connection has been idle. `None` while it is not.
-    pub(super) fn idle_for(&self) -> Option<Duration> {
+    /// Since when the connection has been idle. `None` while it is not.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
         let is_idle = !self.is_in_request() && !self.has_begun();
-        is_idle.then(|| self.since(self.idle_since.load(Ordering::Relaxed)))
+        let since = Duration::from_nanos(self.idle_since.load(Ordering::Relaxed));
+        is_idle.then(|| self.opened + since)
     }
 
     /// Decides by the time that has passed.
@@ -97,7 +98,8 @@ impl Activity {
         if head != NONE && self.since(head) > header_timeout {
             return Verdict::Cut;
         }
-        if self.idle_for().is_some_and(|idle| idle > idle_timeout) {
+        let is_too_long = |since: Instant| since.elapsed() > idle_timeout;
+        if self.idle_since().is_some_and(is_too_long) {
             return Verdict::CloseIdle;
         }
         Verdict::Keep
@@ -144,19 +146,21 @@ impl Activity {
         loop {
             self.evicted.notified().await;
             tokio::time::sleep(MOMENT).await;
-            if self.idle_for().is_some() {
+            if self.idle_since().is_some() {
                 return;
             }
             self.is_evicted.store(false, Ordering::Relaxed);
         }
     }
 
+    /// Nanoseconds since the connection was opened. Connections that became idle within a millisecond are to be told
+    /// apart.
     fn now(&self) -> u64 {
-        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(NONE - 1)
+        u64::try_from(self.opened.elapsed().as_nanos()).unwrap_or(NONE - 1)
     }
 
-    fn since(&self, millis: u64) -> Duration {
-        Duration::from_millis(self.now().saturating_sub(millis))
+    fn since(&self, nanos: u64) -> Duration {
+        Duration::from_nanos(self.now().saturating_sub(nanos))
     }
 }
 
@@ -174,6 +178,16 @@ impl Drop for InRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_connections_that_became_idle_within_a_millisecond_the_first_is_idle_for_longer() {
+        for _ in 0..100 {
+            let (first, second) = (Activity::new(), Activity::new());
+            drop(first.request());
+            drop(second.request());
+            assert!(first.idle_since() < second.idle_since());
+        }
+    }
 
     #[test]
     fn a_connection_is_idle_from_the_end_of_its_handshake_on() {

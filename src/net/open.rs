@@ -12,7 +12,7 @@ use super::activity::Activity;
 use crate::metrics::Metrics;
 
 /// The time within which an evicted connection must close before the next one is evicted.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The open connections of a listener. Cheap to clone.
 #[derive(Clone)]
@@ -83,8 +83,8 @@ impl OpenConnections {
         let longest = open
             .values()
             .filter(|activity| !activity.is_evicted())
-            .filter_map(|activity| Some((activity.idle_for()?, activity)))
-            .max_by_key(|(idle_for, _)| *idle_for);
+            .filter_map(|activity| Some((activity.idle_since()?, activity)))
+            .min_by_key(|(idle_since, _)| *idle_since);
         if let Some((_, activity)) = longest {
             activity.evict();
         }
