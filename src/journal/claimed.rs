@@ -253,6 +253,15 @@ impl Again {
         }
     }
 
+    /// The stored form of the cause.
+    pub(super) fn cause(self) -> Option<&'static str> {
+        match self {
+            Self::Missing => None,
+            Self::Repeated(_) => Some("repeat"),
+            Self::Asked(_) => Some("asked"),
+        }
+    }
+
     /// The time of the repeated notification or of the request for which content is fetched again.
     pub fn noted_at(self) -> Option<Millis> {
         match self {

@@ -20,20 +20,20 @@ use super::report;
 use super::retrieve::Wants;
 use super::session::{clock_start, required_of, subject_of};
 use super::{Shared, trace};
-use crate::config::{Include, Refresh, Required};
+use crate::config::{Follow, Include, Refresh};
 use crate::domain::{EventId, LinkState, Millis};
 use crate::journal::{
     self, Again, Amendment, Claimed, End, Ended, How, LATER_BY, LateEvent, LinkRecord, Linked,
     Permit, Seen, Task, Wanted,
 };
-use crate::sdp;
+use crate::sdp::{self, Failure, Kind};
 
 /// The work of fetching content again.
 pub(super) struct Late {
     pub(super) shared: Arc<Shared>,
     pub(super) sdp: sdp::Client,
     pub(super) refresh: Refresh,
-    pub(super) required: Required,
+    pub(super) follow: Follow,
     pub(super) wants: Arc<Vec<Wants>>,
     pub(super) outlets: Arc<Vec<Outlet>>,
     pub(super) breaker: Arc<Breaker>,
@@ -87,8 +87,8 @@ impl Late {
         let seen = self.seen(&late, refetched.came, &refetched.asked_again, changed);
         let clock = &shared.clock;
         let retry_at = refetched
-            .has_failed
-            .then(|| clock.monotonic_in(RETRY_AFTER));
+            .is_awaited
+            .then(|| clock.monotonic_in(RETRY_AFTER.min(self.follow.retry.max)));
         let amended = match &seen.what {
             Seen::Amended(amendment) => Some(amendment.id),
             Seen::Nothing | Seen::Same(_) => None,
@@ -127,7 +127,7 @@ impl Late {
     }
 }
 
-/// The wait before a call that was not answered is made again.
+/// The wait before content is requested again that was announced and has not come.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// The answers to the calls of one refresh.
@@ -137,8 +137,8 @@ struct Refetched {
     came: Vec<(Linked, Option<Bytes>)>,
     /// The numbers of the links that had been fetched before and were fetched again.
     asked_again: Vec<u32>,
-    /// Whether a call was not answered and must be made again.
-    has_failed: bool,
+    /// Whether content that was announced has not come, and is to be requested again.
+    is_awaited: bool,
 }
 
 impl Refetched {
@@ -163,6 +163,7 @@ impl Late {
     /// Fetches the missing content, and the content that is to be fetched again.
     async fn fetch(&self, late: &LateEvent) -> Refetched {
         let subject = &subject_of(&late.receipt);
+        let announced_for = self.announced_for(late.again);
         let wanted = late.found.links.iter().filter_map(|linked| {
             let is_again = self.is_asked_again(late, &linked.link);
             (is_again || is_late(&linked.link)).then_some((linked, is_again))
@@ -182,12 +183,13 @@ impl Late {
                 Ok(fetched) => fetched,
                 Err(failure) => {
                     // Content that the vendor no longer has stays as it was delivered.
-                    refetched.has_failed |= is_again && failure.is_retryable();
+                    refetched.is_awaited |= is_again && announced_for < self.grace(&failure);
                     continue;
                 }
             };
             // An empty answer never replaces content: the next note may be in the making.
             if is_empty(&linked.link.group, &fetched.body) {
+                refetched.is_awaited |= is_again && announced_for < self.follow.empty_grace;
                 continue;
             }
             let mut link = linked.link.clone();
@@ -204,6 +206,27 @@ impl Late {
         refetched
     }
 
+    /// How long ago the content was announced or asked for.
+    fn announced_for(&self, again: Again) -> Duration {
+        let clock = &self.shared.clock;
+        let age = match again {
+            Again::Missing => 0,
+            // The vendor's time, and the time of an instance.
+            Again::Repeated(at) => clock.now().as_millisecond().saturating_sub(at),
+            Again::Asked(at) => clock.monotonic().saturating_sub(at),
+        };
+        Duration::from_millis(u64::try_from(age).unwrap_or(0))
+    }
+
+    /// How long content is requested again that is announced and is answered with this failure.
+    fn grace(&self, failure: &Failure) -> Duration {
+        match failure.kind {
+            Kind::NotFound => self.follow.not_found_grace,
+            Kind::Retry | Kind::Outage => self.follow.retry.give_up_after,
+            Kind::Identity | Kind::Final => Duration::ZERO,
+        }
+    }
+
     /// Whether this link was fetched before and is to be fetched again.
     fn is_asked_again(&self, late: &LateEvent, link: &LinkRecord) -> bool {
         let (LinkState::Fetched, Some(fetched_at)) = (link.state, link.fetched_at) else {
@@ -213,7 +236,7 @@ impl Late {
             Again::Missing => false,
             Again::Asked(_) => link.group.as_str() != "status",
             Again::Repeated(at) => {
-                let required = required_of(&late.found.session, &self.required);
+                let required = required_of(&late.found.session, &self.follow.required);
                 let is_of_encounter = link.group.as_str().starts_with("encounter_");
                 let is_wanted =
                     required.contains(&link.group) || (self.refresh.encounter && is_of_encounter);

@@ -179,7 +179,7 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
             shared: Arc::clone(&shared),
             sdp,
             refresh: parts.refresh.clone(),
-            required: parts.follow.required.clone(),
+            follow: parts.follow.clone(),
             wants: Arc::clone(&wants),
             outlets: Arc::clone(&outlets),
             breaker: Arc::clone(&breaker),

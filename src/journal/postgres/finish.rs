@@ -11,13 +11,13 @@ use super::work;
 use super::writes::{Delivered, Writes, text};
 use super::{content, late, operate, progress, repeat, row};
 use crate::domain::{EventState, Millis};
-use crate::journal::{DeliveryEnd, End, Ended, Error, How, Lease, Retrieval, Seen, Task};
+use crate::journal::{Again, DeliveryEnd, End, Ended, Error, How, Lease, Retrieval, Seen, Task};
 
 /// A row of the work queue.
 struct Row {
     tries: i32,
     started_at: i64,
-    noted_at: Option<i64>,
+    again: Again,
 }
 
 /// The end of a refresh.
@@ -27,8 +27,8 @@ struct RefreshEnd<'a> {
     event: i64,
     /// The time until the next refresh.
     next: Option<Millis>,
-    /// When the vendor announced a note that this refresh did not see, and the time until it is fetched.
-    noted_since: Option<(Millis, Millis)>,
+    /// What was asked for and this refresh did not see, and the time until it is fetched.
+    noted_since: Option<(Again, Millis)>,
     seen: &'a Seen,
 }
 
@@ -49,7 +49,9 @@ impl RefreshEnd<'_> {
             }
         };
         match (self.noted_since, self.next) {
-            (Some((at, due_in)), _) => repeat::again(transaction, refreshed, at, due_in).await?,
+            (Some((again, due_in)), _) => {
+                repeat::schedule(transaction, refreshed, again, due_in).await?;
+            }
             (None, Some(next)) => progress::schedule_refresh(transaction, refreshed, next).await?,
             (None, None) => {}
         }
@@ -93,13 +95,13 @@ pub(super) async fn finish(
             } => {
                 writes.remove(lease);
                 // If another notification came meanwhile, the content may still be that of the note before.
-                let noted_since = row.noted_at.filter(|at| Some(*at) > *noted_at);
+                let is_new = row.again.noted_at() > *noted_at;
                 refreshes.push(RefreshEnd {
                     at: ended.len(),
                     event: lease.event,
                     next: next.map(|next| clock.distance(next)),
-                    noted_since: noted_since
-                        .map(|at| (at, retry_at.map_or(0, |at| clock.distance(at)))),
+                    noted_since: is_new
+                        .then(|| (row.again, retry_at.map_or(0, |at| clock.distance(at)))),
                     seen,
                 });
             }
@@ -170,7 +172,7 @@ async fn held(
         let row = Row {
             tries: row::get(&found, "tries")?,
             started_at: row::get(&found, "started_at")?,
-            noted_at: row::get(&found, "noted_at")?,
+            again: repeat::again(&found)?,
         };
         held.insert(key, row);
     }

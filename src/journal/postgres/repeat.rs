@@ -2,13 +2,16 @@
 //! identical content. What was fetched before is fetched again and compared.
 
 use deadpool_postgres::GenericClient;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::row;
 use crate::domain::{EventId, Millis};
-use crate::journal::Error;
 use crate::journal::lease::{LATER_BY, WHEN_RETRIEVED, new_fence};
+use crate::journal::{Again, Error};
 
+/// What somebody asked for includes what a repeated notification asks for, so it stays asked for.
+///
 /// Uses the newest version of each event; each version has the id of the one before as its deduplication key. Only
 /// events that were retrieved well before, or are still to be retrieved.
 const NOTE: &str = "WITH RECURSIVE versions AS (
@@ -26,10 +29,11 @@ const NOTE: &str = "WITH RECURSIVE versions AS (
     WHERE body IS NOT NULL AND junk IS NULL AND at > generated_at
         AND (retrieved_at IS NULL OR at > retrieved_at + $5)
         AND NOT EXISTS (SELECT FROM endings WHERE endings.event = newest.seq AND state = 'dead')
-    ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
+    ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due),
+        cause = CASE work.cause WHEN 'asked' THEN work.cause ELSE excluded.cause END,
         noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
-const AGAIN: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
-    VALUES ($1, 'refresh', server_millis() + $4::bigint, $2, server_millis(), $3, 'repeat')
+const SCHEDULE: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
+    VALUES ($1, 'refresh', server_millis() + $4::bigint, $2, server_millis(), $3, $5)
     ON CONFLICT (event, task) DO UPDATE SET due = least(work.due, excluded.due), cause = excluded.cause,
         noted_at = greatest(coalesce(work.noted_at, 0), excluded.noted_at)";
 const ASK: &str = "WITH RECURSIVE versions AS (
@@ -61,17 +65,28 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// Schedules another refresh in `due_in`, because the vendor announced another note at `noted_at` and not all of it was
-/// fetched.
-pub(super) async fn again(
+/// Reads the cause and the time of a refresh.
+pub(super) fn again(row: &Row) -> Result<Again, Error> {
+    Ok(Again::of(
+        row::get(row, "cause")?,
+        row::get(row, "noted_at")?,
+    ))
+}
+
+/// Schedules a refresh in `due_in`.
+pub(super) async fn schedule(
     client: &impl GenericClient,
     event: i64,
-    noted_at: Millis,
+    again: Again,
     due_in: Millis,
 ) -> Result<(), Error> {
-    let statement = client.prepare_cached(AGAIN).await?;
+    let statement = client.prepare_cached(SCHEDULE).await?;
+    let (noted_at, cause) = (again.noted_at(), again.cause());
     client
-        .execute(&statement, &[&event, &new_fence(), &noted_at, &due_in])
+        .execute(
+            &statement,
+            &[&event, &new_fence(), &noted_at, &due_in, &cause],
+        )
         .await?;
     Ok(())
 }

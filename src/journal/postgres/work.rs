@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::content::{self, Content};
 use super::server_clock::ServerClock;
-use super::{operate, row};
+use super::{operate, repeat, row};
 use crate::domain::Millis;
 use crate::journal::lease::{AFTER_UNREADABLE, new_fence};
 use crate::journal::{
@@ -127,7 +127,7 @@ async fn take(
             tries: row::count(found, "tries")?,
             started_at: row::get(found, "started_at")?,
             tried_for: Duration::from_millis(u64::try_from(tried_ms).unwrap_or(0)),
-            again: Again::of(row::get(found, "cause")?, row::get(found, "noted_at")?),
+            again: repeat::again(found)?,
             now: row::get(found, "now")?,
         })
     };
@@ -215,7 +215,7 @@ pub(super) async fn give_back(
 pub(super) async fn lock(transaction: &Transaction<'_>, events: &[i64]) -> Result<Vec<Row>, Error> {
     let lock = transaction
         .prepare_cached(
-            "SELECT event, task, fence, owner, tries, started_at, noted_at FROM work WHERE event = ANY ($1)
+            "SELECT event, task, fence, owner, tries, started_at, cause, noted_at FROM work WHERE event = ANY ($1)
              ORDER BY event, task FOR UPDATE",
         )
         .await?;

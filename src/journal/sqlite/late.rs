@@ -7,10 +7,10 @@ use super::progress::{end_event, history, schedule_refresh};
 use super::{content, repeat};
 use crate::domain::{EventState, Millis, Source};
 use crate::journal::contents;
-use crate::journal::{Ended, Error, Lease, Planned, Seen};
+use crate::journal::{Again, Ended, Error, Lease, Planned, Seen};
 
-/// Whether another notification or request has come since this time.
-const NOTED: &str = "SELECT noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
+/// What else was asked for since this time.
+const NOTED: &str = "SELECT cause, noted_at FROM work WHERE event = ?1 AND task = 'refresh' AND noted_at > coalesce(?2, 0)";
 /// The content is the same; only the time of the fetch is new.
 const SAME: &str = "UPDATE retrievals SET links = ?2 WHERE event = ?1 AND bodies IS NOT NULL";
 /// Copies the event under another id. It is not a duplicate: its deduplication key is the id of the event that it
@@ -34,15 +34,18 @@ impl Ending<'_> {
     ) -> Result<Ended, Error> {
         let (tx, event) = (self.tx, lease.event);
         // If another notification came meanwhile, the content may still be that of the note before.
-        let noted_since: Option<Millis> = tx
+        let noted_since: Option<Again> = tx
             .prepare_cached(NOTED)?
-            .query_row(params![event, noted_at], |row| row.get(0))
+            .query_row(params![event, noted_at], repeat::again)
             .optional()?;
         if self.end(lease)?.is_none() {
             return Ok(Ended::Lost);
         }
         let again = |event: i64| match (noted_since, next) {
-            (Some(at), _) => repeat::again(tx, event, at, retry_at.unwrap_or(self.now)),
+            (Some(again), _) => {
+                let due = retry_at.unwrap_or(self.now);
+                repeat::schedule(tx, event, again, due, self.now)
+            }
             (None, Some(next)) => schedule_refresh(tx, event, next),
             (None, None) => Ok(()),
         };

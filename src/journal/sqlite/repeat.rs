@@ -1,13 +1,13 @@
 //! Handles a notification that is sent again later: the vendor may have made another note and announce it with
 //! identical content. What was fetched before is fetched again and compared.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::counts::Tx;
 use super::row;
 use crate::domain::{EventId, Millis};
-use crate::journal::Error;
 use crate::journal::lease::{LATER_BY, WHEN_RETRIEVED, new_fence};
+use crate::journal::{Again, Error};
 
 const FIND: &str =
     "SELECT seq, generated_at, body IS NOT NULL AND junk IS NULL FROM receipts WHERE id = ?1";
@@ -16,9 +16,11 @@ const NEXT: &str = "SELECT id FROM receipts WHERE dedupe = ?1";
 const RETRIEVED: &str =
     "SELECT retrieved_at, EXISTS (SELECT 1 FROM endings WHERE event = ?1 AND state = 'dead')
     FROM retrievals WHERE event = ?1";
+/// What somebody asked for includes what a repeated notification asks for, so it stays asked for.
 const NOTE: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
-    VALUES (?1, 'refresh', ?2, ?3, ?4, ?5, 'repeat')
-    ON CONFLICT (event, task) DO UPDATE SET due = min(due, excluded.due), cause = excluded.cause,
+    VALUES (?1, 'refresh', ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (event, task) DO UPDATE SET due = min(due, excluded.due),
+        cause = CASE work.cause WHEN 'asked' THEN work.cause ELSE excluded.cause END,
         noted_at = max(coalesce(noted_at, 0), excluded.noted_at)";
 
 const ASK: &str = "INSERT INTO work (event, task, due, fence, started_at, noted_at, cause)
@@ -56,16 +58,25 @@ pub(super) fn note(
         Some((None, false)) | None => WHEN_RETRIEVED,
         Some(_) => return Ok(()),
     };
-    tx.prepare_cached(NOTE)?
-        .execute(params![event, due, new_fence(), now, generated_at])?;
-    Ok(())
+    schedule(tx, event, Again::Repeated(generated_at), due, now)
 }
 
-/// Schedules another refresh at `due`, because the vendor announced another note at `noted_at` and not all of it was
-/// fetched.
-pub(super) fn again(tx: &Tx<'_>, event: i64, noted_at: Millis, due: Millis) -> Result<(), Error> {
+/// Reads the cause and the time of a refresh.
+pub(super) fn again(row: &Row<'_>) -> rusqlite::Result<Again> {
+    Ok(Again::of(row.get_ref(0)?.as_str_or_null()?, row.get(1)?))
+}
+
+/// Schedules a refresh at `due`.
+pub(super) fn schedule(
+    tx: &Tx<'_>,
+    event: i64,
+    again: Again,
+    due: Millis,
+    now: Millis,
+) -> Result<(), Error> {
+    let (noted_at, cause) = (again.noted_at(), again.cause());
     tx.prepare_cached(NOTE)?
-        .execute(params![event, due, new_fence(), due, noted_at])?;
+        .execute(params![event, due, new_fence(), now, noted_at, cause])?;
     Ok(())
 }
 

@@ -14,11 +14,11 @@ use super::counts::Tx;
 use super::damage::DamageFlag;
 use super::readers::Readers;
 use super::writer::Writer;
-use super::{content, query, row};
+use super::{content, query, repeat, row};
 use crate::domain::Millis;
 use crate::journal::lease::{AFTER_UNREADABLE, WHEN_RETRIEVED, new_fence, unreadable};
 use crate::journal::{
-    Again, Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
+    Claimed, ClaimedDelivery, ClaimedEvent, Error, LateEvent, Lease, Task, Wanted,
 };
 
 /// For a delivery, the sink's name follows the eight characters of `deliver:`; for any other task it is empty. The time
@@ -188,9 +188,7 @@ fn claimed(
                 .prepare_cached(
                     "SELECT cause, noted_at FROM work WHERE event = ?1 AND task = 'refresh'",
                 )?
-                .query_row([event], |row| {
-                    Ok(Again::of(row.get_ref(0)?.as_str_or_null()?, row.get(1)?))
-                })?;
+                .query_row([event], repeat::again)?;
             Some(Claimed::Late(Box::new(LateEvent {
                 lease,
                 id: receipt.id,

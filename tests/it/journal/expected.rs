@@ -341,7 +341,23 @@ pub async fn what_somebody_wants_fetched_again_is_due_and_what_is_not_there_is_n
     s.end(&claimed.lease, deliver(&[], vec![fetched(0, "{}")]))
         .await;
     assert!(s.store.refetch(event, now).await.unwrap());
-    assert_eq!(only(s.late().await).again, Again::Asked(now));
+    let look = only(s.late().await);
+    assert_eq!(look.again, Again::Asked(now));
+    let later = s.clock.now() + Duration::from_secs(120);
+    append_sent(&s.journal, note("a"), later).await;
+    let failed = How::Refresh {
+        next: None,
+        noted_at: None,
+        retry_at: Some(s.clock.monotonic()),
+        seen: Seen::Nothing,
+    };
+    assert_eq!(s.end(&look.lease, failed).await, kept(None));
+    let again = only(s.late().await).again;
+    assert_eq!(
+        again,
+        Again::Asked(later.as_millisecond()),
+        "all is asked for still"
+    );
     assert!(!s.store.refetch(EventId::generate(), now).await.unwrap());
 }
 

@@ -267,69 +267,6 @@ async fn a_late_notification_of_other_content_is_a_revision_that_replaces_what_w
 }
 
 #[tokio::test]
-async fn a_second_note_that_is_told_of_in_the_same_words_is_delivered_as_a_revision() {
-    let vendor = Vendor::start().await;
-    let links = vendor.completed("s");
-    let receiver = start(&vendor).await;
-    let body = completed("s", &links);
-    let id = receiver.post(body.clone()).await;
-    let first = receiver.delivers_one().await;
-    receiver.becomes(&id, "done").await;
-    let repeat = |seconds: i64| {
-        let at = jiff::Timestamp::now().as_millisecond() + seconds * 1000;
-        let (body, url) = (body.clone(), receiver.webhook());
-        async move { Signed::at(body, at).post(&url).await.1 }
-    };
-    let asked = || vendor.sdp.count("/content");
-    let before = asked();
-    // Too soon to be another note.
-    assert_eq!(repeat(10).await["result"], "duplicate");
-    // Later, and nothing has changed.
-    assert_eq!(repeat(100).await, json!({"result": "duplicate", "id": id}));
-    eventually("it is fetched again", || async {
-        counts(&receiver, "suki_receiver_refresh_total{result=\"same\"} 1").await
-    })
-    .await;
-    assert!(asked() > before);
-    vendor.resumed("s");
-    assert_eq!(repeat(200).await["result"], "duplicate");
-    let all = receiver.delivers(2).await;
-    let revised = all.iter().find(|envelope| envelope["id"] != *id).unwrap();
-    let data = &revised["data"];
-    assert_eq!(
-        (&data["revision"], &data["replaces"]),
-        (&json!(2), &json!(id))
-    );
-    assert_eq!(data["source"], "refresh");
-    let note = |envelope: &Value| envelope["data"]["resources"]["contents"][0]["body"].clone();
-    assert_ne!(note(revised), note(&first));
-    assert_eq!(data["sequence"], json!({"session": 2, "encounter": 2}));
-}
-
-#[tokio::test]
-async fn a_refresh_delivers_what_has_changed_and_nothing_else() {
-    let vendor = Vendor::start().await;
-    let links = vendor.completed("s");
-    let receiver = start(&vendor).await;
-    let (status, _) = receiver
-        .admin_post("/api/v1/sessions/s/refresh", json!({}))
-        .await;
-    assert_eq!(status, 404);
-    let id = receiver.post(completed("s", &links)).await;
-    receiver.becomes(&id, "done").await;
-    let refresh = || receiver.admin_post("/api/v1/sessions/s/refresh", json!({}));
-    assert_eq!(refresh().await.0, 202);
-    eventually("it is fetched again", || async {
-        counts(&receiver, "suki_receiver_refresh_total{result=\"same\"} 1").await
-    })
-    .await;
-    receiver.delivers(1).await;
-    vendor.resumed("s");
-    assert_eq!(refresh().await.0, 202);
-    receiver.delivers(2).await;
-}
-
-#[tokio::test]
 async fn other_sessions_that_a_notification_names_are_expected_by_themselves() {
     let vendor = Vendor::start().await;
     let receiver = start(&vendor).await;

@@ -1,6 +1,7 @@
 //! From a notification to a delivery, against the simulated vendor.
 
 mod bytes;
+mod changed;
 mod complete;
 mod expected;
 mod follow;
