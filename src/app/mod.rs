@@ -67,6 +67,7 @@ pub struct App {
     reloader: Reloader,
     log_dropped: Option<ErrorCounter>,
     disks: Disks,
+    confirming: Vec<String>,
     on_ready: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -180,6 +181,7 @@ impl App {
         let checks = upkeep::Checks {
             certificates,
             disks: self.disks,
+            confirming: self.confirming,
             log_dropped: self.log_dropped,
         };
         upkeep::spawn(&self.admin_state, checks, &side);

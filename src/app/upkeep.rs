@@ -27,6 +27,8 @@ pub(super) struct Checks {
     pub(super) certificates: Certificates,
     /// The data folder's disk, watched for free space.
     pub(super) disks: Disks,
+    /// The sinks whose targets should confirm what they apply.
+    pub(super) confirming: Vec<String>,
     /// The counter of dropped log lines.
     pub(super) log_dropped: Option<ErrorCounter>,
 }
@@ -34,11 +36,11 @@ pub(super) struct Checks {
 /// Starts the tasks in `group`.
 pub(super) fn spawn(state: &admin::State, mut checks: Checks, group: &TaskGroup) {
     // A task of its own: a database that does not answer must not delay the health check that reports it.
-    let counted = state.clone();
+    let (counted, confirming) = (state.clone(), std::mem::take(&mut checks.confirming));
     group.spawn_until_stopped("counts of expected sessions", async move {
         loop {
             count_expected(&counted).await;
-            count_unapplied(&counted).await;
+            count_unapplied(&counted, &confirming).await;
             tokio::time::sleep(WHILE_HEALTHY).await;
         }
     });
@@ -193,13 +195,14 @@ async fn count_expected(state: &admin::State) {
     }
 }
 
-/// Checks whether a sink's target has failed to confirm events in time.
-async fn count_unapplied(state: &admin::State) {
+/// Checks whether a sink's target has failed to confirm events in time. Sinks that need not confirm any more are left
+/// out: confirmations of what they got before may still be awaited in the store.
+async fn count_unapplied(state: &admin::State, confirming: &[String]) {
     let now = state.clock.monotonic();
     let Ok(unapplied) = state.records().overdue_applied(now).await else {
         return;
     };
-    for sink in state.sinks.iter() {
+    for sink in confirming {
         match unapplied.iter().find(|(name, _)| name == sink) {
             Some((_, count)) => state.alerts.raise(
                 Alert::AppliedOverdue,

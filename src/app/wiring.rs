@@ -15,7 +15,7 @@ use super::sockets::{self, Inherited};
 use super::start::Start;
 use super::{App, Reloader, admin_token, reported_alerts, signing_secrets, stores};
 use crate::admin::{self, Tokens};
-use crate::config::{Config, Server};
+use crate::config::{Config, Server, SinkConfig};
 use crate::domain::Clock;
 use crate::ingress;
 use crate::journal::Bounds;
@@ -155,6 +155,7 @@ pub(super) async fn build(
             sent,
         },
         disks: Disks::of(&config.store),
+        confirming: confirming(&config.sinks),
         server: config.server,
         canary,
         exporter,
@@ -188,14 +189,18 @@ fn server_tls(files: Option<&crate::config::ServerTls>) -> anyhow::Result<Option
     Ok(Some(tls))
 }
 
-fn build_sinks(
-    config: &Config,
-) -> anyhow::Result<Vec<(crate::config::SinkConfig, sinks::ReloadableSink)>> {
+fn build_sinks(config: &Config) -> anyhow::Result<Vec<(SinkConfig, sinks::ReloadableSink)>> {
     config
         .sinks
         .iter()
         .map(|sink| Ok((sink.clone(), sinks::ReloadableSink::new(sink)?)))
         .collect()
+}
+
+/// The sinks whose targets should confirm what they apply.
+fn confirming(sinks: &[SinkConfig]) -> Vec<String> {
+    let sinks = sinks.iter().filter(|sink| sink.expect_applied.is_some());
+    sinks.map(|sink| sink.name.clone()).collect()
 }
 
 /// Notes in readiness which optional parts are missing.

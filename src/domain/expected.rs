@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::words::worded;
-use super::{EncounterId, EventId, SessionId, SessionKind};
+use super::{EncounterId, EventId, Millis, SessionId, SessionKind};
 
 worded! {
     /// The state of an expected session.
@@ -128,6 +128,14 @@ pub struct Expected {
     pub settled_at: Option<Timestamp>,
     /// The event of the session.
     pub event: Option<EventId>,
+}
+
+impl Expected {
+    /// Since when it has been polled, or would have been: since its notification is overdue, and at the earliest since
+    /// its registration, which may come long after its end.
+    pub fn awaited_since(&self) -> Millis {
+        self.due_since.max(self.registered_at).as_millisecond()
+    }
 }
 
 /// The data of an expected session that is attached to its events.

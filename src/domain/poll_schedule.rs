@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Millis, Registration, RetentionClock};
+use super::{Expected, Millis, Registration, RetentionClock};
 
 /// The remaining retention time from which a session is urgent.
 const URGENT: Duration = Duration::from_secs(24 * 3600);
@@ -13,6 +13,9 @@ const URGENT: Duration = Duration::from_secs(24 * 3600);
 const JITTER: f64 = 0.1;
 /// When to give up a session that was reported to have ended but that the vendor does not know.
 const ABSENT_AFTER_END: Duration = Duration::from_secs(24 * 3600);
+/// The polls of a session before it is given up because the vendor does not know it. When its end is reported, that time
+/// may be over already.
+const ABSENT_POLLS: u32 = 3;
 
 /// The waits before and between polls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,13 +121,13 @@ impl PollSchedule {
         self.at(session, registered_at, due)
     }
 
-    /// Whether to give up a session that the vendor does not know.
-    pub fn is_absent(&self, session: &Registration, (overdue, now): (Millis, Millis)) -> bool {
-        let after = match session.ended_at {
+    /// Whether to give up a session that was polled once more and that the vendor does not know.
+    pub fn is_absent(&self, session: &Expected, now: Millis) -> bool {
+        let after = match session.registration.ended_at {
             Some(_) => self.absent_after.min(ABSENT_AFTER_END),
             None => self.absent_after,
         };
-        elapsed(overdue, now) >= after
+        elapsed(session.awaited_since(), now) >= after && session.polls + 1 >= ABSENT_POLLS
     }
 
     /// Whether a session that was found aborted at that time counts as ended.

@@ -181,7 +181,8 @@ pub struct ExpectedStats {
     pub overdue_since: Option<Timestamp>,
     /// When the earliest pending poll is, or was, due.
     pub oldest_due: Option<Timestamp>,
-    /// The earliest known time of an awaited session. The vendor's retention is counted from it.
+    /// The earliest known time of an awaited session whose transcript the vendor still keeps. Its retention is counted
+    /// from it.
     pub earliest: Option<Timestamp>,
 }
 

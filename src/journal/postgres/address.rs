@@ -13,12 +13,12 @@ const WAITING: &str = "SELECT n, received_at FROM
         (SELECT count(*) AS n, min(event) AS first FROM work
          WHERE owner IS NULL AND task = $1 AND due < 9223372036854775807) AS waiting
     JOIN receipts ON seq = first";
-/// The events that a sink has not received.
+/// The events that a sink has not received, without those whose content is purged.
 const UNDELIVERED: &str = "SELECT event FROM
         (SELECT event FROM work WHERE owner IS NULL AND task = 'deliver:' || $1 LIMIT $2) AS pending
     UNION SELECT event FROM
         (SELECT event FROM deliveries WHERE sink = $1 AND state = 'dead' AND
-            (event IN (SELECT event FROM endings WHERE state = 'dead')
+            (event IN (SELECT event FROM endings WHERE state = 'dead' AND has_content)
              OR NOT EXISTS (SELECT FROM endings WHERE endings.event = deliveries.event)) LIMIT $2) AS dead
     ORDER BY event LIMIT $2";
 const DROP: &str = "WITH undone AS (DELETE FROM work WHERE event = $2 AND task = 'deliver:' || $1)

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use deadpool_postgres::GenericClient;
 use uuid::Uuid;
 
-use super::{expectation, repeat, row};
+use super::expectation::{self, meet};
+use super::{repeat, row};
 use crate::domain::{EventId, Expectation, Outcome, SessionKind};
 use crate::journal::lease::{first_task, new_fence};
 use crate::journal::record::NewContent;
@@ -15,7 +16,8 @@ use crate::journal::{Appended, Error, Kept, Lease, NewEvent};
 
 /// Numbers the rows in the order of the queue, but inserts them in the order of their keys: two batches that share
 /// several keys then wait for each other in the same order, and cannot deadlock.
-const INSERT: &str = "WITH new AS (
+const INSERT: &str = concat!(
+    "WITH new AS (
         INSERT INTO receipts
             (seq, id, session_id, dedupe, encounter_id, received_at, generated_at, source, stale, status, outcome, kind,
              error_code, needs_sdp, junk, body)
@@ -44,27 +46,13 @@ const INSERT: &str = "WITH new AS (
     counted AS (
         INSERT INTO counts (state, n)
         SELECT CASE WHEN junk IS NULL THEN 'received' ELSE 'quarantined' END, count(*) FROM new GROUP BY 1),
-    -- A session that was recovered by polling becomes late, because its notification has come now. The event of the
-    -- recovery is recorded as the one that the notification is compared with before it is delivered.
-    met AS (
-        UPDATE expected SET state = CASE expected.state WHEN 'recovered' THEN 'late' ELSE 'met' END, due = NULL,
-            settled_at = CASE expected.state WHEN 'recovered' THEN settled_at ELSE server_millis() END,
-            event = CASE expected.state WHEN 'recovered' THEN expected.event ELSE new.id END
-        FROM new WHERE expected.session_id = new.session_id AND junk IS NULL AND source <> 'reconcile'
-            AND expected.state NOT IN ('met', 'late', 'withdrawn')
-        RETURNING new.seq, expected.state, expected.event),
-    amended AS (
-        INSERT INTO amendments (event, revision, replaces)
-        SELECT met.seq, 1 + coalesce(revision, 1), met.event
-        FROM met JOIN receipts ON receipts.id = met.event LEFT JOIN amendments ON amendments.event = receipts.seq
-        WHERE met.state = 'late'),
-    hurried AS (
-        UPDATE work SET due = server_millis() FROM met JOIN receipts ON receipts.id = met.event
-        WHERE met.state = 'late' AND work.event = receipts.seq AND work.owner IS NULL
-            AND work.task IN ('forward', 'new', 'retrieve'))
+    ",
+    meet!(),
+    "
     SELECT new.id, new.seq, registered_at, ended_at, provider, context,
         CASE WHEN met.state = 'late' THEN met.event END AS amends
-    FROM new LEFT JOIN expected ON expected.session_id = new.session_id LEFT JOIN met ON met.seq = new.seq";
+    FROM new LEFT JOIN expected ON expected.session_id = new.session_id LEFT JOIN met ON met.seq = new.seq"
+);
 const FIND: &str = "SELECT wanted.n, receipts.id
     FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS wanted (session_id, dedupe, n)
     JOIN receipts ON receipts.session_id = wanted.session_id AND receipts.dedupe = wanted.dedupe";

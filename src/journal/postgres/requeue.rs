@@ -3,6 +3,7 @@
 use deadpool_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use super::expectation::meet;
 use super::{progress, row};
 use crate::domain::{EventId, Notification};
 use crate::journal::lease::new_fence;
@@ -14,11 +15,16 @@ const FIND: &str =
 const SAME: &str = "SELECT id FROM receipts WHERE session_id = $1 AND dedupe = $2";
 const REQUEUE: &str = "UPDATE receipts SET session_id = $2, dedupe = $3, encounter_id = $4, status = $5, outcome = $6,
     kind = $7, error_code = $8, needs_sdp = $9, junk = NULL WHERE seq = $1";
-const WORK: &str = "WITH ended AS (DELETE FROM endings WHERE event = $1),
-    counted AS (INSERT INTO counts (state, n) VALUES ('quarantined', -1), ('received', 1))
+const WORK: &str = concat!(
+    "WITH new AS (SELECT seq, id, session_id, source, needs_sdp, junk FROM receipts WHERE seq = $1),
+    ended AS (DELETE FROM endings WHERE event = $1),
+    counted AS (INSERT INTO counts (state, n) VALUES ('quarantined', -1), ('received', 1)),
+    ",
+    meet!(),
+    "
     INSERT INTO work (event, task, due, fence, started_at)
-    SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(), $2, server_millis()
-    FROM receipts WHERE seq = $1";
+    SELECT seq, CASE WHEN needs_sdp THEN 'new' ELSE 'forward' END, server_millis(), $2, server_millis() FROM new"
+);
 
 /// Turns a quarantined event into the notification that its bytes are.
 pub(super) async fn requeue(

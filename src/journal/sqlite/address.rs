@@ -16,11 +16,11 @@ const WAITING: &str = "SELECT n, received_at FROM
         (SELECT count(*) AS n, min(event) AS first FROM work INDEXED BY work_due
          WHERE owner IS NULL AND task = ?1 AND due < 9223372036854775807)
     JOIN receipts ON seq = first";
-/// The events that a sink has not received.
+/// The events that a sink has not received, without those whose content is purged.
 const UNDELIVERED: &str = "SELECT event FROM
         (SELECT event FROM work INDEXED BY work_due WHERE owner IS NULL AND task = ?2 LIMIT ?3)
     UNION SELECT event FROM
-        (SELECT event FROM endings INDEXED BY endings_state WHERE state = 'dead' AND EXISTS
+        (SELECT event FROM endings INDEXED BY endings_state WHERE state = 'dead' AND has_content AND EXISTS
          (SELECT 1 FROM deliveries WHERE deliveries.event = endings.event AND sink = ?1 AND state = 'dead') LIMIT ?3)
     UNION SELECT event FROM
         (SELECT event FROM deliveries WHERE sink = ?1 AND state = 'dead' AND event IN

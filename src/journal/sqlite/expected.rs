@@ -10,6 +10,7 @@ mod registration;
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rusqlite::params;
 
 use self::answers::{end, unseen};
@@ -18,7 +19,7 @@ use self::list::{list, stats};
 use self::read::one;
 use self::registration::{change_one, expect};
 use super::SqliteStore;
-use crate::domain::{Expected, Lane, Millis, Poll, SessionId};
+use crate::domain::{Expected, KEPT_FOR, Lane, Millis, Poll, SessionId};
 use crate::journal::{
     Change, Error, Expectations, ExpectedFilter, ExpectedPage, ExpectedStats, NewExpected,
     PollEnded, Polled, Registered,
@@ -127,6 +128,9 @@ impl Expectations for SqliteStore {
     }
 
     async fn expected_stats(&self) -> Result<ExpectedStats, Error> {
-        self.query_readers.read(stats).await
+        let kept_since = (Timestamp::now() - KEPT_FOR).as_millisecond();
+        self.query_readers
+            .read(move |connection| stats(connection, kept_since))
+            .await
     }
 }

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::append::stored;
 use super::counts::Tx;
-use super::{progress, row};
+use super::{expectation, progress, row};
 use crate::domain::{EventId, EventState, Millis, Notification};
 use crate::journal::lease::{first_task, new_fence};
 use crate::journal::{Error, Requeued};
@@ -58,6 +58,7 @@ pub(super) fn requeue(
     tx.prepare_cached(WORK)?
         .execute(params![seq, task, now, new_fence()])?;
     tx.enters(EventState::Received);
+    expectation::meet(tx, &notification.session_id, (seq, id), now)?;
     progress::history(tx, seq, now, "requeue", &format!("by {actor}"))?;
     Ok(Requeued::Scheduled)
 }

@@ -95,23 +95,22 @@ impl Context<'_> {
     fn failed(&self, failure: &Failure) -> Answer {
         let (label, follows) = match failure.kind {
             Kind::NotFound => {
-                let times = (self.session.due_since.as_millisecond(), self.now());
-                let registration = &self.session.registration;
-                let follows = if self.schedule.is_absent(registration, times) {
+                let follows = if self.schedule.is_absent(self.session, self.now()) {
                     Follows::Over(ExpectedState::Absent)
                 } else {
-                    self.wait(false)
+                    self.again(self.scheduled().unwrap_or_else(|| self.slow()))
                 };
                 ("not_found", follows)
             }
             // Another identity may be configured later, or this one may get access.
             Kind::Identity => {
-                let poll = self.slow();
-                let state = ExpectedState::Denied;
-                let follows = Follows::Again {
-                    poll,
-                    state,
-                    counts: true,
+                let follows = match self.scheduled() {
+                    Some(_) => Follows::Again {
+                        poll: self.slow(),
+                        state: ExpectedState::Denied,
+                        counts: true,
+                    },
+                    None => Follows::Over(ExpectedState::Expired),
                 };
                 ("denied", follows)
             }
@@ -152,16 +151,19 @@ impl Context<'_> {
 
     /// Polls again at the scheduled time, or gives up when the schedule is over.
     fn wait(&self, is_slow: bool) -> Follows {
-        let registration = &self.session.registration;
-        let times = (self.session.due_since.as_millisecond(), self.now());
-        match self
-            .schedule
-            .next(registration, self.session.registered_at, times, self.chance)
-        {
+        match self.scheduled() {
             Some(_) if is_slow => self.again(self.slow()),
             Some(poll) => self.again(poll),
             None => Follows::Over(ExpectedState::Expired),
         }
+    }
+
+    /// The next poll at the scheduled time; `None` when the schedule is over.
+    fn scheduled(&self) -> Option<Poll> {
+        let registration = &self.session.registration;
+        let times = (self.session.awaited_since(), self.now());
+        self.schedule
+            .next(registration, self.session.registered_at, times, self.chance)
     }
 
     fn again(&self, poll: Poll) -> Follows {
@@ -329,8 +331,8 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_absent_after_a_week_or_a_day_after_its_end() {
-        let mut session = session();
-        let day = HOUR * 24;
+        let (mut session, day) = (session(), HOUR * 24);
+        session.polls = 9;
         let absent = |session: &Expected, elapsed| {
             matches!(
                 failure(session, Kind::NotFound, elapsed),
@@ -343,9 +345,30 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_let_in_asks_daily_and_an_outage_does_not_count() {
+    fn what_ended_long_before_it_was_registered_is_not_absent_after_one_answer() {
+        let (mut session, day) = (session(), HOUR * 24);
+        session.registered_at = Timestamp::UNIX_EPOCH + day * 40;
+        session.registration.ended_at = Some(Timestamp::UNIX_EPOCH);
+        let asked = |session: &Expected, after: Duration| {
+            failure(session, Kind::NotFound, day * 40 + after)
+        };
+        let polled_again = |follows: Follows| matches!(follows, Follows::Again { .. });
+        assert!(polled_again(asked(&session, HOUR)));
+        assert!(polled_again(asked(&session, day)), "after few polls");
+        session.polls = 2;
+        assert!(polled_again(asked(&session, day - HOUR)));
+        assert!(matches!(
+            asked(&session, day),
+            Follows::Over(ExpectedState::Absent)
+        ));
+    }
+
+    #[test]
+    fn who_is_not_let_in_asks_daily_for_a_month_and_an_outage_does_not_count() {
         let follows = failure(&session(), Kind::Identity, HOUR);
         assert_eq!(waits(&follows, HOUR), (ExpectedState::Denied, 24 * 60));
+        let never = failure(&session(), Kind::Identity, HOUR * 24 * 30);
+        assert!(matches!(never, Follows::Over(ExpectedState::Expired)));
         let follows = failure(&session(), Kind::Outage, HOUR);
         assert!(
             matches!(

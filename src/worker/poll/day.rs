@@ -24,7 +24,8 @@ use crate::domain::{
     SessionStatus,
 };
 use crate::journal::{
-    Access, Error, ExpectedStats, Journal, NewExpected, PollEnded, Polled, Received, SqliteStore,
+    Access, Error, ExpectedStats, Journal, NewExpected, PollEnded, Polled, Received, SentAlert,
+    SqliteStore,
 };
 use crate::lifecycle::{Alert, Alerts, Readiness, TaskGroup};
 use crate::metrics::Metrics;
@@ -177,6 +178,11 @@ impl SessionStore for Timeless {
     async fn stats(&self) -> Result<ExpectedStats, Error> {
         let journal = self.0.clone();
         timeless(async move { SessionStore::stats(&journal).await }).await
+    }
+
+    async fn sent_alerts(&self) -> Result<Vec<SentAlert>, Error> {
+        let journal = self.0.clone();
+        timeless(async move { SessionStore::sent_alerts(&journal).await }).await
     }
 
     fn wake(&self) {}

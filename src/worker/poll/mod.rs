@@ -68,6 +68,8 @@ pub(super) struct Poller {
 struct State {
     pace: Pace,
     alarm: Alarm,
+    /// Whether this instance is the one that polls.
+    is_polling: bool,
     reported_at: Option<Instant>,
     /// The numbers of sessions that are being polled, or were when the store was last read: a row that was read then
     /// may be older than the answer.
@@ -92,6 +94,7 @@ impl Poller {
             } else {
                 Alarm::new(most)
             },
+            is_polling: false,
             reported_at: None,
             under_way: HashSet::new(),
             over: Vec::new(),
@@ -156,8 +159,13 @@ impl Poller {
             .due_sessions(self.clock.monotonic(), PAGE)
             .await?;
         let Some(due) = due else {
+            self.with(|state| state.is_polling = false);
             return Ok(Round::NotOurs);
         };
+        if !self.with(|state| state.is_polling) {
+            self.take_over_alarm().await?;
+            self.with(|state| state.is_polling = true);
+        }
         let mut round = Round::NothingDue;
         for session in due {
             if !self.with(|state| state.under_way.insert(session.number)) {

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 
 use crate::domain::{Expected, Millis, SessionKind, SessionStatus};
-use crate::journal::{self, ExpectedStats, Journal, PollEnded, Polled};
+use crate::journal::{self, ExpectedStats, Journal, PollEnded, Polled, SentAlert};
 use crate::sdp::{self, Failure, Subject};
 
 /// The vendor's API.
@@ -42,6 +42,9 @@ pub(in crate::worker) trait SessionStore: Send + Sync + 'static {
 
     /// Statistics of all expected sessions.
     async fn stats(&self) -> Result<ExpectedStats, journal::Error>;
+
+    /// The alerts that any instance sent to a sink and that are not resolved.
+    async fn sent_alerts(&self) -> Result<Vec<SentAlert>, journal::Error>;
 
     /// Wakes the worker, because an event is due.
     fn wake(&self);
@@ -88,6 +91,10 @@ impl SessionStore for Journal {
 
     async fn stats(&self) -> Result<ExpectedStats, journal::Error> {
         self.records().expected_stats().await
+    }
+
+    async fn sent_alerts(&self) -> Result<Vec<SentAlert>, journal::Error> {
+        self.records().sent_alerts().await
     }
 
     fn wake(&self) {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alarm::Change;
+use super::alarm::{Alarm, Change};
 use super::{Poller, now};
 use crate::domain::ExpectedState;
+use crate::journal;
 use crate::lifecycle::{Alert, Component};
 
 /// How often the store is queried for the number of met sessions.
@@ -25,6 +26,21 @@ impl Poller {
             self.look_at_the_alarm().await;
             tokio::time::sleep(CHECK_INTERVAL).await;
         }
+    }
+
+    /// Raises the alarm if the instance that polled before had raised it. Only the instance that polls knows what was
+    /// missed.
+    pub(super) async fn take_over_alarm(&self) -> Result<(), journal::Error> {
+        let sent = self.sessions.sent_alerts().await?;
+        if sent
+            .iter()
+            .any(|sent| sent.alert == Alert::PushMissed.as_str())
+        {
+            let most = self.settings.alarm.first_polls;
+            self.with(|state| state.alarm = Alarm::raised(most));
+            self.alerts.raise(Alert::PushMissed, "", PUSH_MISSED);
+        }
+        Ok(())
     }
 
     pub(super) fn first_poll(&self, is_missed: bool) {

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use suki_receiver::domain::{
     EventId, EventState, Expected, ExpectedState, Lane, Notification, Origin, Outcome, Poll,
     Registration, Session, SessionId, SessionKind, Source,
 };
 use suki_receiver::journal::{
     Again, Applied, Change, ExpectedFilter, Follows, How, NewExpected, PollAnswer, PollEnded,
-    Polled, Recovered, Registered, Retrieval, Seen, SentAlert,
+    Polled, Recovered, Registered, Requeued, Retrieval, Seen, SentAlert,
 };
 
-use super::contract::{Opened, append, append_sent, deliver, fetched, found, id, kept, only};
+use super::contract::{
+    Opened, append, append_sent, deliver, fetched, found, id, kept, only, quarantine,
+};
 use crate::support::{completed, failure};
 
 fn session_id(name: &str) -> SessionId {
@@ -299,6 +302,27 @@ pub async fn a_notification_that_comes_late_takes_the_place_of_what_was_recovere
     s.is_well().await;
 }
 
+pub async fn a_late_notification_that_was_quarantined_is_compared_with_what_was_recovered(
+    s: Opened,
+) {
+    expect(&s, "a").await;
+    let event = recover(&s).await;
+    let late = quarantine(&s.journal, b"what an older version could not read").await;
+    let parsed = Notification::parse(Bytes::from(note("a"))).unwrap();
+    let requeued = s.store.requeue(late, Box::new(parsed), "ops".to_owned());
+    assert_eq!(requeued.await.unwrap(), Requeued::Scheduled);
+    assert_eq!(expected(&s, "a").await.state, ExpectedState::Late);
+    let claimed = s.events().await;
+    let mut claimed = claimed.iter().map(|claimed| &claimed.receipt);
+    let receipt = claimed.find(|receipt| receipt.id == late).unwrap();
+    assert_eq!(
+        (receipt.revision, receipt.replaces),
+        (2, Some(event)),
+        "{receipt:?}"
+    );
+    s.is_well().await;
+}
+
 pub async fn a_repeat_that_was_sent_well_after_the_fetch_makes_it_fetched_again(s: Opened) {
     let first = s.clock.now();
     let event = id(append_sent(&s.journal, note("a"), first).await);
@@ -391,6 +415,19 @@ pub async fn what_is_withdrawn_is_not_asked_for_and_a_change_is_kept(s: Opened) 
     assert_eq!(expected(&s, "a").await.state, ExpectedState::Withdrawn);
     let none = s.store.withdraw(session_id("c")).await.unwrap();
     assert_eq!(none, None);
+}
+
+pub async fn a_transcript_that_is_deleted_already_is_not_about_to_be(s: Opened) {
+    let earliest = async || s.store.expected_stats().await.unwrap().earliest;
+    let now = s.clock.now();
+    let days = |days: u64| now - Duration::from_secs(days * 24 * 3600);
+    for (name, ended_at) in [("kept", days(29)), ("deleted", days(31))] {
+        let mut session = new(&s, name);
+        session.registration.ended_at = Some(ended_at);
+        s.store.expect(vec![session]).await.unwrap();
+    }
+    let earliest = earliest().await.unwrap();
+    assert_eq!(earliest.as_millisecond(), days(29).as_millisecond());
 }
 
 pub async fn sessions_are_listed_by_state_provider_and_being_overdue(s: Opened) {

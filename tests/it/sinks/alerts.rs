@@ -1,18 +1,22 @@
 //! Alerts reach the sinks that take them, once each and with their end, in the shape that the target takes.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use suki_receiver::config::{
-    AdminToken, HttpConfig, Proxy, Role, Secret, ServerTls, SinkConfig, SinkTarget, Template,
+    AdminToken, HttpConfig, PostgresUrl, Proxy, Role, Secret, ServerTls, SinkConfig, SinkTarget,
+    StoreUrl, Template,
 };
 
 use suki_receiver::sinks::{self, SigningKeys};
 
-use crate::support::{HttpReceiver, Receiver, eventually, failure, http, send, sink, until};
+use crate::support::{
+    Database, HttpReceiver, Receiver, Vendor, eventually, failure, http, send, sink, until,
+};
 
 /// A sink that takes alerts alone.
 fn alerts_to(endpoint: &HttpReceiver, template: Option<PathBuf>) -> SinkConfig {
@@ -221,6 +225,39 @@ async fn a_confirmation_that_does_not_come_is_an_alert_until_it_does() {
     .await;
 }
 
+#[tokio::test]
+async fn a_confirmation_that_is_expected_no_more_is_no_alert_at_the_next_start() {
+    let (dir, on_call) = (tempfile::tempdir().unwrap(), HttpReceiver::start().await);
+    let alerts = alerts_to(&on_call, None);
+    let receiver = Receiver::start_in(dir.path(), |config| {
+        config.sinks[0].expect_applied = Some(Duration::from_millis(10));
+        config.sinks.push(alerts.clone());
+    })
+    .await;
+    receiver.post(failure("s")).await;
+    until("it is told", || {
+        of(&on_call, "applied_overdue", "raised").len() == 1
+    })
+    .await;
+    receiver.stop().await;
+    let (_ehr, rejecting) = rejecting().await;
+    let receiver = Receiver::start_in(dir.path(), |config| {
+        config.sinks.extend([alerts, rejecting]);
+    })
+    .await;
+    until("its end is told", || {
+        of(&on_call, "applied_overdue", "resolved").len() == 1
+    })
+    .await;
+    // What is checked at the same interval is told meanwhile.
+    receiver.post(failure("t")).await;
+    until("a dead event is told", || {
+        of(&on_call, "dead_events", "raised").len() == 1
+    })
+    .await;
+    assert_eq!(of(&on_call, "applied_overdue", "raised").len(), 1);
+}
+
 /// What it was told, but for the time of telling and by whom.
 fn in_short(endpoint: &HttpReceiver) -> Vec<(String, String)> {
     let told = told(endpoint).into_iter();
@@ -365,4 +402,51 @@ async fn a_template_that_cannot_make_a_body_of_each_event_keeps_the_service_from
         let wanted = [why, file.to_str().unwrap(), "sink on-call", "an alert"];
         assert!(wanted.iter().all(|part| error.contains(part)), "{error}");
     }
+}
+
+#[tokio::test]
+async fn missed_notifications_stay_an_alert_when_another_instance_polls_until_they_come_again() {
+    let (database, vendor) = (Database::create().await, Vendor::start().await);
+    let (dir, on_call) = (tempfile::tempdir().unwrap(), HttpReceiver::start().await);
+    let start = async |name: &str| {
+        Receiver::start_in(&dir.path().join(name), |config| {
+            config.store.url = StoreUrl::Postgres(PostgresUrl::parse(&database.url()).unwrap());
+            config.store.spool_dir = dir.path().join(name).join("spool");
+            vendor.follow(config);
+            config.reconcile.schedule.push_grace = Duration::from_millis(1);
+            config.reconcile.alarm.first_polls = 2;
+            config.sinks.push(alerts_to(&on_call, None));
+        })
+        .await
+    };
+    let (first, second) = (start("a").await, start("b").await);
+    let register = async |receiver: &Receiver, name: &str| {
+        let now = jiff::Timestamp::now().to_string();
+        let said = json!({"session_id": name, "ended_at": now});
+        assert_eq!(receiver.admin_post("/api/v1/sessions", said).await.0, 201);
+    };
+    for name in ["missed-1", "missed-2"] {
+        vendor.completed(name);
+        register(&first, name).await;
+    }
+    let raised = || of(&on_call, "push_missed", "raised").len();
+    until("it is told", || raised() == 1).await;
+    let is_raised = first.metrics().await;
+    let is_raised = is_raised.contains("suki_receiver_alerts{type=\"push_missed\"} 1");
+    let (polling, other) = match is_raised {
+        true => (first, second),
+        false => (second, first),
+    };
+    polling.stop().await;
+    until("the other one tells it", || raised() == 2).await;
+    let met = AtomicUsize::new(0);
+    eventually("its end is told", || async {
+        let name = format!("met-{}", met.fetch_add(1, Ordering::Relaxed));
+        let later = jiff::Timestamp::now() + Duration::from_secs(60);
+        let said = json!({"session_id": name, "deadline": later.to_string()});
+        other.admin_post("/api/v1/sessions", said).await;
+        other.post(failure(&name)).await;
+        !of(&on_call, "push_missed", "resolved").is_empty()
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 use deadpool_postgres::Client;
 
 use super::read::{SELECT, all};
-use crate::domain::ExpectedState;
+use crate::domain::{ExpectedState, KEPT_FOR, Millis};
 use crate::journal::postgres::server_clock::ServerClock;
 use crate::journal::postgres::{counts, row};
 use crate::journal::{Error, ExpectedFilter, ExpectedPage, ExpectedStats};
@@ -66,12 +66,14 @@ pub(super) async fn stats(client: &Client, clock: ServerClock) -> Result<Expecte
                 (SELECT min(due) FROM (SELECT min(due) AS due FROM expected WHERE lane = 0 AND due IS NOT NULL
                  UNION ALL SELECT min(due) FROM expected WHERE lane = 1 AND due IS NOT NULL
                  UNION ALL SELECT min(due) FROM expected WHERE lane = 2 AND due IS NOT NULL) AS lanes) AS oldest_due,
-                (SELECT least(registered_at, started_at, ended_at) FROM expected WHERE due IS NOT NULL
+                (SELECT least(registered_at, started_at, ended_at) FROM expected
+                 WHERE due IS NOT NULL AND least(registered_at, started_at, ended_at) > server_millis() - $1::bigint
                  ORDER BY least(registered_at, started_at, ended_at) LIMIT 1) AS earliest,
                 server_millis() AS now",
         )
         .await?;
-    let found = client.query_one(&oldest, &[]).await?;
+    let kept_for = Millis::try_from(KEPT_FOR.as_millis()).unwrap_or(Millis::MAX);
+    let found = client.query_one(&oldest, &[&kept_for]).await?;
     let (now, due): (i64, Option<i64>) =
         (row::get(&found, "now")?, row::get(&found, "oldest_due")?);
     Ok(ExpectedStats {

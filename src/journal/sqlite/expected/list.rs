@@ -1,7 +1,7 @@
 //! A page of expected sessions, and statistics of all of them.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, ToSql, params_from_iter};
 
 use super::read::{SELECT, all};
 use crate::domain::Millis;
@@ -39,17 +39,17 @@ pub(super) fn list(
     Ok(ExpectedPage::of(sessions, limit))
 }
 
-pub(super) fn stats(connection: &Connection) -> Result<ExpectedStats, Error> {
+pub(super) fn stats(connection: &Connection, kept_since: Millis) -> Result<ExpectedStats, Error> {
     let mut statement = connection.prepare_cached("SELECT state, n FROM expected_counts")?;
     let mut rows = statement.query([])?;
     let mut counts = Vec::new();
     while let Some(found) = rows.next()? {
         counts.push((row::word(found, 0, "state")?, found.get(1)?));
     }
-    let oldest = |sql: &str| {
+    let oldest = |sql: &str, parameters: &[&dyn ToSql]| {
         let oldest: Option<Millis> = connection
             .prepare_cached(sql)?
-            .query_row([], |found| found.get(0))
+            .query_row(parameters, |found| found.get(0))
             .optional()?;
         row::optional_time(oldest)
     };
@@ -57,15 +57,18 @@ pub(super) fn stats(connection: &Connection) -> Result<ExpectedStats, Error> {
         counts,
         overdue_since: oldest(
             "SELECT due_since FROM expected INDEXED BY expected_overdue WHERE due IS NOT NULL ORDER BY due_since LIMIT 1",
+            &[],
         )?,
         oldest_due: oldest(
             "SELECT min(due) FROM (SELECT min(due) AS due FROM expected WHERE lane = 0 AND due IS NOT NULL
              UNION ALL SELECT min(due) FROM expected WHERE lane = 1 AND due IS NOT NULL
              UNION ALL SELECT min(due) FROM expected WHERE lane = 2 AND due IS NOT NULL) HAVING min(due) IS NOT NULL",
+            &[],
         )?,
         earliest: oldest(
             "SELECT min(registered_at, coalesce(started_at, registered_at), coalesce(ended_at, registered_at)) AS earliest
-             FROM expected INDEXED BY expected_earliest WHERE due IS NOT NULL ORDER BY earliest LIMIT 1",
+             FROM expected INDEXED BY expected_earliest WHERE due IS NOT NULL AND earliest > ?1 ORDER BY earliest LIMIT 1",
+            &[&kept_since],
         )?,
     })
 }

@@ -296,6 +296,8 @@ contract! {
         what_was_found_is_written_once_and_only_while_the_session_is_awaited,
         a_session_that_goes_on_is_asked_for_again_in_its_time,
         a_notification_that_comes_late_takes_the_place_of_what_was_recovered,
+        a_late_notification_that_was_quarantined_is_compared_with_what_was_recovered,
+        a_transcript_that_is_deleted_already_is_not_about_to_be,
         a_repeat_that_was_sent_well_after_the_fetch_makes_it_fetched_again,
         what_somebody_wants_fetched_again_is_due_and_what_is_not_there_is_not,
         what_is_withdrawn_is_not_asked_for_and_a_change_is_kept,

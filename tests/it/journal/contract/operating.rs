@@ -142,6 +142,10 @@ pub async fn what_a_gone_sink_does_not_have_is_found_dropped_or_given_to_another
         .await
         .unwrap();
     assert_eq!((dropped, to_new().await), (2, 0));
+    let purged = s.delivering("purged", &["gone"]).await;
+    s.make("gone", dead()).await;
+    s.store.purge(purged, "ops".to_owned()).await.unwrap();
+    assert_eq!(to_new().await, 0, "there is nothing left to deliver");
     assert!(
         s.store
             .waiting_deliveries(known())
