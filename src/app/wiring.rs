@@ -26,6 +26,9 @@ use crate::{sdp, sinks, traces, worker};
 
 /// How long a connection stays open at a stop to receive a notification that is on its way.
 const LINGER: Duration = Duration::from_secs(2);
+/// The time in which a client of the admin listener must take a part of an answer. Clients of the stream of changes get
+/// a part of theirs more often.
+const ADMIN_ANSWER: Duration = Duration::from_secs(60);
 /// The limit of concurrent connections to the admin listener.
 const ADMIN_CONNECTIONS: usize = 256;
 
@@ -85,10 +88,11 @@ pub(super) async fn build(
         traces: traces.clone(),
         tasks: TaskGroup::new("public listener"),
     });
-    let limits = |max_connections, linger, half_close| Limits {
+    let limits = |max_connections, answer_timeout, linger, half_close| Limits {
         max_connections,
         header_timeout: config.server.header_timeout,
         idle_timeout: config.server.idle_timeout,
+        answer_timeout,
         linger,
         half_close,
     };
@@ -105,6 +109,7 @@ pub(super) async fn build(
             tls,
             limits: limits(
                 net::connections_within(net::raise_open_files(), config.server.max_connections),
+                config.server.body_timeout,
                 LINGER,
                 true,
             ),
@@ -114,7 +119,7 @@ pub(super) async fn build(
             name: "admin listener",
             socket: admin,
             tls: admin_tls,
-            limits: limits(ADMIN_CONNECTIONS, Duration::ZERO, false),
+            limits: limits(ADMIN_CONNECTIONS, ADMIN_ANSWER, Duration::ZERO, false),
             metrics: None,
         },
         ingress,

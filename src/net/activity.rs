@@ -1,5 +1,6 @@
-//! The state of a connection: idle, receiving a request's head, or in a request. With it a slow connection is cut off,
-//! an idle one is not mistaken for slow, and the one that has been idle for the longest time is known.
+//! The state of a connection: idle, receiving a request's head, or in a request: handled, or answered. With it a slow
+//! connection is cut off, an idle one is not mistaken for slow, and the one that has been idle for the longest time is
+//! known.
 //!
 //! A load balancer keeps connections open for minutes and opens them ahead of use. A notification that it sends on a
 //! connection that is being closed is lost. So a connection on which no request has begun is closed only by the idle
@@ -13,8 +14,12 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
+use super::limits::Limits;
+
 /// The time that the runtime may take to notice that bytes have come.
 const MOMENT: Duration = Duration::from_millis(20);
+/// The time in which a connection that is to close must take a part of its answers.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 /// Stands for a time when no head is being read.
 const NONE: u64 = u64::MAX;
 
@@ -23,6 +28,12 @@ const NONE: u64 = u64::MAX;
 pub(super) struct Activity {
     opened: Instant,
     requests: AtomicUsize,
+    /// Those of the requests whose answer is not ready yet.
+    handlers: AtomicUsize,
+    /// When the last request began, or the peer last took a part of an answer.
+    progress: AtomicU64,
+    /// Whether the peer has closed the connection, or its half of it.
+    has_ended: AtomicBool,
     idle_since: AtomicU64,
     head_since: AtomicU64,
     polls: AtomicU64,
@@ -40,6 +51,8 @@ pub(super) enum Verdict {
     CloseIdle,
     /// Too slow with the head of its request: drop it.
     Cut,
+    /// Takes none of its answers, and no request is being handled: drop it.
+    CutAnswer,
 }
 
 impl Activity {
@@ -51,6 +64,9 @@ impl Activity {
         Arc::new(Self {
             opened,
             requests: AtomicUsize::new(0),
+            handlers: AtomicUsize::new(0),
+            progress: AtomicU64::new(0),
+            has_ended: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(NONE),
             polls: AtomicU64::new(0),
@@ -60,11 +76,13 @@ impl Activity {
         })
     }
 
-    /// Notes that a request's head is complete. The guard is dropped when HTTP has taken the whole answer.
-    pub(super) fn request(self: &Arc<Self>) -> InRequest {
+    /// Notes that a request's head is complete. The first guard is dropped when its answer is ready, the second one when
+    /// HTTP has taken the whole answer.
+    pub(super) fn request(self: &Arc<Self>) -> (Handling, InRequest) {
+        self.handlers.fetch_add(1, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
-        InRequest(Arc::clone(self))
+        (Handling(Arc::clone(self)), InRequest(Arc::clone(self)))
     }
 
     /// Whether a request is being worked on.
@@ -89,16 +107,27 @@ impl Activity {
         is_idle.then(|| self.opened + since)
     }
 
-    /// Decides by the time that has passed.
-    pub(super) fn verdict(&self, header_timeout: Duration, idle_timeout: Duration) -> Verdict {
+    /// Decides by the time that has passed. `is_parting` says whether the connection is to close after its answers.
+    pub(super) fn verdict(&self, limits: &Limits, is_parting: bool) -> Verdict {
         if self.is_in_request() {
-            return Verdict::Keep;
+            let is_hurried = is_parting || self.has_ended.load(Ordering::Relaxed);
+            let patience = if is_hurried {
+                limits.answer_timeout.min(FAREWELL)
+            } else {
+                limits.answer_timeout
+            };
+            let is_handled = self.handlers.load(Ordering::Relaxed) == 0;
+            return if is_handled && self.since(self.progress.load(Ordering::Relaxed)) > patience {
+                Verdict::CutAnswer
+            } else {
+                Verdict::Keep
+            };
         }
         let head = self.head_since.load(Ordering::Relaxed);
-        if head != NONE && self.since(head) > header_timeout {
+        if head != NONE && self.since(head) > limits.header_timeout {
             return Verdict::Cut;
         }
-        let is_too_long = |since: Instant| since.elapsed() > idle_timeout;
+        let is_too_long = |since: Instant| since.elapsed() > limits.idle_timeout;
         if self.idle_since().is_some_and(is_too_long) {
             return Verdict::CloseIdle;
         }
@@ -117,6 +146,11 @@ impl Activity {
                 .compare_exchange(NONE, self.now(), Ordering::Relaxed, Ordering::Relaxed)
                 .ok();
         }
+    }
+
+    /// Notes that the peer has closed the connection, or its half of it.
+    pub(super) fn ended(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
     }
 
     /// Counts a poll of the connection.
@@ -164,8 +198,25 @@ impl Activity {
     }
 }
 
-/// Held while a request is worked on.
+/// Held until a request's answer is ready.
+pub(super) struct Handling(Arc<Activity>);
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        self.0.progress.store(self.0.now(), Ordering::Relaxed);
+        self.0.handlers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Held until HTTP has taken a request's whole answer.
 pub(super) struct InRequest(Arc<Activity>);
+
+impl InRequest {
+    /// Notes that HTTP has taken a part of the answer: the peer has taken what came before it.
+    pub(super) fn progress(&self) {
+        self.0.progress.store(self.0.now(), Ordering::Relaxed);
+    }
+}
 
 impl Drop for InRequest {
     fn drop(&mut self) {
@@ -179,6 +230,8 @@ impl Drop for InRequest {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     #[test]
     fn of_connections_that_became_idle_within_a_millisecond_the_first_is_idle_for_longer() {
         for _ in 0..100 {
@@ -189,14 +242,49 @@ mod tests {
         }
     }
 
+    fn limits() -> Limits {
+        Limits {
+            max_connections: 1,
+            header_timeout: MINUTE,
+            idle_timeout: MINUTE,
+            answer_timeout: MINUTE,
+            linger: MINUTE,
+            half_close: true,
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_taken_is_cut_off_but_not_while_a_request_is_handled() {
+        let limits = Limits {
+            answer_timeout: Duration::ZERO,
+            ..limits()
+        };
+        let activity = Activity::new();
+        let (first, answer) = activity.request();
+        let (second, _answer) = activity.request();
+        drop(first);
+        assert_eq!(activity.verdict(&limits, true), Verdict::Keep);
+        drop(second);
+        assert_eq!(activity.verdict(&limits, false), Verdict::CutAnswer);
+        answer.progress();
+        let limits = Limits {
+            answer_timeout: MINUTE,
+            ..limits
+        };
+        assert_eq!(activity.verdict(&limits, true), Verdict::Keep);
+    }
+
     #[test]
     fn a_connection_is_idle_from_the_end_of_its_handshake_on() {
-        const MINUTE: Duration = Duration::from_secs(60);
         let minute_ago = Instant::now()
             .checked_sub(MINUTE)
             .expect("a machine that is up");
         let activity = Activity::opened_at(minute_ago);
-        let verdict = || activity.verdict(MINUTE, MINUTE / 2);
+        let limits = Limits {
+            idle_timeout: MINUTE / 2,
+            ..limits()
+        };
+        let verdict = || activity.verdict(&limits, false);
         assert_eq!(verdict(), Verdict::CloseIdle);
         activity.bytes_came(true);
         activity.bytes_came(false);

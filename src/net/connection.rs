@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
-use super::activity::{Activity, InRequest, Verdict};
+use super::activity::{Activity, FAREWELL, InRequest, Verdict};
 use super::answer::error_response;
 use super::limits::Limits;
 use super::refused::{Reason, Refused};
@@ -34,9 +34,6 @@ use crate::lifecycle::{Readiness, TaskGroup};
 
 /// The interval at which a connection is checked that is to close after its next request.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// The time within which an evicted connection must finish its graceful close; at a stop a connection has at least as
-/// long.
-const FAREWELL: Duration = Duration::from_secs(1);
 /// The limit in bytes of a request's head, and of a single read of its body.
 const HEAD: usize = 64 * 1024;
 /// HTTP/2: the limit of concurrent requests on one connection.
@@ -143,7 +140,7 @@ impl Connection {
                     }
                     return;
                 }
-                _ = checks.tick() => match activity.verdict(limits.header_timeout, limits.idle_timeout) {
+                _ = checks.tick() => match activity.verdict(&limits, is_parting) {
                     Verdict::Keep => {}
                     Verdict::CloseIdle if is_closing => return,
                     Verdict::CloseIdle => {
@@ -152,6 +149,10 @@ impl Connection {
                     }
                     Verdict::Cut => {
                         self.server.refused.note(Reason::HeadTooSlow, self.peer);
+                        return;
+                    }
+                    Verdict::CutAnswer => {
+                        tracing::debug!(peer = %self.peer, "the peer took no part of its answer in time");
                         return;
                     }
                 },
@@ -177,7 +178,7 @@ impl Connection {
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + Send + 'static {
         let is_http2 = request.version() == Version::HTTP_2;
-        let in_request = self.activity.request();
+        let (handling, in_request) = self.activity.request();
         request.extensions_mut().insert(Peer(self.peer));
         let is_too_large = is_http2 && header_bytes(request.headers()) > HEADERS;
         if is_too_large {
@@ -193,16 +194,14 @@ impl Connection {
             } else {
                 router.oneshot(request).await?
             };
+            drop(handling);
             // During a drain this tells a load balancer to send its next request elsewhere.
             if readiness.is_draining() && !is_http2 {
                 response
                     .headers_mut()
                     .insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            Ok(response.map(|body| Answer {
-                body,
-                _in_request: in_request,
-            }))
+            Ok(response.map(|body| Answer { body, in_request }))
         }
     }
 
@@ -229,7 +228,7 @@ impl Connection {
 /// The body of an answer. The request ends when HTTP has taken the whole body.
 struct Answer {
     body: Body,
-    _in_request: InRequest,
+    in_request: InRequest,
 }
 
 impl HttpBody for Answer {
@@ -240,7 +239,9 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        self.in_request.progress();
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -12,6 +12,9 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// The time limit for a connection on which no request has begun.
     pub idle_timeout: Duration,
+    /// The time in which the peer must take a part of an answer. After a stop, or when the peer has closed its half, it
+    /// is a second.
+    pub answer_timeout: Duration,
     /// The time for which an open connection waits at a stop for a request that is on its way, after whose answer it is
     /// closed. It waits as long again when a part of the request has come.
     pub linger: Duration,
@@ -23,7 +26,10 @@ pub struct Limits {
 impl Limits {
     /// The interval at which the limits are checked: often enough that a limit is exceeded by no more than a quarter.
     pub(super) fn check_interval(&self) -> Duration {
-        (self.header_timeout.min(self.idle_timeout) / 4)
-            .clamp(Duration::from_millis(10), Duration::from_secs(1))
+        let shortest = self
+            .header_timeout
+            .min(self.idle_timeout)
+            .min(self.answer_timeout);
+        (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
     }
 }

@@ -194,6 +194,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             this.activity.bytes_came(this.framing.is_within());
             return Poll::Ready(Ok(()));
         }
+        this.activity.ended();
         this.end = Some(End {
             error: result.err(),
             // A request that was read just now may be answered before the next poll, and its answer written after it.

@@ -27,7 +27,7 @@ pub struct Server {
     pub max_connections: usize,
     /// The time limit for a TLS handshake, and for the head of a request, each from its first byte on.
     pub header_timeout: Duration,
-    /// The time limit from the end of the headers to the end of the body.
+    /// The time limit from the end of the headers to the end of the body, and for the client to take the answer.
     pub body_timeout: Duration,
     /// How long a connection on which no request has begun is kept. This must be longer than the load balancer's own
     /// limit: a request that it sends on a connection that is being closed is lost.

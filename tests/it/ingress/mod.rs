@@ -9,4 +9,5 @@ mod limits;
 mod paths;
 mod refused;
 mod tls;
+mod untaken;
 mod vectors;

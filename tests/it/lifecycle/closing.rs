@@ -37,6 +37,7 @@ impl Bare {
                     max_connections: 100,
                     header_timeout: Duration::from_secs(5),
                     idle_timeout: Duration::from_secs(5),
+                    answer_timeout: Duration::from_secs(5),
                     linger: Duration::from_secs(2),
                     half_close: true,
                 },

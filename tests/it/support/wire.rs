@@ -73,6 +73,21 @@ pub fn http2_without_end(signed: &Signed, stream: u32) -> Vec<u8> {
     [&whole[..data], &frame(DATA, 0, stream, &signed.body)].concat()
 }
 
+/// A `GET` as an HTTP/2 request, with this authorization unless it is empty.
+pub fn http2_get(path: &str, authorization: &str, stream: u32) -> Vec<u8> {
+    let mut fields = vec![
+        (":method", "GET"),
+        (":scheme", "http"),
+        (":authority", "localhost"),
+        (":path", path),
+    ];
+    if !authorization.is_empty() {
+        fields.push(("authorization", authorization));
+    }
+    let block: Vec<u8> = fields.iter().flat_map(field).collect();
+    frame(HEADERS, END_HEADERS | END_STREAM, stream, &block)
+}
+
 /// The beginning of a header block that never ends.
 pub fn http2_half_a_head(stream: u32) -> Vec<u8> {
     frame(HEADERS, 0, stream, &field(&(":method", "POST")))
