@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use super::Source;
 
@@ -32,6 +34,25 @@ pub(in crate::config) struct Entry {
     pub(in crate::config) source: Source,
     /// A remark after the source.
     pub(in crate::config) note: Option<String>,
+    /// Tells values apart of which `value` shows only a part, or nothing.
+    pub(in crate::config) hidden: Option<KeyedHash>,
+}
+
+/// A hash of a value that is not shown. It is keyed anew in each process, so it says nothing about the value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct KeyedHash(u64);
+
+impl KeyedHash {
+    pub(in crate::config) fn of(value: &str) -> Self {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(KEY.hash_one(value))
+    }
+}
+
+impl fmt::Debug for KeyedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 impl Effective {
@@ -57,22 +78,17 @@ impl Effective {
 
     /// The dotted keys whose values differ in another configuration and that take effect only at a start.
     pub fn changed_beyond_reload(&self, other: &Self) -> Vec<String> {
-        let shown = |effective: &Self| -> BTreeMap<String, (String, Option<String>)> {
-            effective
-                .entries()
-                .map(|entry| {
-                    (
-                        entry.path.clone(),
-                        (entry.value.clone(), entry.note.clone()),
-                    )
-                })
+        fn values(effective: &Effective) -> BTreeMap<&str, Compared<'_>> {
+            let entries = effective.entries();
+            entries
+                .map(|entry| (&*entry.path, entry.compared()))
                 .collect()
-        };
-        let (old, new) = (shown(self), shown(other));
-        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        }
+        let (old, new) = (values(self), values(other));
+        let keys: BTreeSet<&str> = old.keys().chain(new.keys()).copied().collect();
         keys.into_iter()
-            .filter(|key| old.get(*key) != new.get(*key) && !is_reloaded(key))
-            .cloned()
+            .filter(|key| old.get(key) != new.get(key) && !is_reloaded(key))
+            .map(str::to_owned)
             .collect()
     }
 
@@ -82,6 +98,25 @@ impl Effective {
             Line::Header(_) | Line::Absent(_) => None,
         })
     }
+}
+
+/// What is compared of an entry: its value, its remark, and what is hidden of the value.
+type Compared<'e> = (&'e str, Option<&'e str>, Option<KeyedHash>);
+
+impl Entry {
+    fn compared(&self) -> Compared<'_> {
+        let note = self.note.as_deref();
+        let is_reread = is_read_at_each_login(&self.path)
+            && note.is_some_and(|note| note.starts_with("file ") || note.starts_with("command "));
+        (&self.value, note, self.hidden.filter(|_| !is_reread))
+    }
+}
+
+/// Whether the secret of this key is read again at each login, if a file or a command has it.
+fn is_read_at_each_login(key: &str) -> bool {
+    let mut parts = key.split('.');
+    parts.next() == Some("sdp")
+        && parts.any(|part| part == "partner_token" || part == "signing_key")
 }
 
 /// Whether a key takes effect at a reload.

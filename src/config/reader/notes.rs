@@ -1,7 +1,7 @@
 //! The notes of a section while it is read: problems, warnings, and effective values.
 
 use super::Source;
-use super::dump::Entry;
+use super::dump::{Entry, KeyedHash};
 use super::problem::Problem;
 use super::section::Section;
 
@@ -64,6 +64,18 @@ impl Section<'_> {
         source: Source,
         note: Option<String>,
     ) {
+        self.note_with_hidden(key, value, source, note, None);
+    }
+
+    /// As [`Self::note`], for a value of which a part or all is not shown.
+    pub(in crate::config) fn note_with_hidden(
+        &mut self,
+        key: &str,
+        value: String,
+        source: Source,
+        note: Option<String>,
+        hidden: Option<&str>,
+    ) {
         let path = self.path_of(key);
         self.reader.effective.value(Entry {
             path,
@@ -71,6 +83,7 @@ impl Section<'_> {
             value,
             source,
             note,
+            hidden: hidden.map(KeyedHash::of),
         });
     }
 

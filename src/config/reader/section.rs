@@ -85,7 +85,7 @@ impl Section<'_> {
         let value = node
             .and_then(|node| self.parse(key, &node, check))
             .unwrap_or(default);
-        self.note(key, value.show(), source, None);
+        self.note_setting(key, &value, source);
         value
     }
 
@@ -102,8 +102,13 @@ impl Section<'_> {
             return None;
         };
         let value = self.parse(key, &node, check)?;
-        self.note(key, value.show(), node.source, None);
+        self.note_setting(key, &value, node.source);
         Some(value)
+    }
+
+    fn note_setting<T: Setting>(&mut self, key: &str, value: &T, source: Source) {
+        let hidden = value.hidden();
+        self.note_with_hidden(key, value.show(), source, None, hidden.as_deref());
     }
 
     /// The value of a key that describes a secret, which is not shown in the effective configuration.

@@ -18,6 +18,11 @@ pub(in crate::config) trait Setting: Sized {
 
     /// The value as TOML.
     fn show(&self) -> String;
+
+    /// The whole value, if [`Self::show`] leaves a part of it out.
+    fn hidden(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A setting whose value is one of a few words.
@@ -88,6 +93,10 @@ impl Setting for Url {
             shown.set_query(Some("[redacted]"));
         }
         quoted(shown.as_str())
+    }
+
+    fn hidden(&self) -> Option<String> {
+        Some(self.to_string())
     }
 }
 
@@ -234,6 +243,10 @@ impl<T: Setting> Setting for Option<T> {
 
     fn show(&self) -> String {
         self.as_ref().map_or_else(|| quoted(""), T::show)
+    }
+
+    fn hidden(&self) -> Option<String> {
+        self.as_ref().and_then(T::hidden)
     }
 }
 

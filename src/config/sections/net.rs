@@ -66,6 +66,13 @@ impl Setting for Written {
             Self::Address(url) => url.show(),
         }
     }
+
+    fn hidden(&self) -> Option<String> {
+        match self {
+            Self::Env | Self::None => None,
+            Self::Address(url) => url.hidden(),
+        }
+    }
 }
 
 impl Net {

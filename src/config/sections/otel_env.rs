@@ -139,16 +139,17 @@ fn milliseconds(text: &str) -> Result<Option<String>, String> {
     Ok(Some(format!("{number}ms")))
 }
 
-/// The share that a sampler stands for. The share of a sampler with a ratio is in another variable.
+/// The share that a sampler stands for; none for a sampler that this service does not have. The share of a sampler with
+/// a ratio is in another variable.
+#[allow(clippy::unnecessary_wraps, reason = "one of several meanings")]
 fn all_or_none(sampler: &str) -> Result<Option<String>, String> {
     match sampler {
         "always_on" | "parentbased_always_on" | "traceidratio" | "parentbased_traceidratio" => {
             Ok(Some("1.0".to_owned()))
         }
         "always_off" | "parentbased_always_off" => Ok(Some("0.0".to_owned())),
-        other => Err(format!(
-            "unknown sampler '{other}'; expected always_on, always_off or traceidratio, or one of them after parentbased_"
-        )),
+        // Such as `xray` or `jaeger_remote`, which ask a server.
+        _ => Ok(None),
     }
 }
 
@@ -253,6 +254,13 @@ mod tests {
                 &[("otel/sample", "0.0")],
             ),
             (&[("OTEL_METRICS_EXPORTER", "prometheus")], &[]),
+            (
+                &[
+                    ("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote"),
+                    ("OTEL_TRACES_SAMPLER_ARG", "endpoint=http://jaeger:14250"),
+                ],
+                &[],
+            ),
         ] {
             let (found, problems) = applied(variables);
             let found: Vec<(&str, &str)> = found
@@ -267,7 +275,6 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_named_without_its_text_where_that_may_be_secret() {
         for (variable, expected) in [
-            (("OTEL_TRACES_SAMPLER", "xray"), "unknown sampler 'xray'"),
             (
                 ("OTEL_EXPORTER_OTLP_TIMEOUT", "3s"),
                 "invalid number of milliseconds '3s'",

@@ -17,14 +17,22 @@ impl PostgresUrl {
     pub fn parse(text: &str) -> Result<Self, String> {
         const FORM: &str =
             "use postgres://USER@HOST:PORT/DATABASE, with the password in store.password";
+        if text.contains("sslrootcert=") {
+            return Err(
+                "has the option sslrootcert; remove it, and name the file in store.ca_file"
+                    .to_owned(),
+            );
+        }
         let parsed: tokio_postgres::Config =
-            text.parse().map_err(|error: tokio_postgres::Error| {
-                // The error's cause names the option.
-                let cause = error
-                    .source()
-                    .map_or_else(|| error.to_string(), ToString::to_string);
-                format!("invalid database address ({cause}); {FORM}")
-            })?;
+            verifying(text)
+                .parse()
+                .map_err(|error: tokio_postgres::Error| {
+                    // The error's cause names the option.
+                    let cause = error
+                        .source()
+                        .map_or_else(|| error.to_string(), ToString::to_string);
+                    format!("invalid database address ({cause}); {FORM}")
+                })?;
         for (what, is_missing) in [
             ("host", parsed.get_hosts().is_empty()),
             ("user", parsed.get_user().is_none()),
@@ -58,6 +66,16 @@ impl PostgresUrl {
     pub fn has_password(&self) -> bool {
         self.0.get_password().is_some()
     }
+}
+
+/// The address with `sslmode=require` for the modes in which other clients also verify the certificate: this service
+/// verifies it in every mode with TLS.
+fn verifying(text: &str) -> String {
+    ["verify-ca", "verify-full"]
+        .iter()
+        .fold(text.to_owned(), |text, mode| {
+            text.replace(&format!("sslmode={mode}"), "sslmode=require")
+        })
 }
 
 impl fmt::Display for PostgresUrl {

@@ -28,9 +28,8 @@ impl Section<'_> {
     /// Reads the secret of a key: `"literal"`, `{ file | env | command = … }`, or the file that its variable `…_FILE`
     /// names.
     pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
-        let node = self.take(key);
-        let found = self.resolve(key, node);
-        self.note_secret(key, found)
+        let (node, file) = (self.take(key), self.take_env(&file_key(key)));
+        self.secret_of(key, node, file)
     }
 
     /// Like [`Self::secret`], but a missing secret is an error.
@@ -86,8 +85,8 @@ impl Section<'_> {
 
     /// Reads a secret that only the variable of this key (or its `…_FILE`) can set, and where it was set.
     pub(super) fn env_secret(&mut self, key: &str) -> Option<Found> {
-        let node = self.take_env(key);
-        self.resolve(key, node)
+        let (node, file) = (self.take_env(key), self.take_env(&file_key(key)));
+        self.resolve(key, node, file)
     }
 
     /// Reads the secrets of a list of `{ id, value | file | env | command }`.
@@ -107,17 +106,16 @@ impl Section<'_> {
         self.note_secret("value", found)
     }
 
-    /// Reads the section's remaining keys, whose names are the operator's choice, as secrets.
-    pub(super) fn secrets_by_key(&mut self) -> Vec<(String, Secret)> {
-        let nodes = self.take_rest();
-        nodes
-            .into_iter()
-            .filter_map(|(key, node)| {
-                let found = self.resolve(&key, Some(node));
-                let secret = self.note_secret(&key, found)?;
-                Some((key, secret))
-            })
-            .collect()
+    /// Reads the secret of a key whose name is the operator's choice, from what sets the key and, in the environment, its
+    /// `…_file`.
+    pub(super) fn secret_of(
+        &mut self,
+        key: &str,
+        node: Option<Node>,
+        file: Option<Node>,
+    ) -> Option<Secret> {
+        let found = self.resolve(key, node, file);
+        self.note_secret(key, found)
     }
 
     /// Shows the secret of a variable in the effective configuration as the list item that it represents.
@@ -140,8 +138,7 @@ impl Section<'_> {
     }
 
     /// Reads the secret that is set for a key or, in the environment, for its `…_file`.
-    fn resolve(&mut self, key: &str, node: Option<Node>) -> Option<Found> {
-        let file = self.take_env(&file_key(key));
+    fn resolve(&mut self, key: &str, node: Option<Node>, file: Option<Node>) -> Option<Found> {
         match (node, file) {
             (Some(Node { source, .. }), Some(file)) if matches!(source, Source::Env(_)) => {
                 let message = format!("{} is set as well; set one of the two", file.source);
@@ -245,7 +242,8 @@ impl Section<'_> {
         }
         let is_in_file = matches!(source, Source::File { .. });
         self.reader.has_literal_in_file |= secret.is_literal() && is_in_file;
-        self.note(key, quoted("[redacted]"), source, Some(secret.origin()));
+        let (shown, origin) = (quoted("[redacted]"), Some(secret.origin()));
+        self.note_with_hidden(key, shown, source, origin, Some(secret.expose()));
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::{Proxy, Retry, check, headers, odd};
+use crate::config::reader::dump::quoted;
 use crate::config::reader::section::Section;
 use crate::config::reader::setting::{Setting, Word};
 use crate::config::reader::tree::Value;
@@ -210,7 +211,7 @@ impl Setting for Subscribed {
 impl fmt::Debug for HttpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpConfig")
-            .field("url", &self.url.show())
+            .field("url", &SinkUrl(self.url.clone()).show())
             .field("secrets", &self.secrets)
             .field("headers", &self.headers)
             .finish_non_exhaustive()
@@ -226,17 +227,20 @@ impl FilesConfig {
 
 impl HttpConfig {
     fn read(section: &mut Section<'_>, shared: &Proxy) -> Option<Self> {
-        let url = section.required("url", "name the address", check::http_url);
+        let check = |url: &SinkUrl| check::http_url(&url.0);
+        let url = section.required("url", "name the address", check);
+        let url = url.map(|SinkUrl(url)| url);
         let timeout = section.checked("timeout", Duration::from_secs(30), check::not_zero);
         let ca_file = section.get("ca_file", None);
         let proxy = Proxy::read(section, shared);
+        let template = Template::read(section).map(Box::new);
         let secret = section.secret("secret").map(|secret| NamedSecret {
             id: SINGLE_SECRET.to_owned(),
             secret,
         });
+        // The tables come last: a key that is shown after one would belong to it.
         let listed = section.named_secrets("secrets");
         let headers = section.section("headers", headers::read);
-        let template = Template::read(section).map(Box::new);
         let secrets: Vec<_> = secret.into_iter().chain(listed).collect();
         let ids = secrets.iter().map(|secret| secret.id.as_str());
         section.expect("secrets", check::unique(ids));
@@ -262,6 +266,29 @@ impl HttpConfig {
             proxy,
             template,
         })
+    }
+}
+
+/// The address of a sink. The whole path may be a key, as that of a chat's incoming webhook is.
+struct SinkUrl(Url);
+
+impl Setting for SinkUrl {
+    fn parse(value: &Value) -> Result<Self, String> {
+        <Url as Setting>::parse(value).map(Self)
+    }
+
+    /// Shows the address without its path and query.
+    fn show(&self) -> String {
+        let mut shown = self.0.clone();
+        shown.set_query(None);
+        if self.0.query().is_some() || !matches!(self.0.path(), "" | "/") {
+            shown.set_path("[redacted]");
+        }
+        quoted(shown.as_str())
+    }
+
+    fn hidden(&self) -> Option<String> {
+        self.0.hidden()
     }
 }
 

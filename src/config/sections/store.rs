@@ -98,6 +98,17 @@ impl Setting for StoreUrl {
     fn show(&self) -> String {
         quoted(&self.to_string())
     }
+
+    fn hidden(&self) -> Option<String> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(url) => {
+                let url = url.expose();
+                // The password is the only part that `Debug` leaves out.
+                Some(format!("{url:?} {:?}", url.get_password()))
+            }
+        }
+    }
 }
 
 impl Store {

@@ -48,7 +48,7 @@ impl Setup {
         }
     }
 
-    fn env<const N: usize>(mut self, variables: [(&str, &str); N]) -> Self {
+    fn env<'v>(mut self, variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Self {
         self.options.env = Env::from_iter(variables);
         self
     }

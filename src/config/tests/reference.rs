@@ -23,6 +23,10 @@ fn with_examples() -> String {
 
 /// The configuration of a text whose secret files are there.
 fn effective_of(text: &str) -> Effective {
+    effective_with(text, &[SECRET])
+}
+
+fn effective_with(text: &str, variables: &[(&str, &str)]) -> Effective {
     let setup = Setup::nothing();
     let folder = format!("{}/", setup.folder.path().display());
     for rest in text.split(SECRET_FILES).skip(1) {
@@ -30,7 +34,7 @@ fn effective_of(text: &str) -> Effective {
         setup.file(name, "hunter2-hunter2-hunter2\n");
     }
     let file = setup.file("receiver.toml", &text.replace(SECRET_FILES, &folder));
-    let mut setup = setup.env([SECRET]);
+    let mut setup = setup.env(variables.iter().copied());
     setup.options.file = Some(file);
     setup.loaded().effective
 }
@@ -59,6 +63,17 @@ fn the_reference_holds_every_key() {
     assert_eq!(missing, [] as [&str; 0]);
     let keys = effective.entries().count();
     assert!(keys > 70, "only {keys} keys were read");
+}
+
+#[test]
+fn the_effective_configuration_loads_as_what_it_is_once_its_secrets_are_filled_in() {
+    let effective = effective_of(&with_examples());
+    let filled_in = effective
+        .to_string()
+        .replace("\"[redacted]\"", "\"hunter2-hunter2-hunter2\"");
+    // It has the secret of the variable, too.
+    let again = effective_with(&filled_in, &[]);
+    assert_eq!(values(&again), values(&effective));
 }
 
 #[test]

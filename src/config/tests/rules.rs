@@ -111,6 +111,10 @@ fn signature_store_retention_and_log_are_checked() {
             "invalid database address",
         ),
         (
+            "store.url = \"postgres://me@db/x?sslmode=verify-full&sslrootcert=/ca.pem\"",
+            "name the file in store.ca_file",
+        ),
+        (
             "store.url = \"postgres://me:a@db/x\"\nstore.password = \"b\"",
             "is given twice",
         ),

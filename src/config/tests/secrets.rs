@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::super::{PartnerToken, Role, SinkTarget};
+use super::super::{PartnerToken, Role, Secret, SinkTarget};
 use super::{SECRET, Setup, problems_of};
 
 #[test]
@@ -87,7 +87,7 @@ fn a_file_is_read_again_when_it_is_asked_for() {
     let setup = Setup::toml("");
     let file = setup.file("secret", "old\n");
     let text = file.display().to_string();
-    let setup = setup.env([("SUKI_RECEIVER__SIGNATURE__SECRET_FILE", &text)]);
+    let setup = setup.env([("SUKI_RECEIVER__SIGNATURE__SECRET_FILE", &*text)]);
     let secret = setup.loaded().config.signature.secrets.remove(0).secret;
     setup.file("secret", "new\n");
     assert_eq!(secret.expose(), "old");
@@ -155,6 +155,55 @@ secrets = [
 }
 
 #[test]
+fn variables_set_and_replace_headers_whatever_their_case_also_from_files() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("token");
+    std::fs::write(&file, "from-a-file\n").expect("written");
+    let file = file.to_str().expect("UTF-8");
+    let ehr = |key: &str| format!("SUKI_RECEIVER__SINKS__EHR__HEADERS__{key}");
+    let headers = |written: &str, variables: &[(&str, &str)]| {
+        let toml = format!(
+            "[[sinks]]\nname = \"ehr\"\ntype = \"http\"\nurl = \"https://ehr.example\"\nheaders = {{ {written} }}\n"
+        );
+        let names: Vec<String> = variables.iter().map(|(key, _)| ehr(key)).collect();
+        let values = variables.iter().map(|(_, value)| *value);
+        let variables = names.iter().map(String::as_str).zip(values);
+        Setup::toml(&toml).env([SECRET].into_iter().chain(variables))
+    };
+    let sent = |setup: &Setup| -> Vec<String> {
+        let loaded = setup.loaded();
+        let SinkTarget::Http(http) = &loaded.config.sinks[0].target else {
+            panic!("{:?}", loaded.config.sinks);
+        };
+        let one = |(name, value): &(String, Secret)| format!("{name}: {}", value.expose());
+        http.headers.iter().map(one).collect()
+    };
+    let file_variable = ("AUTHORIZATION_FILE", file);
+    assert_eq!(
+        sent(&headers("", &[file_variable])),
+        ["authorization: from-a-file"]
+    );
+    let written = "Authorization = \"from-the-file\", X_Key = \"x\"";
+    assert_eq!(
+        sent(&headers(written, &[file_variable])),
+        ["Authorization: from-a-file", "X_Key: x"]
+    );
+    assert_eq!(
+        sent(&headers(
+            written,
+            &[("AUTHORIZATION", "new"), ("X_KEY", "y"), ("X_API_KEY", "z")]
+        )),
+        ["Authorization: new", "X_Key: y", "x-api-key: z"]
+    );
+    let otel = ("OTEL_EXPORTER_OTLP_HEADERS", "api_key=a,my_file=b");
+    let otel = Setup::nothing().env([SECRET, otel]).loaded().config.otel;
+    let names: Vec<&str> = otel.headers.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["api_key", "my_file"], "as they are written");
+    let problems = headers("", &[file_variable, ("AUTHORIZATION", "new")]).problems();
+    assert!(problems.contains("set one of the two"), "{problems}");
+}
+
+#[test]
 fn no_secret_is_shown_by_the_effective_configuration_or_by_debug() {
     let loaded = Setup::toml(
         r#"
@@ -168,7 +217,7 @@ partner_token = { command = ["echo", "hunter2-partner"] }
 [[sinks]]
 name = "ehr"
 type = "http"
-url = "https://ehr.example/?token=hunter2"
+url = "https://ehr.example/hunter2-path?token=hunter2"
 secret = "hunter2-sink"
 secrets = [{ id = "next", value = "hunter2-next" }]
 headers = { "X-Key" = "hunter2-header" }

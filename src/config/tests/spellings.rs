@@ -161,7 +161,7 @@ fn nothing_but_line_ends_is_nothing_and_utf_16_is_named() {
     std::fs::write(&file, b"\xff\xfes\0e\0c\0r\0e\0t\0").expect("a file");
     let file = file.display().to_string();
     let problems = setup
-        .env([("SUKI_RECEIVER__SIGNATURE__SECRET_FILE", &file)])
+        .env([("SUKI_RECEIVER__SIGNATURE__SECRET_FILE", &*file)])
         .problems();
     assert!(problems.contains("it is UTF-16"), "{problems}");
 }
@@ -333,4 +333,20 @@ fn a_reload_names_what_it_does_not_take_up_and_nothing_else() {
         ["server.max_connections", "sinks.h.url"]
     );
     assert!(before.changed_beyond_reload(&before).is_empty());
+    let hidden = |secret: &str| {
+        load(&format!(
+            "store.url = \"postgres://u:{secret}@db/receiver\"\nnet.proxy = \"http://proxy:3128\"\n\
+             net.proxy_credentials = \"u:{secret}\"\n[sdp.auth]\npartner_id = \"p\"\npartner_token = \"{secret}\"\n{}",
+            sink(&format!("https://a.example/?key={secret}"), "one")
+        ))
+    };
+    assert_eq!(
+        hidden("one").changed_beyond_reload(&hidden("two")),
+        [
+            "net.proxy_credentials",
+            "sdp.auth.partner_token",
+            "sinks.h.url",
+            "store.url"
+        ]
+    );
 }
