@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::process;
+use std::sync::Arc;
 
 use anyhow::Context;
 use jiff::Timestamp;
@@ -47,7 +48,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let mut app = tokio::select! {
         app = App::build_on(loaded.config, inherited()?) => app?,
         // The start may have to wait for a previous process.
-        signal = signals.stop(|| is_reload_wanted.set(true)) => {
+        signal = signals.stop(async || is_reload_wanted.set(true)) => {
             tracing::info!(signal, "stopped before it had started");
             return Ok(ExitStatus::Success);
         }
@@ -57,19 +58,23 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     app.watch_log(logging.dropped());
     app.when_ready(|| notify(&[NotifyState::Ready]));
 
-    let (reloader, metrics) = (app.reloader(), app.metrics());
+    let metrics = app.metrics();
     metrics.config_read(Some(Timestamp::now()));
+    let reload = Arc::new(Reload {
+        config: args.config,
+        reloader: app.reloader(),
+        in_force,
+        metrics,
+    });
     if is_reload_wanted.get() || signals.is_reload_pending().await {
-        reload(&args.config, &reloader, &in_force, &metrics);
+        reload_apart(&reload).await;
     }
     let stop = async move {
-        let signal = signals
-            .stop(|| reload(&args.config, &reloader, &in_force, &metrics))
-            .await;
+        let signal = signals.stop(async || reload_apart(&reload).await).await;
         tracing::info!(signal, "stopping; a second signal exits at once");
         notify(&[NotifyState::Stopping]);
         tokio::spawn(async move {
-            let signal = signals.stop(|| {}).await;
+            let signal = signals.stop(async || {}).await;
             note!("{signal} again: exiting at once; the next start continues the unfinished work");
             process::exit(1);
         });
@@ -120,37 +125,61 @@ fn announce(app: &App, is_https: bool, file: Option<&std::path::Path>) {
     }
 }
 
-/// Puts new secrets and certificates in force, and logs other keys that have changed. A broken configuration changes
-/// nothing.
-fn reload(config: &ConfigArgs, reloader: &Reloader, in_force: &Effective, metrics: &Metrics) {
-    let loaded = config.load().map_err(anyhow::Error::from);
-    let result = loaded.and_then(|loaded| reloader.reload(&loaded.config).map(|()| loaded));
-    let loaded = match result {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            let error = chain(&error);
-            tracing::error!(
-                error,
-                "the configuration was not reloaded; the old values stay in force"
-            );
-            metrics.config_read(None);
-            return;
+/// What a reload needs.
+struct Reload {
+    config: ConfigArgs,
+    reloader: Reloader,
+    /// The configuration that was read at the start.
+    in_force: Effective,
+    metrics: Metrics,
+}
+
+/// Reloads on a thread of its own, because the files and commands that hold secrets may take their time.
+async fn reload_apart(reload: &Arc<Reload>) {
+    let reload = Arc::clone(reload);
+    // A panic was reported by its hook, and the old values stay in force.
+    tokio::task::spawn_blocking(move || reload.run()).await.ok();
+}
+
+impl Reload {
+    /// Puts new secrets and certificates in force, and logs other keys that have changed. A broken configuration
+    /// changes nothing.
+    fn run(&self) {
+        let Self {
+            config,
+            reloader,
+            in_force,
+            metrics,
+        } = self;
+        let loaded = config.load().map_err(anyhow::Error::from);
+        let result = loaded.and_then(|loaded| reloader.reload(&loaded.config).map(|()| loaded));
+        let loaded = match result {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(
+                    error,
+                    "the configuration was not reloaded; the old values stay in force"
+                );
+                metrics.config_read(None);
+                return;
+            }
+        };
+        metrics.config_read(Some(Timestamp::now()));
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
         }
-    };
-    metrics.config_read(Some(Timestamp::now()));
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    tracing::info!(
-        "reloaded: signing secrets, admin tokens, certificates, sinks' secrets and headers, store.password"
-    );
-    let changed = in_force.changed_beyond_reload(&loaded.effective);
-    if !changed.is_empty() {
-        let keys = changed.join(", ");
-        tracing::warn!(
-            keys,
-            "these keys have changed and need a restart; the old values stay in force"
+        tracing::info!(
+            "reloaded: signing secrets, admin tokens, certificates, sinks' secrets and headers, store.password"
         );
+        let changed = in_force.changed_beyond_reload(&loaded.effective);
+        if !changed.is_empty() {
+            let keys = changed.join(", ");
+            tracing::warn!(
+                keys,
+                "these keys have changed and need a restart; the old values stay in force"
+            );
+        }
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let serving = sdp.serve(listener, stop.clone());
     tokio::select! {
         () = serving => {}
-        signal = signals.stop(|| {}) => {
+        signal = signals.stop(async || {}) => {
             stop.cancel();
             note!("{signal}: stopped after {} calls", sdp.calls().len());
         }

@@ -37,14 +37,24 @@ impl Signals {
             .is_ok()
     }
 
-    /// Waits for SIGTERM or SIGINT and calls `reload` for each SIGHUP meanwhile.
-    pub async fn stop(&mut self, mut reload: impl FnMut()) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hangup.recv() => reload(),
+    /// Waits for SIGTERM or SIGINT and calls `reload` for each SIGHUP meanwhile. A reload under way delays neither.
+    pub async fn stop(&mut self, mut reload: impl AsyncFnMut()) -> &'static str {
+        let Self {
+            terminate,
+            interrupt,
+            hangup,
+            _file_size,
+        } = self;
+        let reloads = async {
+            while hangup.recv().await.is_some() {
+                reload().await;
             }
+            std::future::pending().await
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            never = reloads => never,
         }
     }
 }

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let stage = Stage::build(args.port.unwrap_or(0)).await?;
     let played = tokio::select! {
         played = play::play(&stage, args.events) => played?,
-        signal = signals.stop(|| {}) => {
+        signal = signals.stop(async || {}) => {
             stage.stop().await;
             note!("{signal}: stopped before the end");
             return Ok(ExitStatus::Failure);
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let mut is_healthy = checks.iter().all(|check| check.holds);
     if args.keep {
         emit(report::kept(&stage).as_bytes())?;
-        let signal = signals.stop(|| {}).await;
+        let signal = signals.stop(async || {}).await;
         note!("{signal}: stopping");
     }
     if !stage.stop().await {

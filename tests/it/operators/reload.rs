@@ -169,3 +169,32 @@ async fn a_hangup_while_it_starts_does_not_end_it_and_is_heeded_afterwards() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_command_that_takes_its_time_at_a_reload_does_not_delay_the_stop() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let (hold, begun) = (dir.join("hold"), dir.join("begun"));
+    let script = format!(
+        "echo the-secret-of-suki; while test -e {}; do touch {}; sleep 0.05; done",
+        hold.display(),
+        begun.display()
+    );
+    std::fs::create_dir(dir.join("config")).unwrap();
+    std::fs::write(
+        dir.join("config/receiver.toml"),
+        format!(
+            "[signature]\nsecrets = [{{ id = \"a\", command = [\"sh\", \"-c\", \"{script}\"] }}]\n"
+        ),
+    )
+    .unwrap();
+    let binary = Binary::start(dir, &[]).await;
+    std::fs::write(&hold, "").unwrap();
+    binary.signal(Signal::SIGHUP);
+    until("the command runs", || begun.exists()).await;
+    binary.signal(Signal::SIGTERM);
+    until("it stops", || binary.log().contains("stopping; ")).await;
+    let log = binary.log();
+    assert!(!log.contains("reloaded"), "the command had ended: {log}");
+    std::fs::remove_file(hold).unwrap();
+}
