@@ -6,6 +6,7 @@
 //! removed at the next start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::{CloudEvent, SetupError, Sink, SinkAnswer};
 use crate::config;
-use crate::domain::{Cause, Reason};
+use crate::domain::{Cause, EventId, Reason};
 
 /// The prefix and suffix of a temporary file's name.
 const PART_PREFIX: &str = ".";
@@ -174,15 +175,44 @@ impl FilesSink {
             .suffix(PART_SUFFIX)
             .tempfile_in(&job.folder)?;
         file.write_all(&job.content)?;
-        file.as_file()
-            .set_permissions(std::fs::Permissions::from_mode(0o640))?;
+        match file
+            .as_file()
+            .set_permissions(Permissions::from_mode(0o640))
+        {
+            // A network share may have no permissions, or another owner. The file is then as private as it was created.
+            Err(error) if is_refused(&error) => {}
+            other => other?,
+        }
         file.as_file().sync_all()?;
         Ok(file)
+    }
+
+    /// Writes a file as a delivery does, and removes it.
+    fn try_out(&self) -> io::Result<()> {
+        let (reply, _) = oneshot::channel();
+        let job = Job {
+            folder: self.dir.clone(),
+            name: format!("{PART_PREFIX}{}{PART_SUFFIX}", EventId::generate()),
+            content: Bytes::new(),
+            reply,
+        };
+        let path = job.folder.join(&job.name);
+        self.begin(&job)?.persist(&path)?;
+        let synced = sync(&job.folder);
+        std::fs::remove_file(path)?;
+        synced
     }
 
     fn queue(&self) -> MutexGuard<'_, Vec<Job>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_refused(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported
+    )
 }
 
 /// Renames the files and syncs their folders.
@@ -247,8 +277,10 @@ impl Sink for FilesSink {
     }
 
     async fn check(&self) -> Result<(), String> {
-        tempfile::tempfile_in(&self.dir)
-            .map(|_| ())
+        let sink = self.clone();
+        let tried = tokio::task::spawn_blocking(move || sink.try_out()).await;
+        tried
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|error| format!("cannot write to {}: {error}", self.dir.display()))
     }
 }
@@ -286,7 +318,18 @@ fn remove_parts(folder: &Path, depth: usize, since: SystemTime) -> usize {
 }
 
 fn sync(folder: &Path) -> io::Result<()> {
-    std::fs::File::open(folder)?.sync_all()
+    match std::fs::File::open(folder)?.sync_all() {
+        // Some network file systems cannot sync a folder.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Creates a folder and its parents, accessible only to the service's user and group, because they hold patient data.
@@ -318,6 +361,18 @@ mod tests {
 
     use super::*;
     use crate::domain::EventId;
+
+    #[tokio::test]
+    async fn a_check_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = config::FilesConfig {
+            dir: dir.path().to_owned(),
+        };
+        let sink = FilesSink::new("archive", &config).expect("a sink");
+        assert_eq!(sink.check().await, Ok(()));
+        let left = std::fs::read_dir(dir.path()).expect("readable").count();
+        assert_eq!(left, 0);
+    }
 
     #[test]
     fn only_old_pieces_of_our_own_files_in_folders_of_days_are_removed() {
