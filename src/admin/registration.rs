@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::config::Reconcile;
-use crate::domain::{Context, EncounterId, Origin, Registration, SessionId, SessionKind};
+use crate::domain::{Context, EncounterId, Origin, Registration, SessionId, SessionKind, json};
 use crate::journal::{Change, NewExpected};
 
 /// The largest body.
@@ -45,6 +45,7 @@ pub struct Session {
 /// # Errors
 /// When the body as a whole cannot be parsed. The error of one of many sessions is at its place in the result.
 pub fn read(body: &[u8], is_lines: bool) -> Result<Registrations, String> {
+    let body = json::without_bom(body);
     if is_lines {
         let lines = body
             .split(|byte| *byte == b'\n')

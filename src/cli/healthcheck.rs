@@ -22,21 +22,21 @@ const EXAMPLE: &str = "Example:
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// URL to request [default: /readyz at the configuration's server.listen]. On a loopback address the certificate's
-    /// name is not checked
+    /// URL to request [default: /readyz at the configuration's server.listen]. By default, and on a loopback address, the
+    /// certificate is not checked
     #[arg(long, value_name = "U")]
     url: Option<Url>,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
-    let url = match &args.url {
-        Some(url) => url.clone(),
-        None => configured(&args.config)?,
+    let (url, is_this_machine) = match &args.url {
+        Some(url) => (url.clone(), is_loopback(url)),
+        None => (configured(&args.config)?, true),
     };
     let client = Client::builder()
         .no_proxy()
         .timeout(Duration::from_secs(3))
-        .tls_danger_accept_invalid_certs(is_loopback(&url))
+        .tls_danger_accept_invalid_certs(is_this_machine)
         .build()
         .context("cannot set up the HTTP client")?;
     let answer = match client.get(url.clone()).send().await {

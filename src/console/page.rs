@@ -19,7 +19,8 @@ impl IntoResponse for Page {
             (header::CONTENT_TYPE, "text/html; charset=utf-8"),
             (header::CONTENT_SECURITY_POLICY, POLICY),
             (header::CACHE_CONTROL, "no-store"),
-            (header::REFERRER_POLICY, "no-referrer"),
+            // Not `no-referrer`, with which browsers send no origin along with a form.
+            (header::REFERRER_POLICY, "same-origin"),
             (
                 HeaderName::from_static("cross-origin-opener-policy"),
                 "same-origin",

@@ -29,7 +29,7 @@ pub use document::{Document, Missing, Resource, Sequence};
 pub use expected::{Context, Expectation, Expected, ExpectedState, Origin, Registration};
 pub use ids::{EncounterId, EventId, SessionId};
 pub use links::{Link, LinkGroup, SessionKind};
-pub use notification::{Malformed, Notification};
+pub use notification::{Malformed, Notification, loggable_status};
 pub use outcome::{Outcome, SessionStatus};
 pub use poll_schedule::{Lane, Poll, PollSchedule};
 pub use retention_clock::{KEPT_FOR, RetentionClock};

@@ -235,8 +235,7 @@ impl fmt::Debug for Notification {
     }
 }
 
-/// An error code may be a word or a number. A longer text is not accepted, so that no free text about a patient gets in
-/// through this field.
+/// An error code may be a word or a number.
 fn error_code(value: &Tree<'_>) -> Option<String> {
     let code = match value {
         Tree::Text(text) => text.read(),
@@ -245,11 +244,18 @@ fn error_code(value: &Tree<'_>) -> Option<String> {
         }
         Tree::Plain(_) | Tree::List(_) | Tree::Object(_) | Tree::TooDeep => return None,
     };
-    let is_code = code.len() <= 100
-        && code
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
-    (is_code && !code.is_empty()).then(|| code.into_owned())
+    is_code(&code).then(|| code.into_owned())
+}
+
+/// Whether a text is a word or a number from a list. Any other text may be about a patient.
+fn is_code(text: &str) -> bool {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    !text.is_empty() && text.len() <= 100 && text.chars().all(is_allowed)
+}
+
+/// The status of a notification as the log may show it.
+pub fn loggable_status(status: Option<&str>) -> Option<&str> {
+    status.map(|status| if is_code(status) { status } else { "(other)" })
 }
 
 /// Every link, known groups first. A group is a list or a single link; a link is an object with an `href`, or just the

@@ -14,7 +14,7 @@ use super::body::{self, Incoming};
 use super::rejection::{ElsewhereRejected, Rejection};
 use super::trace;
 use crate::config::OnStale;
-use crate::domain::{Canary, EncounterId, EventId};
+use crate::domain::{Canary, EncounterId, EventId, loggable_status};
 use crate::journal::{Appended, Kept, Received};
 use crate::lifecycle::Component;
 use crate::metrics::Answer;
@@ -197,7 +197,7 @@ fn accepted(state: &State, arrival: &Arrival, stored: &Stored) -> Response {
             event.id = %id,
             session.id = notification.session_id.as_str(),
             encounter.id = notification.encounter_id.as_ref().map(EncounterId::as_str),
-            status = notification.status(),
+            status = loggable_status(notification.status()),
             outcome = notification.outcome().as_str(),
             error_code = notification.error_code(),
             stale = stored.received.is_stale(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::plan;
-use crate::domain::{Document, EventId, EventState, Expected, Millis};
+use crate::domain::{Document, EventId, EventState, Expected, Millis, loggable_status};
 use crate::journal::{ClaimedEvent, LinkRecord, Retrieval};
 
 /// Logs how an attempt to retrieve an event ended.
@@ -17,7 +17,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             event.id = %id,
             session.id = receipt.session_id.as_str(),
             encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
-            status = receipt.status,
+            status = loggable_status(receipt.status.as_deref()),
             outcome = found.session.outcome.as_str(),
             error_code = receipt.error_code,
             state = EventState::Done.as_str(),
@@ -28,7 +28,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             same_as = %same_as,
             session.id = receipt.session_id.as_str(),
             encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
-            status = receipt.status,
+            status = loggable_status(receipt.status.as_deref()),
             outcome = found.session.outcome.as_str(),
             error_code = receipt.error_code,
             state = EventState::Done.as_str(),
@@ -45,7 +45,7 @@ pub(super) fn attempt(claimed: &ClaimedEvent, end: &Retrieval) {
             event.id = %id,
             session.id = receipt.session_id.as_str(),
             encounter.id = receipt.encounter_id.as_ref().map(|id| id.as_str()),
-            status = receipt.status,
+            status = loggable_status(receipt.status.as_deref()),
             outcome = found.session.outcome.as_str(),
             error_code = receipt.error_code,
             state = EventState::Dead.as_str(),
@@ -63,7 +63,7 @@ pub(super) fn end(document: &Document, state: EventState, took: Duration) {
         event.id = %document.id,
         session.id = document.session_id.as_str(),
         encounter.id = document.encounter_id.as_ref().map(|id| id.as_str()),
-        status = document.status,
+        status = loggable_status(document.status.as_deref()),
         outcome = document.outcome.as_str(),
         error_code = document.error_code,
         state = state.as_str(),

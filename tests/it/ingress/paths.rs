@@ -110,3 +110,20 @@ async fn the_log_tells_of_other_paths_other_methods_and_where_a_refused_request_
     );
     assert!(!log.contains("Jane Doe") && !log.contains("10.9.9.9"));
 }
+
+#[tokio::test]
+async fn a_status_that_is_no_word_is_kept_and_is_not_in_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let binary = Binary::start(dir.path(), &[]).await;
+    let mut body: serde_json::Value = serde_json::from_slice(&failure("s")).unwrap();
+    body["status"] = "PHI Jane Roe, born 1970".into();
+    let signed = Signed::new(body.to_string());
+    assert_eq!(signed.post(&binary.webhook()).await.0, 200);
+    until("it is logged", || {
+        binary.log().contains("notification received")
+    })
+    .await;
+    let log = binary.log();
+    assert!(log.contains("\"status\":\"(other)\""), "{log}");
+    assert!(!log.contains("PHI"), "{log}");
+}

@@ -335,6 +335,8 @@ async fn every_page_keeps_to_itself_and_runs_no_script_but_its_own() {
     let event = format!("/events/{id}");
     for path in PAGES.iter().chain([&&*event, &"/audit", &"/sign-in"]) {
         let answer = operator.answer(path).await;
+        // With `no-referrer`, browsers send no origin along with a form, and the form is refused.
+        assert_eq!(answer.headers()["referrer-policy"], "same-origin");
         let policy = answer.headers()["content-security-policy"]
             .to_str()
             .unwrap()

@@ -345,7 +345,7 @@ async fn an_id_that_is_left_out_is_made_here_and_many_are_registered_at_once() {
             .unwrap()
             .contains("'x'")
     );
-    let lines = "{\"session_id\":\"c\"}\n\nnot json\n{\"session_id\":\"a\"}\n";
+    let lines = "\u{feff}{\"session_id\":\"c\"}\n\nnot json\n{\"session_id\":\"a\"}\n";
     let request = http()
         .post(format!("http://{}/api/v1/sessions", receiver.admin))
         .bearer_auth(OPERATOR)
