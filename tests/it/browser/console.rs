@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use suki_receiver::lab::simulator::Session;
 
-use super::Browser;
+use super::{Browser, ELSEWHERE};
 use crate::support::{
     Binary, HttpReceiver, OPERATOR, Receiver, Signed, Vendor, completed, eventually, failure, http,
 };
@@ -40,7 +40,11 @@ async fn receiver(vendor: &Vendor, ehr: &HttpReceiver) -> (Receiver, String) {
 
 /// Signs in by the keyboard alone.
 async fn sign_in(browser: &Browser, receiver: &Receiver) -> String {
-    let admin = format!("http://{}", receiver.admin);
+    sign_in_at(browser, &receiver.admin.to_string()).await
+}
+
+async fn sign_in_at(browser: &Browser, address: &str) -> String {
+    let admin = format!("http://{address}");
     browser.open(&format!("{admin}/sign-in")).await;
     browser.press(OPERATOR).await;
     browser.press(ENTER).await;
@@ -72,6 +76,18 @@ async fn a_dead_event_is_found_and_replayed_by_the_keyboard_alone_and_seen_done(
     browser.says("#state", "done").await;
     browser.open(&format!("{admin}/audit")).await;
     browser.says("table", "The rule is fixed").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn an_operator_signs_in_over_plain_http_from_another_machine() {
+    let receiver = Receiver::start_with(|config| {
+        config.admin.console.hosts = vec![ELSEWHERE.to_owned()];
+    })
+    .await;
+    let browser = Browser::start().await;
+    let address = format!("{ELSEWHERE}:{}", receiver.admin.port());
+    sign_in_at(&browser, &address).await;
     browser.close().await;
 }
 

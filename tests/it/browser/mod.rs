@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 use crate::support::eventually;
 
+/// A name of this machine that browsers do not take for it, so that they trust plain HTTP to it less.
+pub const ELSEWHERE: &str = "console.example";
+
 /// A browser of its own, closed with the test.
 pub struct Browser {
     pub client: Client,
@@ -39,6 +42,7 @@ impl Browser {
             "goog:loggingPrefs": {"browser": "ALL"},
             "goog:chromeOptions": {"args": [
                 "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", folder,
+                format!("--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"),
             ]},
         });
         let Value::Object(options) = options else {
