@@ -47,6 +47,15 @@ async fn refresh(receiver: &Receiver) {
     assert_eq!(status, 202);
 }
 
+/// Waits until the content has been fetched again, and was the same.
+async fn found_the_same(receiver: &Receiver) {
+    let metric = "suki_receiver_refresh_total{result=\"same\"} 1";
+    eventually("it is fetched again", || async {
+        receiver.metrics().await.contains(metric)
+    })
+    .await;
+}
+
 /// Waits until the content of `s` has been requested a few times more.
 async fn requested_again(vendor: &Vendor) {
     let before = vendor.sdp.count(CONTENT);
@@ -142,13 +151,7 @@ async fn a_second_note_that_is_told_of_in_the_same_words_is_delivered_as_a_revis
     assert_eq!(repeat(10).await["result"], "duplicate");
     // Later, and nothing has changed.
     assert_eq!(repeat(100).await, json!({"result": "duplicate", "id": id}));
-    eventually("it is fetched again", || async {
-        receiver
-            .metrics()
-            .await
-            .contains("suki_receiver_refresh_total{result=\"same\"} 1")
-    })
-    .await;
+    found_the_same(&receiver).await;
     assert!(asked() > before);
     vendor.resumed("s");
     assert_eq!(repeat(200).await["result"], "duplicate");
@@ -168,25 +171,16 @@ async fn a_second_note_that_is_told_of_in_the_same_words_is_delivered_as_a_revis
 #[tokio::test]
 async fn a_refresh_delivers_what_has_changed_and_nothing_else() {
     let vendor = Vendor::start().await;
-    let links = vendor.completed("s");
     let receiver = start(&vendor).await;
     let (status, _) = receiver
         .admin_post("/api/v1/sessions/s/refresh", json!({}))
         .await;
     assert_eq!(status, 404);
-    let id = receiver.post(completed("s", &links)).await;
-    receiver.becomes(&id, "done").await;
-    let refresh = || receiver.admin_post("/api/v1/sessions/s/refresh", json!({}));
-    assert_eq!(refresh().await.0, 202);
-    eventually("it is fetched again", || async {
-        receiver
-            .metrics()
-            .await
-            .contains("suki_receiver_refresh_total{result=\"same\"} 1")
-    })
-    .await;
+    delivered(&vendor, &receiver).await;
+    refresh(&receiver).await;
+    found_the_same(&receiver).await;
     receiver.delivers(1).await;
     vendor.resumed("s");
-    assert_eq!(refresh().await.0, 202);
+    refresh(&receiver).await;
     receiver.delivers(2).await;
 }
