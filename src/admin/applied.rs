@@ -72,7 +72,7 @@ pub(super) async fn confirm(
             ));
         }
     };
-    known_sinks(std::slice::from_ref(&sink), &state.sinks)
+    known_sinks(std::slice::from_ref(&sink), &state.event_sinks)
         .map_err(|why| Error::BadRequest(format!("sink: {why}")))?;
     let at = state.clock.now();
     match state.records().applied(id, sink.clone(), at).await? {

@@ -79,6 +79,8 @@ pub struct State {
     pub tokens: Arc<ArcSwap<Tokens>>,
     /// The names of the configured sinks.
     pub sinks: Arc<[String]>,
+    /// Those of them that take events.
+    pub event_sinks: Arc<[String]>,
     /// Limits how often refused calls are logged.
     pub refusals: DenialLimit,
     /// The settings of expected sessions.

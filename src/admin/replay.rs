@@ -119,7 +119,7 @@ impl ReplayRequest {
             return Ok(Ok(Replayed::NotFound));
         };
         let had = detail.sinks();
-        let sinks = match addressees(self.from, &self.sinks, &had, &state.sinks) {
+        let sinks = match addressees(self.from, &self.sinks, &had, &state.event_sinks) {
             Ok(sinks) => sinks,
             Err(why) => return Ok(Err(why)),
         };
@@ -156,10 +156,11 @@ pub fn from_word(word: &str) -> Result<ReplayFrom, String> {
         .map_err(|_| format!("unknown start '{word}'; expected retrieve or deliver"))
 }
 
-/// Checks that each wanted sink is configured.
+/// Checks that each wanted sink is configured and takes events: one that takes only alerts must never get what is about a
+/// patient.
 ///
 /// # Errors
-/// Names the sinks that are not configured, and those that are.
+/// Names the sinks that do not, and those that do.
 pub fn known_sinks(wanted: &[String], known: &[String]) -> Result<(), String> {
     let unknown: Vec<&str> = wanted
         .iter()
@@ -170,11 +171,14 @@ pub fn known_sinks(wanted: &[String], known: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let known = if known.is_empty() {
-        "none is configured".to_owned()
+        "none does".to_owned()
     } else {
-        format!("there are {}", known.join(", "))
+        format!("those that do: {}", known.join(", "))
     };
-    Err(format!("no such sink: {}; {known}", unknown.join(", ")))
+    Err(format!(
+        "no sink of this name takes events: {}; {known}",
+        unknown.join(", ")
+    ))
 }
 
 /// The result of a replay in words.
@@ -200,7 +204,8 @@ pub(crate) fn checked(
     let from = from.unwrap_or("retrieve");
     let from = from_word(from).map_err(|why| Error::BadRequest(format!("from: {why}")))?;
     let sinks = sinks.unwrap_or_default();
-    known_sinks(&sinks, &state.sinks).map_err(|why| Error::BadRequest(format!("sinks: {why}")))?;
+    known_sinks(&sinks, &state.event_sinks)
+        .map_err(|why| Error::BadRequest(format!("sinks: {why}")))?;
     Ok(ReplayRequest { from, sinks })
 }
 

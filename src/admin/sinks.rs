@@ -89,7 +89,7 @@ pub(crate) async fn readdress(
     let to = request
         .to
         .ok_or_else(|| Error::BadRequest("to: name the sink that is to get it".to_owned()))?;
-    known_sinks(std::slice::from_ref(&to), &state.sinks)
+    known_sinks(std::slice::from_ref(&to), &state.event_sinks)
         .map_err(|why| Error::BadRequest(format!("to: {why}")))?;
     if to == from {
         return Err(Error::BadRequest("to: name another sink".to_owned()));

@@ -133,6 +133,7 @@ pub(super) async fn build(
             clock,
             tokens,
             sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
+            event_sinks: SinkConfig::names_for_events(&config.sinks).into(),
             refusals: admin::DenialLimit::default(),
             reconcile: config.reconcile,
             can_poll: sdp.is_some(),

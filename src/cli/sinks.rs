@@ -9,8 +9,9 @@ use super::ConfigArgs;
 use super::events::{actor, audit};
 use super::input::agrees;
 use crate::admin::pauses::Sinks;
+use crate::admin::replay::known_sinks;
 use crate::app::stores;
-use crate::config::Config;
+use crate::config::{Config, SinkConfig};
 use crate::journal::Records;
 use crate::terminal::ExitStatus;
 use crate::terminal::{emit, emit_json, note};
@@ -104,17 +105,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
         What::Resume(args) => pause::resume(&*store, &config, args).await,
         What::Drop(args) => change(&*store, &args.sink, None, args.dry_run, args.yes).await,
         What::Readdress(args) => {
-            let known = names(&config);
-            ensure!(
-                known.contains(&args.to),
-                "there is no sink '{}'; configured: {}",
-                args.to,
-                if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                }
-            );
+            let known = SinkConfig::names_for_events(&config.sinks);
+            known_sinks(std::slice::from_ref(&args.to), &known).map_err(anyhow::Error::msg)?;
             ensure!(args.to != args.sink, "--to must be another sink");
             change(&*store, &args.sink, Some(&args.to), args.dry_run, args.yes).await
         }

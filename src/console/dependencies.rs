@@ -188,12 +188,12 @@ fn orphan(name: &str, count: u64, state: &State, visitor: &Visitor) -> Markup {
             }
             @if visitor.is_operator() {
                 div.actions {
-                    @if !state.about.sinks.is_empty() {
+                    @if !state.admin.event_sinks.is_empty() {
                         (ui::action("Assign to another sink…", false, &html! {
                             form method="post" action={ "/sinks/" (name) "/readdress" } {
                                 label.field {
                                     span { "To" }
-                                    select name="to" { @for sink in &state.about.sinks { option { (sink.name) } } }
+                                    select name="to" { @for sink in state.admin.event_sinks.iter() { option { (sink) } } }
                                 }
                                 (forms::reason(false))
                                 button.primary type="submit" {

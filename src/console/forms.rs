@@ -19,7 +19,7 @@ pub(super) fn actions(state: &State, visitor: &Visitor, detail: &EventDetail) ->
     let has_content = !event.content_purged && event.state != EventState::Purged;
     let is_quarantined = event.state == EventState::Quarantined;
     let had = detail.sinks();
-    let configured = &state.admin.sinks;
+    let configured = &state.admin.event_sinks;
     let has_addressee = addressees(ReplayFrom::Deliver, &[], &had, configured).is_ok();
     html! {
         div.actions {

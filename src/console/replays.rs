@@ -215,10 +215,10 @@ fn plan_page(
                         span { strong { "Deliver again" } " the content that was fetched before." }
                     }
                 }
-                @if !state.admin.sinks.is_empty() {
+                @if !state.admin.event_sinks.is_empty() {
                     fieldset {
                         legend { "To which sinks? (select none for the sinks that each event had)" }
-                        @for sink in state.admin.sinks.iter() {
+                        @for sink in state.admin.event_sinks.iter() {
                             label.check {
                                 input type="checkbox" name="to" value=(sink) checked[filter.sink.as_ref() == Some(sink)];
                                 (sink)

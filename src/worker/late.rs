@@ -116,7 +116,7 @@ impl Late {
                 .made(id, "amend suki-notification", Some(late.id));
             tracing::info!(
                 event.id = %id,
-                replaces = %late.id,
+                amends = %late.id,
                 links = came,
                 "other content came; it is delivered as an amendment"
             );

@@ -127,8 +127,8 @@ pub fn spawn(parts: Parts, tasks: &TaskGroup) {
         .map(|(config, _)| wants(config))
         .collect();
     let wants = Arc::new(wants);
-    let names = parts.sinks.iter().map(|(config, _)| config.name.clone());
-    let jobs = replays::run(Arc::clone(&shared), names.collect(), tasks.clone());
+    let names = SinkConfig::names_for_events(parts.sinks.iter().map(|(config, _)| config));
+    let jobs = replays::run(Arc::clone(&shared), names, tasks.clone());
     tasks.spawn("replay jobs", jobs);
     let (mut outlets, mut queues) = (Vec::new(), Vec::new());
     for (config, sink) in parts.sinks {

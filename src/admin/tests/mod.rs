@@ -97,6 +97,7 @@ impl Admin {
                 clock,
                 tokens: Arc::new(ArcSwap::from_pointee(tokens)),
                 sinks: Arc::from(["archive".to_owned(), "ehr".to_owned()]),
+                event_sinks: Arc::from(["archive".to_owned(), "ehr".to_owned()]),
                 refusals: super::DenialLimit::default(),
             },
             inbox,

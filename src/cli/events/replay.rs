@@ -3,7 +3,7 @@
 use super::which::{Outcome, WhichArgs, Words};
 use super::{ConfigArgs, actor, audit};
 use crate::admin::replay;
-use crate::config::Config;
+use crate::config::{Config, SinkConfig};
 use crate::domain::EventId;
 use crate::journal::{Records, ReplayFrom, Replayed, addressees};
 use crate::terminal::ExitStatus;
@@ -35,7 +35,7 @@ pub(super) async fn run(
     config: &Config,
     args: Args,
 ) -> anyhow::Result<ExitStatus> {
-    let known: Vec<String> = config.sinks.iter().map(|sink| sink.name.clone()).collect();
+    let known = SinkConfig::names_for_events(&config.sinks);
     replay::known_sinks(&args.sinks, &known).map_err(anyhow::Error::msg)?;
     let (from, sinks) = (args.from, args.sinks);
     let words = Words {

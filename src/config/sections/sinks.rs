@@ -92,6 +92,17 @@ pub struct Template {
 }
 
 impl SinkConfig {
+    /// Whether it takes events, and not only alerts or the canary.
+    pub fn takes_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// The names of the sinks that take events.
+    pub fn names_for_events<'s>(sinks: impl IntoIterator<Item = &'s Self>) -> Vec<String> {
+        let sinks = sinks.into_iter().filter(|sink| sink.takes_events());
+        sinks.map(|sink| sink.name.clone()).collect()
+    }
+
     /// Reads `[[sinks]]`.
     pub(super) fn read_all(root: &mut Section<'_>, proxy: &Proxy) -> Vec<Self> {
         let sinks = root.list("sinks", |section| Self::read(section, proxy));

@@ -258,6 +258,40 @@ async fn a_confirmation_that_is_expected_no_more_is_no_alert_at_the_next_start()
     assert_eq!(of(&on_call, "applied_overdue", "raised").len(), 1);
 }
 
+#[tokio::test]
+async fn a_sink_of_alerts_alone_never_gets_an_event() {
+    let on_call = HttpReceiver::start().await;
+    let receiver =
+        Receiver::start_with(|config| config.sinks.push(alerts_to(&on_call, None))).await;
+    let id = receiver.post(failure("s")).await;
+    receiver.becomes(&id, "done").await;
+    let one = format!("/api/v1/events/{id}/replay");
+    for (path, body) in [
+        (&*one, json!({"from": "deliver", "sinks": ["on-call"]})),
+        (
+            &*one,
+            json!({"from": "retrieve", "sinks": ["archive", "on-call"]}),
+        ),
+        (
+            "/api/v1/replay",
+            json!({"filter": {"state": "done"}, "sinks": ["on-call"], "reason": "test"}),
+        ),
+        ("/api/v1/sinks/gone/readdress", json!({"to": "on-call"})),
+    ] {
+        let (status, answer) = receiver.admin_post(path, body).await;
+        assert_eq!(status, 400, "{path}: {answer}");
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.contains("takes events: on-call"), "{message}");
+    }
+    let (status, _) = receiver.admin_post(&one, json!({})).await;
+    assert_eq!(status, 202);
+    receiver.becomes(&id, "done").await;
+    let event = receiver.event(&id).await;
+    let sinks = event["deliveries"].as_array().unwrap();
+    assert_eq!(sinks.len(), 1, "{event}");
+    assert!(told(&on_call).is_empty());
+}
+
 /// What it was told, but for the time of telling and by whom.
 fn in_short(endpoint: &HttpReceiver) -> Vec<(String, String)> {
     let told = told(endpoint).into_iter();

@@ -65,6 +65,32 @@ async fn requested_again(vendor: &Vendor) {
     .await;
 }
 
+#[tokio::test]
+async fn a_change_after_a_late_notification_replaces_what_the_sinks_have() {
+    let vendor = Vendor::start().await;
+    let receiver = start_with(&vendor, |config| {
+        config.reconcile.schedule.push_grace = Duration::from_millis(1);
+    })
+    .await;
+    let links = vendor.completed("s");
+    let now = jiff::Timestamp::now().to_string();
+    let said = json!({"session_id": "s", "encounter_id": "e-s", "ended_at": now});
+    receiver.admin_post("/api/v1/sessions", said).await;
+    let recovered = receiver.delivers_one().await;
+    let late = receiver.post(completed("s", &links)).await;
+    receiver.becomes(&late, "done").await;
+    receiver.delivers(1).await;
+    vendor.resumed("s");
+    refresh(&receiver).await;
+    let all = receiver.delivers(2).await;
+    let changed = all.iter().find(|event| event["id"] != recovered["id"]);
+    let data = &changed.unwrap()["data"];
+    assert_eq!(
+        (&data["replaces"], &data["revision"]),
+        (&recovered["id"], &json!(2))
+    );
+}
+
 fn empty() -> Canned {
     Canned::json("{\"summary\":[]}")
 }
