@@ -66,7 +66,7 @@ struct FilterArgs {
     /// received, retrieving, delivering, done, dead, quarantined or purged; several with commas between them
     #[arg(long, value_delimiter = ',')]
     state: Vec<EventState>,
-    /// completed, failed, timed_out, cancelled or unknown
+    /// completed, failed, timed_out, cancelled, skipped or unknown
     #[arg(long)]
     outcome: Option<Outcome>,
     /// Cause of the failure, such as deliver.rejected or fetch.identity

@@ -122,7 +122,11 @@ fn delivery(delivery: &view::Delivery) -> [String; 5] {
         delivery.sink.clone(),
         delivery.state.to_owned(),
         format!("attempts {}", delivery.attempts),
-        or_dash(delivery.delivered_at.as_deref()),
+        match (&delivery.delivered_at, &delivery.next_attempt_at) {
+            (Some(delivered_at), _) => delivered_at.clone(),
+            (None, Some(next)) => format!("next {next}"),
+            (None, None) => "-".to_owned(),
+        },
         delivery.last_error.clone().unwrap_or_default(),
     ]
 }

@@ -11,7 +11,9 @@ use crate::journal::Records;
 use crate::terminal::{ExitStatus, emit_json, note};
 
 const EXAMPLE: &str = "Example:
-  suki-receiver sessions show 9d1c2f6e-55aa-4d0e-9a55-1f3c1c7c0d11";
+  suki-receiver sessions show 9d1c2f6e-55aa-4d0e-9a55-1f3c1c7c0d11
+  suki-receiver sessions poll 9d1c2f6e-55aa-4d0e-9a55-1f3c1c7c0d11
+  suki-receiver sessions withdraw 9d1c2f6e-55aa-4d0e-9a55-1f3c1c7c0d11";
 
 /// The arguments of these commands.
 #[derive(Debug, clap::Args)]

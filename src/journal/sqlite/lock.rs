@@ -23,9 +23,14 @@ pub(super) struct WriteGuard<'a>(&'a File);
 impl WriteLock {
     /// The write lock of the store at `path`.
     pub(super) fn of(path: &Path) -> Result<Self, Error> {
-        let path = with_suffix(path, ".turn");
+        let path = Self::path_of(path);
         let file = open(&path)?;
         Ok(Self { file, path })
+    }
+
+    /// The lock's file, which is made when the store has been opened for the first time.
+    pub(super) fn path_of(path: &Path) -> PathBuf {
+        with_suffix(path, ".turn")
     }
 
     /// Waits for the lock.

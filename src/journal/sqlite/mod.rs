@@ -133,6 +133,7 @@ impl SqliteStore {
             Access::Successor { .. } | Access::Guest => None,
         };
         let owner = Uuid::now_v7();
+        let is_new = !restore::has_content(path);
         let connection = match access {
             Access::Owner { longest_wait } => open::prepare(path, owner, clock, longest_wait)
                 .map_err(|error| damage::move_aside(path, error))?,
@@ -148,6 +149,9 @@ impl SqliteStore {
             // A guest does not migrate: the process that serves may be an older version.
             Access::Guest => open::current(path)?,
         };
+        if is_new {
+            restore::report_new(path);
+        }
         let wants_restart = Arc::new(AtomicBool::new(false));
         let (checkpoint, files) = match access {
             Access::Owner { .. } | Access::Successor { .. } => {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{SUFFIXES, backup, damage, folder, inspect, lock, open, with_suffix};
+use super::lock::{self, WriteLock};
+use super::{SUFFIXES, backup, damage, folder, inspect, open, with_suffix};
 use crate::journal::{Error, OpenError};
 
 /// The suffix of a copy until it is complete and in place.
@@ -19,7 +20,6 @@ const REPLACED: &str = ".replaced-";
 /// # Errors
 /// [`OpenError::Missing`], which names the files that are left.
 pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), OpenError> {
-    let has_content = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0);
     if has_content(path) {
         return Ok(());
     }
@@ -33,6 +33,25 @@ pub(super) fn must_not_begin_empty(path: &Path) -> Result<(), OpenError> {
         path: path.to_owned(),
         traces,
     })
+}
+
+/// Whether there is a file that is not empty.
+pub(super) fn has_content(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0)
+}
+
+/// Logs that a new store was created at `path`: as a warning if there was one before, whose file was removed after a
+/// clean stop.
+pub(super) fn report_new(path: &Path) {
+    let had_store = WriteLock::path_of(path).exists();
+    let path = path.display();
+    if had_store {
+        tracing::warn!(
+            "there was a store at {path} before, and its file is gone: a new, empty store was created. If the file was not removed on purpose, stop the service and restore a backup"
+        );
+    } else {
+        tracing::info!("created a new store at {path}");
+    }
 }
 
 /// Creates an empty store at `path`, where there is none. Files that are left of an earlier store are moved aside.

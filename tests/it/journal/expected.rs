@@ -8,8 +8,8 @@ use suki_receiver::domain::{
     Registration, Session, SessionId, SessionKind, Source,
 };
 use suki_receiver::journal::{
-    Again, Applied, Change, ExpectedFilter, Follows, How, NewExpected, PollAnswer, PollEnded,
-    Polled, Recovered, Registered, Requeued, Retrieval, Seen, SentAlert,
+    Again, Amendment, Applied, Change, ExpectedFilter, Follows, How, NewExpected, PollAnswer,
+    PollEnded, Polled, Recovered, Registered, Requeued, Retrieval, Seen, SentAlert,
 };
 
 use super::contract::{
@@ -299,6 +299,26 @@ pub async fn a_notification_that_comes_late_takes_the_place_of_what_was_recovere
         (EventState::Done, Some(event))
     );
     assert!(s.deliveries("sink").await.is_empty());
+    // What changes later replaces what the sink has.
+    assert!(s.store.refetch(late, s.clock.monotonic()).await.unwrap());
+    let look = only(s.late().await);
+    let mut changed = look.found.clone();
+    changed.links = vec![fetched(0, "{\"x\":1}")];
+    let amendment = Amendment {
+        id: EventId::generate(),
+        received_at: s.clock.now(),
+        sinks: vec!["sink".to_owned()],
+        found: changed,
+    };
+    let amended = How::Refresh {
+        next: None,
+        noted_at: look.again.noted_at(),
+        retry_at: None,
+        seen: Seen::Amended(Box::new(amendment)),
+    };
+    assert_eq!(s.end(&look.lease, amended).await, kept(None));
+    let document = s.delivery("sink").await.document;
+    assert_eq!((document.revision, document.replaces), (2, Some(event)));
     s.is_well().await;
 }
 

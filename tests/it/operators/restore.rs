@@ -119,6 +119,19 @@ async fn a_log_or_a_copy_without_its_store_is_no_reason_to_begin_with_an_empty_o
 }
 
 #[tokio::test]
+async fn a_store_that_is_gone_after_a_clean_stop_is_warned_of_and_a_first_one_is_not() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let warning = "its file is gone";
+    filled(dir, &["kept"]).await;
+    let log = || std::fs::read_to_string(dir.join("log")).unwrap();
+    assert!(log().contains("created a new store") && !log().contains(warning));
+    std::fs::remove_file(dir.join("data/receiver.db")).unwrap();
+    filled(dir, &["later"]).await;
+    assert!(log().contains(warning), "{}", log());
+}
+
+#[tokio::test]
 async fn a_check_changes_nothing_and_what_commands_of_root_leave_is_the_services_own() {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path();
