@@ -15,6 +15,7 @@ pub mod jobs_view;
 mod me;
 mod metrics;
 mod openapi;
+mod parameters;
 mod path;
 pub mod pauses;
 pub mod registration;
@@ -56,6 +57,7 @@ pub use auth::{Caller, DenialLimit, Tokens};
 pub(crate) use auth::{LONGEST_REASON, audit};
 pub(crate) use docs_page::page as docs;
 pub(crate) use error::Error;
+use parameters::Queried;
 pub(crate) use path::{CauseWord, Id, Number, Place, Session as SessionPath, SinkName};
 pub(crate) use replay::ReplayRequest;
 pub use stream::Watchers;
@@ -126,8 +128,12 @@ pub fn router(state: State, console: Router) -> Router {
 /// The routes under `/api/v1`. All of them need a token, and so do paths that do not exist.
 fn api(state: &State) -> Router<State> {
     let routes = groups().into_iter().map(|(routes, needs)| {
+        let (routes, description) = routes.split_for_parts();
+        let queried = Queried::of(&description);
         let needs = from_fn_with_state((state.clone(), needs), auth::require_role);
-        Router::from(routes).route_layer(needs)
+        routes
+            .route_layer(from_fn_with_state(queried, parameters::refuse_unused))
+            .route_layer(needs)
     });
     routes
         .fold(Router::new(), Router::merge)

@@ -74,7 +74,7 @@ pub struct App {
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnded {
-    /// All work in progress was finished.
+    /// All work in progress was finished. Events may wait for the next start.
     Drained,
     /// The deadline passed; the next start continues the unfinished work.
     TimedOut,

@@ -82,12 +82,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitStatus> {
     let ended = app.run(stop).await;
     Ok(match ended {
         RunEnded::Drained => {
-            tracing::info!("stopped; no work is left");
+            tracing::info!(
+                "stopped; what was in progress is finished, and the next start continues what waits"
+            );
             ExitStatus::Success
         }
         RunEnded::TimedOut => {
             tracing::warn!(
-                "stopped at server.drain_timeout before all work was finished; the next start continues it"
+                "stopped at server.drain_timeout before all that was in progress was finished; the next start continues it"
             );
             ExitStatus::Failure
         }

@@ -22,7 +22,7 @@ use utoipa::{IntoResponses, OpenApi as _};
 
 use super::auth::Needs;
 use crate::net;
-use answers::{Forbidden, Unauthorized};
+use answers::{BadRequest, Forbidden, Unauthorized};
 
 /// The name of the only security scheme.
 const BEARER: &str = "bearer";
@@ -82,6 +82,13 @@ fn describe() -> OpenApi {
     let mut routes = OpenApi::default();
     for (group, needs) in super::groups() {
         routes.merge(guarded(group.into_openapi(), needs));
+    }
+    for operation in routes.paths.paths.values_mut().flat_map(operations) {
+        // A query is refused where an operation takes none.
+        operation
+            .responses
+            .responses
+            .extend(BadRequest::responses());
     }
     // Nested only once: of two routers that are nested at the same path, the second hides the operations of the first.
     let mut api = Base::openapi().nest("/api/v1", routes);

@@ -152,3 +152,31 @@ async fn what_is_refused_is_counted_and_on_paths_of_content_audited() {
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
 }
+
+#[tokio::test]
+async fn a_query_that_a_call_does_not_take_is_refused_and_nothing_is_done() {
+    let admin = Admin::start();
+    let id = admin.append("s", "success").await;
+    admin.work().await;
+    let event = format!("/api/v1/events/{id}");
+    for (method, path) in [
+        (Method::DELETE, event.clone()),
+        (Method::POST, format!("{event}/replay")),
+        (Method::POST, "/api/v1/sinks/ehr/drop".to_owned()),
+        (Method::GET, event.clone()),
+        (Method::GET, "/api/v1/stats".to_owned()),
+        (Method::GET, "/api/v1/me".to_owned()),
+    ] {
+        let path = format!("{path}?dry_run=true");
+        let answer = admin.call(method, &path, OPERATOR, "").await;
+        assert_eq!(answer.status, 400, "{path}");
+        answer.refusal();
+    }
+    let payload = format!("{event}/payload");
+    let answer = admin.call(Method::GET, &payload, OPERATOR, "").await;
+    assert_eq!(answer.status, 200, "its content is there");
+    for path in ["/api/v1/events?limit=1", "/api/v1/stats/history?minutes=5"] {
+        let answer = admin.call(Method::GET, path, OPERATOR, "").await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+}
