@@ -93,8 +93,9 @@ async fn findings(config: &Config) -> anyhow::Result<Findings> {
         });
     }
     let store = stores::guest(config)?;
-    let mut found = inspect(&*store, config).await;
+    let found = inspect(&*store, config).await;
     store.close().await;
+    let mut found = found.context("nothing was checked")?;
     let spool = stores::examine_file(config)?.unwrap_or_default();
     let in_spool = |problem| format!("in the spool: {problem}");
     found
@@ -114,10 +115,12 @@ fn all(damage: Vec<String>, orphans: &[Waiting]) -> Vec<Problem> {
         .collect()
 }
 
-/// The counts, and the problems. Counts that cannot be read are a problem.
-async fn inspect(store: &dyn Records, config: &Config) -> Examined {
+/// The counts, and the problems. Counts that cannot be read are a problem; a database that cannot be reached says nothing
+/// about the store.
+async fn inspect(store: &dyn Records, config: &Config) -> Result<Examined, Error> {
     let mut problems = match store.inspect().await {
         Ok(problems) => problems,
+        Err(error @ Error::Unreachable { .. }) => return Err(error),
         Err(error) => vec![format!("it cannot be read to its end: {error}")],
     };
     let stats = store.stats().await.unwrap_or_else(|error| {
@@ -132,11 +135,11 @@ async fn inspect(store: &dyn Records, config: &Config) -> Examined {
             problems.push(format!("its deliveries cannot be read: {error}"));
             Vec::new()
         });
-    Examined {
+    Ok(Examined {
         stats,
         problems,
         orphans,
-    }
+    })
 }
 
 fn is_unreadable(error: &anyhow::Error) -> bool {

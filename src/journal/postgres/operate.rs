@@ -28,7 +28,11 @@ const AGAIN: &str = "WITH had AS (
 /// All sinks that have a delivery of this event, in any state.
 const SINKS: &str = "SELECT sink FROM deliveries WHERE event = $1
     UNION SELECT substr(task, 9) FROM work WHERE event = $1 AND task LIKE 'deliver:%'";
-const FORGET: &str = "DELETE FROM deliveries WHERE event = $1 AND sink = ANY ($2)";
+/// Keeps in the history that the event was delivered before it is delivered again.
+const FORGET: &str = "WITH gone AS (DELETE FROM deliveries WHERE event = $1 AND sink = ANY ($2) RETURNING *)
+    INSERT INTO attempts (event, at, what, detail, took_ms, instance)
+    SELECT event, delivered_at, 'deliver to ' || sink, 'delivered, attempt ' || attempts, took_ms, instance
+    FROM gone WHERE state = 'delivered'";
 /// A delivery that is repeated waits for retrieval with the others.
 const RESET: &str = "INSERT INTO work (event, task, due, fence, started_at)
     SELECT $1, task, $3, $4, server_millis() FROM unnest($2::text[]) AS again (task)

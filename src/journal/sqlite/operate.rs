@@ -16,6 +16,10 @@ const MARK: &str = "INSERT INTO replays (event, step, sinks) VALUES (?1, ?2, ?3)
 /// The replays whose events nobody works on any more.
 const FREE: &str = "SELECT event, step, sinks FROM replays
     WHERE NOT EXISTS (SELECT 1 FROM work WHERE work.event = replays.event AND owner IS NOT NULL)";
+/// Keeps in the history that the event was delivered before it is delivered again.
+const DELIVERED_BEFORE: &str = "INSERT INTO attempts (event, at, what, detail, took_ms, instance)
+    SELECT event, delivered_at, 'deliver to ' || sink, 'delivered, attempt ' || attempts, took_ms, instance
+    FROM deliveries WHERE event = ?1 AND sink = ?2 AND state = 'delivered'";
 /// A delivery that is repeated waits for retrieval with the others.
 const RESET: &str =
     "INSERT OR REPLACE INTO work (event, task, due, fence, started_at) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -120,8 +124,12 @@ fn start_again(
         sinks.iter().filter(is_wanted).cloned().collect()
     };
     for sink in again {
-        tx.prepare_cached("DELETE FROM deliveries WHERE event = ?1 AND sink = ?2")?
-            .execute(params![event, sink])?;
+        for sql in [
+            DELIVERED_BEFORE,
+            "DELETE FROM deliveries WHERE event = ?1 AND sink = ?2",
+        ] {
+            tx.prepare_cached(sql)?.execute(params![event, sink])?;
+        }
         let task = Task::Deliver(sink).to_string();
         tx.prepare_cached(RESET)?.execute(params![
             event,

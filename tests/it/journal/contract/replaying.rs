@@ -27,6 +27,14 @@ pub async fn a_replay_from_delivery_delivers_again_to_the_sinks_that_are_named(s
     s.make("a", s.delivered()).await;
     let ended = s.make("b", s.delivered()).await;
     assert_eq!(ended, kept(Some(EventState::Done)));
+    // The first deliveries stay in the history.
+    let detail = s.store.event(event).await.unwrap().unwrap();
+    let before = |what: &str| {
+        let attempts = detail.attempts.iter();
+        let same = attempts.filter(|it| it.what == what && it.detail == "delivered, attempt 1");
+        same.count()
+    };
+    assert_eq!((before("deliver to a"), before("deliver to b")), (1, 1));
     let unknown = replay(&s, EventId::generate(), ReplayFrom::Deliver, &[]).await;
     assert_eq!(unknown, Replayed::NotFound);
     s.is_well().await;

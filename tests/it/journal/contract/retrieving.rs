@@ -91,7 +91,9 @@ pub async fn what_was_done_for_an_event_names_the_instance_that_did_it(s: Opened
         [
             ("retrieve", Some("east")),
             ("deliver to a", Some("east")),
-            ("replay", None)
+            ("replay", None),
+            // The delivery before the replay.
+            ("deliver to a", Some("west")),
         ]
     );
     assert_eq!(detail.links[0].instance.as_deref(), Some("west"));
