@@ -83,7 +83,7 @@ pub(super) async fn confirm(
         })),
         Applied::NotFound => Err(Error::no_event()),
         Applied::NotDelivered => Err(Error::Conflict(format!(
-            "the sink '{sink}' does not have this event"
+            "the sink '{sink}' does not have this event, or is about to get it again; confirm it when it is delivered"
         ))),
     }
 }

@@ -45,7 +45,8 @@ pub(crate) struct CauseNoted {
 ///
 /// Dead and quarantined events and rejected requests in groups, the largest first, each with an explanation, advice,
 /// and the note that an operator has written on it. An event that failed at two sinks is in two groups. `GET
-/// /api/v1/events` with a group's `state`, `cause` and `sink` lists its events.
+/// /api/v1/events` with a group's `state`, `cause` and `sink` lists its events; a group of the state `rejected` consists of
+/// requests, and has none.
 #[utoipa::path(
     get, path = "/causes", tag = "events", operation_id = "list_causes",
     responses((status = 200, description = "The groups.", body = Causes), StoreFailed),

@@ -1,5 +1,6 @@
 //! Filters of lists: their names, values and limits, the same in a query, in a body and on the command line.
 
+use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::journal::filter::{of, text, time, unknown, yes_or_no};
 use crate::journal::{AuditFilter, ExpectedFilter, Filter, Order};
 
 /// The default number of entries in a page.
-pub const DEFAULT_LIMIT: usize = 50;
+pub const DEFAULT_LIMIT: NonZeroUsize = NonZeroUsize::new(50).expect("not zero");
 /// The limit of entries in a page.
 pub const MAX_LIMIT: usize = 500;
 
@@ -103,7 +104,7 @@ fn list<F: Default>(
 ) -> Result<Query<F>, String> {
     let mut found = Query {
         filter: F::default(),
-        limit: DEFAULT_LIMIT,
+        limit: DEFAULT_LIMIT.get(),
         cursor: None,
     };
     for (name, value) in pairs(query)? {
@@ -161,7 +162,7 @@ pub(super) fn minutes(query: Option<&str>) -> Result<usize, String> {
 
 /// Reads a query of `limit` only.
 pub(super) fn only_limit(query: Option<&str>) -> Result<usize, String> {
-    let mut found = DEFAULT_LIMIT;
+    let mut found = DEFAULT_LIMIT.get();
     for (name, value) in pairs(query)? {
         match name.as_str() {
             "limit" => found = limit(&value)?,

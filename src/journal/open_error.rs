@@ -10,7 +10,7 @@ use super::error::{says_damaged, says_disk};
 pub enum OpenError {
     /// Another process serves from this file.
     #[error(
-        "{path} is in use by another running receiver; stop it, or set store.url to another file"
+        "{path} is in use by another running receiver; stop it, or set store.url to another file (with PostgreSQL, store.spool_dir to another folder)"
     )]
     InUse {
         /// The file.

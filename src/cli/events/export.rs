@@ -1,5 +1,7 @@
 //! `events export`: prints every matching event as one line of JSON, with its content if requested.
 
+use std::num::NonZeroUsize;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -34,7 +36,7 @@ pub(super) struct Args {
     filter: FilterArgs,
     /// Most events to export [default: all]
     #[arg(long, value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     /// Add the clinical content; the audit log keeps for each event that it was read
     #[arg(long)]
     content: bool,
@@ -68,7 +70,7 @@ struct Resource {
 }
 
 pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitStatus> {
-    let limit = args.limit.unwrap_or(usize::MAX);
+    let limit = args.limit.map_or(usize::MAX, NonZeroUsize::get);
     let mut pages = Pages::new(store, args.filter.filter(), limit);
     let mut count = 0_usize;
     while let Some(page) = pages.next().await? {

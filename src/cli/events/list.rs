@@ -1,5 +1,7 @@
 //! `events list`: prints two or more lines for each event, or the JSON of the admin API.
 
+use std::num::NonZeroUsize;
+
 use super::table::{or_dash, printable, wrapped};
 use super::{ConfigArgs, FilterArgs, Pages};
 use crate::admin::{filter, view};
@@ -22,14 +24,14 @@ pub(super) struct Args {
     filter: FilterArgs,
     /// Most events to list
     #[arg(long, value_name = "N", default_value_t = filter::DEFAULT_LIMIT)]
-    limit: usize,
+    limit: NonZeroUsize,
     /// Print JSON as the admin API answers it
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitStatus> {
-    let mut pages = Pages::new(store, args.filter.filter(), args.limit);
+    let mut pages = Pages::new(store, args.filter.filter(), args.limit.get());
     let mut all = view::Page {
         count: None,
         events: Vec::new(),

@@ -1,5 +1,7 @@
 //! `sessions list`: prints a line for each expected session, or the JSON of the admin API.
 
+use std::num::NonZeroUsize;
+
 use crate::admin::{filter, view};
 use crate::cli::ConfigArgs;
 use crate::domain::{Clock, ExpectedState};
@@ -29,7 +31,7 @@ pub(super) struct Args {
     overdue: bool,
     /// Most sessions to list
     #[arg(long, value_name = "N", default_value_t = filter::DEFAULT_LIMIT)]
-    limit: usize,
+    limit: NonZeroUsize,
     /// Print JSON as the admin API answers it
     #[arg(long)]
     json: bool,
@@ -42,7 +44,7 @@ pub(super) async fn run(store: &dyn Records, args: Args) -> anyhow::Result<ExitS
         provider: args.provider,
         overdue_at: args.overdue.then_some(now),
     };
-    let (mut sessions, mut cursor, mut left) = (Vec::new(), None, args.limit);
+    let (mut sessions, mut cursor, mut left) = (Vec::new(), None, args.limit.get());
     while left > 0 {
         let page = store
             .list_expected(filter.clone(), left.min(PAGE), cursor)
