@@ -149,15 +149,16 @@ impl Filter {
     pub fn from_json(fields: &Map<String, Value>) -> Result<Self, String> {
         let mut filter = Self::default();
         for (name, value) in fields {
+            if !Self::FIELDS.split(", ").any(|field| field == name) {
+                return Err(unknown(name, Self::FIELDS));
+            }
             let value = match value {
                 Value::Null => continue,
                 Value::String(value) => value.clone(),
                 Value::Bool(value) if name == "stale" => value.to_string(),
                 _ => return Err(format!("{name}: use a string")),
             };
-            if !filter.set(name, &value)? {
-                return Err(unknown(name, Self::FIELDS));
-            }
+            filter.set(name, &value)?;
         }
         Ok(filter)
     }
@@ -292,6 +293,10 @@ mod tests {
         let stale = from(serde_json::json!({"stale": true})).expect("is right");
         assert_eq!(stale.stale, Some(true));
         assert!(from(serde_json::json!({"sink": false})).is_err());
+        for json in [serde_json::json!({"x": 1}), serde_json::json!({"x": null})] {
+            let why = from(json).expect_err("there is no such field");
+            assert!(why.contains("'x' is not known here"), "{why}");
+        }
     }
 
     #[test]

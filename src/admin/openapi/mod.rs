@@ -85,10 +85,10 @@ fn describe() -> OpenApi {
     }
     for operation in routes.paths.paths.values_mut().flat_map(operations) {
         // A query is refused where an operation takes none.
-        operation
-            .responses
-            .responses
-            .extend(BadRequest::responses());
+        let answers = &mut operation.responses.responses;
+        for (status, answer) in BadRequest::responses() {
+            answers.entry(status).or_insert(answer);
+        }
     }
     // Nested only once: of two routers that are nested at the same path, the second hides the operations of the first.
     let mut api = Base::openapi().nest("/api/v1", routes);
