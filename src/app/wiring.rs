@@ -234,7 +234,7 @@ fn note_what_is_missing(config: &Config, readiness: &Readiness) {
         );
     }
     // A sink that takes only alerts does not count: no note can be delivered to it.
-    if config.sinks.iter().all(|sink| sink.events.is_empty()) {
+    if !config.sinks.iter().any(SinkConfig::takes_events) {
         readiness.set_unhealthy(
             Component::Sinks,
             "no sink is configured that takes sessions; notes are stored, and only the admin API shows them",

@@ -360,7 +360,6 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::domain::EventId;
 
     #[tokio::test]
     async fn a_check_leaves_nothing() {

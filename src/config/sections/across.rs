@@ -99,7 +99,7 @@ impl Config {
             );
         }
         // A sink that takes only alerts does not count: no note can be delivered to it.
-        if self.sinks.iter().all(|sink| sink.events.is_empty()) {
+        if !self.sinks.iter().any(SinkConfig::takes_events) {
             root.warn(
                 "no sink is configured that takes sessions: notes are stored, and only the admin API shows them",
             );

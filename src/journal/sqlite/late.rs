@@ -20,8 +20,8 @@ const AMEND: &str = "INSERT INTO receipts
     SELECT ?2, id, session_id, encounter_id, ?3, generated_at, ?4, stale, status, outcome, kind, error_code, body
     FROM receipts WHERE seq = ?1 AND body IS NOT NULL
     ON CONFLICT (dedupe) DO NOTHING";
-/// An event that was not delivered, because another one had delivered the same content, is replaced by nothing: it is
-/// that other one that the sinks have.
+/// If the event was not delivered because another one had delivered the same content, the amendment replaces that other
+/// one, which the sinks have.
 const AMENDS: &str = "INSERT INTO amendments (event, revision, replaces)
     SELECT ?2, 1 + coalesce((SELECT revision FROM amendments JOIN receipts ON seq = event WHERE id = delivered), 1), delivered
     FROM (SELECT coalesce((SELECT same_as FROM endings WHERE event = ?1), id) AS delivered FROM receipts WHERE seq = ?1)";

@@ -61,7 +61,7 @@ pub(super) fn report_new(path: &Path) {
 pub fn begin_empty(path: &Path) -> Result<(), OpenError> {
     folder::make_private(folder::of(path)).map_err(Error::io(path))?;
     let _owned = own(path)?;
-    if std::fs::metadata(path).is_ok_and(|meta| meta.len() > 0) {
+    if has_content(path) {
         return Err(OpenError::Exists {
             path: path.to_owned(),
         });
