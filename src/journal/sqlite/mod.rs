@@ -109,6 +109,9 @@ impl SqliteStore {
     ///
     /// # Errors
     /// When the folder or file cannot be used, another process serves from it, or a newer version has written it.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub fn open(
         path: &Path,
         access: Access,

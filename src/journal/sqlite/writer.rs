@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot};
 
 use super::counts::Tx;
@@ -56,6 +57,9 @@ pub(super) enum Atomicity {
 impl Writer {
     /// Starts the thread on its connection. At most `appends` calls of [`Writer::append`] are queued at once. The
     /// thread ends when the writer is dropped and the queue is empty.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
     pub(super) fn spawn(
         connection: Connection,
         write_lock: WriteLock,
@@ -64,9 +68,15 @@ impl Writer {
         metrics: Metrics,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let (queue, queued) = mpsc::unbounded_channel();
+        let committer = Committer {
+            connection,
+            write_lock,
+            files,
+            runtime: Handle::current(),
+        };
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
-            .spawn(move || run(&connection, &write_lock, &files, queued, &metrics))?;
+            .spawn(move || committer.run(queued, &metrics))?;
         let writer = Self {
             queue,
             appends: Arc::new(Semaphore::new(appends.min(Semaphore::MAX_PERMITS))),
@@ -140,33 +150,55 @@ where
     (job, answer)
 }
 
-fn run(
-    connection: &Connection,
-    write_lock: &WriteLock,
-    files: &OpenFiles,
-    mut queued: mpsc::UnboundedReceiver<Queued>,
-    metrics: &Metrics,
-) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while queued.blocking_recv_many(&mut batch, BATCH) > 0 {
-        let (size, start) = (batch.len(), Instant::now());
-        commit(connection, write_lock, files, &mut batch);
-        metrics.journal_commit(size, start.elapsed());
-    }
-    files.before_close(connection);
+/// The state of the writing thread.
+struct Committer {
+    connection: Connection,
+    write_lock: WriteLock,
+    files: OpenFiles,
+    runtime: Handle,
 }
 
-/// Runs a batch in one transaction and replies to every job, whatever happens.
-fn commit(
-    connection: &Connection,
-    write_lock: &WriteLock,
-    files: &OpenFiles,
-    batch: &mut Vec<Queued>,
-) {
-    let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
-    let committed = (|| {
-        let _guard = write_lock.take()?;
-        files.check()?;
+impl Committer {
+    fn run(self, mut queued: mpsc::UnboundedReceiver<Queued>, metrics: &Metrics) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while queued.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let (size, start) = (batch.len(), Instant::now());
+            self.commit(&mut batch);
+            metrics.journal_commit(size, start.elapsed());
+        }
+        self.files.before_close(&self.connection);
+    }
+
+    /// Runs a batch in one transaction and replies to every job, whatever happens.
+    fn commit(&self, batch: &mut Vec<Queued>) {
+        let mut replies: Vec<Reply> = Vec::with_capacity(batch.len());
+        let committed = self.transaction(batch, &mut replies);
+        if committed.is_err()
+            && !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = %error, "the store could not roll back");
+        }
+        if let Err(error) = &committed
+            && !matches!(error, Error::Replaced { .. })
+        {
+            tracing::error!(error = %error, writes = replies.len(), "the store could not commit");
+        }
+        // A job that never ran is dropped without a reply; its caller then gets an error from `dropped`.
+        batch.clear();
+        let committed = committed.map_err(|error| Error::RolledBack(Arc::new(error)));
+        // The runtime wakes tasks at less cost from within than from this thread, which goes on with the next batch.
+        self.runtime.spawn(async move {
+            for reply in replies {
+                reply(committed.clone());
+            }
+        });
+    }
+
+    fn transaction(&self, batch: &mut Vec<Queued>, replies: &mut Vec<Reply>) -> Result<(), Error> {
+        let connection = &self.connection;
+        let _guard = self.write_lock.take()?;
+        self.files.check()?;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let tx = Tx::new(connection);
         for Queued { job, room } in batch.drain(..) {
@@ -185,24 +217,7 @@ fn commit(
         tx.write_counts()?;
         connection.prepare_cached("COMMIT")?.execute([])?;
         // A commit to a file that no later start will open is not durable.
-        files.check()
-    })();
-    if committed.is_err()
-        && !connection.is_autocommit()
-        && let Err(error) = connection.execute_batch("ROLLBACK")
-    {
-        tracing::error!(error = %error, "the store could not roll back");
-    }
-    if let Err(error) = &committed
-        && !matches!(error, Error::Replaced { .. })
-    {
-        tracing::error!(error = %error, writes = replies.len(), "the store could not commit");
-    }
-    // A job that never ran is dropped without a reply; its caller then gets an error from `dropped`.
-    batch.clear();
-    let committed = committed.map_err(|error| Error::RolledBack(Arc::new(error)));
-    for reply in replies {
-        reply(committed.clone());
+        self.files.check()
     }
 }
 
