@@ -28,6 +28,7 @@ use super::activity::{Activity, FAREWELL, InRequest, Verdict};
 use super::answer::error_response;
 use super::limits::Limits;
 use super::refused::{Reason, Refused};
+use super::request_body::RequestBody;
 use super::stream::{FirstBytes, Socket, Watched};
 use super::{Peer, ServerTls};
 use crate::lifecycle::{Readiness, TaskGroup};
@@ -185,6 +186,10 @@ impl Connection {
             self.server.refused.note(Reason::HeadTooLarge, self.peer);
         }
         let (router, readiness) = (self.server.router.clone(), self.server.readiness.clone());
+        let (tasks, time) = (self.server.tasks.clone(), self.server.limits.answer_timeout);
+        let (parts, body) = request.into_parts();
+        let body = RequestBody::new(body, &parts.headers, tasks, time);
+        let request = Request::from_parts(parts, body);
         async move {
             let mut response = if is_too_large {
                 error_response(

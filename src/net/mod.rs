@@ -16,6 +16,7 @@ mod no_proxy;
 mod open;
 mod open_files;
 mod refused;
+mod request_body;
 mod resolver;
 mod stream;
 mod tls;

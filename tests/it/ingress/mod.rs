@@ -9,5 +9,6 @@ mod limits;
 mod paths;
 mod refused;
 mod tls;
+mod unread;
 mod untaken;
 mod vectors;
