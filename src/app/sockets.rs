@@ -13,20 +13,30 @@ use crate::net::{BindError, Predecessor, Sockets, ask};
 #[derive(Debug, Default)]
 pub struct Inherited(pub Vec<TcpListener>);
 
-/// The sockets, and the previous process if it handed them over and still runs.
-pub(super) async fn obtain(
-    config: &Config,
-    inherited: &Inherited,
-) -> anyhow::Result<(Sockets, Option<Predecessor>)> {
+/// The listening sockets, and who else holds them.
+pub(super) struct Obtained {
+    pub(super) sockets: Sockets,
+    /// The previous process, if it handed them over and still runs.
+    pub(super) predecessor: Option<Predecessor>,
+    /// Whether the service manager keeps the public socket open when this process ends.
+    pub(super) stay: bool,
+}
+
+pub(super) async fn obtain(config: &Config, inherited: &Inherited) -> anyhow::Result<Obtained> {
     let (public, admin) = (config.server.listen, config.admin.listen);
     if !inherited.0.is_empty() {
         let (public_socket, admin_socket) = inherited.told_apart(public, admin)?;
+        let stay = public_socket.is_some();
         let sockets = Sockets {
             public: or_bound(public_socket, public)?,
             admin: or_bound(admin_socket, admin)?,
         };
         tracing::info!("the service manager has opened the listening sockets");
-        return Ok((sockets, None));
+        return Ok(Obtained {
+            sockets,
+            predecessor: None,
+            stay,
+        });
     }
     let path = handover_path(config);
     let asked = ask(&path).await.with_context(|| {
@@ -36,14 +46,22 @@ pub(super) async fn obtain(
         )
     })?;
     let Some((given, predecessor)) = asked else {
-        return Ok((Sockets::bind(public, admin)?, None));
+        return Ok(Obtained {
+            sockets: Sockets::bind(public, admin)?,
+            predecessor: None,
+            stay: false,
+        });
     };
     must_be_at(&given.public, "server.listen", public)?;
     must_be_at(&given.admin, "admin.listen", admin)?;
     tracing::info!(
         "another process serves from this data folder; this one accepts notifications beside it and takes over when it ends"
     );
-    Ok((given, Some(predecessor)))
+    Ok(Obtained {
+        sockets: given,
+        predecessor: Some(predecessor),
+        stay: false,
+    })
 }
 
 /// The path of the Unix socket at which the next process asks for this process's sockets.

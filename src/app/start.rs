@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::sockets::{self, Inherited};
+use super::sockets::{self, Inherited, Obtained};
 use super::stores;
 use crate::config::Config;
 use crate::domain::Clock;
 use crate::journal::{Inbox, Journal, OpenError};
 use crate::metrics::Metrics;
-use crate::net::{BindError, Predecessor, Sockets};
+use crate::net::BindError;
 
 /// How long to wait for the public address while a process holds it that does not hand it over. A draining process
 /// releases it early.
@@ -22,9 +22,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// The resources that a start needs first.
 pub(super) struct Start {
     /// The bound sockets. They do not listen yet unless another process already listens on them.
-    pub(super) sockets: Sockets,
-    /// The previous process, if it handed the sockets over and still runs.
-    pub(super) predecessor: Option<Predecessor>,
+    pub(super) sockets: Obtained,
     /// The open store.
     pub(super) journal: Journal,
     /// The worker's end of the journal's channel.
@@ -69,12 +67,12 @@ impl Start {
         clock: Clock,
         metrics: &Metrics,
     ) -> anyhow::Result<Self> {
-        let (sockets, predecessor) = sockets::obtain(config, inherited).await?;
-        let (journal, inbox) = stores::owned(config, predecessor.is_some(), around, clock, metrics)
-            .context("[store]")?;
+        let sockets = sockets::obtain(config, inherited).await?;
+        let follows = sockets.predecessor.is_some();
+        let (journal, inbox) =
+            stores::owned(config, follows, around, clock, metrics).context("[store]")?;
         Ok(Self {
             sockets,
-            predecessor,
             journal,
             inbox,
         })

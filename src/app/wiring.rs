@@ -11,7 +11,7 @@ use super::about::about;
 use super::canary::Canary;
 use super::disks::Disks;
 use super::handover::Handover;
-use super::sockets::{self, Inherited};
+use super::sockets::{self, Inherited, Obtained};
 use super::start::Start;
 use super::{App, Reloader, admin_token, reported_alerts, signing_secrets, stores};
 use crate::admin::{self, Tokens};
@@ -44,11 +44,18 @@ pub(super) async fn build(
 
     let (clock, metrics, readiness) = (Clock::start(), Metrics::new(), Readiness::default());
     let Start {
-        sockets,
-        predecessor,
+        sockets:
+            Obtained {
+                sockets,
+                predecessor,
+                stay,
+            },
         journal,
         inbox,
     } = Start::wait(&config, &inherited, around, clock, &metrics).await?;
+    if stay {
+        readiness.set_sockets_stay();
+    }
     let sdp = sdp_client(&config, &metrics).context("[sdp]")?;
     let sinks = build_sinks(&config)?;
     note_what_is_missing(&config, &readiness);

@@ -71,6 +71,7 @@ pub struct Readiness(Arc<Inner>);
 struct Inner {
     draining: CancellationToken,
     successor: AtomicBool,
+    sockets_stay: AtomicBool,
     /// The parts that are not healthy, each with the reason. A part that is absent is healthy.
     troubles: Mutex<BTreeMap<Component, String>>,
 }
@@ -130,7 +131,8 @@ impl Readiness {
             .contains_key(&part)
     }
 
-    /// Begins the drain: from now on the service is not ready, unless a successor accepts on the same sockets.
+    /// Begins the drain: from now on the service is not ready, unless a successor accepts on the same sockets, or the
+    /// service manager keeps them open.
     pub fn drain(&self) {
         self.0.draining.cancel();
     }
@@ -151,6 +153,12 @@ impl Readiness {
         self.0.successor.load(Ordering::Relaxed)
     }
 
+    /// Notes that the service manager keeps the listening sockets open when this process ends. Connections then wait for
+    /// the next start, and notifications need not be sent elsewhere when this process drains.
+    pub fn set_sockets_stay(&self) {
+        self.0.sockets_stay.store(true, Ordering::Relaxed);
+    }
+
     /// Whether a drain has begun.
     pub fn is_draining(&self) -> bool {
         self.0.draining.is_cancelled()
@@ -162,6 +170,8 @@ impl Readiness {
         if self.is_draining() {
             if self.has_successor() {
                 notes.push("draining: another process has taken over".to_owned());
+            } else if self.0.sockets_stay.load(Ordering::Relaxed) {
+                notes.push("draining: connections wait in the service manager's sockets for the next start".to_owned());
             } else {
                 failing.push("draining: this instance is shutting down".to_owned());
             }

@@ -20,7 +20,9 @@ use rustix::process::Uid;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::support::{Binary, EXE, HttpReceiver, PATIENCE, Signed, failure, http, until};
+use crate::support::{
+    Binary, EXE, HttpReceiver, PATIENCE, Signed, eventually, failure, http, until,
+};
 
 /// Senders that post without pause until they are told to stop.
 struct Load {
@@ -380,7 +382,7 @@ async fn on_sockets_of_the_service_manager_a_restart_refuses_nobody() {
     let [public, admin] = sockets
         .each_ref()
         .map(|socket| socket.local_addr().unwrap());
-    let start = || activated(&sockets, dir.path(), public, admin);
+    let start = || activated(&sockets, dir.path(), public, admin, &[]);
     let url = format!("http://{public}/webhooks/notification");
     // Sent before anything runs: it waits in the queue.
     let early = tokio::spawn({
@@ -413,7 +415,7 @@ async fn sockets_of_the_service_manager_in_another_order_are_told_apart_and_stra
     let [admin, public] = sockets
         .each_ref()
         .map(|socket| socket.local_addr().unwrap());
-    let binary = activated(&sockets, dir.path(), public, admin);
+    let binary = activated(&sockets, dir.path(), public, admin, &[]);
     let signed = Signed::new(failure("s"));
     assert_eq!(signed.post(&binary.webhook()).await.0, 200);
     for (address, status) in [(public, 404), (admin, 200)] {
@@ -423,11 +425,37 @@ async fn sockets_of_the_service_manager_in_another_order_are_told_apart_and_stra
     drop(binary);
 
     let elsewhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let binary = activated(&sockets, dir.path(), elsewhere, admin);
+    let binary = activated(&sockets, dir.path(), elsewhere, admin, &[]);
     assert_eq!(binary.ended().await.code(), Some(1));
     let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
     let problem = format!("a socket is at {public}, which is neither server.listen");
     assert!(log.contains(&problem), "{log}");
+}
+
+#[tokio::test]
+async fn a_service_whose_sockets_stay_open_is_ready_while_it_drains() {
+    let dir = tempfile::tempdir().unwrap();
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [public, admin] = sockets
+        .each_ref()
+        .map(|socket| socket.local_addr().unwrap());
+    let settings = [("SERVER__DRAIN_DELAY", "2s".to_owned())];
+    let binary = activated(&sockets, dir.path(), public, admin, &settings);
+    let ready = async || {
+        let answer = http().get(format!("http://{public}/readyz")).send().await;
+        let answer = answer.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    assert_eq!(ready().await.0, 200);
+    binary.signal(Signal::SIGTERM);
+    // A load balancer that found it unready would refuse what can wait for the next start.
+    eventually("it says that it drains", || async {
+        let (status, report) = ready().await;
+        assert_eq!(status, 200, "{report}");
+        report.contains("draining")
+    })
+    .await;
+    assert!(binary.ended().await.success());
 }
 
 /// Starts as systemd does: the sockets are descriptors 3 and 4.
@@ -436,6 +464,7 @@ fn activated(
     dir: &std::path::Path,
     public: SocketAddr,
     admin: SocketAddr,
+    settings: &[(&str, String)],
 ) -> Binary {
     for socket in sockets {
         rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).unwrap();
@@ -446,5 +475,5 @@ fn activated(
         sockets[1].as_raw_fd()
     );
     let command = ["bash", "-c", &script, "bash"].map(str::to_owned);
-    Binary::spawn_on(&command, dir, public, admin, &[])
+    Binary::spawn_on(&command, dir, public, admin, settings)
 }
