@@ -1,12 +1,16 @@
 //! HTTPS ends here: versions, ALPN, a certificate that is replaced, files that are wrong.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use reqwest::Certificate;
 use suki_receiver::app::App;
 use suki_receiver::config::ServerTls;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::support::{Binary, Receiver, Signed, failure, receiver_config, send, until};
 
@@ -233,4 +237,29 @@ async fn a_successor_goes_on_with_https_on_the_same_socket() {
     assert_eq!(post("alone").await, 200);
     next.signal(Signal::SIGTERM);
     assert!(next.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_client_that_offers_http_1_0_alone_is_answered() {
+    let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
+    let files = ca.issue(dir.path(), 2100);
+    let receiver = Receiver::start_with(|config| config.server.tls = Some(files)).await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(ca.certificate()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.0".to_vec()];
+    let socket = TcpStream::connect(receiver.public).await.unwrap();
+    let connecting = TlsConnector::from(Arc::new(config));
+    let name = "localhost".try_into().unwrap();
+    let mut stream = connecting.connect(name, socket).await.unwrap();
+    let request = b"GET /livez HTTP/1.0\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = vec![0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.0 200");
 }
