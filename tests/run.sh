@@ -15,8 +15,8 @@
 #   4. the same, after PostgreSQL has been installed by apt-get, as root or by sudo without a password
 #
 # The tests of the console need Chromium and its driver, which are installed in the same way where they are missing, and
-# axe-core, which npm fetches into target/tools. Those of docs/examples need python3 and Node, installed likewise; Java and
-# .NET are used where they are there. That and PostgreSQL are all that the script ever installs.
+# axe-core, which npm fetches into target/tools. Those of docs/examples need python3, Node and Java, nginx and HAProxy,
+# installed likewise. That and PostgreSQL are all that the script ever installs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -36,6 +36,9 @@ provide_browser
 # shellcheck source=tests/languages.sh
 . tests/languages.sh
 provide_languages
+# shellcheck source=tests/balancers.sh
+. tests/balancers.sh
+provide_balancers
 
 # --- The tests --------------------------------------------------------------------------------------------------------
 

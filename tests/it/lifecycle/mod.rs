@@ -1,5 +1,6 @@
 //! The real binary: starts, drains, reloads, survives.
 
+mod balancers;
 mod closing;
 mod database;
 mod handover;
