@@ -30,6 +30,8 @@ pub(super) struct Activity {
     requests: AtomicUsize,
     /// Those of the requests whose answer is not ready yet.
     handlers: AtomicUsize,
+    /// The bodies whose rest is still read, although their requests may have been answered.
+    rests: AtomicUsize,
     /// When the last request began, or the peer last took a part of an answer.
     progress: AtomicU64,
     /// Whether the peer has closed the connection, or its half of it.
@@ -65,6 +67,7 @@ impl Activity {
             opened,
             requests: AtomicUsize::new(0),
             handlers: AtomicUsize::new(0),
+            rests: AtomicUsize::new(0),
             progress: AtomicU64::new(0),
             has_ended: AtomicBool::new(false),
             idle_since: AtomicU64::new(0),
@@ -83,6 +86,12 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head_since.store(NONE, Ordering::Relaxed);
         (Handling(Arc::clone(self)), InRequest(Arc::clone(self)))
+    }
+
+    /// Notes that the rest of a request's body is read, until the guard is dropped. Its bytes begin no request.
+    pub(super) fn rest(self: &Arc<Self>) -> Rest {
+        self.rests.fetch_add(1, Ordering::Relaxed);
+        Rest(Arc::clone(self))
     }
 
     /// Whether a request is being worked on.
@@ -140,7 +149,7 @@ impl Activity {
             // A connection is not idle before its TLS handshake has ended.
             self.idle_since.store(self.now(), Ordering::Relaxed);
             self.head_since.store(NONE, Ordering::Relaxed);
-        } else if !self.is_in_request() {
+        } else if !self.is_in_request() && self.rests.load(Ordering::Relaxed) == 0 {
             // Only the first bytes of a head start its clock.
             self.head_since
                 .compare_exchange(NONE, self.now(), Ordering::Relaxed, Ordering::Relaxed)
@@ -205,6 +214,15 @@ impl Drop for Handling {
     fn drop(&mut self) {
         self.0.progress.store(self.0.now(), Ordering::Relaxed);
         self.0.handlers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Held while the rest of a request's body is read.
+pub(super) struct Rest(Arc<Activity>);
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.0.rests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -188,7 +188,8 @@ impl Connection {
         let (router, readiness) = (self.server.router.clone(), self.server.readiness.clone());
         let (tasks, time) = (self.server.tasks.clone(), self.server.limits.answer_timeout);
         let (parts, body) = request.into_parts();
-        let body = RequestBody::new(body, &parts.headers, tasks, time);
+        let activity = Arc::clone(&self.activity);
+        let body = RequestBody::new(body, &parts.headers, activity, tasks, time);
         let request = Request::from_parts(parts, body);
         async move {
             let mut response = if is_too_large {

@@ -6,6 +6,7 @@
 //! then make them refuse notifications by sending large bodies.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming, SizeHint};
 
+use super::activity::Activity;
 use crate::lifecycle::TaskGroup;
 
 /// The limit in bytes of what is thrown away.
@@ -29,6 +31,7 @@ pub(super) struct RequestBody {
     /// never told, what it sends next may be another request.
     is_held_back: bool,
     has_ended: bool,
+    activity: Arc<Activity>,
     tasks: TaskGroup,
     /// The time limit for the rest.
     time: Duration,
@@ -38,6 +41,7 @@ impl RequestBody {
     pub(super) fn new(
         body: Incoming,
         headers: &HeaderMap,
+        activity: Arc<Activity>,
         tasks: TaskGroup,
         time: Duration,
     ) -> Self {
@@ -45,6 +49,7 @@ impl RequestBody {
             has_ended: body.is_end_stream(),
             is_held_back: headers.contains_key(header::EXPECT),
             body: Some(body),
+            activity,
             tasks,
             time,
         }
@@ -86,9 +91,10 @@ impl Drop for RequestBody {
         if self.has_ended || self.is_held_back || rest.is_end_stream() || announced > REST {
             return;
         }
-        let time = self.time;
+        let (time, reading) = (self.time, self.activity.rest());
         self.tasks.spawn("rest of a request", async move {
             tokio::time::timeout(time, throw_away(rest)).await.ok();
+            drop(reading);
         });
     }
 }

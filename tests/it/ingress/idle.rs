@@ -70,6 +70,21 @@ async fn a_connection_on_which_nothing_has_begun_is_not_timed_as_slow() {
 }
 
 #[tokio::test]
+async fn the_rest_of_a_body_whose_request_is_answered_is_not_timed_as_the_head_of_another() {
+    let receiver = Receiver::start_with(short_heads).await;
+    let head = b"POST /elsewhere HTTP/1.1\r\nhost: x\r\ncontent-length: 20\r\n\r\n";
+    let mut stream = opened(&receiver, head).await;
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer).await.unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 404"));
+    for part in [b"xxxxxxxxxx"; 2] {
+        stream.write_all(part).await.unwrap();
+        assert!(is_open_after(&mut stream, LONG).await);
+    }
+    assert!(posts(&mut stream, "after the body").await);
+}
+
+#[tokio::test]
 async fn a_head_that_has_begun_is_cut_off_on_either_protocol_and_on_a_kept_connection() {
     let receiver = Receiver::start_with(short_heads).await;
     for start in [
