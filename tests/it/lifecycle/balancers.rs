@@ -138,6 +138,8 @@ impl Balancer {
     fn client(&self, idle: usize) -> reqwest::Client {
         let builder = reqwest::Client::builder()
             .no_proxy()
+            // Suki sends once.
+            .retry(reqwest::retry::never())
             .tls_certs_only([self.certificate.clone()]);
         builder.pool_max_idle_per_host(idle).build().unwrap()
     }
