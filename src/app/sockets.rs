@@ -22,6 +22,7 @@ pub(super) struct Obtained {
     pub(super) stay: bool,
 }
 
+/// Takes the sockets from the service manager or from the previous process, or binds them.
 pub(super) async fn obtain(config: &Config, inherited: &Inherited) -> anyhow::Result<Obtained> {
     let (public, admin) = (config.server.listen, config.admin.listen);
     if !inherited.0.is_empty() {

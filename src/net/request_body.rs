@@ -46,7 +46,7 @@ impl RequestBody {
         time: Duration,
     ) -> Self {
         Self {
-            has_ended: body.is_end_stream(),
+            has_ended: false,
             is_held_back: headers.contains_key(header::EXPECT),
             body: Some(body),
             activity,
