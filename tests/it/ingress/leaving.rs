@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use suki_receiver::config::{Config, PostgresUrl, StoreUrl};
 
 use super::tls::Ca;
@@ -109,7 +109,7 @@ async fn over_tls_all_that_came_is_kept_with_and_without_a_farewell() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
     let files = ca.issue(dir.path(), 2100);
     let receiver = Receiver::start_with(|config| config.server.tls = Some(files)).await;
-    let (address, config) = (receiver.public, client_config(&ca));
+    let (address, config) = (receiver.public, Arc::new(ca.rustls_config()));
     blocking(move || {
         for farewell in [true, false] {
             all_ways(|way, session| {
@@ -328,16 +328,4 @@ fn encrypted(
         Leave::Reset => reset(&stream.sock),
         _ => {}
     }
-}
-
-fn client_config(ca: &Ca) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add(ca.certificate()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
 }

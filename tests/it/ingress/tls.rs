@@ -6,6 +6,7 @@ use std::sync::Arc;
 use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use reqwest::Certificate;
+use rustls::{ClientConfig, RootCertStore};
 use suki_receiver::app::App;
 use suki_receiver::config::ServerTls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,9 +41,16 @@ impl Ca {
         files
     }
 
-    /// Its own certificate, for whoever trusts it.
-    pub(super) fn certificate(&self) -> rustls::pki_types::CertificateDer<'static> {
-        self.0.der().clone()
+    /// The settings of a client that trusts it, for TLS without HTTP.
+    pub(super) fn rustls_config(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
     }
 
     fn client(&self) -> reqwest::ClientBuilder {
@@ -244,14 +252,7 @@ async fn a_client_that_offers_http_1_0_alone_is_answered() {
     let (ca, dir) = (Ca::new(), tempfile::tempdir().unwrap());
     let files = ca.issue(dir.path(), 2100);
     let receiver = Receiver::start_with(|config| config.server.tls = Some(files)).await;
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(ca.certificate()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = ca.rustls_config();
     config.alpn_protocols = vec![b"http/1.0".to_vec()];
     let socket = TcpStream::connect(receiver.public).await.unwrap();
     let connecting = TlsConnector::from(Arc::new(config));

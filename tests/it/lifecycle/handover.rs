@@ -378,10 +378,7 @@ async fn a_process_that_is_stopped_before_its_successor_is_ready_refuses_nobody(
 #[tokio::test]
 async fn on_sockets_of_the_service_manager_a_restart_refuses_nobody() {
     let dir = tempfile::tempdir().unwrap();
-    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [public, admin] = sockets
-        .each_ref()
-        .map(|socket| socket.local_addr().unwrap());
+    let (sockets, [public, admin]) = sockets_of_the_service_manager();
     let start = || activated(&sockets, dir.path(), public, admin, &[]);
     let url = format!("http://{public}/webhooks/notification");
     // Sent before anything runs: it waits in the queue.
@@ -411,10 +408,7 @@ async fn on_sockets_of_the_service_manager_a_restart_refuses_nobody() {
 #[tokio::test]
 async fn sockets_of_the_service_manager_in_another_order_are_told_apart_and_strange_ones_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [admin, public] = sockets
-        .each_ref()
-        .map(|socket| socket.local_addr().unwrap());
+    let (sockets, [admin, public]) = sockets_of_the_service_manager();
     let binary = activated(&sockets, dir.path(), public, admin, &[]);
     let signed = Signed::new(failure("s"));
     assert_eq!(signed.post(&binary.webhook()).await.0, 200);
@@ -435,10 +429,7 @@ async fn sockets_of_the_service_manager_in_another_order_are_told_apart_and_stra
 #[tokio::test]
 async fn a_service_whose_sockets_stay_open_is_ready_while_it_drains() {
     let dir = tempfile::tempdir().unwrap();
-    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [public, admin] = sockets
-        .each_ref()
-        .map(|socket| socket.local_addr().unwrap());
+    let (sockets, [public, admin]) = sockets_of_the_service_manager();
     let settings = [("SERVER__DRAIN_DELAY", "2s".to_owned())];
     let binary = activated(&sockets, dir.path(), public, admin, &settings);
     let ready = async || {
@@ -456,6 +447,15 @@ async fn a_service_whose_sockets_stay_open_is_ready_while_it_drains() {
     })
     .await;
     assert!(binary.ended().await.success());
+}
+
+/// Two listening sockets that stay open for as long as the test holds them, and their addresses.
+fn sockets_of_the_service_manager() -> ([TcpListener; 2], [SocketAddr; 2]) {
+    let sockets = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = sockets
+        .each_ref()
+        .map(|socket| socket.local_addr().unwrap());
+    (sockets, addresses)
 }
 
 /// Starts as systemd does: the sockets are descriptors 3 and 4.
